@@ -1,0 +1,11 @@
+//! roentgen-web: from a sentence to a chest radiograph, wherever the person is.
+//!
+//! Data flows one way, and each boundary is a type:
+//!
+//! ```text
+//! text ─tokens─▶ Tokens ─embeddings─▶ Embeddings ─latents─▶ Latents ─image─▶ Image
+//! &str           [B, T]               [B, T, E]             [B, C, h, w]     [B, 1|3, H, W]
+//! ```
+//!
+//! Dimension letters used throughout: `B` batch, `T` tokens (77 for CLIP), `E` embedding width, `C` channels,
+//! `h`, `w` latent height and width, `H`, `W` image height and width in pixels.
