@@ -64,6 +64,18 @@ pub enum Error {
         /// Number format as safetensors names it.
         dtype: String,
     },
+    /// A tensor of a bundle is stored in another number format than its manifest says.
+    #[error(
+        "the tensor `{name}` is stored as {found} where the manifest says {expected}; export the model again"
+    )]
+    StoredAs {
+        /// Full key, component first.
+        name: String,
+        /// Number format that the manifest means, as safetensors names it.
+        expected: String,
+        /// Number format found.
+        found: String,
+    },
     /// A block scale of a quantized tensor is NaN, infinite, negative or zero.
     #[error(
         "the quantized tensor `{name}` has the bad scale {scale} in block {block}; the file is damaged, export the model again"
@@ -220,6 +232,7 @@ impl Error {
             Error::DuplicateTensor { .. } => "duplicate-tensor",
             Error::NotFinite { .. } => "not-finite",
             Error::TensorType { .. } => "tensor-type",
+            Error::StoredAs { .. } => "stored-as",
             Error::Scale { .. } => "scale",
             Error::Quantized { .. } => "quantized",
             Error::Safetensors { .. } => "safetensors",

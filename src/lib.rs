@@ -11,5 +11,6 @@
 //! `h`, `w` latent height and width, `H`, `W` image height and width in pixels.
 
 pub mod error;
+pub mod tokens;
 
 pub use error::{Error, Result};
