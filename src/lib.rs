@@ -9,3 +9,8 @@
 //!
 //! Dimension letters used throughout: `B` batch, `T` tokens (77 for CLIP), `E` embedding width, `C` channels,
 //! `h`, `w` latent height and width, `H`, `W` image height and width in pixels.
+
+pub mod error;
+pub mod tokens;
+
+pub use error::{Error, Result};
