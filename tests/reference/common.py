@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 GOLDENS = Path(__file__).parent / "goldens"
 
@@ -18,27 +18,39 @@ def fresh(name):
     return folder
 
 
-def seeded(model, seed):
-    """Fills every parameter with seeded noise of a size that keeps activations near one.
-
-    The libraries' own initialisations leave biases at zero and norms at one, which would hide a bias that is
-    added twice or a norm weight that is never read; here no parameter is trivial.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            noise = torch.randn(parameter.shape, generator=generator)
-            if parameter.ndim == 1:
-                # A one-dimensional weight is a norm's: near one. A bias: near zero. Both are 1-d, so ask the old value.
-                parameter.copy_(parameter.sign().abs().round() * 1.0 + 0.2 * noise)
-            else:
-                parameter.copy_(noise / parameter[0].numel() ** 0.5)
-    return model.eval()
-
-
 def normal(seed, *shape):
     """Seeded standard normal float32."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def seeded(model, seed, half=False):
+    """Fills every parameter with seeded noise of a size that keeps activations near one.
+
+    The libraries' own initialisations leave biases at zero and norms at one, which would hide a bias that is added twice
+    or a norm weight that is never read; here no parameter is trivial. With `half`, values that float16 holds exactly.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.ndim > 1:
+                value = noise / parameter[0].numel() ** 0.5
+            else:
+                value = 0.2 * noise + (1 if name.endswith("weight") else 0)
+            parameter.copy_(value.half() if half else value)
+    return model.eval()
+
+
+def rename(folder, file, new_name, extra=None):
+    """Renames the tensors of a saved checkpoint file; `extra` are tensors to add."""
+    tensors = {new_name(name): tensor for name, tensor in load_file(folder / file).items()}
+    save_file(tensors | (extra or {}), folder / file, metadata={"format": "pt"})
+
+
+def to_half(folder, file):
+    """Stores a checkpoint file as float16, as `save_pretrained` of a float16 model does."""
+    tensors = {name: tensor.half() for name, tensor in load_file(folder / file).items()}
+    save_file(tensors, folder / file, metadata={"format": "pt"})
 
 
 def write_case(folder, inputs, outputs):
