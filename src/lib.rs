@@ -11,6 +11,7 @@
 //! `h`, `w` latent height and width, `H`, `W` image height and width in pixels.
 
 pub mod error;
+pub mod latents;
 pub mod tokens;
 
 pub use error::{Error, Result};

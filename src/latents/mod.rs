@@ -1,0 +1,4 @@
+//! Embeddings -> Latents: the noise a seed stands for, the schedulers, the U-Net.
+
+pub mod noise;
+pub mod scheduler;
