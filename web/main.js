@@ -48,6 +48,7 @@ function bar(value) {
 async function load(backend, why) {
   bar();
   show("loading", "Fetching the model.");
+  $("backend").textContent = "Looking at what this device offers.";
   const loaded = await client.load({ bundle: bundleUrl(query.get("bundle")), backend, why }, { onEvent: onLoading });
   const { warnings, memoryBytes, ...rest } = loaded;
   Object.assign(stats, { ...rest, wasmMemoryBytes: memoryBytes, timeToReadyMs: stats.timeToReadyMs ?? performance.now() });
@@ -164,7 +165,10 @@ function onStep(started) {
 async function recover(error, settings) {
   if (error.code === "cancelled") return show(shown ? "done" : "ready", "Cancelled.");
   const gpuFailed = error.backend === "gpu" && asked === "auto" && ["panic", "device", "output", "engine", "unsupported"].includes(error.code);
-  if (!gpuFailed) return show("error", error.message);
+  if (!gpuFailed) {
+    if (stats.backend === null) $("backend").textContent = "";
+    return show("error", error.message);
+  }
   try {
     await load("cpu", `the graphics card failed (${error.message.replace(/\.$/, "")})`);
     show("ready", settings ? "The graphics card failed, so the CPU takes over. Press Generate again." : "Ready.");
