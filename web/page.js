@@ -1,0 +1,57 @@
+/** Small helpers of the page, without state. */
+
+const DEFAULT_BUNDLE = "./models/default/bundle.json";
+
+/** Where the model is: `?bundle=` names another one on this same site. @param {string | null} asked @returns {string} */
+export function bundleUrl(asked) {
+  const fallback = new URL(DEFAULT_BUNDLE, document.baseURI);
+  if (!asked) return fallback.href;
+  const url = new URL(asked, document.baseURI);
+  if (url.origin !== location.origin) throw new Error("The address asks for a model on another site (?bundle=). This page loads models from its own site only: remove that part of the address.");
+  return url.pathname.endsWith("/") ? new URL("bundle.json", url).href : url.href;
+}
+
+/** A seed that nobody chose, short enough to be read aloud. */
+export const rollSeed = () => String(crypto.getRandomValues(new Uint32Array(1))[0] % 1_000_000);
+
+/** @param {string} text @returns {number} NaN where it is no whole number up to 2^53 - 1 */
+export function parseSeed(text) {
+  const seed = /^\d+$/.test(text.trim()) ? Number(text) : NaN;
+  return Number.isSafeInteger(seed) ? seed : NaN;
+}
+
+/** @param {number} bytes */
+export const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
+
+/** @param {number} milliseconds */
+export function clock(milliseconds) {
+  const seconds = milliseconds / 1000;
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  return `${Math.round(seconds / 60)} min`;
+}
+
+/** Writes the mark into the pixels of a copy that is to be saved. @param {CanvasRenderingContext2D} context @param {number} width */
+export function drawMark(context, width) {
+  const size = Math.max(9, Math.round(width / 20));
+  context.font = `bold ${size}px sans-serif`;
+  context.textBaseline = "top";
+  context.lineWidth = Math.max(2, size / 5);
+  context.lineJoin = "round";
+  context.strokeStyle = "black";
+  context.fillStyle = "white";
+  const at = /** @type {const} */ ([Math.round(size / 2), Math.round(size / 2)]);
+  context.strokeText("SYNTHETIC", ...at);
+  context.fillText("SYNTHETIC", ...at);
+}
+
+/** @param {string} text */
+export const strong = (text) => Object.assign(document.createElement("strong"), { textContent: text });
+
+/** @param {string} href @param {string} text */
+export const link = (href, text) => Object.assign(document.createElement("a"), { href, textContent: text, rel: "noreferrer" });
+
+/** Text with its addresses and DOIs as links, for the visitor to follow or not. @param {string} text @returns {(string | HTMLElement)[]} */
+export function linked(text) {
+  return text.split(/(https?:\/\/[^\s)]+|doi:10\.[^\s),;]+)/).map((part, i) => (i % 2 ? link(part.replace(/^doi:/, "https://doi.org/"), part) : part));
+}

@@ -1,0 +1,160 @@
+/**
+ * Every message between the page and its worker.
+ *
+ * The page sends requests; each carries an `id`. The worker answers each request with any number of events of the
+ * same id and then exactly one `result` or `error`. A cancelled job ends in an `error` with the code `cancelled`.
+ *
+ * This file holds types only; nothing runs here.
+ *
+ * @module protocol
+ */
+
+/** @typedef {"cpu" | "gpu"} Backend */
+
+/**
+ * Fetch the engine and the model and make them ready. One model at a time: a second load replaces the first.
+ * @typedef {object} LoadRequest
+ * @property {number} id
+ * @property {"load"} type
+ * @property {string} bundle absolute URL of a `bundle.json`
+ * @property {Backend | "auto"} backend `auto` lets the worker look at the device
+ * @property {string} [why] words for the person when the page has already decided on a backend
+ */
+
+/**
+ * Draw one image.
+ * @typedef {object} GenerateRequest
+ * @property {number} id
+ * @property {"generate"} type
+ * @property {Settings} settings
+ */
+
+/**
+ * End the job `target` with the error `cancelled`; at most one denoising step later.
+ * @typedef {object} CancelRequest
+ * @property {number} id
+ * @property {"cancel"} type
+ * @property {number} target
+ */
+
+/**
+ * Encode pixels as a PNG whose text chunks say what the image is.
+ * @typedef {object} PngRequest
+ * @property {number} id
+ * @property {"png"} type
+ * @property {number} width
+ * @property {number} height
+ * @property {Uint8ClampedArray} rgba
+ * @property {Settings} settings the settings that gave the image
+ */
+
+/** @typedef {LoadRequest | GenerateRequest | CancelRequest | PngRequest} PageMessage */
+
+/**
+ * What gives an image; the same settings give the same image.
+ * @typedef {object} Settings
+ * @property {string} prompt
+ * @property {string} negative_prompt
+ * @property {number} seed a whole number from 0 to 2^53 - 1
+ * @property {number} num_inference_steps
+ * @property {number} guidance_scale
+ * @property {string | null} scheduler `ddim`, `pndm`, `euler`, `dpm++2m`, or null for the model's own
+ * @property {number} width pixels
+ * @property {number} height pixels
+ */
+
+/**
+ * The manifest has been read; the form can be filled before the weights are here.
+ * @typedef {object} ManifestEvent
+ * @property {number} id
+ * @property {"manifest"} type
+ * @property {Manifest} manifest
+ */
+
+/**
+ * Measured bytes, never an estimate.
+ * @typedef {object} ProgressEvent
+ * @property {number} id
+ * @property {"progress"} type
+ * @property {number} done bytes of the model that are here, from the network or the cache
+ * @property {number} total bytes of the model
+ * @property {number} engine bytes of the engine (wasm) that are here
+ */
+
+/**
+ * A denoising step has ended.
+ * @typedef {object} StepEvent
+ * @property {number} id
+ * @property {"step"} type
+ * @property {number} step counted from 1
+ * @property {number} total
+ * @property {Picture} [preview] the image as the model expects it at this step
+ */
+
+/**
+ * @typedef {object} Picture
+ * @property {number} width
+ * @property {number} height
+ * @property {Uint8ClampedArray} rgba
+ */
+
+/**
+ * The request is done. `value` is a {@link Loaded}, a {@link Generated}, `Uint8Array` (png) or `boolean` (cancel:
+ * whether there was such a job).
+ * @typedef {object} ResultMessage
+ * @property {number} id
+ * @property {"result"} type
+ * @property {any} value
+ */
+
+/**
+ * The request failed.
+ * @typedef {object} ErrorMessage
+ * @property {number} id
+ * @property {"error"} type
+ * @property {string} code stable kebab-case word
+ * @property {string} message sentences for a person: what is wrong and what to do
+ * @property {boolean} fatal the worker is of no more use and has to be started anew
+ * @property {Backend | null} backend which backend was in use
+ */
+
+/** @typedef {ManifestEvent | ProgressEvent | StepEvent | ResultMessage | ErrorMessage} WorkerMessage */
+
+/**
+ * @typedef {object} Loaded
+ * @property {Backend} backend
+ * @property {string} adapter what computes, in words
+ * @property {string} why why this backend, in words
+ * @property {string[]} warnings sentences, e.g. that the cache is full
+ * @property {number} downloadedBytes model bytes from the network
+ * @property {number} cachedBytes model bytes from this browser's cache
+ * @property {number} memoryBytes size of the wasm memory; it never shrinks, so this is its peak
+ */
+
+/**
+ * @typedef {Picture & {truncated: boolean, milliseconds: number, memoryBytes: number}} Generated
+ * `truncated`: the model did not read the end of the prompt.
+ */
+
+/**
+ * What the page reads of a `bundle.json`; the README describes the whole format.
+ * @typedef {object} Manifest
+ * @property {string} name
+ * @property {string} [license]
+ * @property {string} [attribution]
+ * @property {string} [intended_use]
+ * @property {string} [model_card] file beside the manifest
+ * @property {BundleFile} tokenizer
+ * @property {BundleFile[]} shards
+ * @property {{num_inference_steps: number, guidance_scale: number, width: number, height: number}} defaults
+ * @property {string[]} [examples]
+ */
+
+/**
+ * @typedef {object} BundleFile
+ * @property {string} file plain name beside the manifest
+ * @property {number} bytes
+ * @property {string} sha256 lower-case hex
+ */
+
+export {};
