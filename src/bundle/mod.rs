@@ -1,0 +1,32 @@
+//! Bundle: a model as a folder of plain files that any static host can serve.
+//!
+//! `bundle.json` ([`Manifest`]) says what the model is and lists every other file with its bytes and SHA-256; the
+//! weights lie in safetensors shards of at most [`SHARD_BYTES`], as f32, f16 or block-quantized integers.
+//! `models/README.md` describes the format for readers in other languages.
+//!
+//! Reading is a chain in which nothing is believed before it is checked: size and hash of a file, its safetensors
+//! header, which tensors it may hold, their shapes, and at last every value.
+
+mod manifest;
+mod policy;
+mod quantize;
+mod shard;
+#[cfg(not(target_family = "wasm"))]
+mod write;
+
+pub use manifest::{Defaults, FileEntry, Manifest, TensorEntry};
+pub use policy::{Precision, precision_for};
+pub use quantize::BLOCK;
+pub use shard::Decoder;
+#[cfg(not(target_family = "wasm"))]
+pub use write::{BundleInfo, BundleWriter, write_atomically};
+
+/// Version of the format that this code reads and writes.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Name of the manifest in a bundle's folder.
+pub const MANIFEST_FILE: &str = "bundle.json";
+
+/// Most bytes of one shard, header included, and of the tokenizer: a size that every static host serves, and that a
+/// browser can hold beside the decoded weights.
+pub const SHARD_BYTES: usize = 32 << 20;

@@ -1,0 +1,340 @@
+//! Weights -> bundle, streamed: at most one shard is held in memory.
+//!
+//! Shards are named after their hash and `bundle.json` is renamed into place last, so a bundle that is being replaced
+//! stays readable until the new one is whole.
+
+use super::{
+    BLOCK, Defaults, FileEntry, MANIFEST_FILE, Manifest, Precision, SCHEMA_VERSION, SHARD_BYTES,
+    TensorEntry, precision_for,
+    quantize::{encode_q4, encode_q8, matrix, q4_bytes},
+};
+use crate::{Error, Result, pipeline::ComponentConfigs, tokens::ClipTokenizer, weights::Weight};
+use half::f16;
+use safetensors::{Dtype, tensor::TensorView};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+const TOKENIZER_FILE: &str = "tokenizer.json";
+
+/// Header bytes of one stored tensor beside its name: number format, up to four sizes, offsets, punctuation.
+const HEADER_ENTRY: usize = 192;
+
+/// What a manifest says beside its files; see [`Manifest`] for the fields.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields are those of Manifest")]
+pub struct BundleInfo {
+    pub name: String,
+    pub model_card: Option<String>,
+    pub license: String,
+    pub attribution: String,
+    pub intended_use: String,
+    pub components: ComponentConfigs,
+    pub defaults: Defaults,
+    pub examples: Vec<String>,
+}
+
+/// Writes a bundle tensor by tensor: [`BundleWriter::add`] each, then [`BundleWriter::finish`].
+#[derive(Debug)]
+pub struct BundleWriter {
+    dir: PathBuf,
+    target: Precision,
+    shard_bytes: usize,
+    tensors: BTreeMap<String, TensorEntry>,
+    shards: Vec<FileEntry>,
+    pending: Vec<Stored>,
+    pending_bytes: usize,
+}
+
+/// One tensor as a shard will hold it.
+#[derive(Debug)]
+struct Stored {
+    name: String,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl BundleWriter {
+    /// A writer into the folder `dir`, which is made if it is not there. `target` names the policy for
+    /// number formats, see [`precision_for`].
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the folder cannot be made.
+    pub fn new(dir: impl Into<PathBuf>, target: Precision) -> Result<Self> {
+        Self::with_shard_bytes(dir, target, SHARD_BYTES)
+    }
+
+    /// As [`Self::new`], with smaller shards.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_shard_bytes(
+        dir: impl Into<PathBuf>,
+        target: Precision,
+        shard_bytes: usize,
+    ) -> Result<Self> {
+        let dir = dir.into();
+        fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
+        Ok(Self {
+            dir,
+            target,
+            shard_bytes: shard_bytes.min(SHARD_BYTES),
+            tensors: BTreeMap::new(),
+            shards: Vec::new(),
+            pending: Vec::new(),
+            pending_bytes: 0,
+        })
+    }
+
+    /// Adds one tensor by its full name, `unet.conv_in.weight`, in the format that the policy gives it.
+    ///
+    /// # Errors
+    /// [`Error::DuplicateTensor`], [`Error::NotFinite`], [`Error::Quantized`] (a weight too large for f16), [`Error::Io`].
+    pub fn add(&mut self, name: &str, weight: &Weight) -> Result<()> {
+        self.add_as(
+            name,
+            weight,
+            precision_for(self.target, name, &weight.shape),
+        )
+    }
+
+    /// Adds one tensor in a format of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn add_as(&mut self, name: &str, weight: &Weight, dtype: Precision) -> Result<()> {
+        if self.tensors.contains_key(name) {
+            return Err(Error::DuplicateTensor { name: name.into() });
+        }
+        let found = vec![weight.data.len()];
+        if weight.data.is_empty() || weight.shape.iter().product::<usize>() != weight.data.len() {
+            return Err(Error::TensorShape {
+                name: name.into(),
+                expected: weight.shape.clone(),
+                found,
+            });
+        }
+        // A bias is split by its numbers and a quantized row never.
+        let (rows, columns) = match (dtype.suffix(), &weight.shape[..]) {
+            (None, [n]) => (*n, 1),
+            _ => matrix(&weight.shape),
+        };
+        let row_bytes = match dtype {
+            Precision::F32 => columns * 4,
+            Precision::F16 => columns * 2,
+            Precision::Q8 => columns + columns.div_ceil(BLOCK) * 2,
+            Precision::Q4 => q4_bytes(columns) + columns.div_ceil(BLOCK) * 2,
+        };
+        let header = 2 * (name.len() + HEADER_ENTRY);
+        if self.pending_bytes + header + row_bytes * rows > self.shard_bytes {
+            self.flush()?;
+        }
+        let rows_at_once = self.shard_bytes.saturating_sub(header) / row_bytes;
+        if rows_at_once == 0 {
+            let why = format!(
+                "one row has {row_bytes} bytes and a shard at most {}",
+                self.shard_bytes
+            );
+            return Err(Error::Quantized {
+                name: name.into(),
+                why,
+            });
+        }
+        let mut shards = Vec::new();
+        for part in weight.data.chunks(rows_at_once * columns) {
+            if !shards.is_empty() {
+                self.flush()?;
+            }
+            shards.push(self.shards.len());
+            self.pending_bytes += header + row_bytes * (part.len() / columns);
+            let mut shape = weight.shape.clone();
+            if let (None, Some(first)) = (dtype.suffix(), shape.first_mut()) {
+                *first = part.len() / columns;
+            }
+            self.pending
+                .extend(encode(name, shape, columns, part, dtype)?);
+        }
+        self.tensors.insert(
+            name.into(),
+            TensorEntry {
+                shape: weight.shape.clone(),
+                dtype,
+                shards,
+            },
+        );
+        Ok(())
+    }
+
+    /// Writes the last shard, the tokenizer and at last the manifest; removes the shards of a bundle that was here.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Manifest`] or [`Error::FileName`] if `info` is not fit for a manifest.
+    pub fn finish(mut self, info: BundleInfo, tokenizer: &ClipTokenizer) -> Result<Manifest> {
+        self.flush()?;
+        let tokenizer = tokenizer.to_json()?;
+        let manifest = Manifest {
+            schema_version: SCHEMA_VERSION,
+            name: info.name,
+            model_card: info.model_card,
+            license: info.license,
+            attribution: info.attribution,
+            intended_use: info.intended_use,
+            components: info.components,
+            tokenizer: FileEntry::of(TOKENIZER_FILE, tokenizer.as_bytes()),
+            shards: self.shards,
+            tensors: self.tensors,
+            defaults: info.defaults,
+            examples: info.examples,
+        };
+        let json = serde_json::to_string_pretty(&manifest)
+            .map_err(|e| Error::Manifest { why: e.to_string() })?;
+        // What is written can be read: the same checks as for a stranger's manifest.
+        let manifest = Manifest::parse(json.as_bytes())?;
+        let before = fs::read(self.dir.join(MANIFEST_FILE))
+            .ok()
+            .and_then(|bytes| Manifest::parse(&bytes).ok());
+        write_atomically(&self.dir.join(TOKENIZER_FILE), tokenizer.as_bytes())?;
+        write_atomically(&self.dir.join(MANIFEST_FILE), json.as_bytes())?;
+        for old in before.into_iter().flat_map(|m| m.shards) {
+            if !manifest.shards.iter().any(|new| new.file == old.file) {
+                let path = self.dir.join(old.file);
+                fs::remove_file(&path)
+                    .or_else(ignore_missing)
+                    .map_err(Error::io(&path))?;
+            }
+        }
+        Ok(manifest)
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let fault = |e: safetensors::SafeTensorError| Error::Safetensors {
+            file: format!("shard {}", self.shards.len()),
+            why: e.to_string(),
+        };
+        let mut views = Vec::with_capacity(self.pending.len());
+        for s in &self.pending {
+            views.push((
+                &s.name,
+                TensorView::new(s.dtype, s.shape.clone(), &s.bytes).map_err(fault)?,
+            ));
+        }
+        let bytes = safetensors::serialize(views, None).map_err(fault)?;
+        let hash = super::manifest::sha256(&bytes);
+        let entry = FileEntry::of(&format!("weights-{}.safetensors", &hash[..16]), &bytes);
+        write_atomically(&self.dir.join(&entry.file), &bytes)?;
+        self.shards.push(entry);
+        self.pending.clear();
+        self.pending_bytes = 0;
+        Ok(())
+    }
+}
+
+/// One part of a tensor, `[rows, columns]`, as the shard holds it. `shape` is that of a plain tensor's part.
+fn encode(
+    name: &str,
+    shape: Vec<usize>,
+    columns: usize,
+    data: &[f32],
+    dtype: Precision,
+) -> Result<Vec<Stored>> {
+    if data.iter().any(|x| !x.is_finite()) {
+        return Err(Error::NotFinite { name: name.into() });
+    }
+    let plain = |dtype, bytes| {
+        vec![Stored {
+            name: name.into(),
+            dtype,
+            shape,
+            bytes,
+        }]
+    };
+    let (suffix, dtype, width, quantized) = match dtype {
+        Precision::F32 => {
+            return Ok(plain(
+                Dtype::F32,
+                data.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            ));
+        }
+        Precision::F16 => {
+            if let Some(x) = data.iter().find(|x| !f16::from_f32(**x).is_finite()) {
+                return Err(Error::Quantized {
+                    name: name.into(),
+                    why: format!("{x} is too large for f16"),
+                });
+            }
+            return Ok(plain(
+                Dtype::F16,
+                data.iter()
+                    .flat_map(|x| f16::from_f32(*x).to_le_bytes())
+                    .collect(),
+            ));
+        }
+        Precision::Q8 => ("q8", Dtype::I8, columns, encode_q8(name, columns, data)?),
+        Precision::Q4 => (
+            "q4",
+            Dtype::U8,
+            q4_bytes(columns),
+            encode_q4(name, columns, data)?,
+        ),
+    };
+    let rows = data.len() / columns;
+    Ok(vec![
+        Stored {
+            name: format!("{name}.{suffix}"),
+            dtype,
+            shape: vec![rows, width],
+            bytes: quantized.ints,
+        },
+        Stored {
+            name: format!("{name}.scale"),
+            dtype: Dtype::F16,
+            shape: vec![rows, columns.div_ceil(BLOCK)],
+            bytes: quantized
+                .scales
+                .iter()
+                .flat_map(|s| s.to_le_bytes())
+                .collect(),
+        },
+    ])
+}
+
+/// Writes a file beside its place and renames it there, so that a good file is never replaced by half of one.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let Some(name) = path.file_name() else {
+        return Err(Error::io(path)(std::io::Error::from(
+            std::io::ErrorKind::InvalidInput,
+        )));
+    };
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(hidden);
+    let write = || {
+        let mut file = fs::File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write().map_err(|error| {
+        let _ = fs::remove_file(&temporary); // the first error is the one to tell
+        Error::io(path)(error)
+    })
+}
+
+fn ignore_missing(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        Ok(())
+    } else {
+        Err(error)
+    }
+}

@@ -1,0 +1,296 @@
+//! Schedulers: how the model's prediction at one timestep becomes the sample of the next.
+//!
+//! They run on the host in float64, with diffusers' names and config keys; one file each. [`Scheduler`] is what the denoising
+//! loop holds:
+//!
+//! ```
+//! # use roentgen_web::latents::scheduler::{Scheduler, SchedulerConfig};
+//! # fn model(input: &[f32], _t: f64) -> Vec<f32> { input.to_vec() }
+//! # fn main() -> Result<(), roentgen_web::error::Error> {
+//! let config = SchedulerConfig::parse(br#"{"_class_name": "DDIMScheduler", "steps_offset": 1}"#)?;
+//! let mut scheduler = Scheduler::new(&config, None)?;
+//! scheduler.set_timesteps(20)?;
+//! let mut sample = vec![scheduler.init_noise_sigma() as f32; 4];
+//! for t in scheduler.timesteps().to_vec() {
+//!     let model_output = model(&scheduler.scale_model_input(&sample), t);
+//!     sample = scheduler.step(&model_output, &sample)?.prev_sample;
+//! }
+//! # Ok(()) }
+//! ```
+
+mod config;
+mod ddim;
+mod dpm_solver;
+mod euler;
+mod pndm;
+mod schedule;
+mod sigmas;
+
+use std::fmt;
+use std::str::FromStr;
+
+pub use config::SchedulerConfig;
+pub use schedule::{NoiseSchedule, PredictionType};
+
+use crate::error::{Error, Result};
+
+/// The schedulers there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SchedulerKind {
+    /// `DDIMScheduler`, eta 0.
+    Ddim,
+    /// `PNDMScheduler`.
+    Pndm,
+    /// `EulerDiscreteScheduler`.
+    Euler,
+    /// `DPMSolverMultistepScheduler` with DPM-Solver++ 2M.
+    DpmSolverMultistep,
+}
+
+impl SchedulerKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [
+        Self::Ddim,
+        Self::Pndm,
+        Self::Euler,
+        Self::DpmSolverMultistep,
+    ];
+
+    /// diffusers' name of the class, as `_class_name` in `scheduler_config.json` has it.
+    pub fn class_name(self) -> &'static str {
+        match self {
+            Self::Ddim => "DDIMScheduler",
+            Self::Pndm => "PNDMScheduler",
+            Self::Euler => "EulerDiscreteScheduler",
+            Self::DpmSolverMultistep => "DPMSolverMultistepScheduler",
+        }
+    }
+
+    /// The word for it on the command line and the page.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ddim => "ddim",
+            Self::Pndm => "pndm",
+            Self::Euler => "euler",
+            Self::DpmSolverMultistep => "dpm++2m",
+        }
+    }
+}
+
+impl fmt::Display for SchedulerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for SchedulerKind {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let names = || Self::ALL.map(Self::name).join(", ");
+        let found = Self::ALL.into_iter().find(|kind| kind.name() == name);
+        found.ok_or_else(|| Error::Request {
+            field: "scheduler",
+            why: format!("`{name}` is not known; use one of {}", names()),
+        })
+    }
+}
+
+/// What one step gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SchedulerOutput<T> {
+    /// The sample of the next timestep.
+    pub prev_sample: Vec<T>,
+    /// The clean sample as predicted from this step's model output alone: what a preview shows.
+    pub pred_original_sample: Vec<T>,
+}
+
+/// One kind of scheduler. `index` counts the model's calls since `set_timesteps`.
+trait Solver: fmt::Debug + Send {
+    fn schedule(&self) -> &NoiseSchedule;
+
+    /// Prepares for `count` steps, which is at least 1 and at most the timesteps of training; gives the timesteps of
+    /// the model's calls.
+    fn set_timesteps(&mut self, count: usize) -> Result<Vec<f64>>;
+
+    fn init_noise_sigma(&self) -> f64 {
+        1.0
+    }
+
+    fn model_input_scale(&self, _index: usize) -> f64 {
+        1.0
+    }
+
+    /// `model_output` and `sample` are equally long.
+    fn step(&mut self, index: usize, model_output: &[f64], sample: &[f64]) -> SchedulerOutput<f64>;
+}
+
+/// A scheduler of any kind, in the middle of a loop.
+#[derive(Debug)]
+pub struct Scheduler {
+    kind: SchedulerKind,
+    solver: Box<dyn Solver>,
+    timesteps: Vec<f64>,
+    index: usize,
+}
+
+impl Scheduler {
+    /// The scheduler which the config names, or with `kind` what diffusers' `Kind.from_config(config)` gives.
+    ///
+    /// # Errors
+    /// [`Error::Config`], which names the key, for options that are unknown or not supported.
+    pub fn new(config: &SchedulerConfig, kind: Option<SchedulerKind>) -> Result<Self> {
+        let kind = match kind {
+            Some(kind) => kind,
+            None => named_kind(config)?,
+        };
+        let solver: Box<dyn Solver> = match kind {
+            SchedulerKind::Ddim => Box::new(ddim::Ddim::new(config)?),
+            SchedulerKind::Pndm => Box::new(pndm::Pndm::new(config)?),
+            SchedulerKind::Euler => Box::new(euler::EulerDiscrete::new(config)?),
+            SchedulerKind::DpmSolverMultistep => {
+                Box::new(dpm_solver::DpmSolverMultistep::new(config)?)
+            }
+        };
+        Ok(Self {
+            kind,
+            solver,
+            timesteps: Vec::new(),
+            index: 0,
+        })
+    }
+
+    /// Which kind this is.
+    pub fn kind(&self) -> SchedulerKind {
+        self.kind
+    }
+
+    /// The noise schedule of training, for [`NoiseSchedule::add_noise`] and [`NoiseSchedule::velocity`].
+    pub fn schedule(&self) -> &NoiseSchedule {
+        self.solver.schedule()
+    }
+
+    /// `a_t` of every timestep of training.
+    pub fn alphas_cumprod(&self) -> &[f64] {
+        &self.solver.schedule().alphas_cumprod
+    }
+
+    /// Starts a loop of `num_inference_steps` steps.
+    ///
+    /// # Errors
+    /// [`Error::Request`] where the count is 0, above the timesteps of training, or not possible with this config.
+    pub fn set_timesteps(&mut self, num_inference_steps: usize) -> Result<()> {
+        let train = self.solver.schedule().num_train_timesteps();
+        if num_inference_steps == 0 || num_inference_steps > train {
+            let why = format!("must be between 1 and {train}, not {num_inference_steps}");
+            return Err(bad_steps(why));
+        }
+        let timesteps = self.solver.set_timesteps(num_inference_steps)?;
+        // `steps_offset` with very many steps leads beyond the last timestep, where diffusers fails or reads nonsense.
+        let inside = |t: &f64| *t >= 0.0 && *t <= (train - 1) as f64;
+        if timesteps.is_empty() || !timesteps.iter().all(inside) {
+            let why = format!(
+                "{num_inference_steps} with this scheduler's spacing leads outside of the {train} timesteps; use fewer"
+            );
+            return Err(bad_steps(why));
+        }
+        self.timesteps = timesteps;
+        self.index = 0;
+        Ok(())
+    }
+
+    /// The timesteps for the model, one for each call of it; PNDM calls it more often than there are steps.
+    pub fn timesteps(&self) -> &[f64] {
+        &self.timesteps
+    }
+
+    /// The standard deviation which the initial noise must have.
+    pub fn init_noise_sigma(&self) -> f64 {
+        self.solver.init_noise_sigma()
+    }
+
+    /// What the sample is multiplied with before the model sees it, at the current step.
+    pub fn model_input_scale(&self) -> f64 {
+        self.solver.model_input_scale(self.index)
+    }
+
+    /// The model's input at the current step.
+    pub fn scale_model_input(&self, sample: &[f32]) -> Vec<f32> {
+        let scale = self.model_input_scale();
+        let scaled = sample.iter().map(|x| (f64::from(*x) * scale) as f32);
+        scaled.collect()
+    }
+
+    /// One step: from the model's output at the current timestep to the sample of the next.
+    ///
+    /// # Errors
+    /// [`Error::Request`] where all steps are done or the lengths differ.
+    pub fn step(&mut self, model_output: &[f32], sample: &[f32]) -> Result<SchedulerOutput<f32>> {
+        let wide = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
+        let narrow = |values: Vec<f64>| values.into_iter().map(|v| v as f32).collect();
+        let output = self.step_f64(&wide(model_output), &wide(sample))?;
+        Ok(SchedulerOutput {
+            prev_sample: narrow(output.prev_sample),
+            pred_original_sample: narrow(output.pred_original_sample),
+        })
+    }
+
+    /// [`Scheduler::step`] without rounding to float32.
+    ///
+    /// # Errors
+    /// As [`Scheduler::step`].
+    pub fn step_f64(
+        &mut self,
+        model_output: &[f64],
+        sample: &[f64],
+    ) -> Result<SchedulerOutput<f64>> {
+        if self.index >= self.timesteps.len() {
+            let why = format!("are all {} done; call set_timesteps", self.timesteps.len());
+            return Err(bad_steps(why));
+        }
+        if model_output.len() != sample.len() {
+            let (found, expected) = (model_output.len(), sample.len());
+            return Err(Error::Request {
+                field: "model_output",
+                why: format!("has {found} values for a sample of {expected}"),
+            });
+        }
+        let output = self.solver.step(self.index, model_output, sample);
+        self.index += 1;
+        Ok(output)
+    }
+}
+
+fn bad_steps(why: String) -> Error {
+    Error::Request {
+        field: "num_inference_steps",
+        why,
+    }
+}
+
+fn named_kind(config: &SchedulerConfig) -> Result<SchedulerKind> {
+    let name = config.class_name().unwrap_or_default();
+    let found = SchedulerKind::ALL
+        .into_iter()
+        .find(|kind| kind.class_name() == name);
+    found.ok_or_else(|| {
+        let known = SchedulerKind::ALL.map(SchedulerKind::class_name).join(", ");
+        let why = format!("\"{name}\" is not one of {known}; choose a scheduler yourself");
+        config::bad_key("_class_name", why)
+    })
+}
+
+/// Linear combination of equally long slices.
+fn combine<const N: usize>(terms: [(f64, &[f64]); N]) -> Vec<f64> {
+    let len = terms.first().map_or(0, |(_, values)| values.len());
+    let at = |i: usize| {
+        terms
+            .iter()
+            .map(|(factor, values)| factor * values[i])
+            .sum()
+    };
+    (0..len).map(at).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! A small CLIP vocabulary, and the ids that `transformers.CLIPTokenizer` 5.23 gives with it.
+
+use super::*;
+
+/// GPT-2's byte alphabet in vocabulary order, so that `!` has id 0 as in CLIP's own vocabulary.
+fn alphabet() -> Vec<char> {
+    let printable = (b'!'..=b'~')
+        .chain(0xA1..=0xAC)
+        .chain(0xAE..=0xFF)
+        .map(char::from);
+    let others = (0..=255u8).filter(|b| !matches!(b, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF));
+    printable
+        .chain(
+            others
+                .enumerate()
+                .map(|(n, _)| char::from_u32(256 + n as u32).expect("a letter")),
+        )
+        .collect()
+}
+
+const MERGES: &str = "#version: 0.2\nl e\nf t</w>\nle ft</w>\ne f\nef f\nu s\ni o\nio n</w>\nus ion</w>\n\
+    eff usion</w>\nc h\nch e\ns t</w>\nche st</w>\n";
+
+fn files() -> (Vec<u8>, &'static [u8]) {
+    let alphabet = alphabet();
+    let mut vocab: Vec<String> = alphabet.iter().map(char::to_string).collect();
+    vocab.extend(alphabet.iter().map(|c| format!("{c}</w>")));
+    vocab.extend(MERGES.lines().skip(1).map(|m| m.replace(' ', "")));
+    vocab.extend([BOS_TOKEN.into(), EOS_TOKEN.into()]);
+    let vocab: serde_json::Map<String, Value> = vocab
+        .into_iter()
+        .enumerate()
+        .map(|(id, token)| (token, Value::from(id)))
+        .collect();
+    (serde_json::to_vec(&vocab).expect("json"), MERGES.as_bytes())
+}
+
+fn tokenizer(pad: Option<&str>) -> ClipTokenizer {
+    let (vocab, merges) = files();
+    let options = TokenizerOptions {
+        pad_token: pad.map(str::to_owned),
+        model_max_length: None,
+    };
+    ClipTokenizer::from_vocab_and_merges(&vocab, merges, &options).expect("a tokenizer")
+}
+
+/// Text, its ids between BOS and EOS for SD 1.x padding, and for SD 2.x padding (`!` is special then).
+#[rustfmt::skip]
+const CASES: &[(&str, &[u32], &[u32])] = &[
+    ("", &[], &[]),
+    ("Left effusion of the chest.",
+        &[514, 521, 78, 325, 83, 71, 324, 525, 269], &[514, 521, 78, 325, 83, 71, 324, 525, 269]),
+    ("  LEFT\n\teffusion!!  don't 60-year",
+        &[514, 521, 0, 256, 67, 78, 333, 6, 339, 277, 271, 268, 88, 68, 64, 337],
+        &[514, 521, 0, 0, 67, 78, 333, 6, 339, 277, 271, 268, 88, 68, 64, 337]),
+    ("é naïve Ünïcode 你好 \u{1F600}",
+        &[127, 358, 77, 64, 127, 107, 85, 324, 127, 120, 77, 127, 107, 66, 78, 67, 324, 160, 121, 254, 161, 98, 377, 172, 253, 246, 478],
+        &[127, 358, 77, 64, 127, 107, 85, 324, 127, 120, 77, 127, 107, 66, 78, 67, 324, 160, 121, 254, 161, 98, 377, 172, 253, 246, 478]),
+    ("a<|endoftext|>b !", &[320, 527, 321, 256], &[320, 527, 321, 0]),
+    ("chest! <|startoftext|> !left", &[525, 256, 526, 256, 514], &[525, 0, 526, 0, 514]),
+    ("0.5mm's İstanbul ſ",
+        &[271, 269, 276, 76, 332, 6, 338, 328, 136, 485, 82, 83, 64, 77, 65, 84, 331, 129, 379],
+        &[271, 269, 276, 76, 332, 6, 338, 328, 136, 485, 82, 83, 64, 77, 65, 84, 331, 129, 379]),
+];
+
+const BOS: u32 = 526;
+const EOS: u32 = 527;
+
+fn padded(text: &[u32], pad: u32) -> Vec<u32> {
+    let mut ids = vec![BOS];
+    ids.extend(&text[..text.len().min(75)]);
+    ids.push(EOS);
+    ids.resize(77, pad);
+    ids
+}
+
+#[test]
+fn ids_are_those_of_transformers() {
+    let (sd1, sd2) = (tokenizer(None), tokenizer(Some("!")));
+    for (text, ids1, ids2) in CASES {
+        assert_eq!(
+            sd1.encode(text).unwrap(),
+            Tokens {
+                ids: padded(ids1, EOS),
+                truncated: 0
+            },
+            "{text:?}"
+        );
+        assert_eq!(
+            sd2.encode(text).unwrap(),
+            Tokens {
+                ids: padded(ids2, 0),
+                truncated: 0
+            },
+            "{text:?}"
+        );
+    }
+}
+
+#[test]
+fn cuts_at_77_and_says_how_much() {
+    let tokenizer = tokenizer(Some("!"));
+    for (words, cut) in [(75, 0), (76, 1), (80, 5), (400, 325)] {
+        let tokens = tokenizer.encode(&"effusion ".repeat(words)).unwrap();
+        assert_eq!(
+            tokens,
+            Tokens {
+                ids: padded(&vec![521; words], 0),
+                truncated: cut
+            }
+        );
+    }
+}
+
+#[test]
+fn one_file_says_it_all() {
+    for pad in [None, Some("!")] {
+        let before = tokenizer(pad);
+        let after = ClipTokenizer::from_json(before.to_json().unwrap().as_bytes()).unwrap();
+        for (text, ..) in CASES {
+            assert_eq!(before.encode(text).unwrap(), after.encode(text).unwrap());
+        }
+        assert_eq!((after.model_max_length(), after.vocab_size()), (77, 528));
+        assert_eq!(after.pad_token_id(), before.pad_token_id());
+    }
+}
+
+#[test]
+fn options_come_from_either_file() {
+    let config = br#"{"model_max_length": 77, "pad_token": "<|endoftext|>"}"#;
+    let map = br#"{"pad_token": {"content": "!", "lstrip": false}}"#;
+    let both = TokenizerOptions::from_json(Some(config), Some(map)).unwrap();
+    assert_eq!(
+        (both.pad_token.as_deref(), both.model_max_length),
+        (Some("<|endoftext|>"), Some(77))
+    );
+    let unlimited = br#"{"model_max_length": 1000000000000000019884624838656}"#;
+    let one = TokenizerOptions::from_json(Some(unlimited), Some(map)).unwrap();
+    assert_eq!(
+        (one.pad_token.as_deref(), one.model_max_length),
+        (Some("!"), None)
+    );
+    assert_eq!(
+        TokenizerOptions::from_json(Some(b"[]"), None)
+            .unwrap_err()
+            .code(),
+        "json"
+    );
+}
+
+#[test]
+fn damaged_files_are_errors() {
+    let (vocab, merges) = files();
+    let read = |vocab: &[u8], merges: &[u8]| {
+        ClipTokenizer::from_vocab_and_merges(vocab, merges, &TokenizerOptions::default())
+            .unwrap_err()
+            .code()
+    };
+    assert_eq!(read(b"{", merges), "json");
+    assert_eq!(read(b"{}", merges), "tokenizer");
+    assert_eq!(read(&vocab, b"\xff"), "utf8");
+    assert_eq!(read(&vocab, b"l zzz\n"), "tokenizer");
+    assert_eq!(
+        ClipTokenizer::from_json(b"{}").unwrap_err().code(),
+        "tokenizer"
+    );
+    // A tokenizer that adds no BOS and EOS is not CLIP's.
+    let mut json: Value = serde_json::from_str(&tokenizer(None).to_json().unwrap()).unwrap();
+    json["post_processor"] = Value::Null;
+    assert_eq!(
+        ClipTokenizer::from_json(json.to_string().as_bytes())
+            .unwrap_err()
+            .code(),
+        "tokenizer"
+    );
+}
