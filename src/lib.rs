@@ -10,6 +10,7 @@
 //! Dimension letters used throughout: `B` batch, `T` tokens (77 for CLIP), `E` embedding width, `C` channels,
 //! `h`, `w` latent height and width, `H`, `W` image height and width in pixels.
 
+pub mod bundle;
 pub mod embeddings;
 pub mod error;
 pub mod image;
