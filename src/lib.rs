@@ -18,6 +18,8 @@ pub mod latents;
 pub mod nn;
 pub mod pipeline;
 pub mod tokens;
+#[cfg(target_family = "wasm")]
+mod web;
 pub mod weights;
 
 pub use error::{Error, Result};
