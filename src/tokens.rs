@@ -75,6 +75,7 @@ impl TokenizerOptions {
 }
 
 /// CLIP's tokenizer: NFC, white space runs to one space, lower case, byte-level BPE with `</w>` at word ends.
+#[derive(Clone)]
 pub struct ClipTokenizer {
     /// Adds BOS and EOS, and neither cuts nor pads: [`ClipTokenizer::encode`] does.
     tokenizer: Tokenizer,
