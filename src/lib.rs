@@ -22,6 +22,8 @@ pub mod nn;
 pub mod pipeline;
 pub mod png;
 pub mod tokens;
+#[cfg(target_family = "wasm")]
+mod web;
 pub mod weights;
 
 pub use error::{Error, Result};
