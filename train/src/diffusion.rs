@@ -48,6 +48,7 @@ pub fn train(
     mut on_sheet: impl FnMut(&Trainer<TextToLatents>) -> Result<()>,
 ) -> Result<()> {
     let device = device.clone().autodiff();
+    device.seed(run.seed); // of the starting weights
     let r = &run.diffusion;
     let text_encoder = r.text_encoder.init(&device)?;
     let unet = r.unet.init(&device)?;
