@@ -147,10 +147,7 @@ fn open(args: &RunArgs) -> Result<(Run, RunFolder)> {
 
 fn load(dir: &Path, run: &Run, split: Split) -> Result<Dataset> {
     let data = Dataset::load(dir, run.size as usize, split)?;
-    println!("{} images, {} rows skipped", data.len(), data.skipped.len());
-    for skipped in data.skipped.iter().take(5) {
-        println!("skipped {}: {}", skipped.file, skipped.reason);
-    }
+    println!("{data}");
     Ok(data)
 }
 
