@@ -10,8 +10,16 @@
 //! Dimension letters used throughout: `B` batch, `T` tokens (77 for CLIP), `E` embedding width, `C` channels,
 //! `h`, `w` latent height and width, `H`, `W` image height and width in pixels.
 
+pub mod bundle;
+pub mod embeddings;
 pub mod error;
+pub mod image;
 pub mod latents;
+pub mod nn;
+pub mod pipeline;
 pub mod tokens;
+#[cfg(target_family = "wasm")]
+mod web;
+pub mod weights;
 
 pub use error::{Error, Result};

@@ -66,8 +66,7 @@ impl TokenizerOptions {
             if options.model_max_length.is_none() {
                 options.model_max_length = json
                     .get("model_max_length")
-                    .and_then(Value::as_u64)
-                    .and_then(|n| usize::try_from(n).ok())
+                    .and_then(length)
                     .filter(|&n| n <= MAX_LENGTH_BELIEVED);
             }
         }
@@ -76,6 +75,7 @@ impl TokenizerOptions {
 }
 
 /// CLIP's tokenizer: NFC, white space runs to one space, lower case, byte-level BPE with `</w>` at word ends.
+#[derive(Clone)]
 pub struct ClipTokenizer {
     /// Adds BOS and EOS, and neither cuts nor pads: [`ClipTokenizer::encode`] does.
     tokenizer: Tokenizer,
@@ -99,25 +99,34 @@ impl ClipTokenizer {
     /// # Errors
     /// As [`Self::from_json`].
     pub fn from_json_with(bytes: &[u8], options: &TokenizerOptions) -> Result<Self> {
-        let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(bad)?;
+        let mut json: Value = serde_json::from_slice(bytes).map_err(|e| Error::Json {
+            file: "tokenizer.json".into(),
+            why: e.to_string(),
+        })?;
+        if json["model"]["type"] != "BPE" {
+            return Err(bad("its model is not BPE, which CLIP's is"));
+        }
         let model_max_length = options
             .model_max_length
-            .or(tokenizer.get_truncation().map(|t| t.max_length))
-            .or(match tokenizer.get_padding().map(|p| &p.strategy) {
-                Some(PaddingStrategy::Fixed(n)) => Some(*n),
-                _ => None,
-            })
+            .or_else(|| length(&json["truncation"]["max_length"]))
+            .or_else(|| length(&json["padding"]["strategy"]["Fixed"]))
             .unwrap_or(MODEL_MAX_LENGTH);
+        let pad_token = options
+            .pad_token
+            .as_deref()
+            .or(json["padding"]["pad_token"].as_str())
+            .unwrap_or(EOS_TOKEN)
+            .to_owned();
+        // Parts that are not needed for encoding are not given to the library, which panics on some damaged ones.
+        for part in ["truncation", "padding", "decoder"] {
+            json[part] = Value::Null;
+        }
+        let mut tokenizer = Tokenizer::from_bytes(json.to_string()).map_err(bad)?;
         if !(3..=MAX_LENGTH_BELIEVED).contains(&model_max_length) {
             return Err(bad(format!(
                 "its model_max_length is {model_max_length}, and 3 to {MAX_LENGTH_BELIEVED} is sensible"
             )));
         }
-        let pad_token = options
-            .pad_token
-            .clone()
-            .or(tokenizer.get_padding().map(|p| p.pad_token.clone()))
-            .unwrap_or_else(|| EOS_TOKEN.into());
         let id = |token: &str| {
             let missing = || bad(format!("its vocabulary has no token {token:?}"));
             tokenizer.token_to_id(token).ok_or_else(missing)
@@ -129,8 +138,6 @@ impl ClipTokenizer {
         let special =
             [BOS_TOKEN, EOS_TOKEN, &pad_token].map(|t| AddedToken::from(t, true).normalized(false));
         tokenizer.add_special_tokens(special).map_err(bad)?;
-        tokenizer.with_truncation(None).map_err(bad)?;
-        tokenizer.with_padding(None);
         let empty = tokenizer.encode("", true).map_err(bad)?;
         if empty.get_ids() != [bos, eos] {
             return Err(bad(format!(
@@ -217,6 +224,7 @@ impl ClipTokenizer {
     /// [`Error::Tokenizer`] if it cannot be written as JSON.
     pub fn to_json(&self) -> Result<String> {
         let mut tokenizer = self.tokenizer.clone();
+        tokenizer.with_decoder(Some(tokenizers::decoders::byte_level::ByteLevel::default()));
         let truncation = TruncationParams {
             max_length: self.model_max_length,
             ..Default::default()
@@ -274,6 +282,10 @@ impl std::fmt::Debug for ClipTokenizer {
             .field("model_max_length", &self.model_max_length);
         f.field("pad_id", &self.pad_id).finish_non_exhaustive()
     }
+}
+
+fn length(json: &Value) -> Option<usize> {
+    json.as_u64().and_then(|n| usize::try_from(n).ok())
 }
 
 fn bad(why: impl ToString) -> Error {

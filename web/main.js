@@ -77,9 +77,10 @@ function onLoading(event) {
 }
 
 /** @param {protocol.Manifest} model */
-function fillForm({ name, defaults, examples = [], attribution, license, model_card }) {
+function fillForm({ name, defaults, examples = [], intended_use, attribution, license, model_card }) {
   steps.value = defaults?.num_inference_steps ?? steps.value;
   guidance.value = defaults?.guidance_scale ?? guidance.value;
+  scheduler.value = defaults?.scheduler ?? "";
   for (const text of examples.slice(0, 8)) {
     const chip = Object.assign(document.createElement("button"), { type: "button", className: "chip", textContent: text });
     chip.onclick = () => {
@@ -91,7 +92,7 @@ function fillForm({ name, defaults, examples = [], attribution, license, model_c
   $("examples").hidden = examples.length === 0;
   if (!prompt.value && examples.length > 0) prompt.value = examples[0];
   const credits = $("credits");
-  credits.replaceChildren(strong(`Model: ${name}.`), ...linked(` ${[attribution, license && `Licence: ${license}.`].filter(Boolean).join(" ")}`));
+  credits.replaceChildren(strong(`Model: ${name}.`), ...linked(` ${[intended_use, attribution, license && `Licence: ${license}.`].filter(Boolean).join(" ")}`));
   if (model_card && /^[\w][\w.-]*$/.test(model_card)) {
     credits.append(" ", link(new URL(model_card, bundleUrl(query.get("bundle"))).href, "Model card"));
   }

@@ -132,8 +132,8 @@
  */
 
 /**
- * @typedef {Picture & {truncated: boolean, milliseconds: number, memoryBytes: number}} Generated
- * `truncated`: the model did not read the end of the prompt.
+ * @typedef {Picture & {truncated: number, milliseconds: number, memoryBytes: number}} Generated
+ * `truncated`: tokens at the end of the prompt which the model did not read.
  */
 
 /**
@@ -146,7 +146,7 @@
  * @property {string} [model_card] file beside the manifest
  * @property {BundleFile} tokenizer
  * @property {BundleFile[]} shards
- * @property {{num_inference_steps: number, guidance_scale: number, width: number, height: number}} defaults
+ * @property {{num_inference_steps: number, guidance_scale: number, width: number, height: number, scheduler?: string}} defaults
  * @property {string[]} [examples]
  */
 

@@ -2,3 +2,6 @@
 
 pub mod noise;
 pub mod scheduler;
+pub mod unet;
+
+pub use unet::{UNet2DConditionConfig, UNet2DConditionModel};

@@ -1,0 +1,212 @@
+//! Tokens -> Embeddings: the CLIP text encoder (transformers: `models/clip/modeling_clip.py`, `CLIPTextModel`).
+//!
+//! SD 1.x: <https://huggingface.co/CompVis/stable-diffusion-v1-4/blob/main/text_encoder/config.json> (quick_gelu, 12
+//! layers). SD 2.x: OpenCLIP-H with gelu and 23 of its 24 layers, so that "the penultimate layer" is simply the last.
+
+use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear};
+use burn::prelude::*;
+use burn::tensor::activation::{gelu, sigmoid};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::nn::{
+    attention::{merge_heads, sliced_attention, split_heads},
+    linear,
+};
+
+/// Activation of the encoder's feed-forward layers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HiddenAct {
+    /// `x * sigmoid(1.702 x)`, as OpenAI's CLIP was trained.
+    #[default]
+    QuickGelu,
+    /// The exact Gaussian error linear unit.
+    Gelu,
+}
+
+/// transformers' `CLIPTextConfig`, the keys that shape the model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CLIPTextConfig {
+    /// Rows of the token table.
+    pub vocab_size: usize,
+    /// Width of the embeddings.
+    pub hidden_size: usize,
+    /// Width inside the feed-forward layers.
+    pub intermediate_size: usize,
+    /// Encoder layers.
+    pub num_hidden_layers: usize,
+    /// Attention heads.
+    pub num_attention_heads: usize,
+    /// Longest sequence of tokens.
+    #[serde(default = "max_position_embeddings")]
+    pub max_position_embeddings: usize,
+    /// Feed-forward activation.
+    #[serde(default)]
+    pub hidden_act: HiddenAct,
+    /// Epsilon of every layer normalisation.
+    #[serde(default = "layer_norm_eps")]
+    pub layer_norm_eps: f64,
+}
+
+fn max_position_embeddings() -> usize {
+    77
+}
+
+fn layer_norm_eps() -> f64 {
+    1e-5
+}
+
+#[derive(Module, Debug)]
+struct CLIPTextEmbeddings {
+    token_embedding: Embedding,
+    position_embedding: Embedding,
+}
+
+#[derive(Module, Debug)]
+struct CLIPAttention {
+    q_proj: Linear,
+    k_proj: Linear,
+    v_proj: Linear,
+    out_proj: Linear,
+    #[module(skip)]
+    heads: usize,
+}
+
+#[derive(Module, Debug)]
+struct CLIPMLP {
+    fc1: Linear,
+    fc2: Linear,
+    #[module(skip)]
+    quick: bool,
+}
+
+#[derive(Module, Debug)]
+struct CLIPEncoderLayer {
+    self_attn: CLIPAttention,
+    layer_norm1: LayerNorm,
+    mlp: CLIPMLP,
+    layer_norm2: LayerNorm,
+}
+
+#[derive(Module, Debug)]
+struct CLIPEncoder {
+    layers: Vec<CLIPEncoderLayer>,
+}
+
+/// The text encoder: token and position tables, causal transformer layers, a final normalisation.
+#[derive(Module, Debug)]
+pub struct CLIPTextModel {
+    embeddings: CLIPTextEmbeddings,
+    encoder: CLIPEncoder,
+    final_layer_norm: LayerNorm,
+}
+
+impl CLIPTextConfig {
+    /// A text encoder with random weights.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when a size is zero or the heads do not divide the width.
+    pub fn init(&self, device: &Device) -> Result<CLIPTextModel> {
+        let fault = |why: String| Error::Config {
+            what: "text_encoder/config.json".into(),
+            why,
+        };
+        let (c, heads) = (self.hidden_size, self.num_attention_heads);
+        if c == 0 || self.vocab_size == 0 || self.max_position_embeddings == 0 || heads == 0 {
+            return Err(fault("a size is 0".into()));
+        }
+        if !c.is_multiple_of(heads) {
+            return Err(fault(format!(
+                "hidden_size {c} is not divisible by num_attention_heads {heads}"
+            )));
+        }
+        let norm = || {
+            LayerNormConfig::new(c)
+                .with_epsilon(self.layer_norm_eps)
+                .init(device)
+        };
+        let layer = |_| CLIPEncoderLayer {
+            self_attn: CLIPAttention {
+                q_proj: linear(c, c, device),
+                k_proj: linear(c, c, device),
+                v_proj: linear(c, c, device),
+                out_proj: linear(c, c, device),
+                heads,
+            },
+            layer_norm1: norm(),
+            mlp: CLIPMLP {
+                fc1: linear(c, self.intermediate_size, device),
+                fc2: linear(self.intermediate_size, c, device),
+                quick: self.hidden_act == HiddenAct::QuickGelu,
+            },
+            layer_norm2: norm(),
+        };
+        // transformers starts both tables at a standard deviation of 0.02 (`initializer_range`).
+        let table = |rows| {
+            EmbeddingConfig::new(rows, c)
+                .with_initializer(burn::nn::Initializer::Normal {
+                    mean: 0.0,
+                    std: 0.02,
+                })
+                .init(device)
+        };
+        Ok(CLIPTextModel {
+            embeddings: CLIPTextEmbeddings {
+                token_embedding: table(self.vocab_size),
+                position_embedding: table(self.max_position_embeddings),
+            },
+            encoder: CLIPEncoder {
+                layers: (0..self.num_hidden_layers).map(layer).collect(),
+            },
+            final_layer_norm: norm(),
+        })
+    }
+}
+
+impl CLIPAttention {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let q = split_heads(self.q_proj.forward(x.clone()), self.heads);
+        let k = split_heads(self.k_proj.forward(x.clone()), self.heads);
+        let v = split_heads(self.v_proj.forward(x), self.heads);
+        self.out_proj
+            .forward(merge_heads(sliced_attention(q, k, v, true)))
+    }
+}
+
+impl CLIPMLP {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let x = self.fc1.forward(x);
+        let x = if self.quick {
+            x.clone() * sigmoid(x * 1.702)
+        } else {
+            gelu(x)
+        };
+        self.fc2.forward(x)
+    }
+}
+
+impl CLIPEncoderLayer {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let x = x.clone() + self.self_attn.forward(self.layer_norm1.forward(x));
+        x.clone() + self.mlp.forward(self.layer_norm2.forward(x))
+    }
+}
+
+impl CLIPTextModel {
+    /// The last hidden state after the final normalisation, which is what Stable Diffusion attends to.
+    ///
+    /// # Shapes
+    /// - `ids`: `[B, T]`, T at most `max_position_embeddings`, values below `vocab_size`
+    /// - output: `[B, T, hidden_size]`
+    pub fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
+        let [_, t] = ids.dims();
+        let positions = Tensor::arange(0..t as i64, &ids.device()).unsqueeze::<2>(); // [1, T]
+        let mut x = self.embeddings.token_embedding.forward(ids)
+            + self.embeddings.position_embedding.forward(positions);
+        for layer in &self.encoder.layers {
+            x = layer.forward(x);
+        }
+        self.final_layer_norm.forward(x)
+    }
+}

@@ -1,0 +1,63 @@
+//! `UNet2DConditionModel` (diffusers: `models/unets/unet_2d_condition.py`): noise in latents, given time and text.
+
+pub mod blocks;
+pub mod config;
+pub mod time;
+
+use burn::nn::{GroupNorm, conv::Conv2d};
+use burn::prelude::*;
+use burn::tensor::activation::silu;
+
+use self::blocks::{DownBlock2D, MidBlock2D, UpBlock2D};
+pub use self::config::UNet2DConditionConfig;
+use self::time::{TimestepEmbedding, Timesteps};
+
+/// The U-Net: predicts the noise (or the velocity) in noisy latents.
+#[derive(Module, Debug)]
+pub struct UNet2DConditionModel {
+    #[module(skip)]
+    time_proj: Timesteps,
+    time_embedding: TimestepEmbedding,
+    conv_in: Conv2d,
+    down_blocks: Vec<DownBlock2D>,
+    mid_block: Option<MidBlock2D>,
+    up_blocks: Vec<UpBlock2D>,
+    conv_norm_out: GroupNorm,
+    conv_out: Conv2d,
+}
+
+impl UNet2DConditionModel {
+    /// # Shapes
+    /// - `sample`: `[B, in_channels, h, w]` noisy latents
+    /// - `timesteps`: `[B]`, 0 to `num_train_timesteps` - 1
+    /// - `encoder_hidden_states`: `[B, T, cross_attention_dim]`
+    /// - output: `[B, out_channels, h, w]`
+    pub fn forward(
+        &self,
+        sample: Tensor<4>,
+        timesteps: Tensor<1>,
+        encoder_hidden_states: Tensor<3>,
+    ) -> Tensor<4> {
+        // 1. time
+        let temb = self
+            .time_embedding
+            .forward(self.time_proj.forward(timesteps));
+        // 2. down, keeping every intermediate for the way up
+        let mut sample = self.conv_in.forward(sample);
+        let mut skips = vec![sample.clone()];
+        for block in &self.down_blocks {
+            sample = block.forward(sample, &temb, &encoder_hidden_states, &mut skips);
+        }
+        // 3. middle
+        if let Some(mid) = &self.mid_block {
+            sample = mid.forward(sample, &temb, &encoder_hidden_states);
+        }
+        // 4. up
+        for block in &self.up_blocks {
+            sample = block.forward(sample, &temb, &encoder_hidden_states, &mut skips);
+        }
+        // 5. out
+        self.conv_out
+            .forward(silu(self.conv_norm_out.forward(sample)))
+    }
+}

@@ -1,0 +1,72 @@
+//! Halving and doubling the resolution (diffusers: `models/downsampling.py`, `models/upsampling.py`).
+
+use burn::nn::{
+    PaddingConfig2d,
+    conv::{Conv2d, Conv2dConfig},
+};
+use burn::prelude::*;
+
+use super::conv3x3;
+
+/// Strided 3x3 convolution that halves height and width.
+#[derive(Module, Debug)]
+pub struct Downsample2D {
+    conv: Conv2d,
+}
+
+impl Downsample2D {
+    /// `padding` 1 pads every side (U-Net); 0 pads the bottom and right edge only, as the autoencoder's encoder does.
+    pub fn init(channels: usize, padding: usize, device: &Device) -> Self {
+        let padding = match padding {
+            0 => PaddingConfig2d::Explicit(0, 0, 1, 1),
+            p => PaddingConfig2d::Explicit(p, p, p, p),
+        };
+        let conv = Conv2dConfig::new([channels, channels], [3, 3])
+            .with_stride([2, 2])
+            .with_padding(padding)
+            .init(device);
+        Self { conv }
+    }
+
+    /// # Shapes
+    /// - `x`: `[B, C, h, w]`
+    /// - output: `[B, C, ceil(h/2), ceil(w/2)]` (floor for padding 0)
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.conv.forward(x)
+    }
+}
+
+/// Nearest-neighbour doubling followed by a 3x3 convolution.
+#[derive(Module, Debug)]
+pub struct Upsample2D {
+    conv: Conv2d,
+}
+
+impl Upsample2D {
+    /// For `channels` channels in and out.
+    pub fn init(channels: usize, device: &Device) -> Self {
+        Self {
+            conv: conv3x3(channels, channels, device),
+        }
+    }
+
+    /// Doubles `x`, then crops to `size` where an odd resolution was halved on the way down. Cropping the doubled map
+    /// is the same as diffusers' nearest interpolation to `2n - 1`.
+    ///
+    /// # Shapes
+    /// - `x`: `[B, C, h, w]`
+    /// - output: `[B, C, size[0], size[1]]`, `size` being at most `[2h, 2w]`
+    pub fn forward(&self, x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
+        let [b, c, h, w] = x.dims();
+        let doubled: Tensor<4> = x
+            .reshape([b, c, h, 1, w, 1])
+            .expand([b, c, h, 2, w, 2])
+            .reshape([b, c, 2 * h, 2 * w]);
+        let doubled = if size == [2 * h, 2 * w] {
+            doubled
+        } else {
+            doubled.slice([0..b, 0..c, 0..size[0], 0..size[1]])
+        };
+        self.conv.forward(doubled)
+    }
+}

@@ -1,0 +1,67 @@
+//! `ResnetBlock2D` (diffusers: `models/resnet.py`): two normalised convolutions around the time embedding.
+
+use burn::nn::{GroupNorm, Linear, conv::Conv2d};
+use burn::prelude::*;
+use burn::tensor::activation::silu;
+
+use super::{conv1x1, conv3x3, group_norm, linear};
+
+/// Sizes of a [`ResnetBlock2D`].
+#[derive(Clone, Debug)]
+pub struct ResnetBlock2DConfig {
+    /// Channels of the input.
+    pub in_channels: usize,
+    /// Channels of the output.
+    pub out_channels: usize,
+    /// Width of the time embedding; `None` in the autoencoder.
+    pub temb_channels: Option<usize>,
+    /// Groups of both normalisations.
+    pub groups: usize,
+    /// Epsilon of both normalisations.
+    pub eps: f64,
+}
+
+/// Norm, SiLU, conv, plus time; norm, SiLU, conv; plus the input.
+#[derive(Module, Debug)]
+pub struct ResnetBlock2D {
+    norm1: GroupNorm,
+    conv1: Conv2d,
+    time_emb_proj: Option<Linear>,
+    norm2: GroupNorm,
+    conv2: Conv2d,
+    conv_shortcut: Option<Conv2d>,
+}
+
+impl ResnetBlock2DConfig {
+    /// A block with random weights.
+    pub fn init(&self, device: &Device) -> ResnetBlock2D {
+        let (cin, cout) = (self.in_channels, self.out_channels);
+        ResnetBlock2D {
+            norm1: group_norm(self.groups, cin, self.eps, device),
+            conv1: conv3x3(cin, cout, device),
+            time_emb_proj: self.temb_channels.map(|t| linear(t, cout, device)),
+            norm2: group_norm(self.groups, cout, self.eps, device),
+            conv2: conv3x3(cout, cout, device),
+            conv_shortcut: (cin != cout).then(|| conv1x1(cin, cout, device)),
+        }
+    }
+}
+
+impl ResnetBlock2D {
+    /// # Shapes
+    /// - `x`: `[B, C_in, h, w]`
+    /// - `temb`: `[B, T]`, present exactly when the block was made with `temb_channels`
+    /// - output: `[B, C_out, h, w]`
+    pub fn forward(&self, x: Tensor<4>, temb: Option<&Tensor<2>>) -> Tensor<4> {
+        let mut h = self.conv1.forward(silu(self.norm1.forward(x.clone())));
+        if let (Some(proj), Some(temb)) = (&self.time_emb_proj, temb) {
+            let t = proj.forward(silu(temb.clone())); // [B, C_out]
+            h = h + t.unsqueeze_dims::<4>(&[2, 3]);
+        }
+        let h = self.conv2.forward(silu(self.norm2.forward(h)));
+        match &self.conv_shortcut {
+            Some(shortcut) => shortcut.forward(x) + h,
+            None => x + h,
+        }
+    }
+}

@@ -1,0 +1,406 @@
+//! Text -> Image: the only file that knows every stage (diffusers: `StableDiffusionPipeline`).
+
+use burn::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::embeddings::{CLIPTextConfig, CLIPTextModel};
+use crate::error::{Error, Result};
+use crate::image::{AutoencoderKL, AutoencoderKLConfig};
+use crate::latents::noise::gaussian;
+use crate::latents::scheduler::{Scheduler, SchedulerConfig, SchedulerKind};
+use crate::latents::{UNet2DConditionConfig, UNet2DConditionModel};
+use crate::tokens::ClipTokenizer;
+use crate::weights::{Weight, WeightLoader, Weights};
+
+/// diffusers' configs of a model's parts, each with the keys of its own `config.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ComponentConfigs {
+    /// transformers' `CLIPTextConfig`.
+    pub text_encoder: CLIPTextConfig,
+    /// diffusers' `UNet2DConditionModel`.
+    pub unet: UNet2DConditionConfig,
+    /// diffusers' `AutoencoderKL`.
+    pub vae: AutoencoderKLConfig,
+    /// diffusers' `scheduler_config.json`.
+    pub scheduler: SchedulerConfig,
+}
+
+/// The three networks. Field names are the components' names in the keys of [`Weights`].
+#[derive(Module, Debug)]
+struct Networks {
+    text_encoder: CLIPTextModel,
+    unet: UNet2DConditionModel,
+    vae: AutoencoderKL,
+}
+
+/// What to make.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// What the radiograph should show.
+    pub prompt: String,
+    /// What it should not show; only heard with `guidance_scale` above 1.
+    pub negative_prompt: String,
+    /// Stands for the starting noise.
+    pub seed: u64,
+    /// Denoising steps, at least 1.
+    pub num_inference_steps: usize,
+    /// Strength of classifier-free guidance; 1 or less is none.
+    pub guidance_scale: f64,
+    /// `None`: the one that the checkpoint names.
+    pub scheduler: Option<SchedulerKind>,
+    /// Image width in pixels.
+    pub width: usize,
+    /// Image height in pixels.
+    pub height: usize,
+    /// Starting noise `[1, C, h, w]` of variance 1, instead of the seed's.
+    pub latents: Option<Weight>,
+}
+
+/// A step that was just done.
+#[derive(Debug)]
+pub struct Step<'a> {
+    /// Calls of the U-Net so far, from 1.
+    pub index: usize,
+    /// Calls of the U-Net in all.
+    pub total: usize,
+    /// The clean latents as predicted at this step, for a preview.
+    pub pred_original_sample: &'a [f32],
+    /// Their shape, `[1, C, h, w]`.
+    pub shape: [usize; 4],
+}
+
+/// Everything that one run makes.
+#[derive(Clone, Debug)]
+pub struct Generated {
+    /// `[1, T, E]`
+    pub prompt_embeds: Weight,
+    /// Final latents as the scheduler leaves them, `[1, C, h, w]`.
+    pub latents: Weight,
+    /// `[1, 1|3, H, W]` in -1 to 1.
+    pub image: Weight,
+    /// Tokens of the prompt that did not fit.
+    pub truncated: usize,
+}
+
+/// An image in 8 bits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// Pixels across.
+    pub width: usize,
+    /// Pixels down.
+    pub height: usize,
+    /// 1 (grey) or 3 (RGB).
+    pub channels: usize,
+    /// Row by row, channels interleaved, 0 is black.
+    pub data: Vec<u8>,
+}
+
+/// A pipeline whose weights arrive one part after another.
+pub struct PipelineBuilder {
+    networks: Networks,
+    loader: WeightLoader,
+    configs: ComponentConfigs,
+    tokenizer: ClipTokenizer,
+    device: Device,
+}
+
+/// Text encoder, U-Net, autoencoder, tokenizer and scheduler of one model on one device.
+pub struct Pipeline {
+    networks: Networks,
+    configs: ComponentConfigs,
+    tokenizer: ClipTokenizer,
+    device: Device,
+}
+
+impl PipelineBuilder {
+    /// Networks as the configs describe them, still without weights.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a config is inconsistent, not supported, or does not fit the others.
+    pub fn new(
+        configs: ComponentConfigs,
+        tokenizer: ClipTokenizer,
+        device: &Device,
+    ) -> Result<Self> {
+        Scheduler::new(&configs.scheduler, None)?;
+        let c = configs.vae.latent_channels;
+        if configs.unet.in_channels != c || configs.unet.out_channels != c {
+            return Err(Error::Config {
+                what: "unet/config.json".into(),
+                why: format!(
+                    "in_channels {} and out_channels {} differ from the autoencoder's latent_channels {c}",
+                    configs.unet.in_channels, configs.unet.out_channels
+                ),
+            });
+        }
+        if tokenizer.vocab_size() > configs.text_encoder.vocab_size
+            || tokenizer.model_max_length() > configs.text_encoder.max_position_embeddings
+        {
+            return Err(Error::Config {
+                what: "text_encoder/config.json".into(),
+                why: format!(
+                    "its {} tokens and {} positions are too few for the tokenizer's {} and {}",
+                    configs.text_encoder.vocab_size,
+                    configs.text_encoder.max_position_embeddings,
+                    tokenizer.vocab_size(),
+                    tokenizer.model_max_length()
+                ),
+            });
+        }
+        let networks = Networks {
+            text_encoder: configs.text_encoder.init(device)?,
+            unet: configs.unet.init(device)?,
+            vae: configs.vae.init(device)?,
+        };
+        Ok(Self {
+            loader: WeightLoader::new(&networks),
+            networks,
+            configs,
+            tokenizer,
+            device: device.clone(),
+        })
+    }
+
+    /// Puts a part of the weights in place.
+    ///
+    /// # Errors
+    /// As [`WeightLoader::apply`]; the builder is of no use after one.
+    pub fn apply(mut self, weights: Weights) -> Result<Self> {
+        self.networks = self.loader.apply(self.networks, weights)?;
+        Ok(self)
+    }
+
+    /// # Errors
+    /// [`Error::MissingTensor`] if a weight never came.
+    pub fn finish(self) -> Result<Pipeline> {
+        self.loader.finish()?;
+        Ok(Pipeline {
+            networks: self.networks,
+            configs: self.configs,
+            tokenizer: self.tokenizer,
+            device: self.device,
+        })
+    }
+}
+
+impl Pipeline {
+    /// The configs that the pipeline was built from.
+    pub fn configs(&self) -> &ComponentConfigs {
+        &self.configs
+    }
+
+    /// Denoises the seed's latents towards the prompt and decodes them. `on_step` runs after every step; an error from
+    /// it ([`Error::Cancelled`], say) ends the run.
+    ///
+    /// # Errors
+    /// [`Error::Request`] naming the setting that is wrong; [`Error::Output`] if the latents are not finite;
+    /// [`Error::Device`] if the device fails.
+    pub async fn generate(
+        &self,
+        request: &Request,
+        mut on_step: impl AsyncFnMut(Step<'_>) -> Result<()>,
+    ) -> Result<Generated> {
+        let shape = self.latents_shape(request)?;
+        let mut scheduler = Scheduler::new(&self.configs.scheduler, request.scheduler)?;
+        scheduler.set_timesteps(request.num_inference_steps)?;
+
+        // 1. text: negative first, as diffusers stacks them
+        let tokens = self.tokenizer.encode(&request.prompt)?;
+        let truncated = tokens.truncated;
+        let prompt_embeds = self.embed(&tokens.ids);
+        let guided = request.guidance_scale > 1.0;
+        let context = if guided {
+            let negative = self.tokenizer.encode(&request.negative_prompt)?;
+            Tensor::cat(vec![self.embed(&negative.ids), prompt_embeds.clone()], 0)
+        } else {
+            prompt_embeds.clone()
+        };
+
+        // 2. noise
+        let count = shape.iter().product();
+        let noise = match &request.latents {
+            Some(latents) => latents.data.clone(),
+            None => gaussian(request.seed, count),
+        };
+        let sigma = scheduler.init_noise_sigma() as f32;
+        let mut latents: Vec<f32> = noise.into_iter().map(|v| v * sigma).collect();
+
+        // 3. denoise
+        let timesteps = scheduler.timesteps().to_vec();
+        for (i, &timestep) in timesteps.iter().enumerate() {
+            let input = scheduler.scale_model_input(&latents);
+            let prediction = self
+                .predict(input, shape, timestep, &context, guided)
+                .await?;
+            let prediction = match guided {
+                true => guide(&prediction, request.guidance_scale as f32),
+                false => prediction,
+            };
+            let output = scheduler.step(&prediction, &latents)?;
+            latents = output.prev_sample;
+            if let Some(bad) = latents.iter().find(|v| !v.is_finite()) {
+                return Err(Error::Output(format!(
+                    "the latents became {bad} at step {}",
+                    i + 1
+                )));
+            }
+            on_step(Step {
+                index: i + 1,
+                total: timesteps.len(),
+                pred_original_sample: &output.pred_original_sample,
+                shape,
+            })
+            .await?;
+        }
+
+        // 4. image
+        let image = self.decode(&latents, shape).await?;
+        Ok(Generated {
+            prompt_embeds: read(prompt_embeds).await?,
+            latents: Weight {
+                shape: shape.to_vec(),
+                data: latents,
+            },
+            image,
+            truncated,
+        })
+    }
+
+    /// Decodes latents as a [`Step`] carries them.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device fails.
+    pub async fn preview(&self, latents: &[f32], shape: [usize; 4]) -> Result<Image> {
+        Ok(to_image(&self.decode(latents, shape).await?))
+    }
+
+    /// `[1, C, h, w]` of the latents of the requested image.
+    fn latents_shape(&self, request: &Request) -> Result<[usize; 4]> {
+        let f = self.configs.vae.downscale();
+        for (field, pixels) in [("width", request.width), ("height", request.height)] {
+            if pixels == 0 || !pixels.is_multiple_of(f) {
+                let why =
+                    format!("{pixels} pixels are not a multiple of {f}, which this model needs");
+                return Err(Error::Request { field, why });
+            }
+        }
+        if !request.guidance_scale.is_finite() {
+            let why = format!("{} is not a number to guide with", request.guidance_scale);
+            return Err(Error::Request {
+                field: "guidance_scale",
+                why,
+            });
+        }
+        let shape = [
+            1,
+            self.configs.vae.latent_channels,
+            request.height / f,
+            request.width / f,
+        ];
+        if let Some(latents) = &request.latents
+            && (latents.shape != shape || latents.data.iter().any(|v| !v.is_finite()))
+        {
+            let why = format!(
+                "finite latents of shape {shape:?} are needed, not {:?}",
+                latents.shape
+            );
+            return Err(Error::Request {
+                field: "latents",
+                why,
+            });
+        }
+        Ok(shape)
+    }
+
+    /// `[T]` ids to `[1, T, E]` embeddings.
+    fn embed(&self, ids: &[u32]) -> Tensor<3> {
+        let ids: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
+        let ids = Tensor::<1, Int>::from_ints(ids.as_slice(), &self.device);
+        self.networks.text_encoder.forward(ids.unsqueeze())
+    }
+
+    /// The U-Net's output, once for every row of `context`.
+    async fn predict(
+        &self,
+        sample: Vec<f32>,
+        shape: [usize; 4],
+        timestep: f64,
+        context: &Tensor<3>,
+        guided: bool,
+    ) -> Result<Vec<f32>> {
+        let copies = if guided { 2 } else { 1 };
+        let sample = Tensor::<4>::from_data(TensorData::new(sample, shape), &self.device);
+        let sample = sample.repeat_dim(0, copies);
+        let timesteps = vec![timestep as f32; copies];
+        let timesteps = Tensor::<1>::from_floats(timesteps.as_slice(), &self.device);
+        let prediction = self
+            .networks
+            .unet
+            .forward(sample, timesteps, context.clone());
+        Ok(read(prediction).await?.data)
+    }
+
+    /// Latents as diffusion has them to an image in -1 to 1.
+    async fn decode(&self, latents: &[f32], shape: [usize; 4]) -> Result<Weight> {
+        let vae = &self.networks.vae;
+        let latents =
+            Tensor::<4>::from_data(TensorData::new(latents.to_vec(), shape), &self.device);
+        read(vae.decode(vae.unscale(latents)).clamp(-1.0, 1.0)).await
+    }
+}
+
+/// `unconditional + scale * (conditional - unconditional)` of the two halves (Ho and Salimans 2022, eq. 6, as diffusers
+/// counts the scale).
+fn guide(prediction: &[f32], scale: f32) -> Vec<f32> {
+    let (unconditional, conditional) = prediction.split_at(prediction.len() / 2);
+    let pairs = unconditional.iter().zip(conditional);
+    pairs.map(|(u, c)| u + scale * (c - u)).collect()
+}
+
+/// Brings a tensor back from the device. On the web this is where the GPU's work is awaited.
+async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Weight> {
+    let failed = |error: &dyn std::fmt::Debug| Error::Device(format!("{error:?}"));
+    let shape = tensor.shape().to_vec();
+    let data = tensor.into_data_async().await.map_err(|e| failed(&e))?;
+    let data = data.try_into_vec_as().map_err(|e| failed(&e))?;
+    Ok(Weight { shape, data })
+}
+
+/// `[1, C, H, W]` in -1 to 1 to 8 bits.
+fn to_image(image: &Weight) -> Image {
+    let (channels, height, width) = (image.shape[1], image.shape[2], image.shape[3]);
+    let plane = height * width;
+    let mut data = Vec::with_capacity(plane * channels);
+    for pixel in 0..plane {
+        for channel in 0..channels {
+            let value = image.data[channel * plane + pixel];
+            data.push(((value + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8);
+        }
+    }
+    Image {
+        width,
+        height,
+        channels,
+        data,
+    }
+}
+
+impl Generated {
+    /// The image in 8 bits.
+    pub fn to_image(&self) -> Image {
+        to_image(&self.image)
+    }
+}
+
+impl Image {
+    /// Four bytes a pixel, opaque, as a canvas wants them.
+    pub fn to_rgba(&self) -> Vec<u8> {
+        self.data
+            .chunks_exact(self.channels)
+            .flat_map(|p| match p {
+                [r, g, b] => [*r, *g, *b, 255],
+                _ => [p[0], p[0], p[0], 255],
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,299 @@
+//! The engine as the page's worker sees it: the project's only `wasm_bindgen`.
+//!
+//! One [`Engine`] holds one model on one device. The worker creates it, gives it the shards one at a time, finishes it and
+//! then asks for images. Every failure reaches JavaScript as an `Error` with the text of [`enum@Error`] and its stable `code`; a
+//! panic, which no promise survives, is told to the function given to [`set_panic_handler`].
+
+use std::cell::RefCell;
+
+use burn::tensor::Device;
+use js_sys::{Function, Object, Promise, Reflect, Uint8ClampedArray};
+use serde::Deserialize;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+
+use crate::bundle::{Decoder, Manifest};
+use crate::error::{Error, Result};
+use crate::latents::scheduler::SchedulerKind;
+use crate::pipeline::{Image, Pipeline, PipelineBuilder, Request, Step};
+use crate::tokens::ClipTokenizer;
+
+/// A preview is decoded when the steps since the last one took this many times as long as decoding it did, so that
+/// previews add at most a fifth to the time of an image.
+const STEPS_PER_PREVIEW: f64 = 5.0;
+
+thread_local! {
+    static PANIC_HANDLER: RefCell<Option<Function>> = const { RefCell::new(None) };
+}
+
+#[allow(
+    unsafe_code,
+    reason = "the linker's own constructor function; it has no other name in Rust"
+)]
+unsafe extern "C" {
+    fn __wasm_call_ctors();
+}
+
+/// Runs once when the module has been instantiated.
+///
+/// A linker that finds no call of `__wasm_call_ctors` puts one in front of every export, and the GPU runtime's thousands of
+/// constructors would run again at each call (inventory 0.3.25, `lib.rs:105`).
+#[wasm_bindgen(start)]
+fn start() {
+    #[allow(unsafe_code, reason = "called exactly once, before any other export")]
+    unsafe {
+        __wasm_call_ctors();
+    }
+    std::panic::set_hook(Box::new(|info| {
+        let message = info.to_string();
+        PANIC_HANDLER.with_borrow(|handler| {
+            if let Some(handler) = handler {
+                let _ = handler.call1(&JsValue::NULL, &JsValue::from_str(&message));
+            }
+        });
+    }));
+}
+
+/// The function that hears the text of a panic, just before the module stops for good.
+#[wasm_bindgen]
+pub fn set_panic_handler(handler: Function) {
+    PANIC_HANDLER.set(Some(handler));
+}
+
+/// An [`enum@Error`], or what JavaScript threw, on its way to JavaScript.
+pub struct Thrown(JsValue);
+
+impl From<Error> for Thrown {
+    fn from(error: Error) -> Self {
+        let thrown = js_sys::Error::new(&error.to_string());
+        set(&thrown, "code", &JsValue::from_str(error.code()));
+        Thrown(thrown.into())
+    }
+}
+
+impl From<Thrown> for JsValue {
+    fn from(thrown: Thrown) -> Self {
+        thrown.0
+    }
+}
+
+/// What gives an image, as the page writes it; `Settings` in `web/protocol.js`.
+#[derive(Deserialize)]
+struct Settings {
+    prompt: String,
+    negative_prompt: String,
+    seed: u64,
+    num_inference_steps: usize,
+    guidance_scale: f64,
+    scheduler: Option<String>,
+    width: usize,
+    height: usize,
+}
+
+impl Settings {
+    fn read(value: JsValue) -> Result<Settings> {
+        serde_wasm_bindgen::from_value(value).map_err(|error| Error::Request {
+            field: "settings",
+            why: format!("cannot be read: {error}"),
+        })
+    }
+
+    fn into_request(self) -> Result<Request> {
+        Ok(Request {
+            scheduler: self
+                .scheduler
+                .map(|name| name.parse::<SchedulerKind>())
+                .transpose()?,
+            prompt: self.prompt,
+            negative_prompt: self.negative_prompt,
+            seed: self.seed,
+            num_inference_steps: self.num_inference_steps,
+            guidance_scale: self.guidance_scale,
+            width: self.width,
+            height: self.height,
+            latents: None,
+        })
+    }
+}
+
+/// How far the model is.
+enum Stage {
+    Loading {
+        decoder: Box<Decoder>,
+        builder: Box<PipelineBuilder>,
+    },
+    Ready(Box<Pipeline>),
+    Failed,
+}
+
+/// One model on one device.
+#[wasm_bindgen]
+pub struct Engine {
+    stage: Stage,
+}
+
+#[wasm_bindgen]
+impl Engine {
+    /// Opens the device and prepares the empty model. `backend` is `cpu` or `gpu`, as this module was built.
+    pub async fn create(
+        backend: String,
+        manifest: Vec<u8>,
+        tokenizer: Vec<u8>,
+    ) -> Result<Engine, Thrown> {
+        let manifest = Manifest::parse(&manifest)?;
+        manifest.tokenizer.verify(&tokenizer)?;
+        let tokenizer = ClipTokenizer::from_json(&tokenizer)?;
+        let device = open_device(&backend).await?;
+        let builder = Box::new(PipelineBuilder::new(
+            manifest.components.clone(),
+            tokenizer,
+            &device,
+        )?);
+        let decoder = Box::new(Decoder::new(manifest));
+        Ok(Engine {
+            stage: Stage::Loading { decoder, builder },
+        })
+    }
+
+    /// Checks, decodes and applies the next shard; its bytes are gone afterwards. After an error the engine is of no use.
+    pub fn add_shard(&mut self, index: usize, bytes: Vec<u8>) -> Result<(), Thrown> {
+        let Stage::Loading {
+            mut decoder,
+            builder,
+        } = self.take()
+        else {
+            return Err(wrong_stage().into());
+        };
+        let weights = decoder.decode_shard(index, &bytes)?;
+        drop(bytes);
+        let builder = Box::new(builder.apply(weights)?);
+        self.stage = Stage::Loading { decoder, builder };
+        Ok(())
+    }
+
+    /// Makes the model ready; an error names the tensor that no shard held.
+    pub fn finish(&mut self) -> Result<(), Thrown> {
+        let Stage::Loading { decoder, builder } = self.take() else {
+            return Err(wrong_stage().into());
+        };
+        decoder.finish()?;
+        self.stage = Stage::Ready(Box::new(builder.finish()?));
+        Ok(())
+    }
+
+    /// Draws one image: `{width, height, rgba, truncated}`, `truncated` being the tokens of the prompt that did not fit.
+    ///
+    /// After each step `on_step({step, total, preview?})` is called and the promise it returns awaited, so that the worker hears
+    /// its messages; where it resolves to `false`, the image ends with the error `cancelled`.
+    pub async fn generate(&self, settings: JsValue, on_step: Function) -> Result<Object, Thrown> {
+        let Stage::Ready(pipeline) = &self.stage else {
+            return Err(wrong_stage().into());
+        };
+        let request = Settings::read(settings)?.into_request()?;
+        let mut thrown = None;
+        let mut since_preview = js_sys::Date::now();
+        let mut preview_took = 0.0;
+        let generated = pipeline
+            .generate(&request, async |step: Step<'_>| {
+                let event = Object::new();
+                set(&event, "step", &step.index.into());
+                set(&event, "total", &step.total.into());
+                let started = js_sys::Date::now();
+                if step.index < step.total
+                    && started - since_preview >= STEPS_PER_PREVIEW * preview_took
+                {
+                    let preview = pipeline
+                        .preview(step.pred_original_sample, step.shape)
+                        .await?;
+                    set(&event, "preview", &picture(&preview));
+                    since_preview = js_sys::Date::now();
+                    preview_took = since_preview - started;
+                }
+                match call(&on_step, &event).await {
+                    Ok(answer) if answer.is_falsy() && !answer.is_undefined() => {
+                        Err(Error::Cancelled)
+                    }
+                    Ok(_) => Ok(()),
+                    Err(error) => {
+                        thrown = Some(Thrown(error));
+                        Err(Error::Cancelled)
+                    }
+                }
+            })
+            .await;
+        let generated = generated.map_err(|error| thrown.unwrap_or_else(|| error.into()))?;
+        let image = generated.to_image();
+        // A browser that rejects a kernel skips it without a word (cubecl #1641): what comes out then is stale or flat.
+        if image.data.iter().all(|value| *value == image.data[0]) {
+            return Err(Error::Output("every pixel is equal".into()).into());
+        }
+        let object = picture(&image);
+        set(&object, "truncated", &generated.truncated.into());
+        Ok(object)
+    }
+
+    /// The stage, leaving [`Stage::Failed`] in its place until a new one is set.
+    fn take(&mut self) -> Stage {
+        std::mem::replace(&mut self.stage, Stage::Failed)
+    }
+}
+
+#[cfg(feature = "gpu")]
+async fn open_device(backend: &str) -> Result<Device> {
+    use burn::tensor::wgpu::WgpuBackend;
+    if backend != "gpu" {
+        return Err(wrong_build(backend));
+    }
+    Device::wgpu_options()
+        .graphics_api(WgpuBackend::WebGpu)
+        .tasks_max(64)
+        .init_async()
+        .await
+        .map_err(|error| Error::Device(format!("the graphics card could not be opened: {error}")))
+}
+
+#[cfg(not(feature = "gpu"))]
+async fn open_device(backend: &str) -> Result<Device> {
+    if backend != "cpu" {
+        return Err(wrong_build(backend));
+    }
+    Ok(Device::flex())
+}
+
+fn wrong_build(backend: &str) -> Error {
+    Error::Device(format!(
+        "this engine was not built for the backend \"{backend}\"; load the other one"
+    ))
+}
+
+fn wrong_stage() -> Error {
+    Error::Request {
+        field: "engine",
+        why: "is not in the right state: create it, add every shard once, finish it, then generate"
+            .into(),
+    }
+}
+
+/// Calls `function` and waits for what it returns, promise or not.
+async fn call(function: &Function, argument: &JsValue) -> Result<JsValue, JsValue> {
+    let answer = function.call1(&JsValue::NULL, argument)?;
+    JsFuture::from(Promise::resolve(&answer)).await
+}
+
+fn picture(image: &Image) -> Object {
+    let object = Object::new();
+    set(&object, "width", &image.width.into());
+    set(&object, "height", &image.height.into());
+    set(
+        &object,
+        "rgba",
+        &Uint8ClampedArray::from(image.to_rgba().as_slice()),
+    );
+    object
+}
+
+/// Sets a property of an object made here; that cannot fail, as nothing here is frozen.
+fn set(object: &JsValue, key: &str, value: &JsValue) {
+    let done = Reflect::set(object, &JsValue::from_str(key), value);
+    debug_assert!(done.is_ok(), "{key} could not be set");
+}
