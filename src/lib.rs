@@ -15,7 +15,10 @@ pub mod embeddings;
 pub mod error;
 pub mod image;
 pub mod latents;
+pub mod names;
 pub mod nn;
+#[doc(hidden)]
+pub mod parity;
 pub mod pipeline;
 pub mod tokens;
 #[cfg(target_family = "wasm")]

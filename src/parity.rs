@@ -33,6 +33,8 @@ pub const CASES: [&str; 9] = [
     "pipeline_sd2",
 ];
 
+const CASE: &str = "case.safetensors";
+
 /// The files of one case, by their path in its folder.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
@@ -83,6 +85,68 @@ pub fn relative_l2(found: &[f32], expected: &[f32]) -> f64 {
     }
 }
 
+/// The tensors of a `case.safetensors`, `input.*` and `output.*`; token ids as numbers.
+///
+/// # Errors
+/// [`Error::Safetensors`] if it is no safetensors file, or holds other types than float32 and int64.
+pub fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, Weight>> {
+    let bad = |why: String| Error::Safetensors {
+        file: CASE.into(),
+        why,
+    };
+    let parsed = SafeTensors::deserialize(bytes).map_err(|e| bad(e.to_string()))?;
+    let mut tensors = BTreeMap::new();
+    for (key, view) in parsed.iter() {
+        let data: Vec<f32> = match view.dtype() {
+            Dtype::F32 => le_chunks(view.data()).map(f32::from_le_bytes).collect(),
+            Dtype::I64 => le_chunks(view.data())
+                .map(|b| i64::from_le_bytes(b) as f32)
+                .collect(),
+            other => return Err(bad(format!("{key} is stored as {other:?}"))),
+        };
+        let shape = view.shape().to_vec();
+        tensors.insert(key.to_owned(), Weight { shape, data });
+    }
+    Ok(tensors)
+}
+
+/// The request of a pipeline case: its `request.json` and its latents.
+///
+/// # Errors
+/// [`Error::Json`], or as [`tensors`].
+pub fn run_request(files: &Files) -> Result<Request> {
+    let case = Case::read(files)?;
+    let run: RunRequest = case.json("request.json")?;
+    Ok(Request {
+        prompt: run.prompt,
+        negative_prompt: run.negative_prompt,
+        seed: 0,
+        num_inference_steps: run.num_inference_steps,
+        guidance_scale: run.guidance_scale,
+        scheduler: None,
+        width: run.width,
+        height: run.height,
+        latents: Some(case.tensor("input.latents")?.clone()),
+    })
+}
+
+/// The weights in the files of `folder` (`""`, or a name with `/`), with the component's name before each key.
+///
+/// # Errors
+/// As [`read_safetensors`].
+pub fn weights(files: &Files, folder: &str, component: &str) -> Result<Weights> {
+    let mut weights = Weights::new();
+    for (name, bytes) in files {
+        let inside = name
+            .strip_prefix(folder)
+            .is_some_and(|name| !name.contains('/'));
+        if inside && name.ends_with(".safetensors") && name != CASE {
+            weights.extend(read_safetensors(component, name, bytes)?);
+        }
+    }
+    Ok(weights)
+}
+
 struct Case<'a> {
     files: &'a Files,
     /// `case.safetensors`: `input.*` and `output.*`; token ids as numbers.
@@ -91,25 +155,7 @@ struct Case<'a> {
 
 impl<'a> Case<'a> {
     fn read(files: &'a Files) -> Result<Self> {
-        let name = "case.safetensors";
-        let bytes = file(files, name)?;
-        let bad = |why: String| Error::Safetensors {
-            file: name.into(),
-            why,
-        };
-        let parsed = SafeTensors::deserialize(bytes).map_err(|e| bad(e.to_string()))?;
-        let mut tensors = BTreeMap::new();
-        for (key, view) in parsed.iter() {
-            let data: Vec<f32> = match view.dtype() {
-                Dtype::F32 => le_chunks(view.data()).map(f32::from_le_bytes).collect(),
-                Dtype::I64 => le_chunks(view.data())
-                    .map(|b| i64::from_le_bytes(b) as f32)
-                    .collect(),
-                other => return Err(bad(format!("{key} is stored as {other:?}"))),
-            };
-            let shape = view.shape().to_vec();
-            tensors.insert(key.to_owned(), Weight { shape, data });
-        }
+        let tensors = tensors(file(files, CASE)?)?;
         Ok(Self { files, tensors })
     }
 
@@ -155,31 +201,17 @@ impl<'a> Case<'a> {
         self.error(name, &Weight { shape, data })
     }
 
-    /// The weights in the files of a folder, with the component's name before each key.
-    fn weights(&self, folder: &str, component: &str) -> Result<Weights> {
-        let mut weights = Weights::new();
-        for (name, bytes) in self.files {
-            let inside = name
-                .strip_prefix(folder)
-                .is_some_and(|name| !name.contains('/'));
-            if inside && name.ends_with(".safetensors") && name != "case.safetensors" {
-                weights.extend(read_safetensors(component, name, bytes)?);
-            }
-        }
-        Ok(weights)
-    }
-
     /// A module with the weights of the case's folder.
-    fn load<M: Module>(&self, module: M) -> Result<M> {
-        let named = self.weights("", "model")?.into_iter();
-        let bare =
-            named.map(|(name, weight)| (name.trim_start_matches("model.").to_owned(), weight));
+    fn load<M: Module>(&self, component: &str, module: M) -> Result<M> {
+        let prefix = format!("{component}.");
+        let named = weights(self.files, "", component)?.into_iter();
+        let bare = named.map(|(name, weight)| (name.replacen(&prefix, "", 1), weight));
         weights::load(module, bare.collect())
     }
 
     async fn text_encoder(&self, device: &Device) -> Result<Errors> {
         let config: CLIPTextConfig = self.json("config.json")?;
-        let model: CLIPTextModel = self.load(config.init(device)?)?;
+        let model: CLIPTextModel = self.load("text_encoder", config.init(device)?)?;
         let ids = self.input::<2>("ids", device)?.int();
         let found = self
             .error_of("last_hidden_state", model.forward(ids))
@@ -189,7 +221,7 @@ impl<'a> Case<'a> {
 
     async fn unet(&self, device: &Device) -> Result<Errors> {
         let config: UNet2DConditionConfig = self.json("config.json")?;
-        let model: UNet2DConditionModel = self.load(config.init(device)?)?;
+        let model: UNet2DConditionModel = self.load("unet", config.init(device)?)?;
         let output = model.forward(
             self.input("sample", device)?,
             self.input("timestep", device)?,
@@ -200,7 +232,7 @@ impl<'a> Case<'a> {
 
     async fn vae(&self, device: &Device) -> Result<Errors> {
         let config: AutoencoderKLConfig = self.json("config.json")?;
-        let model: AutoencoderKL = self.load(config.init(device)?)?;
+        let model: AutoencoderKL = self.load("vae", config.init(device)?)?;
         let posterior = model.encode(self.input("image", device)?);
         let image = model.decode(self.input("latents", device)?);
         Ok(Errors::from([
@@ -222,21 +254,10 @@ impl<'a> Case<'a> {
         };
         let mut builder = PipelineBuilder::new(configs, self.tokenizer()?, device)?;
         for component in ["text_encoder", "unet", "vae"] {
-            builder = builder.apply(self.weights(&format!("{component}/"), component)?)?;
+            builder = builder.apply(weights(self.files, &format!("{component}/"), component)?)?;
         }
         let pipeline = builder.finish()?;
-        let run: RunRequest = self.json("request.json")?;
-        let request = Request {
-            prompt: run.prompt,
-            negative_prompt: run.negative_prompt,
-            seed: 0,
-            num_inference_steps: run.num_inference_steps,
-            guidance_scale: run.guidance_scale,
-            scheduler: None,
-            width: run.width,
-            height: run.height,
-            latents: Some(self.tensor("input.latents")?.clone()),
-        };
+        let request = run_request(self.files)?;
         let generated = pipeline.generate(&request, async |_| Ok(())).await?;
         Ok(Errors::from([
             self.error("prompt_embeds", &generated.prompt_embeds)?,

@@ -7,22 +7,16 @@ use common::{files, golden};
 use roentgen_web::embeddings::CLIPTextConfig;
 use roentgen_web::image::AutoencoderKLConfig;
 use roentgen_web::latents::UNet2DConditionConfig;
-use roentgen_web::names::read_safetensors;
+use roentgen_web::parity;
 use roentgen_web::weights::{Weight, Weights, load};
 use roentgen_web::{Error, Result};
 
 /// A case's weights, and how to load such weights into its network.
 fn case(name: &str, component: &str) -> (Weights, Box<dyn Fn(Weights) -> Result<()>>) {
     let files = files(&golden(name));
-    let mut weights = Weights::new();
-    for (file, bytes) in &files {
-        if file.ends_with(".safetensors") && file != "case.safetensors" {
-            for (key, weight) in read_safetensors(component, file, bytes).unwrap() {
-                let key = key.strip_prefix(component).unwrap().trim_start_matches('.');
-                weights.insert(key.into(), weight);
-            }
-        }
-    }
+    let named = parity::weights(&files, "", component).unwrap().into_iter();
+    let bare = |key: String| key[component.len() + 1..].to_owned();
+    let weights = named.map(|(key, weight)| (bare(key), weight)).collect();
     let config = files["config.json"].clone();
     fn read<T: serde::de::DeserializeOwned>(config: &[u8]) -> T {
         serde_json::from_slice(config).unwrap()

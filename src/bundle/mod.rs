@@ -18,6 +18,7 @@ pub use manifest::{Defaults, FileEntry, Manifest, TensorEntry};
 pub use policy::{Precision, precision_for};
 pub use quantize::BLOCK;
 pub use shard::Decoder;
+pub(crate) use shard::decode_plain;
 #[cfg(not(target_family = "wasm"))]
 pub use write::{BundleInfo, BundleWriter, write_atomically};
 

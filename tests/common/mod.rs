@@ -1,5 +1,7 @@
 //! The golden cases as bytes, and waiting for a future.
 
+#![allow(dead_code)] // each test binary uses a part of it
+
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
