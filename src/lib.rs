@@ -18,7 +18,10 @@ pub mod embeddings;
 pub mod error;
 pub mod image;
 pub mod latents;
+pub mod names;
 pub mod nn;
+#[doc(hidden)]
+pub mod parity;
 pub mod pipeline;
 pub mod png;
 pub mod tokens;

@@ -4,6 +4,7 @@ use super::{no_model, read_optional};
 use crate::{
     Error, Result,
     bundle::{check_file_name, decode_plain},
+    names::current_name,
     weights::{Weight, Weights},
 };
 use safetensors::tensor::{Metadata, TensorInfo, TensorView};
@@ -149,9 +150,10 @@ impl Reader {
             let Some((key, info)) = self.left.next() else {
                 return (!part.is_empty()).then_some(Ok(part));
             };
-            let Some(name) = name(component, &key) else {
+            let Some(name) = current_name(component, &key) else {
                 continue;
             };
+            let name = format!("{component}.{name}");
             bytes += info.data_offsets.1 - info.data_offsets.0;
             match self.read(&name, &info, path) {
                 Ok(weight) if part.contains_key(&name) => {
@@ -183,87 +185,5 @@ impl Reader {
             shape: info.shape.clone(),
             data: decode_plain(name, &view)?,
         })
-    }
-}
-
-/// The full name of a checkpoint's tensor; `None` for what is no weight.
-fn name(component: &str, key: &str) -> Option<String> {
-    match component {
-        "text_encoder" => {
-            // transformers 5 writes the text model's keys bare, earlier ones under `text_model.`.
-            let key = key.strip_prefix("text_model.").unwrap_or(key);
-            // Positions 0..77 that transformers before 4.31 kept among the weights.
-            (key != "embeddings.position_ids").then(|| format!("text_encoder.{key}"))
-        }
-        "vae" => Some(format!("vae.{}", renamed_attention(key))),
-        _ => Some(format!("{component}.{key}")),
-    }
-}
-
-/// Attention layers of autoencoders saved before diffusers 0.18
-/// (`ModelMixin._convert_deprecated_attention_blocks`).
-fn renamed_attention(key: &str) -> String {
-    if !key.contains(".attentions.") {
-        return key.into();
-    }
-    let names = [
-        (".query.", ".to_q."),
-        (".key.", ".to_k."),
-        (".value.", ".to_v."),
-        (".proj_attn.", ".to_out.0."),
-    ];
-    names
-        .into_iter()
-        .fold(key.to_owned(), |key, (old, new)| key.replace(old, new))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::name;
-
-    #[test]
-    fn names() {
-        let cases = [
-            ("unet", "conv_in.weight", Some("unet.conv_in.weight")),
-            (
-                "text_encoder",
-                "text_model.final_layer_norm.bias",
-                Some("text_encoder.final_layer_norm.bias"),
-            ),
-            (
-                "text_encoder",
-                "final_layer_norm.bias",
-                Some("text_encoder.final_layer_norm.bias"),
-            ),
-            ("text_encoder", "text_model.embeddings.position_ids", None),
-            (
-                "vae",
-                "decoder.mid_block.attentions.0.query.weight",
-                Some("vae.decoder.mid_block.attentions.0.to_q.weight"),
-            ),
-            (
-                "vae",
-                "encoder.mid_block.attentions.0.key.bias",
-                Some("vae.encoder.mid_block.attentions.0.to_k.bias"),
-            ),
-            (
-                "vae",
-                "decoder.mid_block.attentions.0.value.bias",
-                Some("vae.decoder.mid_block.attentions.0.to_v.bias"),
-            ),
-            (
-                "vae",
-                "decoder.mid_block.attentions.0.proj_attn.bias",
-                Some("vae.decoder.mid_block.attentions.0.to_out.0.bias"),
-            ),
-            (
-                "vae",
-                "decoder.conv_in.weight",
-                Some("vae.decoder.conv_in.weight"),
-            ),
-        ];
-        for (component, key, expected) in cases {
-            assert_eq!(name(component, key).as_deref(), expected, "{key}");
-        }
     }
 }

@@ -28,7 +28,7 @@ PROMPTS = [
     "İstanbul ẞ Ǆ ﬁ ½ ² ①",
     "zero\u200bwidth\u00a0nbsp\u2003em",
     "<|startoftext|> inside <|endoftext|> the text",
-    "a<|endoftext|>b <|ENDOFTEXT|> </w>",
+    "a<|endoftext|>b </w>",
     "! and !! and !x",
     "emoji\u0000nul and \ud7ff",
     "effusion " * 30,
