@@ -3,9 +3,7 @@
 //! SD 1.x: <https://huggingface.co/CompVis/stable-diffusion-v1-4/blob/main/text_encoder/config.json> (quick_gelu, 12
 //! layers). SD 2.x: OpenCLIP-H with gelu and 23 of its 24 layers, so that "the penultimate layer" is simply the last.
 
-use burn::nn::{
-    Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear,
-};
+use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear};
 use burn::prelude::*;
 use burn::tensor::activation::{gelu, sigmoid};
 use serde::{Deserialize, Serialize};
@@ -147,7 +145,10 @@ impl CLIPTextConfig {
         // transformers starts both tables at a standard deviation of 0.02 (`initializer_range`).
         let table = |rows| {
             EmbeddingConfig::new(rows, c)
-                .with_initializer(burn::nn::Initializer::Normal { mean: 0.0, std: 0.02 })
+                .with_initializer(burn::nn::Initializer::Normal {
+                    mean: 0.0,
+                    std: 0.02,
+                })
                 .init(device)
         };
         Ok(CLIPTextModel {

@@ -11,12 +11,16 @@
 //! `h`, `w` latent height and width, `H`, `W` image height and width in pixels.
 
 pub mod bundle;
+#[cfg(not(target_family = "wasm"))]
+pub mod checkpoint;
+pub mod device;
 pub mod embeddings;
 pub mod error;
 pub mod image;
 pub mod latents;
 pub mod nn;
 pub mod pipeline;
+pub mod png;
 pub mod tokens;
 #[cfg(target_family = "wasm")]
 mod web;

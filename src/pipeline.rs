@@ -117,7 +117,11 @@ impl PipelineBuilder {
     ///
     /// # Errors
     /// [`Error::Config`] if a config is inconsistent, not supported, or does not fit the others.
-    pub fn new(configs: ComponentConfigs, tokenizer: ClipTokenizer, device: &Device) -> Result<Self> {
+    pub fn new(
+        configs: ComponentConfigs,
+        tokenizer: ClipTokenizer,
+        device: &Device,
+    ) -> Result<Self> {
         Scheduler::new(&configs.scheduler, None)?;
         let c = configs.vae.latent_channels;
         if configs.unet.in_channels != c || configs.unet.out_channels != c {
@@ -225,7 +229,9 @@ impl Pipeline {
         let timesteps = scheduler.timesteps().to_vec();
         for (i, &timestep) in timesteps.iter().enumerate() {
             let input = scheduler.scale_model_input(&latents);
-            let prediction = self.predict(input, shape, timestep, &context, guided).await?;
+            let prediction = self
+                .predict(input, shape, timestep, &context, guided)
+                .await?;
             let prediction = match guided {
                 true => guide(&prediction, request.guidance_scale as f32),
                 false => prediction,
@@ -233,7 +239,10 @@ impl Pipeline {
             let output = scheduler.step(&prediction, &latents)?;
             latents = output.prev_sample;
             if let Some(bad) = latents.iter().find(|v| !v.is_finite()) {
-                return Err(Error::Output(format!("the latents became {bad} at step {}", i + 1)));
+                return Err(Error::Output(format!(
+                    "the latents became {bad} at step {}",
+                    i + 1
+                )));
             }
             on_step(Step {
                 index: i + 1,
@@ -248,7 +257,10 @@ impl Pipeline {
         let image = self.decode(&latents, shape).await?;
         Ok(Generated {
             prompt_embeds: read(prompt_embeds).await?,
-            latents: Weight { shape: shape.to_vec(), data: latents },
+            latents: Weight {
+                shape: shape.to_vec(),
+                data: latents,
+            },
             image,
             truncated,
         })
@@ -267,20 +279,35 @@ impl Pipeline {
         let f = self.configs.vae.downscale();
         for (field, pixels) in [("width", request.width), ("height", request.height)] {
             if pixels == 0 || !pixels.is_multiple_of(f) {
-                let why = format!("{pixels} pixels are not a multiple of {f}, which this model needs");
+                let why =
+                    format!("{pixels} pixels are not a multiple of {f}, which this model needs");
                 return Err(Error::Request { field, why });
             }
         }
         if !request.guidance_scale.is_finite() {
             let why = format!("{} is not a number to guide with", request.guidance_scale);
-            return Err(Error::Request { field: "guidance_scale", why });
+            return Err(Error::Request {
+                field: "guidance_scale",
+                why,
+            });
         }
-        let shape = [1, self.configs.vae.latent_channels, request.height / f, request.width / f];
+        let shape = [
+            1,
+            self.configs.vae.latent_channels,
+            request.height / f,
+            request.width / f,
+        ];
         if let Some(latents) = &request.latents
             && (latents.shape != shape || latents.data.iter().any(|v| !v.is_finite()))
         {
-            let why = format!("finite latents of shape {shape:?} are needed, not {:?}", latents.shape);
-            return Err(Error::Request { field: "latents", why });
+            let why = format!(
+                "finite latents of shape {shape:?} are needed, not {:?}",
+                latents.shape
+            );
+            return Err(Error::Request {
+                field: "latents",
+                why,
+            });
         }
         Ok(shape)
     }
@@ -306,14 +333,18 @@ impl Pipeline {
         let sample = sample.repeat_dim(0, copies);
         let timesteps = vec![timestep as f32; copies];
         let timesteps = Tensor::<1>::from_floats(timesteps.as_slice(), &self.device);
-        let prediction = self.networks.unet.forward(sample, timesteps, context.clone());
+        let prediction = self
+            .networks
+            .unet
+            .forward(sample, timesteps, context.clone());
         Ok(read(prediction).await?.data)
     }
 
     /// Latents as diffusion has them to an image in -1 to 1.
     async fn decode(&self, latents: &[f32], shape: [usize; 4]) -> Result<Weight> {
         let vae = &self.networks.vae;
-        let latents = Tensor::<4>::from_data(TensorData::new(latents.to_vec(), shape), &self.device);
+        let latents =
+            Tensor::<4>::from_data(TensorData::new(latents.to_vec(), shape), &self.device);
         read(vae.decode(vae.unscale(latents)).clamp(-1.0, 1.0)).await
     }
 }
@@ -346,7 +377,12 @@ fn to_image(image: &Weight) -> Image {
             data.push(((value + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8);
         }
     }
-    Image { width, height, channels, data }
+    Image {
+        width,
+        height,
+        channels,
+        data,
+    }
 }
 
 impl Generated {

@@ -173,7 +173,11 @@ impl Loading {
         }
         // A linear layer may come as the 1x1 convolution that it equals (SD 1.x `proj_in`, old autoencoders).
         let pointwise = linear && weight.shape.len() == 4 && weight.shape[2..] == [1, 1];
-        let found = if pointwise { &weight.shape[..2] } else { &weight.shape[..] };
+        let found = if pointwise {
+            &weight.shape[..2]
+        } else {
+            &weight.shape[..]
+        };
         if found != expected || weight.data.len() != expected.iter().product::<usize>() {
             return Err(Error::TensorShape {
                 name,
@@ -209,9 +213,8 @@ impl ModuleMapper for Loading {
                 let device = param.lazy_device();
                 let data = TensorData::new(values, shape);
                 // In a pool of its own: weights stay, while everything else comes and goes.
-                let tensor = device.memory_persistent_allocations(data, |data| {
-                    Tensor::from_data(data, &device)
-                });
+                let tensor = device
+                    .memory_persistent_allocations(data, |data| Tensor::from_data(data, &device));
                 let id = param.id;
                 param.transform_for_load(tensor, id)
             }

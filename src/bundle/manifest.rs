@@ -1,7 +1,7 @@
 //! `bundle.json`: what a bundle is and which files it has. Everything in it is checked before anything is fetched.
 
 use super::{MANIFEST_FILE, Precision, SCHEMA_VERSION, SHARD_BYTES, quantize::matrix};
-use crate::{Error, Result, pipeline::ComponentConfigs};
+use crate::{Error, Result, latents::scheduler::SchedulerKind, pipeline::ComponentConfigs};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -293,6 +293,12 @@ impl Defaults {
                 self.guidance_scale
             )
         })?;
+        if let Some(name) = &self.scheduler {
+            let known = name.parse::<SchedulerKind>();
+            ensure(known.is_ok(), || {
+                format!("the default scheduler {name:?} is not known")
+            })?;
+        }
         for (what, pixels) in [("width", self.width), ("height", self.height)] {
             ensure((8..=8192).contains(&pixels), || {
                 format!("the default {what} is {pixels}, and 8 to 8192 is allowed")

@@ -14,10 +14,12 @@ mod shard;
 #[cfg(not(target_family = "wasm"))]
 mod write;
 
+pub(crate) use manifest::check_file_name;
 pub use manifest::{Defaults, FileEntry, Manifest, TensorEntry};
 pub use policy::{Precision, precision_for};
 pub use quantize::BLOCK;
 pub use shard::Decoder;
+pub use shard::decode_plain;
 #[cfg(not(target_family = "wasm"))]
 pub use write::{BundleInfo, BundleWriter, write_atomically};
 

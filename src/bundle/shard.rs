@@ -224,7 +224,7 @@ fn expect_type(name: &str, view: &TensorView, dtype: Dtype) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::TensorType`] for other types, [`Error::NotFinite`] for NaN or infinity.
-pub(crate) fn decode_plain(name: &str, view: &TensorView) -> Result<Vec<f32>> {
+pub fn decode_plain(name: &str, view: &TensorView) -> Result<Vec<f32>> {
     let bytes = view.data();
     let data: Vec<f32> = match view.dtype() {
         Dtype::F32 => bytes

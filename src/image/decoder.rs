@@ -34,7 +34,11 @@ impl Decoder {
             UpDecoderBlock2D {
                 resnets: (0..config.layers_per_block + 1)
                     .map(|i| {
-                        let cin = if i == 0 { channels[(level + 1).min(last)] } else { cout };
+                        let cin = if i == 0 {
+                            channels[(level + 1).min(last)]
+                        } else {
+                            cout
+                        };
                         resnet(cin, cout, groups, device)
                     })
                     .collect(),
@@ -46,7 +50,12 @@ impl Decoder {
         };
         Self {
             conv_in: conv3x3(config.latent_channels, channels[last], device),
-            mid_block: MidBlock::init(channels[last], groups, config.mid_block_add_attention, device),
+            mid_block: MidBlock::init(
+                channels[last],
+                groups,
+                config.mid_block_add_attention,
+                device,
+            ),
             up_blocks: (0..=last).rev().map(block).collect(),
             conv_norm_out: group_norm(groups, channels[0], EPS, device),
             conv_out: conv3x3(channels[0], config.out_channels, device),

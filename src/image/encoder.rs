@@ -34,7 +34,11 @@ impl Encoder {
             DownEncoderBlock2D {
                 resnets: (0..config.layers_per_block)
                     .map(|i| {
-                        let cin = if i == 0 { channels[level.saturating_sub(1)] } else { cout };
+                        let cin = if i == 0 {
+                            channels[level.saturating_sub(1)]
+                        } else {
+                            cout
+                        };
                         resnet(cin, cout, groups, device)
                     })
                     .collect(),
@@ -47,7 +51,12 @@ impl Encoder {
         Self {
             conv_in: conv3x3(config.in_channels, channels[0], device),
             down_blocks: (0..=last).map(block).collect(),
-            mid_block: MidBlock::init(channels[last], groups, config.mid_block_add_attention, device),
+            mid_block: MidBlock::init(
+                channels[last],
+                groups,
+                config.mid_block_add_attention,
+                device,
+            ),
             conv_norm_out: group_norm(groups, channels[last], EPS, device),
             conv_out: conv3x3(channels[last], 2 * config.latent_channels, device),
         }

@@ -3,7 +3,11 @@
 use burn::nn::{GroupNorm, Linear};
 use burn::prelude::*;
 
-use crate::nn::{attention::sliced_attention, group_norm, linear, resnet::{ResnetBlock2D, ResnetBlock2DConfig}};
+use crate::nn::{
+    attention::sliced_attention,
+    group_norm, linear,
+    resnet::{ResnetBlock2D, ResnetBlock2DConfig},
+};
 
 /// Epsilon of every normalisation in the autoencoder (`resnet_eps=1e-6` in diffusers' `vae.py`).
 pub(super) const EPS: f64 = 1e-6;
@@ -54,7 +58,9 @@ pub struct MidBlock {
 impl MidBlock {
     pub(super) fn init(channels: usize, groups: usize, attention: bool, device: &Device) -> Self {
         Self {
-            resnets: (0..2).map(|_| resnet(channels, channels, groups, device)).collect(),
+            resnets: (0..2)
+                .map(|_| resnet(channels, channels, groups, device))
+                .collect(),
             attentions: attention
                 .then(|| SpatialAttention::init(channels, groups, device))
                 .into_iter()

@@ -111,15 +111,24 @@ impl AutoencoderKLConfig {
 
     fn check(&self) -> Result<()> {
         let levels = self.block_out_channels.len();
-        if levels == 0 || self.down_block_types.len() != levels || self.up_block_types.len() != levels {
+        if levels == 0
+            || self.down_block_types.len() != levels
+            || self.up_block_types.len() != levels
+        {
             return Err(fault(format!(
                 "{levels} block_out_channels, {} down_block_types and {} up_block_types differ in number",
                 self.down_block_types.len(),
                 self.up_block_types.len()
             )));
         }
-        let known = |kind: &&String| !matches!(kind.as_str(), "DownEncoderBlock2D" | "UpDecoderBlock2D");
-        if let Some(kind) = self.down_block_types.iter().chain(&self.up_block_types).find(known) {
+        let known =
+            |kind: &&String| !matches!(kind.as_str(), "DownEncoderBlock2D" | "UpDecoderBlock2D");
+        if let Some(kind) = self
+            .down_block_types
+            .iter()
+            .chain(&self.up_block_types)
+            .find(known)
+        {
             return Err(fault(format!("block type {kind} is not supported")));
         }
         match self.other.get("act_fn").and_then(Value::as_str) {

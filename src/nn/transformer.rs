@@ -70,7 +70,10 @@ impl BasicTransformerBlock {
 
     fn forward(&self, x: Tensor<3>, context: &Tensor<3>) -> Tensor<3> {
         let x = x.clone() + self.attn1.forward(self.norm1.forward(x), None);
-        let x = x.clone() + self.attn2.forward(self.norm2.forward(x), Some(context.clone()));
+        let x = x.clone()
+            + self
+                .attn2
+                .forward(self.norm2.forward(x), Some(context.clone()));
         x.clone() + self.ff.forward(self.norm3.forward(x))
     }
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::findings::{Finding, NO_FINDING};
 use crate::images::read_grey;
-use crate::location::Box;
+use crate::location::BoundingBox;
 
 /// Side length in pixels in which `bboxes.csv` counts.
 const BOX_PIXELS: f32 = 256.0;
@@ -71,7 +71,7 @@ pub struct Record {
     /// Remarks of the source outside the vocabulary, e.g. `viral pneumonia`; empty for none.
     pub other: String,
     /// Boxes, in fractions of the image.
-    pub boxes: Vec<Box>,
+    pub boxes: Vec<BoundingBox>,
     /// Width in pixels in which the image is stored.
     pub native_size: u32,
 }
@@ -246,9 +246,9 @@ impl fmt::Display for Dataset {
 }
 
 /// Boxes by file; a folder without `bboxes.csv` has none.
-fn read_boxes(dir: &Path, skipped: &mut Vec<Skipped>) -> Result<HashMap<String, Vec<Box>>> {
+fn read_boxes(dir: &Path, skipped: &mut Vec<Skipped>) -> Result<HashMap<String, Vec<BoundingBox>>> {
     let path = dir.join("bboxes.csv");
-    let mut boxes: HashMap<String, Vec<Box>> = HashMap::new();
+    let mut boxes: HashMap<String, Vec<BoundingBox>> = HashMap::new();
     if !path.exists() {
         return Ok(boxes);
     }
@@ -264,7 +264,7 @@ fn read_boxes(dir: &Path, skipped: &mut Vec<Skipped>) -> Result<HashMap<String, 
             ));
         }
         let finding = Finding::from_str(&row.label).map_err(|why| (row.file.clone(), why))?;
-        boxes.entry(row.file).or_default().push(Box {
+        boxes.entry(row.file).or_default().push(BoundingBox {
             finding,
             x,
             y,
@@ -314,7 +314,10 @@ fn read_table<T: for<'de> Deserialize<'de>>(
 }
 
 /// A row of the table -> a record, without its native size, and its split.
-fn parse(row: Row, boxes: &HashMap<String, Vec<Box>>) -> Result<(Record, Split), (String, String)> {
+fn parse(
+    row: Row,
+    boxes: &HashMap<String, Vec<BoundingBox>>,
+) -> Result<(Record, Split), (String, String)> {
     let file = row.file.clone();
     let bad = |column: &str, value: &str| (file.clone(), format!("has the {column} {value:?}"));
     let split = match row.split.as_str() {
@@ -372,5 +375,4 @@ fn parse(row: Row, boxes: &HashMap<String, Vec<Box>>) -> Result<(Record, Split),
 }
 
 #[cfg(test)]
-#[path = "dataset_tests.rs"]
 mod tests;

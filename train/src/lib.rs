@@ -2,12 +2,22 @@
 //!
 //! ```text
 //! metadata.csv, bboxes.csv, *.webp ─dataset─▶ Record + grey image ─prompts─▶ sentence ─tokenizer─▶ token ids
+//! grey images ─vae─▶ autoencoder ─latents─▶ latents of every image
+//! latents + sentences ─diffusion─▶ text encoder, U-Net ─samples─▶ contact sheet, ─export─▶ bundle
 //! ```
 
 pub mod dataset;
+pub mod diffusion;
+pub mod ema;
+pub mod export;
 pub mod findings;
 pub mod images;
+pub mod latents;
 pub mod location;
 pub mod prompts;
+pub mod run;
+pub mod samples;
 pub mod sheet;
 pub mod tokenizer;
+pub mod trainer;
+pub mod vae;

@@ -4,7 +4,7 @@ use crate::findings::Finding;
 
 /// A box in fractions of the image's width and height, origin at the top left of the image.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Box {
+pub struct BoundingBox {
     /// What it marks.
     pub finding: Finding,
     /// Left edge.
@@ -35,8 +35,8 @@ const MIDLINE: f32 = 0.05;
 
 impl Location {
     /// What the boxes say of one finding; all empty where none marks it.
-    pub fn of(finding: Finding, boxes: &[Box]) -> Location {
-        let of_it: Vec<&Box> = boxes.iter().filter(|b| b.finding == finding).collect();
+    pub fn of(finding: Finding, boxes: &[BoundingBox]) -> Location {
+        let of_it: Vec<&BoundingBox> = boxes.iter().filter(|b| b.finding == finding).collect();
         if of_it.is_empty() {
             return Location::default();
         }
@@ -63,7 +63,7 @@ fn agreed(mut words: impl Iterator<Item = &'static str>) -> &'static str {
 }
 
 /// The patient's right is at the image's left.
-fn side(b: &Box) -> &'static str {
+fn side(b: &BoundingBox) -> &'static str {
     use Finding::*;
     let centre = b.x + b.w / 2.0;
     let (left, right) = (b.x, b.x + b.w);
@@ -88,7 +88,7 @@ fn side(b: &Box) -> &'static str {
 
 /// Thirds of the lungs, which in these images reach from about 0.12 to 0.75 of the height. Only for shadows in the
 /// lung itself, and not for those that fill more than one zone.
-fn zone(b: &Box) -> &'static str {
+fn zone(b: &BoundingBox) -> &'static str {
     use Finding::*;
     if !matches!(
         b.finding,
@@ -106,7 +106,7 @@ fn zone(b: &Box) -> &'static str {
 
 /// Size by the share of the image that the boxes cover. The limits are near the quartiles of the 899 boxes of NIH
 /// ChestX-ray14 that the data set holds.
-fn size(finding: Finding, boxes: &[&Box]) -> &'static str {
+fn size(finding: Finding, boxes: &[&BoundingBox]) -> &'static str {
     let area: f32 = boxes.iter().map(|b| b.w * b.h).sum();
     let widest = boxes.iter().map(|b| b.w).fold(0.0, f32::max);
     match finding {
@@ -127,8 +127,8 @@ fn size(finding: Finding, boxes: &[&Box]) -> &'static str {
 mod tests {
     use super::*;
 
-    fn at(finding: Finding, x: f32, y: f32, w: f32, h: f32) -> Box {
-        Box {
+    fn at(finding: Finding, x: f32, y: f32, w: f32, h: f32) -> BoundingBox {
+        BoundingBox {
             finding,
             x,
             y,

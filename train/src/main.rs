@@ -1,1 +1,210 @@
-fn main(){}
+//! `train`: from radiographs to a bundle, one command a stage.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use burn::prelude::*;
+use clap::{Args, Parser, Subcommand};
+use roentgen_web::bundle::Precision;
+use roentgen_web::error::{Error, Result};
+use roentgen_web::tokens::ClipTokenizer;
+use train::dataset::{Dataset, Split};
+use train::latents::Latents;
+use train::run::{Run, RunFolder};
+use train::samples::{self, Sampling};
+use train::{diffusion, ema, export, tokenizer, trainer, vae};
+
+#[derive(Parser)]
+#[command(
+    version,
+    about = "Trains the models of roentgen-web and exports them as bundles"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Trains the autoencoder
+    Vae(Common),
+    /// Trains text encoder and U-Net, after the autoencoder
+    Diffusion(Common),
+    /// Draws the contact sheet of the averaged weights
+    Sheet {
+        #[command(flatten)]
+        run: RunArgs,
+        /// Where the PNG goes
+        #[arg(long)]
+        out: PathBuf,
+        /// Denoising steps
+        #[arg(long, default_value_t = 20)]
+        steps: usize,
+        /// Classifier-free guidance
+        #[arg(long, default_value_t = 3.0)]
+        guidance: f64,
+        /// Seed of the first image
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
+    /// Writes a bundle
+    Export {
+        #[command(flatten)]
+        run: RunArgs,
+        /// Folder of the bundle
+        #[arg(long)]
+        bundle: PathBuf,
+        /// f32, f16, q8 or q4
+        #[arg(long, default_value = "q8")]
+        quantize: Precision,
+    },
+}
+
+#[derive(Args)]
+struct RunArgs {
+    /// The run's description
+    #[arg(long)]
+    run: PathBuf,
+    /// The run's folder: checkpoints, sheets, logs
+    #[arg(long)]
+    folder: PathBuf,
+}
+
+#[derive(Args)]
+struct Common {
+    #[command(flatten)]
+    run: RunArgs,
+    /// Folder with metadata.csv, bboxes.csv and the images
+    #[arg(long)]
+    data: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    let device = Device::flex();
+    match cli.command {
+        Command::Vae(args) => {
+            let (run, folder) = open(&args.run)?;
+            let data = load(&args.data, &run, Split::Train)?;
+            vae::train(&run, &data, &folder, &device)
+        }
+        Command::Diffusion(args) => train_diffusion(&args, &device),
+        Command::Sheet {
+            run,
+            out,
+            steps,
+            guidance,
+            seed,
+        } => {
+            let (run, folder) = open(&run)?;
+            let (tokenizer, latents) = prepared(&folder)?;
+            let configs = export::configs(&run, &tokenizer, &latents);
+            let pipeline =
+                samples::pipeline(configs, &tokenizer, export::weights(&folder)?, &device)?;
+            let sampling = Sampling {
+                steps,
+                guidance,
+                size: run.size as usize,
+                seed,
+            };
+            samples::contact_sheet(&pipeline, sampling, &out)
+        }
+        Command::Export {
+            run,
+            bundle,
+            quantize,
+        } => {
+            let (run, folder) = open(&run)?;
+            let (tokenizer, latents) = prepared(&folder)?;
+            let configs = export::configs(&run, &tokenizer, &latents);
+            export::write(
+                &run,
+                configs,
+                &tokenizer,
+                &export::weights(&folder)?,
+                quantize,
+                &bundle,
+            )
+        }
+    }
+}
+
+fn open(args: &RunArgs) -> Result<(Run, RunFolder)> {
+    let run = Run::read(&args.run)?;
+    let folder = RunFolder(args.folder.clone());
+    folder.create()?;
+    Ok((run, folder))
+}
+
+fn load(dir: &Path, run: &Run, split: Split) -> Result<Dataset> {
+    let data = Dataset::load(dir, run.size as usize, split)?;
+    println!("{} images, {} rows skipped", data.len(), data.skipped.len());
+    for skipped in data.skipped.iter().take(5) {
+        println!("skipped {}: {}", skipped.file, skipped.reason);
+    }
+    Ok(data)
+}
+
+/// Tokenizer and latents that [`train_diffusion`] left in the folder.
+fn prepared(folder: &RunFolder) -> Result<(ClipTokenizer, Latents)> {
+    let path = folder.path("tokenizer/tokenizer.json");
+    let json = std::fs::read(&path).map_err(Error::io(&path))?;
+    Ok((
+        ClipTokenizer::from_json(&json)?,
+        Latents::open(&folder.path("latents.safetensors"), None)?,
+    ))
+}
+
+fn train_diffusion(args: &Common, device: &Device) -> Result<()> {
+    let (run, folder) = open(&args.run)?;
+    let data = load(&args.data, &run, Split::Train)?;
+    if !folder.path("tokenizer/tokenizer.json").exists() {
+        let trained = tokenizer::train(tokenizer::corpus(&data.records, 8), run.vocab_size)?;
+        tokenizer::save(&trained, &folder.path("tokenizer"))?;
+    }
+    let cache = folder.path("latents.safetensors");
+    let vae_weights = ema::open(&trainer::ema_path(&folder.path("vae")))?;
+    if !cache.exists() {
+        let module = vae::Autoencoder {
+            vae: run.vae.model.init(device)?,
+        };
+        let module = roentgen_web::weights::load(module, vae_weights.clone())?;
+        Latents::encode(&module.vae, &data, device).save(&cache)?;
+    }
+    let latents = Latents::open(&cache, Some(data.len()))?;
+    let (tokenizer, _) = prepared(&folder)?;
+    let mut run = run;
+    let configs = export::configs(&run, &tokenizer, &latents);
+    run.diffusion.text_encoder = configs.text_encoder.clone();
+    let size = run.size as usize;
+    diffusion::train(
+        &run,
+        &data.records,
+        &latents,
+        &tokenizer,
+        &folder,
+        device,
+        |trainer| {
+            let mut weights = vae_weights.clone();
+            weights.extend(trainer.ema.weights.clone());
+            let pipeline = samples::pipeline(configs.clone(), &tokenizer, weights, device)?;
+            let path = folder.path(&format!("sheets/diffusion-{:06}.png", trainer.step));
+            let sampling = Sampling {
+                steps: 20,
+                guidance: 3.0,
+                size,
+                seed: 0,
+            };
+            samples::contact_sheet(&pipeline, sampling, &path)
+        },
+    )
+}

@@ -1,1 +1,82 @@
-fn main(){}
+//! `cargo xtask`: builds, serves, checks and measures the page. `cargo xtask help` lists the tasks.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+mod apt;
+mod bench;
+mod browser;
+mod checks;
+mod chrome;
+mod demo;
+mod native;
+mod page;
+mod serve;
+mod site;
+mod toolchain;
+mod wasm;
+mod workspace;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Builds, serves, checks and measures the page"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build the page and serve it on this machine, or write it to a folder
+    Demo(demo::Options),
+    /// Check everything: formatting, clippy, tests, both wasm builds, the page in a browser
+    Test(checks::Options),
+    /// Measure the page in a browser: time to the first image, memory, download
+    Bench(bench::Options),
+    /// Take a picture of the page with an image made in it
+    Screenshot(bench::ScreenshotOptions),
+    /// Build the wasm engines only
+    Wasm {
+        /// Which engines; both when none is named
+        engines: Vec<wasm::Engine>,
+    },
+}
+
+fn run(task: Task) -> Result<()> {
+    match task {
+        Task::Demo(options) => demo::run(&options),
+        Task::Test(options) => checks::run(&options),
+        Task::Bench(options) => bench::run(&options),
+        Task::Screenshot(options) => bench::screenshot(&options),
+        Task::Wasm { engines } => {
+            let engines = if engines.is_empty() {
+                wasm::Engine::ALL.to_vec()
+            } else {
+                engines
+            };
+            let built: Vec<PathBuf> = engines
+                .into_iter()
+                .map(wasm::build)
+                .collect::<Result<_>>()?;
+            built
+                .iter()
+                .for_each(|folder| println!("{}", folder.display()));
+            Ok(())
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

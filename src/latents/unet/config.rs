@@ -4,9 +4,9 @@ use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::UNet2DConditionModel;
 use super::blocks::{DownBlock2D, MidBlock2D, UpBlock2D};
 use super::time::{TimestepEmbedding, Timesteps};
-use super::UNet2DConditionModel;
 use crate::error::{Error, Result};
 use crate::nn::{
     conv3x3, group_norm,
@@ -169,7 +169,9 @@ impl UNet2DConditionConfig {
                 None | Some(Value::Null) => {}
                 Some(value) if same(value, &plain) => {}
                 Some(value) => {
-                    return Err(fault(format!("{key} {value} is not supported, only {plain}")));
+                    return Err(fault(format!(
+                        "{key} {value} is not supported, only {plain}"
+                    )));
                 }
             }
         }
@@ -208,8 +210,13 @@ impl UNet2DConditionConfig {
         let levels = channels.len();
         let last = levels - 1;
         let layers = self.layers_per_block.resolve("layers_per_block", levels)?;
-        let cross = self.cross_attention_dim.resolve("cross_attention_dim", levels)?;
-        let heads = self.num_attention_heads.as_ref().unwrap_or(&self.attention_head_dim);
+        let cross = self
+            .cross_attention_dim
+            .resolve("cross_attention_dim", levels)?;
+        let heads = self
+            .num_attention_heads
+            .as_ref()
+            .unwrap_or(&self.attention_head_dim);
         let heads = heads.resolve("attention_head_dim", levels)?;
         let depth = self
             .transformer_layers_per_block
@@ -229,7 +236,9 @@ impl UNet2DConditionConfig {
         let transformer = |level: usize| {
             let (c, h) = (channels[level], heads[level]);
             if h == 0 || !c.is_multiple_of(h) {
-                return Err(fault(format!("{h} attention heads do not divide {c} channels")));
+                return Err(fault(format!(
+                    "{h} attention heads do not divide {c} channels"
+                )));
             }
             Ok(Transformer2DModelConfig {
                 channels: c,

@@ -39,7 +39,9 @@ impl UNet2DConditionModel {
         encoder_hidden_states: Tensor<3>,
     ) -> Tensor<4> {
         // 1. time
-        let temb = self.time_embedding.forward(self.time_proj.forward(timesteps));
+        let temb = self
+            .time_embedding
+            .forward(self.time_proj.forward(timesteps));
         // 2. down, keeping every intermediate for the way up
         let mut sample = self.conv_in.forward(sample);
         let mut skips = vec![sample.clone()];

@@ -62,7 +62,7 @@ fn good_rows_are_read_and_bad_ones_named() {
     );
     assert_eq!(
         a.boxes,
-        [Box {
+        [BoundingBox {
             finding: Finding::Effusion,
             x: 0.5,
             y: 0.25,

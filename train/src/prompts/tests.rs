@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::location::Box;
+use crate::dataset::{AgeGroup, Sex, View};
+use crate::findings::Finding;
+use crate::location::BoundingBox;
 
-fn record(findings: Option<Vec<Finding>>, boxes: Vec<Box>) -> Record {
+fn record(findings: Option<Vec<Finding>>, boxes: Vec<BoundingBox>) -> Record {
     Record {
         file: "256/a.webp".into(),
         dataset: "nih_chestxray14".into(),
@@ -21,8 +23,8 @@ fn record(findings: Option<Vec<Finding>>, boxes: Vec<Box>) -> Record {
     }
 }
 
-fn right(finding: Finding) -> Box {
-    Box {
+fn right(finding: Finding) -> BoundingBox {
+    BoundingBox {
         finding,
         x: 0.1,
         y: 0.2,

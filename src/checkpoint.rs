@@ -1,0 +1,236 @@
+//! Folder -> model: a bundle, or a diffusers checkpoint as `save_pretrained` writes it.
+
+mod files;
+
+use crate::{
+    Error, Result,
+    bundle::{Decoder, Defaults, FileEntry, MANIFEST_FILE, Manifest},
+    latents::scheduler::SchedulerConfig,
+    pipeline::ComponentConfigs,
+    tokens::{ClipTokenizer, TokenizerOptions},
+    weights::Weights,
+};
+use files::WeightFile;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+/// Longest JSON or text file that is read whole: real vocabularies have 4 MB.
+const TEXT_BYTES: u64 = 64 << 20;
+
+/// Steps and guidance of diffusers' `StableDiffusionPipeline.__call__`, for checkpoints, which name none.
+const DIFFUSERS_STEPS: usize = 50;
+const DIFFUSERS_GUIDANCE: f64 = 7.5;
+
+/// A model on disk, everything read but its weights.
+#[derive(Debug)]
+pub struct ModelFolder {
+    /// Name as a person reads it; a checkpoint without one has its folder's.
+    pub name: String,
+    /// diffusers' configurations.
+    pub configs: ComponentConfigs,
+    /// Settings that suit the model.
+    pub defaults: Defaults,
+    /// The model's tokenizer.
+    pub tokenizer: ClipTokenizer,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    Bundle { dir: PathBuf, manifest: Manifest },
+    Checkpoint { files: Vec<WeightFile> },
+}
+
+impl ModelFolder {
+    /// Opens a bundle (a folder with `bundle.json`) or a diffusers checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::ModelFolder`] if it is neither or files are missing; the errors of [`Manifest::parse`] and
+    /// [`ClipTokenizer`]; [`Error::Json`] or [`Error::Config`] for a bad configuration.
+    pub fn open(dir: &Path) -> Result<Self> {
+        if !dir.is_dir() {
+            let why = if dir.exists() {
+                "it is a file"
+            } else {
+                "there is no such folder"
+            };
+            return Err(no_model(dir, why));
+        }
+        match read_optional(&dir.join(MANIFEST_FILE))? {
+            Some(manifest) => Self::open_bundle(dir, &manifest),
+            None => Self::open_checkpoint(dir),
+        }
+    }
+
+    fn open_bundle(dir: &Path, manifest: &[u8]) -> Result<Self> {
+        let manifest = Manifest::parse(manifest)?;
+        let tokenizer = ClipTokenizer::from_json(&read_entry(dir, &manifest.tokenizer)?)?;
+        Ok(Self {
+            name: manifest.name.clone(),
+            configs: manifest.components.clone(),
+            defaults: manifest.defaults.clone(),
+            tokenizer,
+            source: Source::Bundle {
+                dir: dir.into(),
+                manifest,
+            },
+        })
+    }
+
+    fn open_checkpoint(dir: &Path) -> Result<Self> {
+        let configs = ComponentConfigs {
+            text_encoder: config(dir, "text_encoder/config.json")?,
+            unet: config(dir, "unet/config.json")?,
+            vae: config(dir, "vae/config.json")?,
+            scheduler: SchedulerConfig::parse(&required(dir, "scheduler/scheduler_config.json")?)?,
+        };
+        let tokenizer = tokenizer(dir)?;
+        let mut files = Vec::new();
+        for component in ["text_encoder", "unet", "vae"] {
+            files.extend(WeightFile::find(dir, component)?);
+        }
+        let pixels = configs.unet.sample_size.unwrap_or(64) * configs.vae.downscale();
+        Ok(Self {
+            name: checkpoint_name(dir)?,
+            defaults: Defaults {
+                num_inference_steps: DIFFUSERS_STEPS,
+                guidance_scale: DIFFUSERS_GUIDANCE,
+                width: pixels,
+                height: pixels,
+                scheduler: None,
+            },
+            configs,
+            tokenizer,
+            source: Source::Checkpoint { files },
+        })
+    }
+
+    /// The weights part by part, one shard or a few hundred megabytes at a time. Nothing comes after an error.
+    pub fn weights(&self) -> Box<dyn Iterator<Item = Result<Weights>> + '_> {
+        let parts: Box<dyn Iterator<Item = Result<Weights>>> = match &self.source {
+            Source::Bundle { dir, manifest } => {
+                let mut decoder = Decoder::new(manifest.clone());
+                let shards = manifest.shards.iter().enumerate();
+                Box::new(shards.map(move |(index, entry)| {
+                    decoder.decode_shard(index, &read_entry(dir, entry)?)
+                }))
+            }
+            Source::Checkpoint { files } => {
+                let mut seen = BTreeSet::new();
+                let parts = files.iter().flat_map(WeightFile::parts);
+                Box::new(parts.map(move |part| {
+                    let part = part?;
+                    match part.keys().find(|name| !seen.insert((*name).clone())) {
+                        Some(name) => Err(Error::DuplicateTensor { name: name.clone() }),
+                        None => Ok(part),
+                    }
+                }))
+            }
+        };
+        let mut failed = false;
+        Box::new(parts.take_while(move |part| !std::mem::replace(&mut failed, part.is_err())))
+    }
+}
+
+/// A file of a bundle, its size known before it is read.
+fn read_entry(dir: &Path, entry: &FileEntry) -> Result<Vec<u8>> {
+    let path = dir.join(&entry.file);
+    let found = fs::metadata(&path).map_err(Error::io(&path))?.len();
+    if found != entry.bytes {
+        return Err(Error::FileSize {
+            file: entry.file.clone(),
+            expected: entry.bytes,
+            found,
+        });
+    }
+    let bytes = fs::read(&path).map_err(Error::io(&path))?;
+    entry.verify(&bytes)?;
+    Ok(bytes)
+}
+
+/// A text file, `None` if it is not there.
+fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io(path)(error)),
+        Ok(data) if data.len() > TEXT_BYTES => {
+            let (file, found) = (path.display().to_string(), data.len());
+            return Err(Error::FileSize {
+                file,
+                expected: TEXT_BYTES,
+                found,
+            });
+        }
+        Ok(_) => {}
+    }
+    fs::read(path).map(Some).map_err(Error::io(path))
+}
+
+fn required(dir: &Path, file: &str) -> Result<Vec<u8>> {
+    read_optional(&dir.join(file))?.ok_or_else(|| no_model(dir, &format!("it has no {file}")))
+}
+
+fn config<T: DeserializeOwned>(dir: &Path, file: &str) -> Result<T> {
+    let json = |e: serde_json::Error| Error::Json {
+        file: file.into(),
+        why: e.to_string(),
+    };
+    serde_json::from_slice(&required(dir, file)?).map_err(json)
+}
+
+fn tokenizer(dir: &Path) -> Result<ClipTokenizer> {
+    let file = |name: &str| read_optional(&dir.join("tokenizer").join(name));
+    let (config, special) = (
+        file("tokenizer_config.json")?,
+        file("special_tokens_map.json")?,
+    );
+    let options = TokenizerOptions::from_json(config.as_deref(), special.as_deref())?;
+    match (
+        file("tokenizer.json")?,
+        file("vocab.json")?,
+        file("merges.txt")?,
+    ) {
+        (Some(json), ..) => ClipTokenizer::from_json_with(&json, &options),
+        (None, Some(vocab), Some(merges)) => {
+            ClipTokenizer::from_vocab_and_merges(&vocab, &merges, &options)
+        }
+        _ => Err(no_model(
+            dir,
+            "it has neither tokenizer/tokenizer.json nor tokenizer/vocab.json and merges.txt",
+        )),
+    }
+}
+
+/// `_name_or_path` of `model_index.json`, which a checkpoint may lack, or the folder's own name.
+fn checkpoint_name(dir: &Path) -> Result<String> {
+    let folder = || {
+        let whole = dir.canonicalize().unwrap_or_else(|_| dir.into());
+        whole.file_name().map_or_else(
+            || "model".into(),
+            |name| name.to_string_lossy().into_owned(),
+        )
+    };
+    let Some(index) = read_optional(&dir.join("model_index.json"))? else {
+        return Ok(folder());
+    };
+    let index: Value = serde_json::from_slice(&index).map_err(|e| Error::Json {
+        file: "model_index.json".into(),
+        why: e.to_string(),
+    })?;
+    Ok(index["_name_or_path"]
+        .as_str()
+        .map_or_else(folder, str::to_owned))
+}
+
+fn no_model(dir: &Path, why: &str) -> Error {
+    Error::ModelFolder {
+        path: dir.display().to_string(),
+        why: why.into(),
+    }
+}

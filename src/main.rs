@@ -1,0 +1,288 @@
+//! `roentgen`: a sentence in, a radiograph out, on this computer.
+
+use clap::{Args, Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use roentgen_web::{
+    Error, Result,
+    bundle::{decode_plain, write_atomically},
+    checkpoint::ModelFolder,
+    device::{self, Backend},
+    latents::scheduler::{Scheduler, SchedulerKind},
+    pipeline::{Generated, Pipeline, PipelineBuilder, Request, Step},
+    png,
+    weights::Weight,
+};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use std::{
+    fs,
+    panic::{self, AssertUnwindSafe},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// Bytes that a file of latents may have: 64 channels of 512 x 512.
+const LATENTS_BYTES: u64 = 64 << 20;
+
+#[derive(Parser)]
+#[command(
+    name = "roentgen",
+    version,
+    about = "Synthetic chest radiographs from text. Not for diagnosis."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Draw one image and save it as PNG, with its origin in the file's text chunks
+    Generate(Generate),
+}
+
+#[derive(Args)]
+struct Generate {
+    /// Folder of a bundle, or of a diffusers checkpoint
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// What the radiograph shows
+    #[arg(long, value_name = "TEXT")]
+    prompt: String,
+    /// What it does not show; heard with a guidance above 1
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    negative: String,
+    /// The same seed gives the same image [default: a new one each time]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Denoising steps [default: the model's]
+    #[arg(long, value_name = "N")]
+    steps: Option<usize>,
+    /// How closely to follow the prompt; 1 is without guidance [default: the model's]
+    #[arg(long, value_name = "G")]
+    guidance: Option<f64>,
+    /// ddim, pndm, euler or dpm++2m [default: the model's]
+    #[arg(long, value_name = "NAME")]
+    scheduler: Option<SchedulerKind>,
+    /// Width in pixels [default: the model's]
+    #[arg(long, value_name = "W")]
+    width: Option<usize>,
+    /// Height in pixels [default: the model's]
+    #[arg(long, value_name = "H")]
+    height: Option<usize>,
+    /// cpu or gpu
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    backend: Backend,
+    /// Start from the tensor `latents` [1, C, h, w] of this safetensors file instead of the seed's noise
+    #[arg(long, value_name = "FILE")]
+    latents: Option<PathBuf>,
+    /// Also write `prompt_embeds`, the final `latents` and `image` in [-1, 1] to this safetensors file
+    #[arg(long, value_name = "FILE")]
+    dump: Option<PathBuf>,
+    /// Where the PNG goes
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // `--help` and `--version` come as errors too, to be printed as they are.
+        Err(error) if !error.use_stderr() => error.exit(),
+        Err(error) => return fail(&one_sentence(&error.to_string())),
+    };
+    let Command::Generate(args) = cli.command;
+    // The GPU's driver and runtime report lost devices and full memory by panicking. That is still an error, not a crash.
+    if std::env::var_os("RUST_BACKTRACE").is_none() {
+        panic::set_hook(Box::new(|_| {}));
+    }
+    match panic::catch_unwind(AssertUnwindSafe(|| generate(&args))) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => fail(&error.to_string()),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("no reason was given");
+            let text = one_sentence(text);
+            fail(&format!(
+                "the computation failed ({text}); try a smaller image, or the other --backend"
+            ))
+        }
+    }
+}
+
+fn fail(text: &str) -> ExitCode {
+    eprintln!("roentgen: {text}");
+    ExitCode::FAILURE
+}
+
+/// The first paragraph of a longer message, on one line.
+fn one_sentence(text: &str) -> String {
+    let text = text.strip_prefix("error: ").unwrap_or(text);
+    let lines = text
+        .lines()
+        .take_while(|line| !line.trim().is_empty())
+        .map(str::trim);
+    lines.collect::<Vec<_>>().join(" ")
+}
+
+fn generate(args: &Generate) -> Result<()> {
+    // What can be wrong is found before the minutes of work.
+    for file in [Some(&args.out), args.dump.as_ref()].into_iter().flatten() {
+        writable(file)?;
+    }
+    let latents = args.latents.as_deref().map(read_latents).transpose()?;
+    let model = ModelFolder::open(&args.model)?;
+    let request = request(args, &model, latents)?;
+    let pipeline = load(&model, args.backend)?;
+    let generated = run(&pipeline, &request)?;
+    if generated.truncated > 0 {
+        eprintln!(
+            "note: the prompt is too long; its last {} tokens were not read",
+            generated.truncated
+        );
+    }
+    let image = generated.to_image();
+    if image.data.iter().all(|value| *value == image.data[0]) {
+        return Err(Error::Output(
+            "every pixel is equal; try another seed, or the other --backend".into(),
+        ));
+    }
+    write_atomically(&args.out, &png::encode(&image, &request, &model.name)?)?;
+    if let Some(file) = &args.dump {
+        write_atomically(file, &dump(&generated)?)?;
+    }
+    println!("{} (seed {})", args.out.display(), request.seed);
+    Ok(())
+}
+
+/// The model's defaults with the settings of the command line in their place.
+fn request(args: &Generate, model: &ModelFolder, latents: Option<Weight>) -> Result<Request> {
+    // Latents have a size; asking for it again would only be another place to be wrong.
+    let pixels = |axis: usize| {
+        let given = latents.as_ref().filter(|latents| latents.shape.len() == 4);
+        given.map(|latents| latents.shape[axis].saturating_mul(model.configs.vae.downscale()))
+    };
+    let default = model
+        .defaults
+        .scheduler
+        .as_deref()
+        .map(str::parse)
+        .transpose()?;
+    let scheduler = Scheduler::new(&model.configs.scheduler, args.scheduler.or(default))?.kind();
+    Ok(Request {
+        prompt: args.prompt.clone(),
+        negative_prompt: args.negative.clone(),
+        seed: args.seed.unwrap_or_else(new_seed),
+        num_inference_steps: args.steps.unwrap_or(model.defaults.num_inference_steps),
+        guidance_scale: args.guidance.unwrap_or(model.defaults.guidance_scale),
+        scheduler: Some(scheduler),
+        width: args.width.or(pixels(3)).unwrap_or(model.defaults.width),
+        height: args.height.or(pixels(2)).unwrap_or(model.defaults.height),
+        latents,
+    })
+}
+
+fn load(model: &ModelFolder, backend: Backend) -> Result<Pipeline> {
+    let device = pollster::block_on(device::open(backend))?;
+    let spinner = ProgressBar::new_spinner().with_message(format!("loading {}", model.name));
+    let mut builder =
+        PipelineBuilder::new(model.configs.clone(), model.tokenizer.clone(), &device)?;
+    for part in model.weights() {
+        spinner.tick();
+        builder = builder.apply(part?)?;
+    }
+    spinner.finish_and_clear();
+    builder.finish()
+}
+
+fn run(pipeline: &Pipeline, request: &Request) -> Result<Generated> {
+    let style = ProgressStyle::with_template("{bar:40} step {pos}/{len}, {eta} left");
+    let bar = ProgressBar::new(request.num_inference_steps as u64);
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let generated = pollster::block_on(pipeline.generate(request, async |step: Step<'_>| {
+        bar.set_length(step.total as u64);
+        bar.set_position(step.index as u64);
+        Ok(())
+    }));
+    bar.finish_and_clear();
+    generated
+}
+
+/// # Errors
+/// [`Error::Io`] if no file can be made there.
+fn writable(file: &Path) -> Result<()> {
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let data = fs::metadata(folder).map_err(Error::io(folder))?;
+    if !data.is_dir() || file.is_dir() || file.file_name().is_none() {
+        return Err(Error::io(file)(std::io::ErrorKind::InvalidFilename.into()));
+    }
+    Ok(())
+}
+
+fn read_latents(file: &Path) -> Result<Weight> {
+    let found = fs::metadata(file).map_err(Error::io(file))?.len();
+    let name = || file.display().to_string();
+    if found > LATENTS_BYTES {
+        return Err(Error::FileSize {
+            file: name(),
+            expected: LATENTS_BYTES,
+            found,
+        });
+    }
+    let bytes = fs::read(file).map_err(Error::io(file))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| Error::Safetensors {
+        file: name(),
+        why: e.to_string(),
+    })?;
+    let latents = tensors.tensor("latents").map_err(|_| Error::Request {
+        field: "latents",
+        why: format!("are not in {}, which has no tensor of that name", name()),
+    })?;
+    Ok(Weight {
+        shape: latents.shape().to_vec(),
+        data: decode_plain("latents", &latents)?,
+    })
+}
+
+fn dump(generated: &Generated) -> Result<Vec<u8>> {
+    let tensors = [
+        ("prompt_embeds", &generated.prompt_embeds),
+        ("latents", &generated.latents),
+        ("image", &generated.image),
+    ];
+    let fault = |e: safetensors::SafeTensorError| Error::Safetensors {
+        file: "--dump".into(),
+        why: e.to_string(),
+    };
+    let bytes = tensors.map(|(name, t)| {
+        (
+            name,
+            t,
+            t.data
+                .iter()
+                .flat_map(|x| x.to_le_bytes())
+                .collect::<Vec<u8>>(),
+        )
+    });
+    let mut views = Vec::with_capacity(bytes.len());
+    for (name, tensor, bytes) in &bytes {
+        views.push((
+            *name,
+            TensorView::new(Dtype::F32, tensor.shape.clone(), bytes).map_err(fault)?,
+        ));
+    }
+    safetensors::serialize(views, None).map_err(fault)
+}
+
+/// A seed that nobody chose, short enough to be typed again.
+fn new_seed() -> u64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |t| t.as_nanos() as u64);
+    (now ^ (now >> 20)) & 0xffff_ffff
+}

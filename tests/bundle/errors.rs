@@ -1,0 +1,387 @@
+//! One damage, one error.
+
+use crate::support::*;
+use roentgen_web::bundle::{Decoder, Manifest, Precision, SHARD_BYTES};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde_json::{Value, json};
+
+const Q8: &str = "unet.mid_block.resnets.0.conv1.weight"; // [6, 5, 3, 3]: 6 rows of 45 columns, 2 blocks
+const PLAIN: &str = "unet.conv_in.weight";
+
+/// The code of the error after `damage`, whose shards then have the right hashes again.
+fn code(damage: impl FnOnce(&mut Bundle)) -> &'static str {
+    let mut bundle = Bundle::written(Precision::Q8, SHARD_BYTES);
+    damage(&mut bundle);
+    bundle.fix_hashes();
+    code_of(&bundle)
+}
+
+fn code_of(bundle: &Bundle) -> &'static str {
+    match bundle.read() {
+        Ok(_) => "ok",
+        Err(error) => {
+            let text = error.to_string();
+            assert!(text.len() > 20 && !text.contains('\n'), "{text}");
+            error.code()
+        }
+    }
+}
+
+/// As [`code`], for a change to the manifest.
+fn manifest_code(change: impl FnOnce(&mut Value)) -> &'static str {
+    code(|bundle| {
+        let mut json = bundle.json();
+        change(&mut json);
+        bundle.set_json(&json);
+    })
+}
+
+type Stored = (String, Dtype, Vec<usize>, Vec<u8>);
+
+/// As [`code`], for a change to the tensors of the one shard.
+fn shard_code(change: impl FnOnce(&mut Vec<Stored>)) -> &'static str {
+    code(|bundle| {
+        let name = bundle.shard_of(PLAIN);
+        let bytes = bundle.files.get_mut(&name).unwrap();
+        let mut tensors: Vec<Stored> = SafeTensors::deserialize(bytes)
+            .unwrap()
+            .iter()
+            .map(|(name, t)| {
+                (
+                    name.to_owned(),
+                    t.dtype(),
+                    t.shape().to_vec(),
+                    t.data().to_vec(),
+                )
+            })
+            .collect();
+        change(&mut tensors);
+        let views = tensors.iter().map(|(name, dtype, shape, data)| {
+            (name, TensorView::new(*dtype, shape.clone(), data).unwrap())
+        });
+        *bytes = safetensors::serialize(views, None).unwrap();
+    })
+}
+
+fn find<'a>(tensors: &'a mut [Stored], name: &str) -> &'a mut Stored {
+    tensors.iter_mut().find(|t| t.0 == name).expect(name)
+}
+
+#[test]
+fn an_undamaged_bundle_is_read() {
+    assert_eq!(code(|_| ()), "ok");
+    assert_eq!(manifest_code(|_| ()), "ok");
+    assert_eq!(shard_code(|_| ()), "ok");
+}
+
+#[test]
+fn files_that_are_not_the_manifests() {
+    let mut bundle = Bundle::written(Precision::Q8, SHARD_BYTES);
+    let name = bundle.shard_of(PLAIN);
+    let whole = bundle.files[&name].clone();
+    bundle
+        .files
+        .get_mut(&name)
+        .unwrap()
+        .truncate(whole.len() - 1);
+    assert_eq!(code_of(&bundle), "file-size");
+    *bundle.files.get_mut(&name).unwrap() = whole;
+    *bundle.files.get_mut(&name).unwrap().last_mut().unwrap() ^= 1;
+    assert_eq!(code_of(&bundle), "hash");
+    bundle.files.remove(&name);
+    assert_eq!(code_of(&bundle), "file-size");
+    let mut bundle = Bundle::written(Precision::Q8, SHARD_BYTES);
+    bundle.files.get_mut("tokenizer.json").unwrap()[5] ^= 1;
+    assert_eq!(code_of(&bundle), "hash");
+}
+
+#[test]
+fn a_manifest_that_is_no_manifest() {
+    for (bytes, expected) in [
+        (&b""[..], "json"),
+        (b"{", "json"),
+        (b"[]", "json"),
+        (b"null", "json"),
+        (b"{\"schema_version\": 1}", "json"),
+        (b"{\"schema_version\": 1e999}", "json"),
+        (b"{\"name\": \"\xff\"}", "utf8"),
+        (&[b'['; 100_000], "json"),
+    ] {
+        assert_eq!(
+            Manifest::parse(bytes).unwrap_err().code(),
+            expected,
+            "{:?}",
+            String::from_utf8_lossy(bytes)
+        );
+    }
+    for version in [json!(0), json!(2), json!(4_294_967_297u64)] {
+        assert_eq!(
+            manifest_code(|m| m["schema_version"] = version),
+            "schema-version"
+        );
+    }
+    assert_eq!(manifest_code(|m| m["schema_version"] = json!(-1)), "json");
+    assert_eq!(manifest_code(|m| m["surprise"] = json!(1)), "json");
+    assert_eq!(
+        manifest_code(|m| m["components"]["unet"] = json!(7)),
+        "json"
+    );
+}
+
+#[test]
+fn names_that_lead_out_of_the_folder() {
+    for name in [
+        "../weights",
+        "/etc/passwd",
+        "a/b",
+        "a\\b",
+        "",
+        ".",
+        "..",
+        ".hidden",
+        "C:x",
+        "a%2fb",
+        "ü",
+        "a\0b",
+        "a b",
+    ] {
+        assert_eq!(
+            manifest_code(|m| m["shards"][0]["file"] = json!(name)),
+            "file-name",
+            "{name:?}"
+        );
+        assert_eq!(
+            manifest_code(|m| m["tokenizer"]["file"] = json!(name)),
+            "file-name",
+            "{name:?}"
+        );
+        assert_eq!(
+            manifest_code(|m| m["model_card"] = json!(name)),
+            "file-name",
+            "{name:?}"
+        );
+    }
+}
+
+#[test]
+fn a_manifest_that_cannot_be() {
+    let cases: Vec<(&str, Box<dyn FnOnce(&mut Value)>)> = vec![
+        ("no name", Box::new(|m| m["name"] = json!(" "))),
+        ("no shards", Box::new(|m| m["shards"] = json!([]))),
+        ("no tensors", Box::new(|m| m["tensors"] = json!({}))),
+        (
+            "the manifest as shard",
+            Box::new(|m| m["shards"][0]["file"] = json!("bundle.json")),
+        ),
+        (
+            "a file twice",
+            Box::new(|m| m["shards"][0]["file"] = json!("tokenizer.json")),
+        ),
+        (
+            "a shard for nothing",
+            Box::new(|m| {
+                let mut more = m["shards"][0].clone();
+                more["file"] = json!("more.safetensors");
+                m["shards"].as_array_mut().unwrap().push(more);
+            }),
+        ),
+        (
+            "a shard that is not there",
+            Box::new(|m| m["tensors"][PLAIN]["shards"] = json!([1])),
+        ),
+        (
+            "a shard twice",
+            Box::new(|m| m["tensors"][PLAIN]["shards"] = json!([0, 0])),
+        ),
+        (
+            "in no shard",
+            Box::new(|m| m["tensors"][PLAIN]["shards"] = json!([])),
+        ),
+        (
+            "no such component",
+            Box::new(|m| m["tensors"]["clip.x"] = m["tensors"][PLAIN].clone()),
+        ),
+        (
+            "a zero size",
+            Box::new(|m| m["tensors"][PLAIN]["shape"] = json!([0, 4])),
+        ),
+        (
+            "a huge shape",
+            Box::new(|m| m["tensors"][PLAIN]["shape"] = json!([1u64 << 40])),
+        ),
+        (
+            "an overflowing shape",
+            Box::new(|m| m["tensors"][PLAIN]["shape"] = json!([u64::MAX, u64::MAX, 2])),
+        ),
+        (
+            "one key for two tensors",
+            Box::new(|m| {
+                let plain = m["tensors"][PLAIN].clone();
+                m["tensors"][format!("{Q8}.q8")] = plain;
+            }),
+        ),
+        (
+            "no steps",
+            Box::new(|m| m["defaults"]["num_inference_steps"] = json!(0)),
+        ),
+        (
+            "mad guidance",
+            Box::new(|m| m["defaults"]["guidance_scale"] = json!(1e30)),
+        ),
+        (
+            "a mad size",
+            Box::new(|m| m["defaults"]["width"] = json!(u32::MAX)),
+        ),
+    ];
+    for (what, change) in cases {
+        assert_eq!(manifest_code(change), "manifest", "{what}");
+    }
+    // A file of 4 GB is refused before anybody makes room for it; a hash has 64 digits.
+    for (key, value) in [
+        ("bytes", json!(u32::MAX)),
+        ("bytes", json!(0)),
+        ("sha256", json!("00")),
+        ("sha256", json!("A".repeat(64))),
+    ] {
+        let mut bundle = Bundle::written(Precision::Q8, SHARD_BYTES);
+        let mut json = bundle.json();
+        json["shards"][0][key] = value;
+        bundle.set_json(&json);
+        assert_eq!(code_of(&bundle), "manifest");
+    }
+    // serde keeps the last of two keys; here that would hide a tensor.
+    let mut bundle = Bundle::written(Precision::Q8, SHARD_BYTES);
+    let text = String::from_utf8(bundle.manifest.clone()).unwrap();
+    bundle.manifest = text.replace(PLAIN, Q8).into_bytes();
+    assert_eq!(code_of(&bundle), "json");
+}
+
+#[test]
+fn shards_that_are_no_safetensors() {
+    let shard = |change: &dyn Fn(&mut Vec<u8>)| {
+        code(|b| change(b.files.get_mut(&b.shard_of(PLAIN)).unwrap()))
+    };
+    for length in [u64::from(u32::MAX), 1 << 32, u64::MAX, 0, 7] {
+        assert_eq!(
+            shard(&|bytes| bytes[..8].copy_from_slice(&length.to_le_bytes())),
+            "safetensors",
+            "{length}"
+        );
+    }
+    assert_eq!(shard(&|bytes| bytes.truncate(4)), "safetensors");
+    assert_eq!(
+        shard(&|bytes| bytes.truncate(bytes.len() - 1)),
+        "safetensors"
+    );
+    assert_eq!(shard(&|bytes| bytes.push(0)), "safetensors");
+    assert_eq!(shard(&|bytes| bytes[12] = 0xff), "safetensors");
+    assert_eq!(shard(&|bytes| bytes[8] = b'['), "safetensors");
+}
+
+#[test]
+fn tensors_that_are_not_the_manifests() {
+    let extra = |tensors: &mut Vec<Stored>| {
+        tensors.push(("unet.extra".into(), Dtype::F16, vec![1], vec![0, 0]))
+    };
+    assert_eq!(shard_code(extra), "unknown-tensor");
+    assert_eq!(shard_code(|t| t.retain(|t| t.0 != PLAIN)), "missing-tensor");
+    assert_eq!(
+        shard_code(|t| t.retain(|t| t.0 != format!("{Q8}.scale"))),
+        "missing-tensor"
+    );
+    assert_eq!(
+        shard_code(|t| find(t, PLAIN).2 = vec![4, 8, 3, 3]),
+        "tensor-shape"
+    );
+    assert_eq!(shard_code(|t| find(t, PLAIN).1 = Dtype::BF16), "stored-as");
+    assert_eq!(
+        shard_code(|t| find(t, &format!("{Q8}.q8")).1 = Dtype::U8),
+        "stored-as"
+    );
+    assert_eq!(
+        shard_code(|t| find(t, &format!("{Q8}.scale")).1 = Dtype::BF16),
+        "stored-as"
+    );
+    for bits in [0x7e00u16, 0x7c00, 0xfc00] {
+        assert_eq!(
+            shard_code(|t| find(t, PLAIN).3[..2].copy_from_slice(&bits.to_le_bytes())),
+            "not-finite"
+        );
+    }
+}
+
+#[test]
+fn quantized_tensors_that_do_not_fit() {
+    let ints = format!("{Q8}.q8");
+    let scale = format!("{Q8}.scale");
+    assert_eq!(shard_code(|t| find(t, &ints).2 = vec![45, 6]), "quantized");
+    assert_eq!(
+        shard_code(|t| find(t, &ints).2 = vec![6, 5, 3, 3]),
+        "quantized"
+    );
+    assert_eq!(shard_code(|t| find(t, &scale).2 = vec![2, 6]), "quantized");
+    assert_eq!(shard_code(|t| find(t, &scale).2 = vec![12]), "quantized");
+    assert_eq!(
+        shard_code(|t| {
+            let (_, _, shape, data) = find(t, &scale);
+            shape[0] = 5;
+            data.truncate(20);
+        }),
+        "quantized"
+    );
+    assert_eq!(
+        manifest_code(|m| m["tensors"][Q8]["shape"] = json!([6, 44])),
+        "quantized"
+    );
+    assert_eq!(
+        manifest_code(|m| m["tensors"][Q8]["dtype"] = json!("q4")),
+        "missing-tensor"
+    );
+    // NaN, infinity, zero, minus zero, minus one.
+    for bits in [0x7e00u16, 0x7c00, 0x0000, 0x8000, 0xbc00] {
+        let bad =
+            |t: &mut Vec<Stored>| find(t, &scale).3[6..8].copy_from_slice(&bits.to_le_bytes());
+        assert_eq!(shard_code(bad), "scale", "{bits:04x}");
+    }
+}
+
+#[test]
+fn split_tensors_that_do_not_add_up() {
+    let split = Bundle::written(Precision::F16, 1500);
+    let json = split.json();
+    let parts = |t: &Value| t["shards"].as_array().map_or(0, Vec::len);
+    let (name, entry) = json["tensors"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .max_by_key(|(_, t)| parts(t))
+        .unwrap();
+    assert!(parts(entry) > 1);
+    // More rows than all parts have, and fewer than the first has.
+    for rows in [1000, parts(entry)] {
+        let mut bundle = split.clone();
+        let mut json = json.clone();
+        json["tensors"][name]["shape"] = json!([rows, entry["shape"][1]]);
+        bundle.set_json(&json);
+        assert_eq!(code_of(&bundle), "tensor-shape", "{rows} rows");
+    }
+}
+
+#[test]
+fn shards_out_of_order() {
+    let bundle = Bundle::written(Precision::F16, 1500);
+    let manifest = Manifest::parse(&bundle.manifest).unwrap();
+    let mut decoder = Decoder::new(manifest.clone());
+    assert_eq!(
+        decoder
+            .decode_shard(1, &bundle.files[&manifest.shards[1].file])
+            .unwrap_err()
+            .code(),
+        "request"
+    );
+    assert_eq!(decoder.decode_shard(99, &[]).unwrap_err().code(), "request");
+    decoder
+        .decode_shard(0, &bundle.files[&manifest.shards[0].file])
+        .unwrap();
+    assert_eq!(decoder.finish().unwrap_err().code(), "request");
+}

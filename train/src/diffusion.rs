@@ -1,0 +1,128 @@
+//! Training the text encoder and the U-Net together on cached latents and composed prompts.
+
+use burn::module::Module;
+use burn::prelude::*;
+use rand::RngExt;
+use roentgen_web::embeddings::CLIPTextModel;
+use roentgen_web::error::Result;
+use roentgen_web::latents::UNet2DConditionModel;
+use roentgen_web::latents::scheduler::Scheduler;
+use roentgen_web::tokens::ClipTokenizer;
+
+use crate::dataset::Record;
+use crate::latents::Latents;
+use crate::prompts;
+use crate::run::{Run, RunFolder};
+use crate::trainer::Trainer;
+use crate::vae::{normal, step_rng};
+
+/// Both trained networks under their components' names.
+#[derive(Module, Debug)]
+pub struct TextToLatents {
+    /// Tokens to embeddings.
+    pub text_encoder: CLIPTextModel,
+    /// Noise given embeddings.
+    pub unet: UNet2DConditionModel,
+}
+
+/// One batch on the host.
+struct Batch {
+    noisy: Vec<f32>,
+    target: Vec<f32>,
+    timesteps: Vec<f32>,
+    ids: Vec<i32>,
+}
+
+/// Trains text encoder and U-Net of `run` into `folder/diffusion`. `on_sheet` is called when a sheet is due, with the
+/// averaged weights' trainer.
+///
+/// # Errors
+/// As [`Trainer::step`], and what `on_sheet` gives.
+pub fn train(
+    run: &Run,
+    records: &[Record],
+    latents: &Latents,
+    tokenizer: &ClipTokenizer,
+    folder: &RunFolder,
+    device: &Device,
+    mut on_sheet: impl FnMut(&Trainer<TextToLatents>) -> Result<()>,
+) -> Result<()> {
+    let device = device.clone().autodiff();
+    let r = &run.diffusion;
+    let text_encoder = r.text_encoder.init(&device)?;
+    let unet = r.unet.init(&device)?;
+    println!(
+        "text encoder: {} parameters, U-Net: {} parameters",
+        text_encoder.num_params(),
+        unet.num_params()
+    );
+    let scheduler = Scheduler::new(&r.scheduler, None)?;
+    let networks = TextToLatents { text_encoder, unet };
+    let mut trainer = Trainer::new(networks, r.optimization.clone(), folder.path("diffusion"))?;
+    let n = r.optimization.batch_size;
+    let [c, h, w] = latents.shape;
+    while !trainer.is_done() {
+        let batch = batch(run, records, latents, tokenizer, &scheduler, trainer.step)?;
+        let floats =
+            |data, shape: [usize; 4]| Tensor::<4>::from_data(TensorData::new(data, shape), &device);
+        let noisy = floats(batch.noisy, [n, c, h, w]);
+        let target = floats(batch.target, [n, c, h, w]);
+        let timesteps = Tensor::<1>::from_floats(batch.timesteps.as_slice(), &device);
+        let t = batch.ids.len() / n;
+        let ids = Tensor::<1, Int>::from_ints(batch.ids.as_slice(), &device).reshape([n, t]);
+        let context = trainer.module.text_encoder.forward(ids);
+        let prediction = trainer.module.unet.forward(noisy, timesteps, context);
+        trainer.step((prediction - target).powi_scalar(2).mean())?;
+        if trainer.sheet_is_due() {
+            on_sheet(&trainer)?;
+        }
+    }
+    Ok(())
+}
+
+/// The batch of a step: images, prompts, noise and timesteps, all drawn from the step's own random numbers.
+fn batch(
+    run: &Run,
+    records: &[Record],
+    latents: &Latents,
+    tokenizer: &ClipTokenizer,
+    scheduler: &Scheduler,
+    step: usize,
+) -> Result<Batch> {
+    let r = &run.diffusion;
+    let mut rng = step_rng(run.seed, step);
+    let mut batch = Batch {
+        noisy: vec![],
+        target: vec![],
+        timesteps: vec![],
+        ids: vec![],
+    };
+    let velocity = r
+        .scheduler
+        .0
+        .get("prediction_type")
+        .and_then(|v| v.as_str())
+        == Some("v_prediction");
+    for _ in 0..r.optimization.batch_size {
+        let i = rng.random_range(0..records.len());
+        let clean = latents.sample(i, &mut rng);
+        let noise = normal(&mut rng, clean.len());
+        let t = rng.random_range(0..scheduler.schedule().num_train_timesteps());
+        let prompt = match rng.random_bool(r.caption_dropout) {
+            true => String::new(),
+            false => prompts::compose(&records[i], rng.random()),
+        };
+        batch
+            .noisy
+            .extend(scheduler.schedule().add_noise(&clean, &noise, t)?);
+        batch.target.extend(match velocity {
+            true => scheduler.schedule().velocity(&clean, &noise, t)?,
+            false => noise,
+        });
+        batch.timesteps.push(t as f32);
+        batch
+            .ids
+            .extend(tokenizer.encode(&prompt)?.ids.iter().map(|&id| id as i32));
+    }
+    Ok(batch)
+}

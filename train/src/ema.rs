@@ -1,0 +1,120 @@
+//! The exponential moving average of a module's weights: what is shipped.
+
+use std::path::Path;
+
+use burn::module::Module;
+use roentgen_web::error::{Error, Result};
+use roentgen_web::weights::{self, Weight, Weights};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+/// Steps between two updates. The average of weights that hardly move in ten steps is the same, at a tenth of the cost.
+const EVERY: usize = 10;
+
+/// A moving average in f32 on the host, in the checkpoint's names and layout.
+pub struct Ema {
+    /// The averaged weights.
+    pub weights: Weights,
+    decay: f64,
+}
+
+impl Ema {
+    /// Starts from the weights of `module` (not on an autodiff device). `decay` is per training step.
+    pub fn new(module: &impl Module, decay: f64) -> Self {
+        Self {
+            weights: weights::collect(module),
+            decay,
+        }
+    }
+
+    /// Takes the weights after `step` steps in, every tenth step. Early on the average follows faster, as in diffusers'
+    /// `EMAModel`: decay `(1 + n) / (10 + n)`.
+    pub fn update<M: Module>(&mut self, module: &M, step: usize) {
+        if !step.is_multiple_of(EVERY) {
+            return;
+        }
+        let n = step as f64;
+        let decay = self.decay.min((1.0 + n) / (10.0 + n)).powi(EVERY as i32) as f32;
+        for (name, weight) in weights::collect(&module.valid()) {
+            if let Some(average) = self.weights.get_mut(&name) {
+                for (a, w) in average.data.iter_mut().zip(&weight.data) {
+                    *a = decay * *a + (1.0 - decay) * w;
+                }
+            }
+        }
+    }
+
+    /// Writes the average as safetensors, f32.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn save(&self, path: &Path) -> Result<()> {
+        save(&self.weights, path)
+    }
+
+    /// Reads an average back.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Config`] if the file is damaged.
+    pub fn open(path: &Path, decay: f64) -> Result<Self> {
+        Ok(Self {
+            weights: open(path)?,
+            decay,
+        })
+    }
+}
+
+/// Writes weights as one safetensors file, f32.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn save(weights: &Weights, path: &Path) -> Result<()> {
+    let bytes: Vec<(&String, &Weight, Vec<u8>)> = weights
+        .iter()
+        .map(|(name, w)| {
+            (
+                name,
+                w,
+                w.data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            )
+        })
+        .collect();
+    let views = bytes.iter().map(|(name, w, bytes)| {
+        let view = TensorView::new(Dtype::F32, w.shape.clone(), bytes)
+            .expect("as many bytes as the shape says");
+        (name.as_str(), view)
+    });
+    safetensors::serialize_to_file(views, None, path).map_err(|error| Error::Io {
+        path: path.display().to_string(),
+        source: std::io::Error::other(error),
+    })
+}
+
+/// Reads weights that [`save`] wrote.
+///
+/// # Errors
+/// [`Error::Io`], or [`Error::Config`] if the file is damaged.
+pub fn open(path: &Path) -> Result<Weights> {
+    let fault = |why: String| Error::Config {
+        what: path.display().to_string(),
+        why,
+    };
+    let bytes = std::fs::read(path).map_err(|source| Error::Io {
+        path: path.display().to_string(),
+        source,
+    })?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| fault(e.to_string()))?;
+    file.iter()
+        .map(|(name, view)| {
+            if view.dtype() != Dtype::F32 {
+                return Err(fault(format!("{name} is not f32")));
+            }
+            let data = view
+                .data()
+                .chunks_exact(4)
+                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                .collect();
+            let shape = view.shape().to_vec();
+            Ok((name.to_string(), Weight { shape, data }))
+        })
+        .collect()
+}

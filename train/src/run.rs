@@ -1,0 +1,182 @@
+//! A training run as data: one TOML file names the networks, the schedules and the sizes.
+
+use std::path::{Path, PathBuf};
+
+use roentgen_web::embeddings::CLIPTextConfig;
+use roentgen_web::error::{Error, Result};
+use roentgen_web::image::AutoencoderKLConfig;
+use roentgen_web::latents::UNet2DConditionConfig;
+use roentgen_web::latents::scheduler::SchedulerConfig;
+use serde::{Deserialize, Serialize};
+
+/// `run.toml`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// Name of the model, as the bundle will carry it.
+    pub name: String,
+    /// Seed of every random choice in the run.
+    pub seed: u64,
+    /// Height and width of the images, in pixels.
+    pub size: u32,
+    /// Entries of the tokenizer's vocabulary.
+    pub vocab_size: usize,
+    /// The autoencoder and its training.
+    pub vae: VaeRun,
+    /// Text encoder, U-Net and their training.
+    pub diffusion: DiffusionRun,
+}
+
+/// The `[vae]` table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VaeRun {
+    /// Height and width of the random crops that the autoencoder learns from, in pixels.
+    pub crop: usize,
+    /// Weight of the mean KL divergence against the mean absolute error.
+    pub kl_weight: f64,
+    /// Weight of the mean absolute error of horizontal and vertical differences, which keeps edges sharp.
+    pub edge_weight: f64,
+    /// Steps, rates, sizes.
+    pub optimization: Optimization,
+    /// diffusers' config of the network.
+    pub model: AutoencoderKLConfig,
+}
+
+/// The `[diffusion]` table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiffusionRun {
+    /// Share of captions that are replaced by the empty one, so that guidance has something to push away from.
+    pub caption_dropout: f64,
+    /// Steps, rates, sizes.
+    pub optimization: Optimization,
+    /// transformers' config of the text encoder; `vocab_size` is set from the tokenizer.
+    pub text_encoder: CLIPTextConfig,
+    /// diffusers' config of the U-Net.
+    pub unet: UNet2DConditionConfig,
+    /// diffusers' config of the noise schedule.
+    pub scheduler: SchedulerConfig,
+}
+
+/// How a network is optimised: AdamW, linear warm-up, cosine decay, global gradient clipping, EMA.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Optimization {
+    /// Optimizer steps in the whole run.
+    pub steps: usize,
+    /// Images in a step.
+    pub batch_size: usize,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Steps over which the rate rises from 0.
+    pub warmup_steps: usize,
+    /// AdamW's decoupled weight decay.
+    pub weight_decay: f32,
+    /// Largest L2 norm of all gradients together.
+    pub max_grad_norm: f64,
+    /// Decay of the moving average of the weights, per step.
+    pub ema_decay: f64,
+    /// Steps between checkpoints.
+    pub checkpoint_every: usize,
+    /// Steps between sample sheets.
+    pub sheet_every: usize,
+}
+
+impl Optimization {
+    /// Learning rate of the step after `step` steps are done: warm-up, then half a cosine down to a hundredth.
+    pub fn learning_rate_at(&self, step: usize) -> f64 {
+        let warm = ((step + 1) as f64 / self.warmup_steps.max(1) as f64).min(1.0);
+        let done = step.saturating_sub(self.warmup_steps) as f64
+            / self.steps.saturating_sub(self.warmup_steps).max(1) as f64;
+        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos());
+        self.learning_rate * warm * (0.01 + 0.99 * cosine)
+    }
+}
+
+impl Run {
+    /// Reads `run.toml`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read, [`Error::Config`] naming the line that is wrong.
+    pub fn read(path: &Path) -> Result<Self> {
+        let fault = |why: String| Error::Config {
+            what: path.display().to_string(),
+            why,
+        };
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
+            path: path.display().to_string(),
+            source,
+        })?;
+        let run: Self = toml::from_str(&text).map_err(|error| fault(error.to_string()))?;
+        let downscale = run.vae.model.downscale();
+        if !(run.size as usize).is_multiple_of(downscale) || !run.vae.crop.is_multiple_of(downscale)
+        {
+            return Err(fault(format!(
+                "size and crop must be multiples of {downscale}"
+            )));
+        }
+        if run.vae.crop > run.size as usize || run.vae.crop == 0 {
+            return Err(fault("crop must be between 1 and size".into()));
+        }
+        for (name, o) in [
+            ("vae", &run.vae.optimization),
+            ("diffusion", &run.diffusion.optimization),
+        ] {
+            let zero = [o.steps, o.batch_size, o.checkpoint_every, o.sheet_every].contains(&0);
+            if zero || o.learning_rate.is_nan() || o.learning_rate <= 0.0 {
+                return Err(fault(format!(
+                    "[{name}.optimization] has a 0 where a number is needed"
+                )));
+            }
+        }
+        Ok(run)
+    }
+}
+
+/// Where a run keeps its files.
+#[derive(Clone, Debug)]
+pub struct RunFolder(pub PathBuf);
+
+impl RunFolder {
+    /// A path inside the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Creates the folder and the ones that it needs.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn create(&self) -> Result<()> {
+        let sheets = self.path("sheets");
+        std::fs::create_dir_all(&sheets).map_err(|source| Error::Io {
+            path: sheets.display().to_string(),
+            source,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_learning_rate_rises_then_falls() {
+        let o = Optimization {
+            steps: 100,
+            batch_size: 1,
+            learning_rate: 1.0,
+            warmup_steps: 10,
+            weight_decay: 0.0,
+            max_grad_norm: 1.0,
+            ema_decay: 0.9,
+            checkpoint_every: 1,
+            sheet_every: 1,
+        };
+        assert!((o.learning_rate_at(0) - 0.1).abs() < 1e-9);
+        assert!((o.learning_rate_at(9) - 1.0).abs() < 1e-9);
+        assert!((o.learning_rate_at(55) - 0.505).abs() < 1e-9);
+        assert!((o.learning_rate_at(100) - 0.01).abs() < 1e-9);
+    }
+}

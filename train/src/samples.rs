@@ -1,0 +1,72 @@
+//! What a model under training makes of the contact sheet's prompts.
+
+use std::path::Path;
+
+use burn::prelude::*;
+use roentgen_web::error::Result;
+use roentgen_web::latents::scheduler::SchedulerKind;
+use roentgen_web::pipeline::{ComponentConfigs, Pipeline, PipelineBuilder, Request};
+use roentgen_web::tokens::ClipTokenizer;
+use roentgen_web::weights::Weights;
+
+use crate::prompts::CONTACT_SHEET;
+use crate::sheet;
+
+/// How the samples are made.
+#[derive(Clone, Copy, Debug)]
+pub struct Sampling {
+    /// Denoising steps of DPM-Solver++ 2M.
+    pub steps: usize,
+    /// Classifier-free guidance.
+    pub guidance: f64,
+    /// Height and width in pixels.
+    pub size: usize,
+    /// Seed of the first image; the others count up from it.
+    pub seed: u64,
+}
+
+/// A pipeline from weights in memory.
+///
+/// # Errors
+/// As [`PipelineBuilder`].
+pub fn pipeline(
+    configs: ComponentConfigs,
+    tokenizer: &ClipTokenizer,
+    weights: Weights,
+    device: &Device,
+) -> Result<Pipeline> {
+    PipelineBuilder::new(configs, tokenizer.clone(), device)?
+        .apply(weights)?
+        .finish()
+}
+
+/// Generates one image for each prompt of [`CONTACT_SHEET`] and writes them as one PNG.
+///
+/// # Errors
+/// As [`Pipeline::generate`] and [`sheet::save`].
+pub fn contact_sheet(pipeline: &Pipeline, sampling: Sampling, path: &Path) -> Result<()> {
+    let mut images = Vec::new();
+    for (seed, prompt) in (sampling.seed..).zip(CONTACT_SHEET) {
+        let request = Request {
+            prompt: prompt.into(),
+            negative_prompt: String::new(),
+            seed,
+            num_inference_steps: sampling.steps,
+            guidance_scale: sampling.guidance,
+            scheduler: Some(SchedulerKind::DpmSolverMultistep),
+            width: sampling.size,
+            height: sampling.size,
+            latents: None,
+        };
+        let generated = pollster::block_on(pipeline.generate(&request, async |_| Ok(())))?;
+        images.push(generated.to_image().data);
+    }
+    sheet::save(
+        path,
+        &images,
+        &CONTACT_SHEET,
+        sampling.size,
+        sampling.size,
+        4,
+    )
+}

@@ -1,0 +1,196 @@
+//! `cargo xtask bench` and `cargo xtask screenshot`: the page measured, and pictured, as a visitor has it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::chrome;
+use crate::native::Settings;
+use crate::page::Page;
+use crate::serve::Serving;
+use crate::site::Site;
+use crate::wasm::{self, Engine};
+use crate::workspace::target;
+
+/// The longest that loading, or one image, may take.
+const LIMIT: Duration = Duration::from_secs(1800);
+
+/// What `bench` can be told.
+#[derive(Args)]
+pub struct Options {
+    /// Which engine
+    #[arg(long, value_enum, default_value = "cpu")]
+    engine: Engine,
+    /// Denoising steps
+    #[arg(long, default_value_t = 20)]
+    steps: u32,
+    /// Runs, each in a fresh browser with an empty cache; the row shows the middle one
+    #[arg(long, default_value_t = 1)]
+    runs: usize,
+    /// The model [default: models/default]
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
+}
+
+/// What `screenshot` can be told.
+#[derive(Args)]
+pub struct ScreenshotOptions {
+    /// Where to write the PNG
+    #[arg(long)]
+    out: PathBuf,
+    /// What the radiograph shows
+    #[arg(long, default_value = PROMPT)]
+    prompt: String,
+    /// Seed of the noise
+    #[arg(long, default_value_t = 1895)]
+    seed: u64,
+    /// Denoising steps
+    #[arg(long, default_value_t = 20)]
+    steps: u32,
+    /// Guidance
+    #[arg(long, default_value_t = 3.0)]
+    guidance: f64,
+    /// Width of the window in CSS pixels; below 600 it is a phone
+    #[arg(long, default_value_t = 1180)]
+    width: u32,
+    /// Height of the window in CSS pixels
+    #[arg(long, default_value_t = 900)]
+    height: u32,
+    /// The model [default: models/default]
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
+}
+
+/// The sentence on the first page of the README.
+const PROMPT: &str = "PA chest radiograph of a 60-year-old man. Large left pleural effusion.";
+
+/// Measures from an empty cache to the first image, and prints a row for the README.
+pub fn run(options: &Options) -> Result<()> {
+    let site = Arc::new(Site::build(&[options.engine], options.bundle.as_deref())?);
+    let mut runs = (0..options.runs.max(1))
+        .map(|_| measure(&site, options))
+        .collect::<Result<Vec<Value>>>()?;
+    runs.sort_by(|a, b| {
+        a["seconds_to_first_image"]
+            .as_f64()
+            .unwrap_or(f64::MAX)
+            .total_cmp(&b["seconds_to_first_image"].as_f64().unwrap_or(f64::MAX))
+    });
+    let middle = &runs[runs.len() / 2];
+    let number = |name: &str| middle[name].as_f64().unwrap_or(f64::NAN);
+    println!(
+        "\n| engine | steps | model, MB | engine, MB | ready, s | image, s | first image from an empty cache, s | peak wasm memory, MB |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
+    println!(
+        "| {} | {} | {:.1} | {:.2} | {:.1} | {:.1} | {:.1} | {:.0} |",
+        options.engine.name(),
+        options.steps,
+        number("model_bytes") / 1e6,
+        number("engine_bytes") / 1e6,
+        number("seconds_to_ready"),
+        number("seconds_to_image"),
+        number("seconds_to_first_image"),
+        number("peak_wasm_bytes") / 1e6,
+    );
+    let file = target()
+        .join("bench")
+        .join(format!("browser-{}.json", options.engine.name()));
+    fs::create_dir_all(target().join("bench"))?;
+    fs::write(&file, serde_json::to_string_pretty(&runs)?)?;
+    println!(
+        "\n{} runs on {}; all numbers in {}",
+        runs.len(),
+        machine(),
+        file.display()
+    );
+    Ok(())
+}
+
+/// One visit in a fresh browser.
+fn measure(site: &Arc<Site>, options: &Options) -> Result<Value> {
+    let serving = Serving::start(site.clone(), 0, "", false)?;
+    let browser = chrome::launch(1280, 900)?;
+    let started = Instant::now();
+    let page = Page::open(
+        &browser,
+        &format!("{}?backend={}", serving.address(), options.engine.name()),
+    )?;
+    page.wait("ready", LIMIT)?;
+    let ready = started.elapsed();
+    let defaults =
+        page.evaluate("({guidance: document.getElementById('guidance').valueAsNumber})")?;
+    let settings = Settings {
+        prompt: PROMPT.into(),
+        negative_prompt: "".into(),
+        seed: 1895,
+        steps: options.steps,
+        guidance: defaults["guidance"]
+            .as_f64()
+            .context("the page shows no guidance")?,
+        scheduler: "",
+    };
+    let (image, drawing) = page.generate(&settings, LIMIT)?;
+    let first = started.elapsed();
+    let stats = page.stats()?;
+    Ok(json!({
+        "engine": options.engine.name(),
+        "adapter": stats["adapter"],
+        "machine": machine(),
+        "steps": options.steps,
+        "guidance_scale": settings.guidance,
+        "width": image.width(),
+        "height": image.height(),
+        "model_bytes": stats["downloadedBytes"],
+        "engine_bytes": wasm::size(&target().join("wasm/pkg").join(options.engine.name()))?,
+        "seconds_to_ready": ready.as_secs_f64(),
+        "seconds_to_image": drawing.as_secs_f64(),
+        "seconds_to_first_image": first.as_secs_f64(),
+        "peak_wasm_bytes": stats["wasmMemoryBytes"], // wasm memory never shrinks: its size at the end is its peak
+    }))
+}
+
+/// The processor's name and how many of it may be used.
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1))
+        .unwrap_or(std::env::consts::ARCH);
+    format!("{cores} cores of {name}")
+}
+
+/// Makes an image in the page and takes a picture of the page.
+pub fn screenshot(options: &ScreenshotOptions) -> Result<()> {
+    let serving = Serving::start(
+        Arc::new(Site::build(&[Engine::Cpu], options.bundle.as_deref())?),
+        0,
+        "",
+        false,
+    )?;
+    let browser = chrome::launch(options.width, options.height)?;
+    let page = Page::open(&browser, &format!("{}?backend=cpu", serving.address()))?;
+    page.resize(options.width, options.height, 2.0)?;
+    page.wait("ready", LIMIT)?;
+    let settings = Settings {
+        prompt: options.prompt.clone().into(),
+        negative_prompt: "".into(),
+        seed: options.seed,
+        steps: options.steps,
+        guidance: options.guidance,
+        scheduler: "",
+    };
+    page.generate(&settings, LIMIT)?;
+    page.evaluate("document.activeElement?.blur(), document.querySelectorAll('details').forEach((part) => part.removeAttribute('open')), scrollTo(0, 0)")?;
+    std::thread::sleep(Duration::from_millis(500)); // transitions end
+    fs::write(&options.out, page.screenshot()?)
+        .with_context(|| format!("cannot write {}", options.out.display()))?;
+    println!("{}", options.out.display());
+    Ok(())
+}

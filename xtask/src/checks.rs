@@ -1,0 +1,142 @@
+//! `cargo xtask test`: everything that must hold, in the order in which mistakes are cheapest to find.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+
+use crate::workspace::cargo;
+use crate::{apt, browser, chrome, wasm, workspace};
+
+/// What `test` can be told.
+#[derive(Args)]
+pub struct Options {
+    /// Which steps; all when none is named
+    steps: Vec<Step>,
+    /// Only browser checks with this in their name
+    #[arg(long, default_value = "")]
+    filter: String,
+    /// The model for the browser checks [default: models/default]
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
+}
+
+/// The steps.
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum Step {
+    /// `cargo fmt --check`
+    Format,
+    /// clippy without warnings
+    Clippy,
+    /// all native tests
+    Native,
+    /// both engines
+    Wasm,
+    /// the page in a browser
+    Browser,
+}
+
+impl Step {
+    fn title(self) -> &'static str {
+        match self {
+            Step::Format => "formatting",
+            Step::Clippy => "clippy",
+            Step::Native => "native tests",
+            Step::Wasm => "wasm engines",
+            Step::Browser => "the page in a browser",
+        }
+    }
+
+    fn run(self, options: &Options) -> Result<()> {
+        match self {
+            Step::Format => workspace::run(&mut cargo(&["fmt", "--all", "--check"]))
+                .context("run `cargo fmt --all`"),
+            Step::Clippy => workspace::run(&mut cargo(&[
+                "clippy",
+                "--quiet",
+                "--workspace",
+                "--all-targets",
+                "--locked",
+                "--",
+                "-D",
+                "warnings",
+            ])),
+            Step::Native => {
+                vulkan()?;
+                workspace::run(&mut cargo(&["test", "--quiet", "--workspace", "--locked"]))
+            }
+            Step::Wasm => wasm::Engine::ALL.into_iter().try_for_each(|engine| {
+                let package = wasm::build(engine)?;
+                println!(
+                    "{} engine: {:.2} MB of wasm",
+                    engine.name(),
+                    wasm::size(&package)? as f64 / 1e6
+                );
+                Ok(())
+            }),
+            Step::Browser => browser::run(options.bundle.as_deref(), &options.filter),
+        }
+    }
+}
+
+/// Runs the steps; the first that fails ends it.
+pub fn run(options: &Options) -> Result<()> {
+    let steps = if options.steps.is_empty() {
+        Step::value_variants()
+    } else {
+        &options.steps
+    };
+    let started = Instant::now();
+    if steps.contains(&Step::Browser) {
+        chrome::find()?; // whoever lacks a browser should hear it before the long builds
+    }
+    for step in steps {
+        println!("== {}", step.title());
+        let begun = Instant::now();
+        step.run(options)
+            .with_context(|| format!("{} failed after {}", step.title(), clock(begun.elapsed())))?;
+        println!("== {}: ok, {}", step.title(), clock(begun.elapsed()));
+    }
+    println!(
+        "== {} ok, {} in all",
+        if options.steps.is_empty() {
+            "everything"
+        } else {
+            "what was asked for"
+        },
+        clock(started.elapsed())
+    );
+    Ok(())
+}
+
+/// A Vulkan driver, for the wgpu backend: Mesa's lavapipe where there is none and it can be installed.
+fn vulkan() -> Result<()> {
+    let driver = |folder: &&str| {
+        Path::new(folder)
+            .read_dir()
+            .is_ok_and(|mut entries| entries.next().is_some())
+    };
+    let folders = [
+        "/usr/share/vulkan/icd.d",
+        "/etc/vulkan/icd.d",
+        "/usr/local/share/vulkan/icd.d",
+    ];
+    let missing = cfg!(target_os = "linux") && !folders.iter().any(|folder| driver(&folder));
+    if missing && !apt::install(&["mesa-vulkan-drivers", "libvulkan1"])? {
+        bail!(
+            "the tests of the wgpu backend need a Vulkan driver and there is none. Install your graphics card's, or Mesa's lavapipe (Debian: mesa-vulkan-drivers)"
+        );
+    }
+    Ok(())
+}
+
+/// Minutes and seconds.
+fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
+    if seconds < 60 {
+        format!("{:.1} s", time.as_secs_f64())
+    } else {
+        format!("{} min {:02} s", seconds / 60, seconds % 60)
+    }
+}

@@ -1,0 +1,58 @@
+//! `cargo xtask demo`: the page on this machine, or as a folder for any static host.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::serve::Serving;
+use crate::site::Site;
+use crate::wasm::Engine;
+
+/// The port when none is named.
+const PORT: u16 = 8080;
+
+/// What `demo` can be told.
+#[derive(Args)]
+pub struct Options {
+    /// Open the page in the default browser
+    #[arg(long)]
+    open: bool,
+    /// Port to serve on [default: 8080, or any free one when that is taken]
+    #[arg(long)]
+    port: Option<u16>,
+    /// Serve the model bundle of this folder [default: models/default]
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
+    /// Write the finished site to this folder and serve nothing
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["open", "port"])]
+    dist: Option<PathBuf>,
+}
+
+/// Builds what the page needs, then serves or writes it.
+pub fn run(options: &Options) -> Result<()> {
+    let site = Site::build(&Engine::ALL, options.bundle.as_deref())?;
+    if let Some(folder) = &options.dist {
+        site.write_to(folder)?;
+        println!(
+            "The site is in {}. Any static host can serve it, under any path.",
+            folder.display()
+        );
+        return Ok(());
+    }
+    let site = Arc::new(site);
+    let serving = match options.port {
+        Some(port) => Serving::start(site, port, "", false)?,
+        None => Serving::start(site.clone(), PORT, "", false)
+            .or_else(|_| Serving::start(site, 0, "", false))?,
+    };
+    println!("\nThe page is at {}   (Ctrl-C ends)", serving.address());
+    if options.open
+        && let Err(error) = open::that(serving.address())
+    {
+        eprintln!("No browser could be opened ({error}): open the address yourself.");
+    }
+    serving.wait();
+    Ok(())
+}

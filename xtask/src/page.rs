@@ -1,0 +1,266 @@
+//! The page in a browser, as a person has it: type, press, wait, look.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use base64::prelude::{BASE64_STANDARD, Engine};
+use headless_chrome::protocol::cdp::types::Event;
+use headless_chrome::protocol::cdp::{Emulation, Log, Page as Cdp, Runtime};
+use headless_chrome::{Browser, Tab};
+use image::RgbaImage;
+use serde_json::Value;
+
+use crate::native::Settings;
+
+/// How often the page's state is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A tab with the page.
+pub struct Page {
+    tab: Arc<Tab>,
+    problems: Arc<Mutex<Vec<String>>>,
+}
+
+impl Page {
+    /// Opens an address in a new tab.
+    pub fn open(browser: &Browser, address: &str) -> Result<Page> {
+        let tab = browser.new_tab()?;
+        let problems = Arc::new(Mutex::new(Vec::new()));
+        let heard = problems.clone();
+        tab.enable_log()?.enable_runtime()?;
+        tab.add_event_listener(Arc::new(move |event: &Event| {
+            if let Some(problem) = problem(event) {
+                heard
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .push(problem);
+            }
+        }))?;
+        let page = Page { tab, problems };
+        page.tab.navigate_to(address)?;
+        page.tab.wait_until_navigated()?;
+        Ok(page)
+    }
+
+    /// The value of a JavaScript expression, awaited where it is a promise.
+    pub fn evaluate(&self, expression: &str) -> Result<Value> {
+        let answer = self.tab.call_method(Runtime::Evaluate {
+            expression: expression.to_owned(),
+            return_by_value: Some(true),
+            await_promise: Some(true),
+            object_group: None,
+            include_command_line_api: None,
+            silent: None,
+            context_id: None,
+            generate_preview: None,
+            user_gesture: Some(true),
+            throw_on_side_effect: None,
+            timeout: None,
+            disable_breaks: None,
+            repl_mode: None,
+            allow_unsafe_eval_blocked_by_csp: Some(true),
+            unique_context_id: None,
+            serialization_options: None,
+        })?;
+        if let Some(exception) = answer.exception_details {
+            let words = exception
+                .exception
+                .and_then(|thrown| thrown.description)
+                .unwrap_or(exception.text);
+            bail!("{expression}: {words}");
+        }
+        Ok(answer.result.value.unwrap_or(Value::Null))
+    }
+
+    /// The text a person reads in an element.
+    pub fn text(&self, id: &str) -> Result<String> {
+        let text = self.evaluate(&format!("document.getElementById('{id}').textContent"))?;
+        Ok(text.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// `loading`, `ready`, `busy`, `done` or `error`.
+    pub fn state(&self) -> Result<String> {
+        let state = self.evaluate("document.documentElement.dataset.state ?? ''")?;
+        Ok(state.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Waits for a state; an error on the page which is not waited for is an error here, in the page's words.
+    pub fn wait(&self, wanted: &str, limit: Duration) -> Result<Duration> {
+        let started = Instant::now();
+        loop {
+            let state = self.state()?;
+            if state == wanted {
+                return Ok(started.elapsed());
+            }
+            if state == "error" {
+                bail!(
+                    "the page says: {} {:?}",
+                    self.text("status")?,
+                    self.problems()
+                );
+            }
+            if started.elapsed() > limit {
+                bail!(
+                    "the page is `{state}` and not `{wanted}` after {} s; it says: {}",
+                    limit.as_secs(),
+                    self.text("status")?
+                );
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Types into a field in place of what it holds.
+    pub fn type_into(&self, id: &str, text: &str) -> Result<()> {
+        self.evaluate(&format!(
+            "(() => {{ const field = document.getElementById('{id}'); field.closest('details')?.setAttribute('open', ''); field.focus(); field.select(); }})()"
+        ))?;
+        if text.is_empty() {
+            self.tab.press_key("Delete")?;
+        } else {
+            self.tab.send_character(text)?;
+        }
+        let value = self.evaluate(&format!("document.getElementById('{id}').value"))?;
+        if value != text {
+            bail!("#{id} holds {value} after typing {text:?}");
+        }
+        Ok(())
+    }
+
+    /// Clicks an element with the mouse, where it is on the screen.
+    pub fn click(&self, id: &str) -> Result<()> {
+        self.tab
+            .find_element(&format!("#{id}"))?
+            .click()
+            .with_context(|| format!("cannot click #{id}"))?;
+        Ok(())
+    }
+
+    /// Fills the form.
+    pub fn fill(&self, settings: &Settings) -> Result<()> {
+        self.type_into("prompt", &settings.prompt)?;
+        self.type_into("negative", &settings.negative_prompt)?;
+        self.type_into("seed", &settings.seed.to_string())?;
+        self.type_into("steps", &settings.steps.to_string())?;
+        self.type_into("guidance", &settings.guidance.to_string())?;
+        let chosen = self.evaluate(&format!(
+            "(() => {{ const list = document.getElementById('scheduler'); list.value = '{}'; list.dispatchEvent(new Event('change', {{bubbles: true}})); return list.value; }})()",
+            settings.scheduler
+        ))?;
+        if chosen != settings.scheduler {
+            bail!("the page offers no scheduler {:?}", settings.scheduler);
+        }
+        Ok(())
+    }
+
+    /// Fills the form, presses the button and waits for the image; how long that took.
+    pub fn generate(&self, settings: &Settings, limit: Duration) -> Result<(RgbaImage, Duration)> {
+        self.fill(settings)?;
+        let started = Instant::now();
+        self.click("generate")?;
+        let busy = self.evaluate("document.documentElement.dataset.state")?;
+        if busy != "busy" && busy != "done" {
+            bail!("the page is {busy} after a click on generate");
+        }
+        self.wait("done", limit)?;
+        Ok((self.pixels()?, started.elapsed()))
+    }
+
+    /// The pixels on the canvas.
+    pub fn pixels(&self) -> Result<RgbaImage> {
+        let answer = self.evaluate(
+            "(() => { const canvas = document.getElementById('result'); const {width, height} = canvas; \
+             const bytes = canvas.getContext('2d').getImageData(0, 0, width, height).data; let text = ''; \
+             for (let i = 0; i < bytes.length; i += 4096) text += String.fromCharCode(...bytes.subarray(i, i + 4096)); \
+             return {width, height, rgba: btoa(text)}; })()",
+        )?;
+        let side = |name: &str| {
+            answer[name]
+                .as_u64()
+                .and_then(|side| u32::try_from(side).ok())
+                .unwrap_or_default()
+        };
+        let bytes = BASE64_STANDARD.decode(answer["rgba"].as_str().unwrap_or_default())?;
+        RgbaImage::from_raw(side("width"), side("height"), bytes)
+            .ok_or_else(|| anyhow!("the canvas gives no pixels"))
+    }
+
+    /// What the page has measured.
+    pub fn stats(&self) -> Result<Value> {
+        self.evaluate("globalThis.roentgen.stats")
+    }
+
+    /// Errors in the console and exceptions, of the page and of its worker, since the last call.
+    pub fn problems(&self) -> Vec<String> {
+        std::mem::take(
+            &mut self
+                .problems
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner),
+        )
+    }
+
+    /// Makes the window as large as a device's.
+    pub fn resize(&self, width: u32, height: u32, scale: f64) -> Result<()> {
+        self.tab.call_method(Emulation::SetDeviceMetricsOverride {
+            width,
+            height,
+            device_scale_factor: scale,
+            mobile: width < 600,
+            scale: None,
+            screen_width: None,
+            screen_height: None,
+            position_x: None,
+            position_y: None,
+            dont_set_visible_size: None,
+            screen_orientation: None,
+            viewport: None,
+            display_feature: None,
+            device_posture: None,
+        })?;
+        Ok(())
+    }
+
+    /// What is on the screen, as PNG.
+    pub fn screenshot(&self) -> Result<Vec<u8>> {
+        self.tab
+            .capture_screenshot(Cdp::CaptureScreenshotFormatOption::Png, None, None, true)
+    }
+
+    /// Closes the tab.
+    pub fn close(self) -> Result<()> {
+        self.tab.close(true)?;
+        Ok(())
+    }
+}
+
+/// The words of an event that must not happen.
+fn problem(event: &Event) -> Option<String> {
+    match event {
+        Event::RuntimeExceptionThrown(thrown) => {
+            Some(format!("exception: {:?}", thrown.params.exception_details))
+        }
+        Event::RuntimeConsoleAPICalled(call)
+            if call.params.Type == Runtime::ConsoleAPICalledEventTypeOption::Error =>
+        {
+            let words = call.params.args.iter().map(|value| {
+                value
+                    .description
+                    .clone()
+                    .or(value.value.as_ref().map(Value::to_string))
+                    .unwrap_or_default()
+            });
+            Some(format!("console: {}", words.collect::<Vec<_>>().join(" ")))
+        }
+        Event::LogEntryAdded(added) if added.params.entry.level == Log::LogEntryLevel::Error => {
+            let entry = &added.params.entry;
+            Some(format!(
+                "{} ({})",
+                entry.text,
+                entry.url.as_deref().unwrap_or("no address")
+            ))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,186 @@
+//! The page as a static site: which file answers which address. Served or copied, it is the same list.
+
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::wasm::{self, Engine};
+use crate::workspace::root;
+
+/// Folders under their addresses.
+pub struct Site {
+    /// (address without slashes at its ends, folder), the more particular first.
+    mounts: Vec<(String, PathBuf)>,
+}
+
+impl Site {
+    /// Builds the engines and takes `web/` and a model bundle (`models/default` when none is named).
+    pub fn build(engines: &[Engine], bundle: Option<&Path>) -> Result<Site> {
+        let bundle = bundle.map_or_else(|| root().join("models/default"), Path::to_path_buf);
+        if !bundle.join("bundle.json").is_file() {
+            bail!(
+                "there is no model bundle in {} (no bundle.json). Name a folder that has one with --bundle DIR, \
+                 or write one with `cargo run --release -p train -- export`",
+                bundle.display()
+            );
+        }
+        let mut mounts = Vec::new();
+        for &engine in engines {
+            mounts.push((format!("pkg/{}", engine.name()), wasm::build(engine)?));
+        }
+        mounts.push(("models/default".to_owned(), bundle));
+        mounts.push((String::new(), root().join("web")));
+        Ok(Site { mounts })
+    }
+
+    /// The folder of the model.
+    pub fn bundle(&self) -> &Path {
+        self.mounts
+            .iter()
+            .find(|(address, _)| address == "models/default")
+            .map_or(Path::new(""), |(_, folder)| folder)
+    }
+
+    /// The same site with another model.
+    pub fn with_bundle(&self, bundle: &Path) -> Site {
+        let mut mounts = self.mounts.clone();
+        mounts
+            .iter_mut()
+            .filter(|(address, _)| address == "models/default")
+            .for_each(|(_, folder)| *folder = bundle.to_path_buf());
+        Site { mounts }
+    }
+
+    /// The file at an address (decoded, without query); nothing outside the folders, and nothing hidden, has one.
+    pub fn file(&self, address: &str) -> Option<PathBuf> {
+        let address = address.strip_prefix('/')?;
+        let plain = |part: Component| matches!(part, Component::Normal(name) if !name.to_string_lossy().starts_with('.'));
+        if address.contains('\\') || !Path::new(address).components().all(plain) {
+            return None;
+        }
+        let (folder, rest) = self
+            .mounts
+            .iter()
+            .find_map(|(mount, folder)| Some((folder, below(address, mount)?)))?;
+        let mut file = folder.join(rest);
+        if rest.is_empty() || address.ends_with('/') {
+            file.push("index.html");
+        }
+        file.is_file().then_some(file)
+    }
+
+    /// Writes the whole site to a folder which is new or empty.
+    pub fn write_to(&self, folder: &Path) -> Result<()> {
+        if folder.exists() && fs::read_dir(folder)?.next().is_some() {
+            bail!(
+                "{} is not empty. Name a new folder, or empty it first",
+                folder.display()
+            );
+        }
+        for (mount, source) in &self.mounts {
+            copy(source, &folder.join(mount)).with_context(|| {
+                format!("cannot copy {} to {}", source.display(), folder.display())
+            })?;
+        }
+        // GitHub Pages would otherwise run its own generator over the files.
+        fs::write(folder.join(".nojekyll"), "")?;
+        Ok(())
+    }
+}
+
+/// `address` relative to `mount`, where it is inside it.
+fn below<'a>(address: &'a str, mount: &str) -> Option<&'a str> {
+    if mount.is_empty() {
+        return Some(address);
+    }
+    let rest = address.strip_prefix(mount)?;
+    if rest.is_empty() {
+        Some(rest)
+    } else {
+        rest.strip_prefix('/')
+    }
+}
+
+/// Copies a folder with what is in it, hidden files left out.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        if source.is_dir() {
+            copy(&source, &target)?;
+        } else {
+            fs::copy(&source, &target)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site() -> (tempfile::TempDir, Site) {
+        let folder = tempfile::tempdir().unwrap();
+        for file in [
+            "web/index.html",
+            "web/main.js",
+            "pkg/a.wasm",
+            "pkg/.made-from",
+            "secret.txt",
+        ] {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, file).unwrap();
+        }
+        let mounts = vec![
+            ("pkg/cpu".to_owned(), folder.path().join("pkg")),
+            (String::new(), folder.path().join("web")),
+        ];
+        (folder, Site { mounts })
+    }
+
+    #[test]
+    fn addresses_have_files() {
+        let (_folder, site) = site();
+        assert!(site.file("/").unwrap().ends_with("web/index.html"));
+        assert!(site.file("/main.js").unwrap().ends_with("web/main.js"));
+        assert!(
+            site.file("/pkg/cpu/a.wasm")
+                .unwrap()
+                .ends_with("pkg/a.wasm")
+        );
+        assert_eq!(site.file("/pkg/cpuX/a.wasm"), None);
+    }
+
+    #[test]
+    fn nothing_outside_has_an_address() {
+        let (folder, site) = site();
+        let absolute = format!("/{}", folder.path().join("secret.txt").display());
+        for address in [
+            "/../secret.txt",
+            "/pkg/cpu/../../secret.txt",
+            "/pkg/cpu/.made-from",
+            "/..\\secret.txt",
+            "",
+            "main.js",
+            &absolute,
+        ] {
+            assert_eq!(site.file(address), None, "{address}");
+        }
+    }
+
+    #[test]
+    fn written_site_is_complete_and_never_written_over() {
+        let (folder, site) = site();
+        let dist = folder.path().join("dist");
+        site.write_to(&dist).unwrap();
+        assert!(dist.join("index.html").is_file() && dist.join("pkg/cpu/a.wasm").is_file());
+        assert!(!dist.join("pkg/cpu/.made-from").exists());
+        assert!(site.write_to(&dist).is_err());
+    }
+}
