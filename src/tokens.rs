@@ -27,13 +27,18 @@ pub struct Tokens {
 }
 
 /// What a checkpoint's `tokenizer_config.json` and `special_tokens_map.json` say beside the vocabulary.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct TokenizerOptions {
     /// Token after EOS up to the full length. `None`: what `tokenizer.json` says, else [`EOS_TOKEN`].
     pub pad_token: Option<String>,
     /// Tokens per prompt. `None`: what `tokenizer.json` says, else [`MODEL_MAX_LENGTH`].
     pub model_max_length: Option<usize>,
+    /// BOS, EOS, unknown and padding token where a file describes them in full and not only by their text.
+    pub special_tokens: [Option<AddedToken>; 4],
 }
+
+/// Keys of [`TokenizerOptions::special_tokens`], in the order in which `transformers` adds them.
+const SPECIAL_TOKENS: [&str; 4] = ["bos_token", "eos_token", "unk_token", "pad_token"];
 
 impl TokenizerOptions {
     /// Reads `tokenizer_config.json` and, for what it leaves open, `special_tokens_map.json`.
@@ -44,33 +49,40 @@ impl TokenizerOptions {
         tokenizer_config: Option<&[u8]>,
         special_tokens_map: Option<&[u8]>,
     ) -> Result<Self> {
-        let mut options = Self::default();
+        let mut maps = Vec::new();
         let files = [
             ("tokenizer_config.json", tokenizer_config),
             ("special_tokens_map.json", special_tokens_map),
         ];
         for (file, bytes) in files {
             let Some(bytes) = bytes else { continue };
-            let json: serde_json::Map<String, Value> =
+            let map: serde_json::Map<String, Value> =
                 serde_json::from_slice(bytes).map_err(|e| Error::Json {
                     file: file.into(),
                     why: e.to_string(),
                 })?;
-            if options.pad_token.is_none() {
-                // A plain string, or an AddedToken object with the text in `content`.
-                options.pad_token = json
-                    .get("pad_token")
-                    .and_then(|t| t.as_str().or_else(|| t.get("content")?.as_str()))
-                    .map(str::to_owned);
-            }
-            if options.model_max_length.is_none() {
-                options.model_max_length = json
-                    .get("model_max_length")
-                    .and_then(length)
-                    .filter(|&n| n <= MAX_LENGTH_BELIEVED);
-            }
+            maps.push(map);
         }
-        Ok(options)
+        let value = |key: &str| maps.iter().find_map(|map| map.get(key));
+        Ok(Self {
+            pad_token: value("pad_token")
+                .and_then(|token| token.as_str().or_else(|| token.get("content")?.as_str()))
+                .map(str::to_owned),
+            model_max_length: value("model_max_length")
+                .and_then(length)
+                .filter(|&n| n <= MAX_LENGTH_BELIEVED),
+            special_tokens: SPECIAL_TOKENS.map(|key| {
+                let token = value(key)?;
+                let flag = |name: &str| token[name].as_bool();
+                Some(
+                    AddedToken::from(token.get("content")?.as_str()?, true)
+                        .single_word(flag("single_word").unwrap_or(false))
+                        .lstrip(flag("lstrip").unwrap_or(false))
+                        .rstrip(flag("rstrip").unwrap_or(false))
+                        .normalized(flag("normalized").unwrap_or(true)),
+                )
+            }),
+        })
     }
 }
 
@@ -121,6 +133,7 @@ impl ClipTokenizer {
         for part in ["truncation", "padding", "decoder"] {
             json[part] = Value::Null;
         }
+        let known = json["added_tokens"].as_array().cloned().unwrap_or_default();
         let mut tokenizer = Tokenizer::from_bytes(json.to_string()).map_err(bad)?;
         if !(3..=MAX_LENGTH_BELIEVED).contains(&model_max_length) {
             return Err(bad(format!(
@@ -134,10 +147,17 @@ impl ClipTokenizer {
         let (bos, eos, pad_id) = (id(BOS_TOKEN)?, id(EOS_TOKEN)?, id(&pad_token)?);
 
         // `transformers` makes the named tokens special, the pad token included: "!" in a prompt for SD 2.x is
-        // then the pad token (id 0) and not the word "!</w>".
-        let special =
-            [BOS_TOKEN, EOS_TOKEN, &pad_token].map(|t| AddedToken::from(t, true).normalized(false));
-        tokenizer.add_special_tokens(special).map_err(bad)?;
+        // then the pad token (id 0) and not the word "!</w>". Tokens described in full are taken so; those that the
+        // files only name stay as tokenizer.json has them, or else are found before the text is lower-cased.
+        let named = [BOS_TOKEN, EOS_TOKEN, EOS_TOKEN, &pad_token];
+        for (name, described) in named.into_iter().zip(&options.special_tokens) {
+            let token = match described {
+                Some(token) => token.clone(),
+                None if known.iter().any(|token| token["content"] == name) => continue,
+                None => AddedToken::from(name, true).normalized(false),
+            };
+            tokenizer.add_special_tokens([token]).map_err(bad)?;
+        }
         let empty = tokenizer.encode("", true).map_err(bad)?;
         if empty.get_ids() != [bos, eos] {
             return Err(bad(format!(

@@ -3,6 +3,7 @@
 use super::{MANIFEST_FILE, Precision, SCHEMA_VERSION, SHARD_BYTES, quantize::matrix};
 use crate::{Error, Result, latents::scheduler::SchedulerKind, pipeline::ComponentConfigs};
 use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -150,6 +151,9 @@ impl Manifest {
         }
         ensure(!self.shards.is_empty(), || "it lists no shards".into())?;
         self.defaults.check()?;
+        let components = serde_json::to_value(&self.components)
+            .map_err(|e| Error::Manifest { why: e.to_string() })?;
+        check_sizes("components", &components)?;
         self.check_tensors()
     }
 
@@ -328,6 +332,24 @@ pub(crate) fn check_file_name(file: &str) -> Result<()> {
         return Err(Error::FileName { file: file.into() });
     }
     Ok(())
+}
+
+/// No number of a configuration may be so large that building the empty networks already fills the memory.
+fn check_sizes(key: &str, value: &Value) -> Result<()> {
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .try_for_each(|(key, value)| check_sizes(key, value)),
+        Value::Array(list) => list.iter().try_for_each(|value| check_sizes(key, value)),
+        Value::Number(n) => {
+            // The largest real numbers are a vocabulary (SD: 49,408) and a depth (SDXL's text encoder: 32 layers).
+            let most = if key.contains("layers") { 256 } else { 1 << 20 };
+            ensure(n.as_u64().is_none_or(|n| n <= most), || {
+                format!("`{key}` is {n}, and no model has more than {most}")
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn ensure(holds: bool, why: impl FnOnce() -> String) -> Result<()> {

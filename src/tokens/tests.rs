@@ -39,7 +39,7 @@ fn tokenizer(pad: Option<&str>) -> ClipTokenizer {
     let (vocab, merges) = files();
     let options = TokenizerOptions {
         pad_token: pad.map(str::to_owned),
-        model_max_length: None,
+        ..TokenizerOptions::default()
     };
     ClipTokenizer::from_vocab_and_merges(&vocab, merges, &options).expect("a tokenizer")
 }

@@ -221,6 +221,14 @@ fn a_manifest_that_cannot_be() {
             }),
         ),
         (
+            "a width of 4 G",
+            Box::new(|m| m["components"]["unet"]["block_out_channels"][0] = json!(u32::MAX)),
+        ),
+        (
+            "a depth of 4 G",
+            Box::new(|m| m["components"]["text_encoder"]["num_hidden_layers"] = json!(u32::MAX)),
+        ),
+        (
             "no steps",
             Box::new(|m| m["defaults"]["num_inference_steps"] = json!(0)),
         ),

@@ -1,7 +1,11 @@
 //! Mutated bundles: an error or sound weights, never a panic.
 
 use crate::support::*;
-use roentgen_web::bundle::{Precision, SHARD_BYTES};
+use burn::tensor::Device;
+use roentgen_web::{
+    bundle::{Manifest, Precision, SHARD_BYTES},
+    pipeline::PipelineBuilder,
+};
 use serde_json::Value;
 use std::{collections::BTreeMap, ops::Range};
 
@@ -127,6 +131,38 @@ fn mutated_bundles_are_errors_or_sound() {
     ] {
         assert!(seen.contains_key(code), "no mutation gave {code}: {seen:?}");
     }
+}
+
+/// Networks are built from the configurations before the first weight is there to disagree with them.
+#[test]
+fn mutated_configurations_are_errors_or_networks() {
+    let original = Bundle::written(Precision::F16, SHARD_BYTES).json();
+    let device = Device::flex();
+    let mut random = Random(1895);
+    let (mut built, mut refused) = (0, 0);
+    for round in 0..2000 {
+        let mut bundle = Bundle {
+            manifest: Vec::new(),
+            files: BTreeMap::new(),
+        };
+        let mut json = original.clone();
+        let component = *random.pick(&["text_encoder", "unet", "unet", "vae", "scheduler"]);
+        change_leaf(&mut json["components"][component], &mut random);
+        bundle.set_json(&json);
+        let network = Manifest::parse(&bundle.manifest)
+            .and_then(|manifest| PipelineBuilder::new(manifest.components, tokenizer(), &device));
+        match network {
+            Ok(_) => built += 1,
+            Err(error) => {
+                assert!(!error.to_string().is_empty(), "round {round}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(
+        built > 100 && refused > 500,
+        "{built} were built, {refused} were refused"
+    );
 }
 
 fn mutate(bundle: &mut Bundle, random: &mut Random) {

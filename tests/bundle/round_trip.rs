@@ -72,7 +72,7 @@ fn quantized_bundles_are_small() {
 
 #[test]
 fn a_table_larger_than_a_shard_is_split_at_the_real_limit() {
-    let folder = Folder::new("large");
+    let folder = tempfile::tempdir().unwrap();
     let data: Vec<f32> = (0..(9usize << 20))
         .map(|i| (i % 251) as f32 - 125.0)
         .collect();
@@ -80,13 +80,13 @@ fn a_table_larger_than_a_shard_is_split_at_the_real_limit() {
         shape: vec![9 << 10, 1 << 10],
         data,
     };
-    let mut writer = BundleWriter::new(&folder.0, Precision::F32).unwrap();
+    let mut writer = BundleWriter::new(folder.path(), Precision::F32).unwrap();
     writer.add("unet.large.weight", &weight).unwrap();
     let manifest = writer.finish(info(), &tokenizer()).unwrap();
     assert_eq!(manifest.tensors["unet.large.weight"].shards, [0, 1]);
     assert!(manifest.shards.iter().all(|s| s.bytes <= 32 << 20));
     let mut decoder = Decoder::new(manifest.clone());
-    let shard = |i: usize| fs::read(folder.0.join(&manifest.shards[i].file)).unwrap();
+    let shard = |i: usize| fs::read(folder.path().join(&manifest.shards[i].file)).unwrap();
     assert!(
         decoder.decode_shard(0, &shard(0)).unwrap().is_empty(),
         "half a tensor came out"
@@ -96,18 +96,18 @@ fn a_table_larger_than_a_shard_is_split_at_the_real_limit() {
 
 #[test]
 fn a_second_export_replaces_the_first_whole() {
-    let folder = Folder::new("replace");
+    let folder = tempfile::tempdir().unwrap();
     for precision in [Precision::F32, Precision::Q8] {
-        let mut writer = BundleWriter::with_shard_bytes(&folder.0, precision, 4000).unwrap();
+        let mut writer = BundleWriter::with_shard_bytes(folder.path(), precision, 4000).unwrap();
         for (name, weight) in weights() {
             writer.add(&name, &weight).unwrap();
         }
         if precision == Precision::Q8 {
             // Shards of the new bundle are on disk by now, and the old one is still whole.
-            assert!(Bundle::read_folder(&folder.0).read().is_ok());
+            assert!(Bundle::read_folder(folder.path()).read().is_ok());
         }
         writer.finish(info(), &tokenizer()).unwrap();
-        let bundle = Bundle::read_folder(&folder.0);
+        let bundle = Bundle::read_folder(folder.path());
         let (manifest, _) = bundle.read().unwrap();
         assert_eq!(
             bundle.files.len(),
@@ -120,8 +120,8 @@ fn a_second_export_replaces_the_first_whole() {
 
 #[test]
 fn the_writer_refuses_what_it_cannot_keep() {
-    let folder = Folder::new("refuse");
-    let mut writer = BundleWriter::with_shard_bytes(&folder.0, Precision::F16, 1000).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = BundleWriter::with_shard_bytes(folder.path(), Precision::F16, 1000).unwrap();
     let mut code = |shape: &[usize], data: Vec<f32>| {
         writer
             .add(

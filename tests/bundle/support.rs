@@ -8,7 +8,7 @@ use roentgen_web::{
     weights::{Weight, Weights},
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, fs};
 
 /// SplitMix64 (Steele et al. 2014): the same numbers on every machine.
 pub struct Random(pub u64);
@@ -36,24 +36,6 @@ impl Random {
             .map(|_| (self.next() >> 40) as f32 / (1 << 24) as f32)
             .sum::<f32>()
             - 6.0
-    }
-}
-
-/// A folder of its own for one test, removed at the end.
-pub struct Folder(pub PathBuf);
-
-impl Folder {
-    pub fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("roentgen-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).expect("a temporary folder");
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -156,17 +138,14 @@ pub struct Bundle {
 impl Bundle {
     /// Written with `precision` as policy into shards of at most `shard_bytes`.
     pub fn written(precision: Precision, shard_bytes: usize) -> Self {
-        let folder = Folder::new(&format!(
-            "bundle-{precision}-{shard_bytes}-{:?}",
-            std::thread::current().id()
-        ));
-        let mut writer =
-            BundleWriter::with_shard_bytes(&folder.0, precision, shard_bytes).expect("a writer");
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut writer = BundleWriter::with_shard_bytes(folder.path(), precision, shard_bytes)
+            .expect("a writer");
         for (name, weight) in weights() {
             writer.add(&name, &weight).expect(&name);
         }
         writer.finish(info(), &tokenizer()).expect("a bundle");
-        Self::read_folder(&folder.0)
+        Self::read_folder(folder.path())
     }
 
     pub fn read_folder(folder: &std::path::Path) -> Self {

@@ -48,6 +48,7 @@ pub fn train(
     mut on_sheet: impl FnMut(&Trainer<TextToLatents>) -> Result<()>,
 ) -> Result<()> {
     let device = device.clone().autodiff();
+    device.seed(run.seed); // of the starting weights
     let r = &run.diffusion;
     let text_encoder = r.text_encoder.init(&device)?;
     let unet = r.unet.init(&device)?;
@@ -57,12 +58,21 @@ pub fn train(
         unet.num_params()
     );
     let scheduler = Scheduler::new(&r.scheduler, None)?;
+    let pool = pool(records);
     let networks = TextToLatents { text_encoder, unet };
     let mut trainer = Trainer::new(networks, r.optimization.clone(), folder.path("diffusion"))?;
     let n = r.optimization.batch_size;
     let [c, h, w] = latents.shape;
     while !trainer.is_done() {
-        let batch = batch(run, records, latents, tokenizer, &scheduler, trainer.step)?;
+        let batch = batch(
+            run,
+            records,
+            &pool,
+            latents,
+            tokenizer,
+            &scheduler,
+            trainer.step,
+        )?;
         let floats =
             |data, shape: [usize; 4]| Tensor::<4>::from_data(TensorData::new(data, shape), &device);
         let noisy = floats(batch.noisy, [n, c, h, w]);
@@ -80,10 +90,26 @@ pub fn train(
     Ok(())
 }
 
+/// Indices of the records, each as often as it is to be drawn. Half of the data is normal and one image in fourteen has
+/// boxes, the only source of sides and sizes, so these come four times and other images with findings twice.
+fn pool(records: &[Record]) -> Vec<usize> {
+    let times = |record: &Record| match &record.findings {
+        _ if !record.boxes.is_empty() => 4,
+        Some(findings) if !findings.is_empty() => 2,
+        _ => 1,
+    };
+    let repeated = records
+        .iter()
+        .enumerate()
+        .map(|(i, r)| std::iter::repeat_n(i, times(r)));
+    repeated.flatten().collect()
+}
+
 /// The batch of a step: images, prompts, noise and timesteps, all drawn from the step's own random numbers.
 fn batch(
     run: &Run,
     records: &[Record],
+    pool: &[usize],
     latents: &Latents,
     tokenizer: &ClipTokenizer,
     scheduler: &Scheduler,
@@ -104,7 +130,7 @@ fn batch(
         .and_then(|v| v.as_str())
         == Some("v_prediction");
     for _ in 0..r.optimization.batch_size {
-        let i = rng.random_range(0..records.len());
+        let i = pool[rng.random_range(0..pool.len())];
         let clean = latents.sample(i, &mut rng);
         let noise = normal(&mut rng, clean.len());
         let t = rng.random_range(0..scheduler.schedule().num_train_timesteps());

@@ -6,6 +6,7 @@
 //! latents + sentences ─diffusion─▶ text encoder, U-Net ─samples─▶ contact sheet, ─export─▶ bundle
 //! ```
 
+pub mod curve;
 pub mod dataset;
 pub mod diffusion;
 pub mod ema;

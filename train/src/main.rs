@@ -12,7 +12,7 @@ use train::dataset::{Dataset, Split};
 use train::latents::Latents;
 use train::run::{Run, RunFolder};
 use train::samples::{self, Sampling};
-use train::{diffusion, ema, export, tokenizer, trainer, vae};
+use train::{curve, diffusion, ema, export, tokenizer, trainer, vae};
 
 #[derive(Parser)]
 #[command(
@@ -46,6 +46,14 @@ enum Command {
         /// Seed of the first image
         #[arg(long, default_value_t = 0)]
         seed: u64,
+    },
+    /// Draws the loss curves as SVG
+    Curve {
+        #[command(flatten)]
+        run: RunArgs,
+        /// Where the SVG goes
+        #[arg(long)]
+        out: PathBuf,
     },
     /// Writes a bundle
     Export {
@@ -118,6 +126,7 @@ fn run(cli: Cli) -> Result<()> {
             };
             samples::contact_sheet(&pipeline, sampling, &out)
         }
+        Command::Curve { run, out } => curve::draw(&open(&run)?.1, &out),
         Command::Export {
             run,
             bundle,
@@ -147,10 +156,7 @@ fn open(args: &RunArgs) -> Result<(Run, RunFolder)> {
 
 fn load(dir: &Path, run: &Run, split: Split) -> Result<Dataset> {
     let data = Dataset::load(dir, run.size as usize, split)?;
-    println!("{} images, {} rows skipped", data.len(), data.skipped.len());
-    for skipped in data.skipped.iter().take(5) {
-        println!("skipped {}: {}", skipped.file, skipped.reason);
-    }
+    println!("{data}");
     Ok(data)
 }
 

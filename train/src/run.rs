@@ -65,6 +65,9 @@ pub struct DiffusionRun {
 pub struct Optimization {
     /// Optimizer steps in the whole run.
     pub steps: usize,
+    /// Pause after this many steps, with a checkpoint: for machines that are lent by the hour.
+    #[serde(default)]
+    pub pause_at: Option<usize>,
     /// Images in a step.
     pub batch_size: usize,
     /// Peak learning rate.
@@ -165,6 +168,7 @@ mod tests {
     fn the_learning_rate_rises_then_falls() {
         let o = Optimization {
             steps: 100,
+            pause_at: None,
             batch_size: 1,
             learning_rate: 1.0,
             warmup_steps: 10,

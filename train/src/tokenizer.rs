@@ -183,6 +183,8 @@ fn library(error: tokenizers::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use roentgen_web::tokens::ClipTokenizer;
+
     use super::*;
 
     fn trained() -> Tokenizer {
@@ -249,6 +251,27 @@ mod tests {
         assert_eq!(ids(&back), ids(&trained()));
         for file in ["vocab.json", "merges.txt", "tokenizer_config.json"] {
             assert!(dir.path().join(file).exists(), "{file}");
+        }
+    }
+
+    #[test]
+    fn the_pipeline_s_tokenizer_reads_it_alike() {
+        let t = trained();
+        let json = t.to_string(false).expect("serialises");
+        let pipeline = ClipTokenizer::from_json(json.as_bytes()).expect("reads it");
+        let long = "pleural effusion ".repeat(60);
+        for text in [
+            prompts::CONTACT_SHEET[5],
+            "",
+            "Opacité, don't  know!",
+            &long,
+        ] {
+            let ours = t.encode(text, true).expect("encodes");
+            assert_eq!(
+                pipeline.encode(text).expect("encodes").ids,
+                ours.get_ids(),
+                "{text:?}"
+            );
         }
     }
 

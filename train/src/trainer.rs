@@ -104,9 +104,10 @@ impl<M: Module> Trainer<M> {
         self.folder.join("checkpoint")
     }
 
-    /// Whether all steps are done.
+    /// Whether all steps are done, or all before the pause.
     pub fn is_done(&self) -> bool {
-        self.step >= self.optimization.steps
+        let pause = self.optimization.pause_at.unwrap_or(usize::MAX);
+        self.step >= self.optimization.steps.min(pause)
     }
 
     /// Whether a sheet is due after the last step.

@@ -85,6 +85,7 @@ fn edges(difference: Tensor<4>) -> Tensor<1> {
 /// As [`Trainer::step`] and [`sheet::write`].
 pub fn train(run: &Run, data: &Dataset, folder: &RunFolder, device: &Device) -> Result<()> {
     let device = device.clone().autodiff();
+    device.seed(run.seed); // of the starting weights
     let r = &run.vae;
     let vae = r.model.init(&device)?;
     println!("autoencoder: {} parameters", vae.num_params());

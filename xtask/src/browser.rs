@@ -1,6 +1,7 @@
 //! What the page must do in a real browser, checked against the native program.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,7 +46,8 @@ struct Setting {
     site: Arc<Site>,
     serving: Serving,
     browser: Browser,
-    roentgen: PathBuf,
+    /// The native program, built when the first image is compared.
+    roentgen: OnceCell<PathBuf>,
 }
 
 /// A check: its name, and what it found when all is well.
@@ -64,14 +66,6 @@ const CHECKS: [Check; 7] = [
 
 /// Builds what is needed and runs the checks whose name contains `filter`.
 pub fn run(bundle: Option<&Path>, filter: &str) -> Result<()> {
-    let site = Arc::new(Site::build(&Engine::ALL, bundle)?);
-    let context = Setting {
-        serving: Serving::start(site.clone(), 0, SUB_PATH, true)?,
-        site,
-        browser: chrome::launch(1280, 900)?,
-        roentgen: native::build()?,
-    };
-    let mut failed = 0;
     let chosen: Vec<&Check> = CHECKS
         .iter()
         .filter(|(name, _)| name.contains(filter))
@@ -80,6 +74,17 @@ pub fn run(bundle: Option<&Path>, filter: &str) -> Result<()> {
         !chosen.is_empty(),
         "no browser check has {filter:?} in its name"
     );
+    let engines = Engine::ALL.into_iter().filter(|engine| {
+        *engine == Engine::Cpu || chosen.iter().any(|(name, _)| name.contains(engine.name()))
+    });
+    let site = Arc::new(Site::build(&engines.collect::<Vec<_>>(), bundle)?);
+    let context = Setting {
+        serving: Serving::start(site.clone(), 0, SUB_PATH, true)?,
+        site,
+        browser: chrome::launch(1280, 900)?,
+        roentgen: OnceCell::new(),
+    };
+    let mut failed = 0;
     for (name, check) in &chosen {
         let started = Instant::now();
         match check(&context) {
@@ -111,7 +116,14 @@ impl Setting {
 
     /// The image for these settings from the native program, and how far `image` is from it.
     fn difference(&self, image: &RgbaImage, settings: &Settings) -> Result<f64> {
-        let expected = native::generate(&self.roentgen, self.site.bundle(), settings)?;
+        if self.roentgen.get().is_none() {
+            let _ = self.roentgen.set(native::build()?);
+        }
+        let roentgen = self
+            .roentgen
+            .get()
+            .context("the native program is not there")?;
+        let expected = native::generate(roentgen, self.site.bundle(), settings)?;
         ensure!(
             image.dimensions() == expected.dimensions(),
             "the page drew {:?} pixels, the native program {:?}",

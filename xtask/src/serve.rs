@@ -1,28 +1,39 @@
 //! Serves the page on this machine: right media types, nothing outside the site's folders, and a memory of what was asked.
 
-use std::fs::File;
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
-use tiny_http::{Header, Method, Request, Response, Server};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::site::Site;
 
 /// Where pages report a request that would leave this server.
 const REPORT: &str = "/-/report";
 
-/// Requests served at the same time; browsers ask for six at most.
-const THREADS: usize = 6;
-
 /// A running server; dropping it stops it.
 pub struct Serving {
-    server: Arc<Server>,
-    threads: Vec<JoinHandle<()>>,
-    asked: Arc<Mutex<Asked>>,
+    runtime: Runtime,
+    address: SocketAddr,
+    state: Arc<State>,
+}
+
+/// What answers need.
+struct State {
+    site: Arc<Site>,
     prefix: String,
+    watch: bool,
+    asked: Mutex<Asked>,
 }
 
 /// What has been asked of a server.
@@ -40,138 +51,141 @@ impl Serving {
     /// `port` 0 takes any free one. With `watch`, pages carry a policy that has the browser report each request to another
     /// origin, from the page and from its workers.
     pub fn start(site: Arc<Site>, port: u16, prefix: &str, watch: bool) -> Result<Serving> {
-        let server = Server::http(("127.0.0.1", port)).map_err(|error| {
-            anyhow!("cannot serve on 127.0.0.1:{port}: {error}. Another program may be using it: name another one with --port")
+        let listener = TcpListener::bind(("127.0.0.1", port)).with_context(|| {
+            format!("cannot serve on 127.0.0.1:{port}; if another program uses it, name another one with --port")
         })?;
-        let (server, asked) = (Arc::new(server), Arc::new(Mutex::new(Asked::default())));
-        let worker = |_| {
-            let (server, site, asked, prefix) = (
-                server.clone(),
-                site.clone(),
-                asked.clone(),
-                prefix.to_owned(),
-            );
-            std::thread::spawn(move || {
-                while let Ok(request) = server.recv() {
-                    answer(request, &site, &asked, &prefix, watch);
-                }
-            })
-        };
-        let threads = (0..THREADS).map(worker).collect();
-        Ok(Serving {
-            server,
-            threads,
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let (prefix, asked) = (prefix.to_owned(), Mutex::default());
+        let state = Arc::new(State {
+            site,
+            prefix,
+            watch,
             asked,
-            prefix: prefix.to_owned(),
+        });
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_io()
+            .build()?;
+        runtime.spawn(accept(listener, state.clone()));
+        Ok(Serving {
+            runtime,
+            address,
+            state,
         })
     }
 
     /// The page's address.
     pub fn address(&self) -> String {
-        let port = self
-            .server
-            .server_addr()
-            .to_ip()
-            .map_or(0, |address| address.port());
-        format!("http://127.0.0.1:{port}{}/", self.prefix)
+        format!("http://{}{}/", self.address, self.state.prefix)
     }
 
     /// Paths asked for since the last call.
     pub fn take_paths(&self) -> Vec<String> {
-        std::mem::take(&mut lock(&self.asked).paths)
+        std::mem::take(&mut self.state.asked().paths)
     }
 
     /// Requests to elsewhere reported since the last call (with `watch`).
     pub fn take_elsewhere(&self) -> Vec<String> {
-        std::mem::take(&mut lock(&self.asked).elsewhere)
+        std::mem::take(&mut self.state.asked().elsewhere)
     }
 
     /// Serves until the program is ended.
-    pub fn wait(mut self) {
-        for thread in std::mem::take(&mut self.threads) {
-            let _ = thread.join();
+    pub fn wait(self) {
+        self.runtime.block_on(std::future::pending())
+    }
+}
+
+/// Takes connections until the runtime is dropped.
+async fn accept(listener: TcpListener, state: Arc<State>) -> Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
+        let state = state.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let state = state.clone();
+                async move { Ok::<_, Infallible>(state.answer(request).await) }
+            });
+            // An error means that the browser has gone away: there is nobody to tell.
+            let _ = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+impl State {
+    /// The lists; their holders only push and take, so that a panic in one leaves nothing half done.
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let path = percent_decode_str(request.uri().path())
+            .decode_utf8_lossy()
+            .into_owned();
+        if self.watch && path == REPORT {
+            let report = request
+                .into_body()
+                .collect()
+                .await
+                .map(|body| body.to_bytes())
+                .unwrap_or_default();
+            self.asked()
+                .elsewhere
+                .push(String::from_utf8_lossy(&report).into_owned());
+            return words(StatusCode::OK, String::new());
         }
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        for _ in &self.threads {
-            self.server.unblock();
+        self.asked().paths.push(path.clone());
+        if ![Method::GET, Method::HEAD].contains(request.method()) {
+            return words(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "Only GET and HEAD.\n".to_owned(),
+            );
         }
-    }
-}
-
-/// The lock of a mutex whose other holders only push to lists, so that a panic in one leaves nothing half done.
-fn lock(asked: &Mutex<Asked>) -> std::sync::MutexGuard<'_, Asked> {
-    asked
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-fn answer(mut request: Request, site: &Site, asked: &Mutex<Asked>, prefix: &str, watch: bool) {
-    let path = request
-        .url()
-        .split(['?', '#'])
-        .next()
-        .unwrap_or_default()
-        .to_owned();
-    let path = percent_decode_str(&path).decode_utf8_lossy().into_owned();
-    if watch && path == REPORT {
-        let mut report = String::new();
-        let _ = request.as_reader().read_to_string(&mut report);
-        lock(asked).elsewhere.push(report);
-        let _ = request.respond(Response::empty(204));
-        return;
-    }
-    lock(asked).paths.push(path.clone());
-    // An error while answering means that the browser has gone away: there is nobody to tell.
-    let _ = if !matches!(request.method(), Method::Get | Method::Head) {
-        request.respond(Response::from_string("Only GET and HEAD.\n").with_status_code(405))
-    } else {
-        match path
-            .strip_prefix(prefix)
-            .and_then(|path| site.file(path))
-            .and_then(|file| Some((File::open(&file).ok()?, file)))
-        {
-            Some((content, file)) => {
-                let mut response = Response::from_file(content);
-                headers(&file, watch)
-                    .into_iter()
-                    .for_each(|header| response.add_header(header));
-                request.respond(response)
+        // Read at once: the largest file is a shard of 32 MiB, and the only reader is on this machine.
+        let file = path
+            .strip_prefix(&self.prefix)
+            .and_then(|path| self.site.file(path));
+        let Some((bytes, file)) = file.and_then(|file| Some((std::fs::read(&file).ok()?, file)))
+        else {
+            return words(StatusCode::NOT_FOUND, format!("There is no {path} here.\n"));
+        };
+        let mut response = Response::new(Full::new(Bytes::from(bytes)));
+        let headers = response.headers_mut();
+        if let Ok(media) = media_type(&file).parse() {
+            headers.insert(CONTENT_TYPE, media);
+        }
+        headers.insert(
+            CACHE_CONTROL,
+            hyper::header::HeaderValue::from_static("no-cache"),
+        );
+        if self.watch {
+            let own =
+                "default-src 'self' 'unsafe-inline' 'unsafe-eval' 'wasm-unsafe-eval' blob: data:";
+            if let Ok(policy) = format!("{own}; report-uri {REPORT}").parse() {
+                headers.insert("Content-Security-Policy-Report-Only", policy);
             }
-            None => request.respond(
-                Response::from_string(format!("There is no {path} here.\n")).with_status_code(404),
-            ),
         }
-    };
+        response
+    }
 }
 
-/// Headers of a file.
-fn headers(file: &Path, watch: bool) -> Vec<Header> {
+/// An answer without a file.
+fn words(status: StatusCode, text: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = status;
+    response
+}
+
+/// `Content-Type` of a file.
+fn media_type(file: &Path) -> String {
     let media = mime_guess::from_path(file).first_or_octet_stream();
-    let charset = if media.type_() == "text" || media.subtype() == "json" {
-        "; charset=utf-8"
-    } else {
-        ""
-    };
-    let mut headers = vec![
-        ("Content-Type", format!("{media}{charset}")),
-        ("Cache-Control", "no-cache".to_owned()),
-        ("X-Content-Type-Options", "nosniff".to_owned()),
-    ];
-    if watch {
-        let own = "default-src 'self' 'unsafe-inline' 'unsafe-eval' 'wasm-unsafe-eval' blob: data:";
-        headers.push((
-            "Content-Security-Policy-Report-Only",
-            format!("{own}; report-uri {REPORT}"),
-        ));
-    }
-    headers
-        .into_iter()
-        .filter_map(|(name, value)| Header::from_bytes(name, value).ok())
-        .collect()
+    let text = media.type_() == "text" || media.subtype() == "json";
+    format!("{media}{}", if text { "; charset=utf-8" } else { "" })
 }
 
 #[cfg(test)]
@@ -180,7 +194,7 @@ mod tests {
 
     #[test]
     fn media_types_are_those_a_browser_insists_on() {
-        let media = |file: &str| headers(Path::new(file), false)[0].value.as_str().to_owned();
+        let media = |file: &str| media_type(Path::new(file));
         assert_eq!(media("a.wasm"), "application/wasm");
         assert_eq!(media("a.js"), "text/javascript; charset=utf-8");
         assert_eq!(media("a.html"), "text/html; charset=utf-8");

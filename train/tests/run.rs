@@ -1,0 +1,125 @@
+//! A whole run on a handful of made-up images: it resumes to the same losses, and its bundle makes an image.
+
+use std::fs;
+use std::path::Path;
+
+use burn::prelude::*;
+use image::{GrayImage, Luma};
+use roentgen_web::bundle::Precision;
+use roentgen_web::tokens::ClipTokenizer;
+use train::dataset::{Dataset, Split};
+use train::latents::Latents;
+use train::run::{Run, RunFolder};
+use train::samples::{self, Sampling};
+use train::{diffusion, ema, export, tokenizer, trainer, vae};
+
+const RUN: &str = include_str!("tiny.toml");
+
+/// Six images with a bright disc each, and the table that describes them.
+fn data(dir: &Path) -> Dataset {
+    let mut table =
+        "file,dataset,patient,view,sex,age,age_group,findings,other,split\n".to_string();
+    for i in 0..6u32 {
+        let image = GrayImage::from_fn(16, 16, |x, y| {
+            let distance = x.abs_diff(4 + i).pow(2) + y.abs_diff(8).pow(2);
+            Luma([if distance < 20 { 220 } else { 20 + 4 * i as u8 }])
+        });
+        image.save(dir.join(format!("{i}.png"))).unwrap();
+        let finding = if i % 2 == 0 { "No Finding" } else { "Effusion" };
+        table += &format!("{i}.png,nih_chestxray14,p{i},PA,M,60,adult,{finding},,train\n");
+    }
+    fs::write(dir.join("metadata.csv"), table).unwrap();
+    fs::write(dir.join("bboxes.csv"), "file,label,x,y,w,h\n").unwrap();
+    Dataset::load(dir, 16, Split::Train).unwrap()
+}
+
+fn losses(folder: &RunFolder, training: &str) -> Vec<String> {
+    let log = fs::read_to_string(folder.path(training).join("log.csv")).unwrap();
+    let columns = |line: &str| line.split(',').take(4).collect::<Vec<_>>().join(",");
+    log.lines().skip(1).map(columns).collect()
+}
+
+fn train_vae(run: &Run, data: &Dataset, folder: &RunFolder) {
+    folder.create().unwrap();
+    vae::train(run, data, folder, &Device::flex()).unwrap();
+}
+
+fn train_diffusion(run: &Run, data: &Dataset, folder: &RunFolder) {
+    let device = Device::flex();
+    let words = tokenizer::train(tokenizer::corpus(&data.records, 4), run.vocab_size).unwrap();
+    tokenizer::save(&words, &folder.path("tokenizer")).unwrap();
+    let json = fs::read(folder.path("tokenizer/tokenizer.json")).unwrap();
+    let words = ClipTokenizer::from_json(&json).unwrap();
+    let weights = ema::open(&trainer::ema_path(&folder.path("vae"))).unwrap();
+    let vae = vae::Autoencoder {
+        vae: run.vae.model.init(&device).unwrap(),
+    };
+    let vae = roentgen_web::weights::load(vae, weights).unwrap();
+    let cache = folder.path("latents.safetensors");
+    Latents::encode(&vae.vae, data, &device)
+        .save(&cache)
+        .unwrap();
+    let latents = Latents::open(&cache, Some(data.len())).unwrap();
+    diffusion::train(
+        run,
+        &data.records,
+        &latents,
+        &words,
+        folder,
+        &device,
+        |_| Ok(()),
+    )
+    .unwrap();
+}
+
+#[test]
+fn a_resumed_run_goes_on_to_the_same_losses_and_exports() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let run: Run = toml::from_str(RUN).unwrap();
+    let mut half = run.clone();
+    half.vae.optimization.pause_at = Some(3);
+    half.diffusion.optimization.pause_at = Some(3);
+
+    let whole = RunFolder(dir.path().join("whole"));
+    let broken = RunFolder(dir.path().join("broken"));
+    train_vae(&run, &data, &whole);
+    train_vae(&half, &data, &broken);
+    train_vae(&run, &data, &broken);
+    assert_eq!(losses(&whole, "vae").len(), 6);
+    assert_eq!(losses(&whole, "vae"), losses(&broken, "vae"));
+
+    train_diffusion(&run, &data, &whole);
+    train_diffusion(&half, &data, &broken);
+    train_diffusion(&run, &data, &broken);
+    assert_eq!(losses(&whole, "diffusion").len(), 6);
+    assert_eq!(losses(&whole, "diffusion"), losses(&broken, "diffusion"));
+
+    let json = fs::read(whole.path("tokenizer/tokenizer.json")).unwrap();
+    let words = ClipTokenizer::from_json(&json).unwrap();
+    let latents = Latents::open(&whole.path("latents.safetensors"), None).unwrap();
+    let configs = export::configs(&run, &words, &latents);
+    let weights = export::weights(&whole).unwrap();
+    let bundle = dir.path().join("bundle");
+    export::write(
+        &run,
+        configs.clone(),
+        &words,
+        &weights,
+        Precision::Q8,
+        &bundle,
+    )
+    .unwrap();
+    assert!(bundle.join("bundle.json").exists());
+
+    let pipeline = samples::pipeline(configs, &words, weights, &Device::flex()).unwrap();
+    let sheet = dir.path().join("sheet.png");
+    let sampling = Sampling {
+        steps: 2,
+        guidance: 2.0,
+        size: 16,
+        seed: 0,
+    };
+    samples::contact_sheet(&pipeline, sampling, &sheet).unwrap();
+    assert!(image::open(&sheet).unwrap().width() > 4 * 16);
+}
