@@ -6,16 +6,17 @@
 
 use std::cell::RefCell;
 
-use burn::tensor::Device;
 use js_sys::{Function, Object, Promise, Reflect, Uint8ClampedArray};
 use serde::Deserialize;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 use crate::bundle::{Decoder, Manifest};
+use crate::device;
 use crate::error::{Error, Result};
 use crate::latents::scheduler::SchedulerKind;
 use crate::pipeline::{Image, Pipeline, PipelineBuilder, Request, Step};
+use crate::png;
 use crate::tokens::ClipTokenizer;
 
 /// A preview is decoded when the steps since the last one took this many times as long as decoding it did, so that
@@ -143,7 +144,7 @@ impl Engine {
         let manifest = Manifest::parse(&manifest)?;
         manifest.tokenizer.verify(&tokenizer)?;
         let tokenizer = ClipTokenizer::from_json(&tokenizer)?;
-        let device = open_device(&backend).await?;
+        let device = device::open(backend.parse()?).await?;
         let builder = Box::new(PipelineBuilder::new(
             manifest.components.clone(),
             tokenizer,
@@ -238,32 +239,25 @@ impl Engine {
     }
 }
 
-#[cfg(feature = "gpu")]
-async fn open_device(backend: &str) -> Result<Device> {
-    use burn::tensor::wgpu::WgpuBackend;
-    if backend != "gpu" {
-        return Err(wrong_build(backend));
-    }
-    Device::wgpu_options()
-        .graphics_api(WgpuBackend::WebGpu)
-        .tasks_max(64)
-        .init_async()
-        .await
-        .map_err(|error| Error::Device(format!("the graphics card could not be opened: {error}")))
-}
-
-#[cfg(not(feature = "gpu"))]
-async fn open_device(backend: &str) -> Result<Device> {
-    if backend != "cpu" {
-        return Err(wrong_build(backend));
-    }
-    Ok(Device::flex())
-}
-
-fn wrong_build(backend: &str) -> Error {
-    Error::Device(format!(
-        "this engine was not built for the backend \"{backend}\"; load the other one"
-    ))
+/// Encodes pixels as a PNG which says in its text chunks that it is synthetic, and what gave it.
+///
+/// `rgba` is what a canvas has: `width * height * 4` bytes.
+#[wasm_bindgen]
+pub fn encode_png(
+    width: usize,
+    height: usize,
+    rgba: Vec<u8>,
+    settings: JsValue,
+    model: String,
+) -> Result<Vec<u8>, Thrown> {
+    let request = Settings::read(settings)?.into_request()?;
+    let image = Image {
+        width,
+        height,
+        channels: 4,
+        data: rgba,
+    };
+    Ok(png::encode(&image, &request, &model)?)
 }
 
 fn wrong_stage() -> Error {

@@ -27,8 +27,8 @@ export const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
 export function clock(milliseconds) {
   const seconds = milliseconds / 1000;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
-  if (seconds < 90) return `${Math.round(seconds)} s`;
-  return `${Math.round(seconds / 60)} min`;
+  const whole = Math.round(seconds);
+  return whole < 100 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
 /** Writes the mark into the pixels of a copy that is to be saved. @param {CanvasRenderingContext2D} context @param {number} width */
