@@ -43,8 +43,13 @@ pub struct ModelFolder {
 
 #[derive(Debug)]
 enum Source {
-    Bundle { dir: PathBuf, manifest: Manifest },
-    Checkpoint { files: Vec<WeightFile> },
+    Bundle {
+        dir: PathBuf,
+        manifest: Box<Manifest>,
+    },
+    Checkpoint {
+        files: Vec<WeightFile>,
+    },
 }
 
 impl ModelFolder {
@@ -78,7 +83,7 @@ impl ModelFolder {
             tokenizer,
             source: Source::Bundle {
                 dir: dir.into(),
-                manifest,
+                manifest: Box::new(manifest),
             },
         })
     }
@@ -115,7 +120,7 @@ impl ModelFolder {
     pub fn weights(&self) -> Box<dyn Iterator<Item = Result<Weights>> + '_> {
         let parts: Box<dyn Iterator<Item = Result<Weights>>> = match &self.source {
             Source::Bundle { dir, manifest } => {
-                let mut decoder = Decoder::new(manifest.clone());
+                let mut decoder = Decoder::new(manifest.as_ref().clone());
                 let shards = manifest.shards.iter().enumerate();
                 Box::new(shards.map(move |(index, entry)| {
                     decoder.decode_shard(index, &read_entry(dir, entry)?)

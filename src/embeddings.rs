@@ -73,6 +73,7 @@ struct CLIPAttention {
     heads: usize,
 }
 
+#[allow(clippy::upper_case_acronyms, reason = "transformers' name")]
 #[derive(Module, Debug)]
 struct CLIPMLP {
     fc1: Linear,

@@ -148,6 +148,30 @@ fn options_come_from_either_file() {
     );
 }
 
+/// Checked with transformers 5.23: a token described as `normalized` is also found in other letter case. Published
+/// SD checkpoints describe EOS so, which is also the unknown token; any key that names it by its text alone, as the
+/// pad token of SD 1.x does, takes that back.
+#[test]
+fn special_tokens_are_as_the_files_describe_them() {
+    let (vocab, merges) = files();
+    let described = json!({"content": EOS_TOKEN, "normalized": true});
+    for (unknown, pad, expected) in [
+        (&described, "!", &[BOS, 320, EOS, 321, EOS][..]),
+        (&described, EOS_TOKEN, &[BOS, 320, 27, 347]),
+        (&json!(EOS_TOKEN), "!", &[BOS, 320, 27, 347]),
+    ] {
+        let map =
+            json!({"eos_token": described, "unk_token": unknown, "pad_token": pad}).to_string();
+        let options = TokenizerOptions::from_json(None, Some(map.as_bytes())).unwrap();
+        let made = ClipTokenizer::from_vocab_and_merges(&vocab, merges, &options).unwrap();
+        let read = ClipTokenizer::from_json(made.to_json().unwrap().as_bytes()).unwrap();
+        for tokenizer in [made, read] {
+            let ids = tokenizer.encode("a<|ENDOFTEXT|>b").unwrap().ids;
+            assert_eq!(&ids[..expected.len()], expected, "{map}");
+        }
+    }
+}
+
 #[test]
 fn damaged_files_are_errors() {
     let (vocab, merges) = files();

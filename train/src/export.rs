@@ -68,7 +68,7 @@ pub fn write(
         components: configs,
         defaults: Defaults {
             num_inference_steps: 20,
-            guidance_scale: 3.0,
+            guidance_scale: 2.0,
             width: run.size as usize,
             height: run.size as usize,
             scheduler: Some("dpm++2m".into()),

@@ -41,7 +41,7 @@ enum Command {
         #[arg(long, default_value_t = 20)]
         steps: usize,
         /// Classifier-free guidance
-        #[arg(long, default_value_t = 3.0)]
+        #[arg(long, default_value_t = 2.0)]
         guidance: f64,
         /// Seed of the first image
         #[arg(long, default_value_t = 0)]
@@ -206,7 +206,7 @@ fn train_diffusion(args: &Common, device: &Device) -> Result<()> {
             let path = folder.path(&format!("sheets/diffusion-{:06}.png", trainer.step));
             let sampling = Sampling {
                 steps: 20,
-                guidance: 3.0,
+                guidance: 2.0,
                 size,
                 seed: 0,
             };
