@@ -6,7 +6,8 @@
 
 use std::cell::RefCell;
 
-use js_sys::{Function, Object, Promise, Reflect, Uint8ClampedArray};
+use burn::tensor::Device;
+use js_sys::{Array, Function, Object, Promise, Reflect, Uint8Array, Uint8ClampedArray};
 use serde::Deserialize;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -15,6 +16,7 @@ use crate::bundle::{Decoder, Manifest};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::latents::scheduler::SchedulerKind;
+use crate::parity;
 use crate::pipeline::{Image, Pipeline, PipelineBuilder, Request, Step};
 use crate::png;
 use crate::tokens::ClipTokenizer;
@@ -265,6 +267,36 @@ fn wrong_stage() -> Error {
         field: "engine",
         why: "is not in the right state: create it, add every shard once, finish it, then generate"
             .into(),
+    }
+}
+
+/// Equality with diffusers on this very device: runs the golden cases of `tests/reference`.
+#[wasm_bindgen]
+pub struct Parity {
+    device: Device,
+}
+
+#[wasm_bindgen]
+impl Parity {
+    /// Opens the device. `backend` is `cpu` or `gpu`, as this module was built.
+    pub async fn open(backend: String) -> Result<Parity, Thrown> {
+        let device = device::open(backend.parse()?).await?;
+        Ok(Parity { device })
+    }
+
+    /// The relative L2 error of each output of a case. `files` has a `Uint8Array` for each path in the case's folder.
+    pub async fn compare(&self, files: Object) -> Result<Object, Thrown> {
+        let read = |entry: JsValue| {
+            let entry = Array::from(&entry);
+            let bytes = Uint8Array::new(&entry.get(1)).to_vec();
+            Some((entry.get(0).as_string()?, bytes))
+        };
+        let files = Object::entries(&files).iter().filter_map(read).collect();
+        let errors = Object::new();
+        for (output, error) in parity::compare(&files, &self.device).await? {
+            set(&errors, &output, &error.into());
+        }
+        Ok(errors)
     }
 }
 

@@ -165,7 +165,8 @@ fn names_that_lead_out_of_the_folder() {
 
 #[test]
 fn a_manifest_that_cannot_be() {
-    let cases: Vec<(&str, Box<dyn FnOnce(&mut Value)>)> = vec![
+    type Damage = Box<dyn FnOnce(&mut Value)>;
+    let cases: Vec<(&str, Damage)> = vec![
         ("no name", Box::new(|m| m["name"] = json!(" "))),
         ("no shards", Box::new(|m| m["shards"] = json!([]))),
         ("no tensors", Box::new(|m| m["tensors"] = json!({}))),

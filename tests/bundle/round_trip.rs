@@ -58,8 +58,8 @@ fn quantized_bundles_are_small() {
     let bytes = |policy| {
         Bundle::written(policy, SHARD_BYTES)
             .files
-            .iter()
-            .map(|(_, f)| f.len())
+            .values()
+            .map(|f| f.len())
             .sum::<usize>()
     };
     let (f32, q8, q4) = (

@@ -9,9 +9,9 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::chrome;
+use crate::browser::chrome;
+use crate::browser::page::Page;
 use crate::native::Settings;
-use crate::page::Page;
 use crate::serve::Serving;
 use crate::site::Site;
 use crate::wasm::{self, Engine};

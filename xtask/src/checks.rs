@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
+use crate::browser::chrome;
 use crate::workspace::cargo;
-use crate::{apt, browser, chrome, wasm, workspace};
+use crate::{apt, browser, wasm, workspace};
 
 /// What `test` can be told.
 #[derive(Args)]

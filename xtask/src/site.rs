@@ -42,6 +42,14 @@ impl Site {
             .map_or(Path::new(""), |(_, folder)| folder)
     }
 
+    /// An engine beside golden cases, without a page.
+    pub fn of_goldens(engine: Engine, goldens: &Path) -> Result<Site> {
+        let package = (format!("pkg/{}", engine.name()), wasm::build(engine)?);
+        Ok(Site {
+            mounts: vec![package, ("goldens".to_owned(), goldens.to_path_buf())],
+        })
+    }
+
     /// The same site with another model.
     pub fn with_bundle(&self, bundle: &Path) -> Site {
         let mut mounts = self.mounts.clone();

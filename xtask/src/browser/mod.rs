@@ -1,0 +1,144 @@
+//! What the page must do in a real browser, checked against the native program.
+
+pub mod chrome;
+pub mod page;
+mod parity;
+mod visits;
+
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use headless_chrome::Browser;
+use image::RgbaImage;
+
+use crate::native::{self, Settings};
+use crate::serve::Serving;
+use crate::site::Site;
+use crate::wasm::Engine;
+
+use page::Page;
+use visits::{CHECKS, Check};
+
+/// How long the engine and the model may take to be ready.
+const LOADING: Duration = Duration::from_secs(180);
+
+/// A path like a project page's: nothing may be asked from the server's root.
+const SUB_PATH: &str = "/a/project page";
+
+/// What the checks share.
+pub struct Setting {
+    site: Arc<Site>,
+    serving: Serving,
+    browser: Browser,
+    /// The native program, built when the first image is compared.
+    roentgen: OnceCell<PathBuf>,
+}
+
+/// Builds what is needed and runs the checks whose name contains `filter`.
+pub fn run(bundle: Option<&Path>, filter: &str) -> Result<()> {
+    let chosen: Vec<&Check> = CHECKS
+        .iter()
+        .filter(|(name, _)| name.contains(filter))
+        .collect();
+    ensure!(
+        !chosen.is_empty(),
+        "no browser check has {filter:?} in its name"
+    );
+    let engines = Engine::ALL.into_iter().filter(|engine| {
+        *engine == Engine::Cpu || chosen.iter().any(|(name, _)| name.contains(engine.name()))
+    });
+    let site = Arc::new(Site::build(&engines.collect::<Vec<_>>(), bundle)?);
+    let setting = Setting {
+        serving: Serving::start(site.clone(), 0, SUB_PATH, true)?,
+        site,
+        browser: chrome::launch(1280, 900)?,
+        roentgen: OnceCell::new(),
+    };
+    let mut failed = 0;
+    for (name, check) in &chosen {
+        let started = Instant::now();
+        match check(&setting) {
+            Ok(found) => println!(
+                "  {name} ... ok ({found}; {:.1} s)",
+                started.elapsed().as_secs_f64()
+            ),
+            Err(error) => {
+                failed += 1;
+                println!("  {name} ... FAILED\n    {error:#}");
+            }
+        }
+    }
+    println!(
+        "  {} browser checks passed, {failed} failed",
+        chosen.len() - failed
+    );
+    ensure!(failed == 0, "the page does not do what it must");
+    Ok(())
+}
+
+impl Setting {
+    /// The page, loaded and ready.
+    fn visit(&self, query: &str) -> Result<Page> {
+        let page = Page::open(&self.browser, &format!("{}{query}", self.serving.address()))?;
+        page.wait("ready", LOADING)?;
+        Ok(page)
+    }
+
+    /// The image for these settings from the native program, and how far `image` is from it.
+    fn difference(&self, image: &RgbaImage, settings: &Settings) -> Result<f64> {
+        if self.roentgen.get().is_none() {
+            let _ = self.roentgen.set(native::build()?);
+        }
+        let roentgen = self
+            .roentgen
+            .get()
+            .context("the native program is not there")?;
+        let expected = native::generate(roentgen, self.site.bundle(), settings)?;
+        ensure!(
+            image.dimensions() == expected.dimensions(),
+            "the page drew {:?} pixels, the native program {:?}",
+            image.dimensions(),
+            expected.dimensions()
+        );
+        let (low, high) = expected.pixels().fold((255, 0), |(low, high), pixel| {
+            (pixel[0].min(low), pixel[0].max(high))
+        });
+        ensure!(
+            high > low,
+            "the native image is flat, so that comparing with it says nothing"
+        );
+        let total: u64 = image
+            .as_raw()
+            .iter()
+            .zip(expected.as_raw())
+            .map(|(a, b)| u64::from(a.abs_diff(*b)))
+            .sum();
+        let colours = image.as_raw().len() / 4 * 3; // alpha is opaque in both and adds nothing to the sum
+        Ok(total as f64 / colours as f64)
+    }
+
+    /// Nothing went wrong on a page, and nothing was asked of another host by it.
+    fn all_quiet(&self, page: &Page) -> Result<()> {
+        let problems = page.problems();
+        ensure!(problems.is_empty(), "the console shows {problems:?}");
+        let elsewhere = self.serving.take_elsewhere();
+        ensure!(
+            elsewhere.is_empty(),
+            "the page asked another host: {elsewhere:?}"
+        );
+        let outside: Vec<String> = self
+            .serving
+            .take_paths()
+            .into_iter()
+            .filter(|path| !path.starts_with(SUB_PATH) && path != "/favicon.ico")
+            .collect();
+        ensure!(
+            outside.is_empty(),
+            "the page asked for {outside:?}, which is not below its own path"
+        );
+        Ok(())
+    }
+}

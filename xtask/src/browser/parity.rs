@@ -1,0 +1,101 @@
+//! The golden cases of diffusers in a browser: the same files, the same comparison and the same bounds as natively.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use headless_chrome::Browser;
+use serde_json::Value;
+
+use crate::serve::Serving;
+use crate::site::Site;
+use crate::wasm::Engine;
+use crate::workspace::root;
+
+use super::page::Page;
+
+/// Runs every case in an engine; no relative error may be above the bound of its case. What it found, in words.
+pub fn check(browser: &Browser, engine: Engine, bound: impl Fn(&str) -> f64) -> Result<String> {
+    let goldens = root().join("tests/reference/goldens");
+    let site = Site::of_goldens(engine, &goldens)?;
+    let serving = Serving::start(Arc::new(site), 0, "", false)?;
+    let page = Page::open(
+        browser,
+        &format!("{}pkg/{}/roentgen_web.js", serving.address(), engine.name()),
+    )?;
+    let engine = engine.name();
+    page.evaluate(&format!(
+        "(async () => {{ const pkg = await import('/pkg/{engine}/roentgen_web.js'); await pkg.default({{module_or_path: '/pkg/{engine}/roentgen_web_bg.wasm'}}); \
+         globalThis.parity = await pkg.Parity.open('{engine}'); }})()"
+    ))?;
+    let (mut cases, mut worst) = (0, (0.0, String::new()));
+    for case in folders(&goldens)? {
+        let name = case
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let paths = files(&case, "")?;
+        if !paths
+            .iter()
+            .any(|path| path == "config.json" || path == "model_index.json")
+        {
+            continue; // schedulers and tokenizers compute on no device
+        }
+        let errors = page.evaluate(&format!(
+            "(async () => {{ const files = {{}}; for (const path of {}) {{ \
+             files[path] = new Uint8Array(await (await fetch('/goldens/{name}/' + path)).arrayBuffer()); }} \
+             return await parity.compare(files); }})()",
+            Value::from(paths)
+        ))?;
+        let errors = errors.as_object().filter(|errors| !errors.is_empty());
+        for (output, error) in errors.with_context(|| format!("{name} compares nothing"))? {
+            // JSON has no infinity: what is no number was not finite.
+            let error = error.as_f64().unwrap_or(f64::INFINITY);
+            let allowed = bound(&name);
+            ensure!(
+                error <= allowed,
+                "{name} {output}: relative error {error:.1e}, allowed is {allowed:.0e}"
+            );
+            if error > worst.0 {
+                worst = (error, format!("{name} {output}"));
+            }
+        }
+        cases += 1;
+    }
+    ensure!(cases > 0, "there are no cases in {}", goldens.display());
+    page.close()?;
+    Ok(format!(
+        "{cases} cases, the largest relative error is {:.1e} in {}",
+        worst.0, worst.1
+    ))
+}
+
+/// The folders in a folder, by name.
+fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("{} is not there", folder.display()))?;
+    let mut folders: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect();
+    folders.sort();
+    Ok(folders)
+}
+
+/// The files below a folder as addresses relative to it.
+fn files(folder: &Path, below: &str) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = format!("{below}{}", entry.file_name().to_string_lossy());
+        if entry.path().is_dir() {
+            found.extend(files(&entry.path(), &format!("{name}/"))?);
+        } else {
+            found.push(name);
+        }
+    }
+    Ok(found)
+}
