@@ -123,7 +123,7 @@ fn vulkan() -> Result<()> {
         "/etc/vulkan/icd.d",
         "/usr/local/share/vulkan/icd.d",
     ];
-    let missing = cfg!(target_os = "linux") && !folders.iter().any(|folder| driver(folder));
+    let missing = cfg!(target_os = "linux") && !folders.iter().any(driver);
     if missing && !apt::install(&["mesa-vulkan-drivers", "libvulkan1"])? {
         bail!(
             "the tests of the wgpu backend need a Vulkan driver and there is none. Install your graphics card's, or Mesa's lavapipe (Debian: mesa-vulkan-drivers)"
