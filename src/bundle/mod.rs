@@ -9,11 +9,16 @@
 
 mod manifest;
 mod policy;
+#[cfg_attr(
+    target_family = "wasm",
+    allow(dead_code, reason = "a browser reads bundles and never writes one")
+)]
 mod quantize;
 mod shard;
 #[cfg(not(target_family = "wasm"))]
 mod write;
 
+#[cfg(not(target_family = "wasm"))]
 pub(crate) use manifest::check_file_name;
 pub use manifest::{Defaults, FileEntry, Manifest, TensorEntry};
 pub use policy::{Precision, precision_for};

@@ -26,7 +26,7 @@ pub fn check(browser: &Browser, engine: Engine, bound: impl Fn(&str) -> f64) -> 
     )?;
     let engine = engine.name();
     page.evaluate(&format!(
-        "(async () => {{ const pkg = await import('/pkg/{engine}/roentgen_web.js'); await pkg.default(); \
+        "(async () => {{ const pkg = await import('/pkg/{engine}/roentgen_web.js'); await pkg.default({{module_or_path: '/pkg/{engine}/roentgen_web_bg.wasm'}}); \
          globalThis.parity = await pkg.Parity.open('{engine}'); }})()"
     ))?;
     let (mut cases, mut worst) = (0, (0.0, String::new()));
