@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::embeddings::{CLIPTextConfig, CLIPTextModel};
 use crate::error::{Error, Result};
-use crate::image::{AutoencoderKL, AutoencoderKLConfig};
+use crate::image::{AutoencoderKL, AutoencoderKLConfig, Image};
 use crate::latents::noise::gaussian;
 use crate::latents::scheduler::{Scheduler, SchedulerConfig, SchedulerKind};
 use crate::latents::{UNet2DConditionConfig, UNet2DConditionModel};
@@ -80,19 +80,6 @@ pub struct Generated {
     pub image: Weight,
     /// Tokens of the prompt that did not fit.
     pub truncated: usize,
-}
-
-/// An image in 8 bits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image {
-    /// Pixels across.
-    pub width: usize,
-    /// Pixels down.
-    pub height: usize,
-    /// 1 (grey) or 3 (RGB).
-    pub channels: usize,
-    /// Row by row, channels interleaved, 0 is black.
-    pub data: Vec<u8>,
 }
 
 /// A pipeline whose weights arrive one part after another.
@@ -271,7 +258,7 @@ impl Pipeline {
     /// # Errors
     /// [`Error::Device`] if the device fails.
     pub async fn preview(&self, latents: &[f32], shape: [usize; 4]) -> Result<Image> {
-        Ok(to_image(&self.decode(latents, shape).await?))
+        Ok(Image::from_weight(&self.decode(latents, shape).await?))
     }
 
     /// `[1, C, h, w]` of the latents of the requested image.
@@ -366,41 +353,9 @@ async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Weight> {
     Ok(Weight { shape, data })
 }
 
-/// `[1, C, H, W]` in -1 to 1 to 8 bits.
-fn to_image(image: &Weight) -> Image {
-    let (channels, height, width) = (image.shape[1], image.shape[2], image.shape[3]);
-    let plane = height * width;
-    let mut data = Vec::with_capacity(plane * channels);
-    for pixel in 0..plane {
-        for channel in 0..channels {
-            let value = image.data[channel * plane + pixel];
-            data.push(((value + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8);
-        }
-    }
-    Image {
-        width,
-        height,
-        channels,
-        data,
-    }
-}
-
 impl Generated {
     /// The image in 8 bits.
     pub fn to_image(&self) -> Image {
-        to_image(&self.image)
-    }
-}
-
-impl Image {
-    /// Four bytes a pixel, opaque, as a canvas wants them.
-    pub fn to_rgba(&self) -> Vec<u8> {
-        self.data
-            .chunks_exact(self.channels)
-            .flat_map(|p| match p {
-                [r, g, b] => [*r, *g, *b, 255],
-                _ => [p[0], p[0], p[0], 255],
-            })
-            .collect()
+        Image::from_weight(&self.image)
     }
 }

@@ -15,9 +15,10 @@ use wasm_bindgen_futures::JsFuture;
 use crate::bundle::{Decoder, Manifest};
 use crate::device;
 use crate::error::{Error, Result};
+use crate::image::Image;
 use crate::latents::scheduler::SchedulerKind;
 use crate::parity;
-use crate::pipeline::{Image, Pipeline, PipelineBuilder, Request, Step};
+use crate::pipeline::{Pipeline, PipelineBuilder, Request, Step};
 use crate::png;
 use crate::tokens::ClipTokenizer;
 

@@ -3,6 +3,9 @@
 pub mod decoder;
 pub mod encoder;
 mod mid;
+mod pixels;
+
+pub use pixels::Image;
 
 use burn::nn::conv::Conv2d;
 use burn::prelude::*;

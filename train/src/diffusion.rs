@@ -9,12 +9,14 @@ use roentgen_web::latents::UNet2DConditionModel;
 use roentgen_web::latents::scheduler::Scheduler;
 use roentgen_web::tokens::ClipTokenizer;
 
-use crate::dataset::Record;
+use crate::dataset::{AgeGroup, Record};
 use crate::latents::Latents;
 use crate::prompts;
+use crate::replicas::share;
 use crate::run::{Run, RunFolder};
+use crate::start;
 use crate::trainer::Trainer;
-use crate::vae::{normal, step_rng};
+use crate::vae::{floats, normal, step_rng};
 
 /// Both trained networks under their components' names.
 #[derive(Module, Debug)]
@@ -30,6 +32,7 @@ struct Batch {
     noisy: Vec<f32>,
     target: Vec<f32>,
     timesteps: Vec<f32>,
+    weights: Vec<f32>,
     ids: Vec<i32>,
 }
 
@@ -59,10 +62,14 @@ pub fn train(
     );
     let scheduler = Scheduler::new(&r.scheduler, None)?;
     let pool = pool(records);
-    let networks = TextToLatents { text_encoder, unet };
+    let mut networks = TextToLatents { text_encoder, unet };
+    if let Some(init) = &run.init {
+        networks = start::from(networks, init)?;
+    }
     let mut trainer = Trainer::new(networks, r.optimization.clone(), folder.path("diffusion"))?;
-    let n = r.optimization.batch_size;
+    let n = trainer.share();
     let [c, h, w] = latents.shape;
+    let shape = [n, c, h, w];
     while !trainer.is_done() {
         let batch = batch(
             run,
@@ -73,16 +80,19 @@ pub fn train(
             &scheduler,
             trainer.step,
         )?;
-        let floats =
-            |data, shape: [usize; 4]| Tensor::<4>::from_data(TensorData::new(data, shape), &device);
-        let noisy = floats(batch.noisy, [n, c, h, w]);
-        let target = floats(batch.target, [n, c, h, w]);
-        let timesteps = Tensor::<1>::from_floats(batch.timesteps.as_slice(), &device);
-        let t = batch.ids.len() / n;
-        let ids = Tensor::<1, Int>::from_ints(batch.ids.as_slice(), &device).reshape([n, t]);
-        let context = trainer.module.text_encoder.forward(ids);
-        let prediction = trainer.module.unet.forward(noisy, timesteps, context);
-        trainer.step((prediction - target).powi_scalar(2).mean())?;
+        let tokens = [n, batch.ids.len() / r.optimization.batch_size];
+        trainer.step(|module, part| {
+            let latents = |values| floats(share(values, part, shape), shape, &device);
+            let timesteps = Tensor::<1>::from_floats(share(&batch.timesteps, part, [n]), &device);
+            let ids = Tensor::<1, Int>::from_ints(share(&batch.ids, part, tokens), &device);
+            let context = module.text_encoder.forward(ids.reshape(tokens));
+            let prediction = module
+                .unet
+                .forward(latents(&batch.noisy), timesteps, context);
+            let error = (prediction - latents(&batch.target)).powi_scalar(2);
+            let weights = floats(share(&batch.weights, part, [n]), [n, 1, 1, 1], &device);
+            (error * weights).mean()
+        })?;
         if trainer.sheet_is_due() {
             on_sheet(&trainer)?;
         }
@@ -91,11 +101,12 @@ pub fn train(
 }
 
 /// Indices of the records, each as often as it is to be drawn. Half of the data is normal and one image in fourteen has
-/// boxes, the only source of sides and sizes, so these come four times and other images with findings twice.
+/// boxes, the only source of sides and sizes, so these come six times, other images with findings and children twice.
 fn pool(records: &[Record]) -> Vec<usize> {
     let times = |record: &Record| match &record.findings {
-        _ if !record.boxes.is_empty() => 4,
+        _ if !record.boxes.is_empty() => 6,
         Some(findings) if !findings.is_empty() => 2,
+        _ if record.age_group == Some(AgeGroup::Child) => 2,
         _ => 1,
     };
     let repeated = records
@@ -121,6 +132,7 @@ fn batch(
         noisy: vec![],
         target: vec![],
         timesteps: vec![],
+        weights: vec![],
         ids: vec![],
     };
     let velocity = r
@@ -146,9 +158,33 @@ fn batch(
             false => noise,
         });
         batch.timesteps.push(t as f32);
+        let alpha = scheduler.alphas_cumprod()[t];
+        batch.weights.push(match r.min_snr_gamma {
+            Some(gamma) => min_snr_weight(alpha / (1.0 - alpha), gamma, velocity) as f32,
+            None => 1.0,
+        });
         batch
             .ids
             .extend(tokenizer.encode(&prompt)?.ids.iter().map(|&id| id as i32));
     }
     Ok(batch)
+}
+
+/// Weight of a timestep's squared error (Hang et al. 2023, section 3.4 and appendix): `min(snr, gamma)` on the clean
+/// latents, expressed in what the network predicts: noise (`/ snr`) or velocity (`/ (snr + 1)`).
+fn min_snr_weight(snr: f64, gamma: f64, velocity: bool) -> f64 {
+    snr.min(gamma) / if velocity { snr + 1.0 } else { snr }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn min_snr_clamps_the_faint_noise() {
+        assert!((min_snr_weight(1.0, 5.0, false) - 1.0).abs() < 1e-12);
+        assert!((min_snr_weight(50.0, 5.0, false) - 0.1).abs() < 1e-12);
+        assert!((min_snr_weight(1.0, 5.0, true) - 0.5).abs() < 1e-12);
+        assert!((min_snr_weight(49.0, 5.0, true) - 0.1).abs() < 1e-12);
+    }
 }

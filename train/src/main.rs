@@ -12,7 +12,11 @@ use train::dataset::{Dataset, Split};
 use train::latents::Latents;
 use train::run::{Run, RunFolder};
 use train::samples::{self, Sampling};
-use train::{curve, diffusion, ema, export, tokenizer, trainer, vae};
+use train::{curve, diffusion, ema, export, start, tokenizer, trainer, vae};
+
+// A step frees and allocates hundreds of megabytes; glibc gives them back to the kernel and has them zeroed each time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Parser)]
 #[command(
@@ -174,8 +178,14 @@ fn train_diffusion(args: &Common, device: &Device) -> Result<()> {
     let (run, folder) = open(&args.run)?;
     let data = load(&args.data, &run, Split::Train)?;
     if !folder.path("tokenizer/tokenizer.json").exists() {
-        let trained = tokenizer::train(tokenizer::corpus(&data.records, 8), run.vocab_size)?;
-        tokenizer::save(&trained, &folder.path("tokenizer"))?;
+        match &run.init {
+            Some(init) => start::tokenizer(init, &folder.path("tokenizer"))?,
+            None => {
+                let corpus = tokenizer::corpus(&data.records, 8);
+                let trained = tokenizer::train(corpus, run.vocab_size)?;
+                tokenizer::save(&trained, &folder.path("tokenizer"))?;
+            }
+        }
     }
     let cache = folder.path("latents.safetensors");
     let vae_weights = ema::open(&trainer::ema_path(&folder.path("vae")))?;

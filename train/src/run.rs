@@ -21,6 +21,9 @@ pub struct Run {
     pub size: u32,
     /// Entries of the tokenizer's vocabulary.
     pub vocab_size: usize,
+    /// A bundle or a diffusers checkpoint to start from: every tensor whose name and shape agree, and its tokenizer.
+    #[serde(default)]
+    pub init: Option<PathBuf>,
     /// The autoencoder and its training.
     pub vae: VaeRun,
     /// Text encoder, U-Net and their training.
@@ -49,6 +52,10 @@ pub struct VaeRun {
 pub struct DiffusionRun {
     /// Share of captions that are replaced by the empty one, so that guidance has something to push away from.
     pub caption_dropout: f64,
+    /// Clamp of the signal-to-noise ratio in the loss's weights (Hang et al. 2023, "Min-SNR"; 5 in the paper): less
+    /// work on the faint noise of the last steps, more on what is in the image. None weighs every timestep alike.
+    #[serde(default)]
+    pub min_snr_gamma: Option<f64>,
     /// Steps, rates, sizes.
     pub optimization: Optimization,
     /// transformers' config of the text encoder; `vocab_size` is set from the tokenizer.
@@ -70,6 +77,10 @@ pub struct Optimization {
     pub pause_at: Option<usize>,
     /// Images in a step.
     pub batch_size: usize,
+    /// Replicas of the network that share a batch between them, each on a thread of its own: the number of cores on a
+    /// CPU, 1 on a GPU.
+    #[serde(default = "one")]
+    pub replicas: usize,
     /// Peak learning rate.
     pub learning_rate: f64,
     /// Steps over which the rate rises from 0.
@@ -84,6 +95,10 @@ pub struct Optimization {
     pub checkpoint_every: usize,
     /// Steps between sample sheets.
     pub sheet_every: usize,
+}
+
+fn one() -> usize {
+    1
 }
 
 impl Optimization {
@@ -127,6 +142,11 @@ impl Run {
             ("diffusion", &run.diffusion.optimization),
         ] {
             let zero = [o.steps, o.batch_size, o.checkpoint_every, o.sheet_every].contains(&0);
+            if o.replicas == 0 || !o.batch_size.is_multiple_of(o.replicas) {
+                return Err(fault(format!(
+                    "[{name}.optimization] batch_size must be a multiple of replicas"
+                )));
+            }
             if zero || o.learning_rate.is_nan() || o.learning_rate <= 0.0 {
                 return Err(fault(format!(
                     "[{name}.optimization] has a 0 where a number is needed"
@@ -170,6 +190,7 @@ mod tests {
             steps: 100,
             pause_at: None,
             batch_size: 1,
+            replicas: 1,
             learning_rate: 1.0,
             warmup_steps: 10,
             weight_decay: 0.0,

@@ -14,6 +14,7 @@ use roentgen_web::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::ema::Ema;
+use crate::replicas::Replicas;
 use crate::run::Optimization;
 
 /// A module with everything that its training carries from step to step.
@@ -25,6 +26,7 @@ pub struct Trainer<M: Module> {
     /// Steps done.
     pub step: usize,
     optimizer: ModuleOptimizer,
+    replicas: Replicas,
     optimization: Optimization,
     folder: PathBuf,
     log: fs::File,
@@ -52,7 +54,7 @@ fn damaged(path: &Path, why: impl std::fmt::Display) -> Error {
     }
 }
 
-impl<M: Module> Trainer<M> {
+impl<M: Module + Send> Trainer<M> {
     /// Starts a training of `module`, or continues it from the checkpoint in `folder` if there is one.
     ///
     /// # Errors
@@ -85,6 +87,7 @@ impl<M: Module> Trainer<M> {
             module,
             step: 0,
             optimizer,
+            replicas: Replicas::new(optimization.replicas),
             optimization,
             folder,
             log,
@@ -115,20 +118,24 @@ impl<M: Module> Trainer<M> {
         self.step.is_multiple_of(self.optimization.sheet_every) || self.is_done()
     }
 
-    /// One optimizer step down the gradient of `loss` (`[1]`, on the graph of `self.module`), with a checkpoint when
-    /// one is due. Returns the loss.
+    /// How many images each replica takes of a batch.
+    pub fn share(&self) -> usize {
+        self.optimization.batch_size / self.optimization.replicas
+    }
+
+    /// One optimizer step down the gradient of `loss`, with a checkpoint when one is due. Returns the mean loss.
+    /// `loss(replica, part)` is the mean loss `[1]` of the part-th [`Self::share`] of the batch.
     ///
     /// # Errors
     /// [`Error::Output`] if the loss is not finite; the last checkpoint is kept. [`Error::Io`] if one cannot be written.
-    pub fn step(&mut self, loss: Tensor<1>) -> Result<f64> {
-        let value = f64::from(loss.clone().into_scalar::<f32>());
+    pub fn step(&mut self, loss: impl Fn(&M, usize) -> Tensor<1> + Sync) -> Result<f64> {
+        let (value, mut grads) = self.replicas.gradients(&self.module, loss);
         if !value.is_finite() {
             return Err(Error::Output(format!(
                 "the loss became {value} at step {}; lower the learning rate and continue from the checkpoint",
                 self.step
             )));
         }
-        let mut grads = GradientsParams::from_grads(loss.backward(), &self.module);
         let norm = clip(&self.module, &mut grads, self.optimization.max_grad_norm);
         let rate = self.optimization.learning_rate_at(self.step);
         self.module = self.optimizer.step(rate, self.module.clone(), grads);

@@ -8,8 +8,10 @@ use roentgen_web::error::Result;
 use roentgen_web::image::AutoencoderKL;
 
 use crate::dataset::Dataset;
+use crate::replicas::share;
 use crate::run::{Run, RunFolder};
 use crate::sheet;
+use crate::start;
 use crate::trainer::Trainer;
 
 /// The autoencoder under its component's name, so that keys come out as `vae.encoder.conv_in.weight`.
@@ -45,14 +47,13 @@ pub fn to_grey(value: f32) -> u8 {
     ((value + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8
 }
 
+/// A tensor of `values` on `device`.
+pub fn floats(values: &[f32], shape: [usize; 4], device: &Device) -> Tensor<4> {
+    Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
+}
+
 /// Random crops, `[batch, 1, crop, crop]` in -1 to 1.
-fn crops(
-    data: &Dataset,
-    batch: usize,
-    crop: usize,
-    rng: &mut StdRng,
-    device: &Device,
-) -> Tensor<4> {
+fn crops(data: &Dataset, batch: usize, crop: usize, rng: &mut StdRng) -> Vec<f32> {
     let size = data.size;
     let mut pixels = Vec::with_capacity(batch * crop * crop);
     for _ in 0..batch {
@@ -66,7 +67,7 @@ fn crops(
             pixels.extend(image[start..start + crop].iter().map(|&p| to_unit(p)));
         }
     }
-    Tensor::from_data(TensorData::new(pixels, [batch, 1, crop, crop]), device)
+    pixels
 }
 
 /// Mean absolute differences between neighbouring pixels of `a - b`, both directions.
@@ -89,27 +90,33 @@ pub fn train(run: &Run, data: &Dataset, folder: &RunFolder, device: &Device) -> 
     let r = &run.vae;
     let vae = r.model.init(&device)?;
     println!("autoencoder: {} parameters", vae.num_params());
-    let mut trainer = Trainer::new(
-        Autoencoder { vae },
-        r.optimization.clone(),
-        folder.path("vae"),
-    )?;
+    let mut autoencoder = Autoencoder { vae };
+    if let Some(init) = &run.init {
+        autoencoder = start::from(autoencoder, init)?;
+    }
+    let mut trainer = Trainer::new(autoencoder, r.optimization.clone(), folder.path("vae"))?;
+    let (n, h) = (trainer.share(), r.crop / r.model.downscale());
+    let (image, latent) = ([n, 1, r.crop, r.crop], [n, r.model.latent_channels, h, h]);
     while !trainer.is_done() {
         let mut rng = step_rng(run.seed, trainer.step);
-        let x = crops(data, r.optimization.batch_size, r.crop, &mut rng, &device);
-        let latents = trainer.module.vae.encode(x.clone());
-        let [b, c, h, w] = latents.mean.dims();
-        let noise = TensorData::new(normal(&mut rng, b * c * h * w), [b, c, h, w]);
-        let noise = Tensor::<4>::from_data(noise, &device);
-        let z = latents.mean.clone() + (latents.logvar.clone() * 0.5).exp() * noise;
-        let difference = trainer.module.vae.decode(z) - x;
-        let kl =
-            (latents.mean.powi_scalar(2) + latents.logvar.clone().exp() - 1.0 - latents.logvar)
-                .mean()
-                * 0.5;
-        let loss =
-            difference.clone().abs().mean() + edges(difference) * r.edge_weight + kl * r.kl_weight;
-        trainer.step(loss)?;
+        let pixels = crops(data, r.optimization.batch_size, r.crop, &mut rng);
+        let noise = normal(
+            &mut rng,
+            pixels.len() / image[2..].iter().product::<usize>()
+                * latent[1..].iter().product::<usize>(),
+        );
+        trainer.step(|module, part| {
+            let x = floats(share(&pixels, part, image), image, &device);
+            let latents = module.vae.encode(x.clone());
+            let noise = floats(share(&noise, part, latent), latent, &device);
+            let z = latents.mean.clone() + (latents.logvar.clone() * 0.5).exp() * noise;
+            let difference = module.vae.decode(z) - x;
+            let kl =
+                (latents.mean.powi_scalar(2) + latents.logvar.clone().exp() - 1.0 - latents.logvar)
+                    .mean()
+                    * 0.5;
+            difference.clone().abs().mean() + edges(difference) * r.edge_weight + kl * r.kl_weight
+        })?;
         if trainer.sheet_is_due() {
             reconstructions(&trainer, data, folder)?;
         }

@@ -11,7 +11,7 @@ use train::dataset::{Dataset, Split};
 use train::latents::Latents;
 use train::run::{Run, RunFolder};
 use train::samples::{self, Sampling};
-use train::{diffusion, ema, export, tokenizer, trainer, vae};
+use train::{diffusion, ema, export, start, tokenizer, trainer, vae};
 
 const RUN: &str = include_str!("tiny.toml");
 
@@ -122,4 +122,89 @@ fn a_resumed_run_goes_on_to_the_same_losses_and_exports() {
     };
     samples::contact_sheet(&pipeline, sampling, &sheet).unwrap();
     assert!(image::open(&sheet).unwrap().width() > 4 * 16);
+}
+
+#[test]
+fn replicas_share_a_batch_without_changing_the_loss() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let run: Run = toml::from_str(RUN).unwrap();
+    let mut shared = run.clone();
+    shared.vae.optimization.replicas = 2;
+    shared.diffusion.optimization.replicas = 2;
+    shared.diffusion.min_snr_gamma = Some(5.0);
+    let mut alone = shared.clone();
+    alone.vae.optimization.replicas = 1;
+    alone.diffusion.optimization.replicas = 1;
+
+    let (one, two) = (
+        RunFolder(dir.path().join("one")),
+        RunFolder(dir.path().join("two")),
+    );
+    train_vae(&alone, &data, &one);
+    train_vae(&shared, &data, &two);
+    train_diffusion(&alone, &data, &one);
+    train_diffusion(&shared, &data, &two);
+    for training in ["vae", "diffusion"] {
+        for (a, b) in losses(&one, training).iter().zip(losses(&two, training)) {
+            let numbers =
+                |line: &str| -> Vec<f64> { line.split(',').map(|n| n.parse().unwrap()).collect() };
+            // Loss and gradient norm; Adam turns rounding into steps of its own size, hence the tolerance.
+            for (a, b) in numbers(a).into_iter().zip(numbers(&b)) {
+                assert!(
+                    (a - b).abs() <= 2e-3 * a.abs(),
+                    "{training}: {a} is not {b}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_run_starts_from_a_bundle() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let mut run: Run = toml::from_str(RUN).unwrap();
+    let first = RunFolder(dir.path().join("first"));
+    train_vae(&run, &data, &first);
+    train_diffusion(&run, &data, &first);
+    let json = fs::read(first.path("tokenizer/tokenizer.json")).unwrap();
+    let words = ClipTokenizer::from_json(&json).unwrap();
+    let latents = Latents::open(&first.path("latents.safetensors"), None).unwrap();
+    let weights = export::weights(&first).unwrap();
+    let bundle = dir.path().join("bundle");
+    let configs = export::configs(&run, &words, &latents);
+    export::write(&run, configs, &words, &weights, Precision::F32, &bundle).unwrap();
+
+    let device = Device::flex();
+    let network = |seed| {
+        device.seed(seed);
+        let vae = run.vae.model.init(&device).unwrap();
+        vae::Autoencoder { vae }
+    };
+    let started = start::from(network(7), &bundle).unwrap();
+    for (name, weight) in roentgen_web::weights::collect(&started) {
+        assert_eq!(weight, weights[&name], "{name}");
+    }
+
+    // Twice the latent channels: what touches them keeps its random start, the rest is taken.
+    run.vae.model.latent_channels *= 2;
+    let random = run.vae.model.init(&device).unwrap();
+    let wider = start::from(vae::Autoencoder { vae: random }, &bundle).unwrap();
+    let wider = roentgen_web::weights::collect(&wider);
+    let kept: Vec<&String> = wider.keys().filter(|n| wider[*n] != weights[*n]).collect();
+    assert!(!kept.is_empty());
+    assert!(
+        kept.iter().all(|n| wider[*n].shape != weights[*n].shape),
+        "{kept:?}"
+    );
+
+    start::tokenizer(&bundle, &dir.path().join("tokenizer")).unwrap();
+    let copied = fs::read(dir.path().join("tokenizer/tokenizer.json")).unwrap();
+    let copied = ClipTokenizer::from_json(&copied).unwrap();
+    let prompt = "PA chest radiograph. Effusion.";
+    assert_eq!(
+        copied.encode(prompt).unwrap().ids,
+        words.encode(prompt).unwrap().ids
+    );
 }

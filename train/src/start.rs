@@ -1,0 +1,46 @@
+//! Where a training starts: at random, or from the weights of a model that is already there.
+
+use std::path::Path;
+
+use burn::module::Module;
+use roentgen_web::checkpoint::ModelFolder;
+use roentgen_web::error::{Error, Result};
+use roentgen_web::weights::{self, Weights};
+
+/// `module` with every weight of the model in `folder` (a bundle or a diffusers checkpoint) whose name and shape agree;
+/// the others keep their random start, and their number is printed, so that a change of width is seen.
+///
+/// # Errors
+/// As [`ModelFolder::open`] and [`ModelFolder::weights`].
+pub fn from<M: Module>(module: M, folder: &Path) -> Result<M> {
+    let mut start: Weights = weights::collect(&module);
+    let total = start.len();
+    let mut taken = 0;
+    for part in ModelFolder::open(folder)?.weights() {
+        for (name, weight) in part? {
+            match start.get_mut(&name) {
+                Some(ours) if ours.shape == weight.shape => {
+                    *ours = weight;
+                    taken += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+    println!(
+        "{taken} of {total} tensors start from {}, the rest at random",
+        folder.display()
+    );
+    weights::load(module, start)
+}
+
+/// Writes the tokenizer of the model in `folder` to `dir/tokenizer.json`: token embeddings mean nothing with another.
+///
+/// # Errors
+/// As [`ModelFolder::open`], and [`Error::Io`].
+pub fn tokenizer(folder: &Path, dir: &Path) -> Result<()> {
+    let json = ModelFolder::open(folder)?.tokenizer.to_json()?;
+    std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
+    let path = dir.join("tokenizer.json");
+    std::fs::write(&path, json).map_err(Error::io(&path))
+}
