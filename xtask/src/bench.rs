@@ -52,9 +52,9 @@ pub struct ScreenshotOptions {
     /// Denoising steps
     #[arg(long, default_value_t = 20)]
     steps: u32,
-    /// Guidance
-    #[arg(long, default_value_t = 3.0)]
-    guidance: f64,
+    /// Guidance [default: the model's]
+    #[arg(long)]
+    guidance: Option<f64>,
     /// Width of the window in CSS pixels; below 600 it is a phone
     #[arg(long, default_value_t = 1180)]
     width: u32,
@@ -123,16 +123,12 @@ fn measure(site: &Arc<Site>, options: &Options) -> Result<Value> {
     )?;
     page.wait("ready", LIMIT)?;
     let ready = started.elapsed();
-    let defaults =
-        page.evaluate("({guidance: document.getElementById('guidance').valueAsNumber})")?;
     let settings = Settings {
         prompt: PROMPT.into(),
         negative_prompt: "".into(),
         seed: 1895,
         steps: options.steps,
-        guidance: defaults["guidance"]
-            .as_f64()
-            .context("the page shows no guidance")?,
+        guidance: guidance(&page)?,
         scheduler: "",
     };
     let (image, drawing) = page.generate(&settings, LIMIT)?;
@@ -153,6 +149,14 @@ fn measure(site: &Arc<Site>, options: &Options) -> Result<Value> {
         "seconds_to_first_image": first.as_secs_f64(),
         "peak_wasm_bytes": stats["wasmMemoryBytes"], // wasm memory never shrinks: its size at the end is its peak
     }))
+}
+
+/// The guidance that the page proposes: the model's.
+fn guidance(page: &Page) -> Result<f64> {
+    let shown = page.evaluate("({guidance: document.getElementById('guidance').valueAsNumber})")?;
+    shown["guidance"]
+        .as_f64()
+        .context("the page shows no guidance")
 }
 
 /// The processor's name and how many of it may be used.
@@ -183,7 +187,10 @@ pub fn screenshot(options: &ScreenshotOptions) -> Result<()> {
         negative_prompt: "".into(),
         seed: options.seed,
         steps: options.steps,
-        guidance: options.guidance,
+        guidance: match options.guidance {
+            Some(guidance) => guidance,
+            None => guidance(&page)?,
+        },
         scheduler: "",
     };
     page.generate(&settings, LIMIT)?;
