@@ -8,6 +8,7 @@
 
 pub mod curve;
 pub mod dataset;
+pub mod device;
 pub mod diffusion;
 pub mod ema;
 pub mod export;

@@ -9,6 +9,7 @@ use roentgen_web::bundle::Precision;
 use roentgen_web::error::{Error, Result};
 use roentgen_web::tokens::ClipTokenizer;
 use train::dataset::{Dataset, Split};
+use train::device::{self, Kind};
 use train::latents::Latents;
 use train::run::{Run, RunFolder};
 use train::samples::{self, Sampling};
@@ -24,6 +25,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
     about = "Trains the models of roentgen-web and exports them as bundles"
 )]
 struct Cli {
+    /// Where the networks run
+    #[arg(long, value_enum, default_value = "cpu", global = true)]
+    device: Kind,
     #[command(subcommand)]
     command: Command,
 }
@@ -102,7 +106,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<()> {
-    let device = Device::flex();
+    let device = device::open(cli.device)?;
     match cli.command {
         Command::Vae(args) => {
             let (run, folder) = open(&args.run)?;
