@@ -65,7 +65,9 @@ export function setLanguage(wanted) {
 }
 
 /** @param {unknown} tag @returns {Language | undefined} */
-const known = (tag) => LANGUAGES.find((language) => String(tag).toLowerCase().split("-")[0] === language);
+function known(tag) {
+  return LANGUAGES.find((language) => String(tag).toLowerCase().split("-")[0] === language);
+}
 
 function chosenBefore() {
   try {
