@@ -29,8 +29,11 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (_, name) => say(values[name]));
 }
 
-/** @param {unknown} saying text as it is, or a {@link Saying} */
-export const say = (saying) => (Array.isArray(saying) ? t(saying[0], saying[1]) : String(saying ?? ""));
+/** @param {unknown} saying text as it is, a {@link Saying}, or a function that writes a number in the language of the moment */
+export function say(saying) {
+  if (typeof saying === "function") return String(saying());
+  return Array.isArray(saying) ? t(saying[0], saying[1]) : String(saying ?? "");
+}
 
 /** @param {number} value @param {number} [digits] after the point, or comma */
 export const number = (value, digits = 0) => value.toLocaleString(current, { minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: false });

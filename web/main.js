@@ -133,6 +133,7 @@ function generate() {
   const { settings, problem } = read();
   if (!settings) return show("error", problem);
   const many = batch();
+  note("");
   seedUsed(settings.seed);
   // Seeds count up to 2^53 - 1; a batch that would go beyond starts over at 0.
   const seeds = Array.from({ length: many }, (_, i) => (settings.seed + i <= Number.MAX_SAFE_INTEGER ? settings.seed + i : i));

@@ -54,7 +54,7 @@ export const STRINGS = {
 
   // The chips
   "guide.title": ["Choose the words", "Worte wählen"],
-  "guide.view": ["View", "Strahlengang"],
+  "guide.view": ["View", "Projektion"],
   "guide.view.PA": ["PA", "p.a."],
   "guide.view.AP": ["AP", "a.p."],
   "guide.view.none": ["not said", "offen"],

@@ -24,8 +24,8 @@ export function paint(canvas, { width, height, rgba }, tone = PLAIN) {
   put(canvas, shown);
 }
 
-/** How strongly a difference shows: half the range of grey is full colour. */
-const GAIN = 2;
+/** How strongly a difference shows: a fifth of the range of grey is full colour, as most differences are small. */
+const GAIN = 5;
 
 /**
  * Orange where `b` is brighter, blue where it is darker, which no common colour blindness confuses.

@@ -93,7 +93,8 @@ export class Work {
         this.hears.image(job, image, performance.now() - started);
         if (this.#abort.signal.aborted) throw { code: "cancelled" }; // pressed while the last step ended
       }
-      const time = clock(performance.now() - begun);
+      const took = performance.now() - begun;
+      const time = () => clock(took);
       const done = /** @type {Saying} */ (this.#drawn > 1 ? ["state.done-many", { number: this.#drawn, time }] : ["state.done", { time }]);
       show("done", truncated ? ["state.truncated", { done }] : done);
     } catch (error) {
