@@ -1,6 +1,7 @@
 //! The check on visits without a network, and on new releases.
 
 use std::fs;
+use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,6 +25,10 @@ pub fn offline(setting: &Setting) -> Result<String> {
     page.close()?;
     let port = serving.port();
     drop(serving);
+    ensure!(
+        TcpStream::connect(("127.0.0.1", port)).is_err(),
+        "the server still answers"
+    );
 
     let page = visit(setting, &address)?;
     let short = Settings {

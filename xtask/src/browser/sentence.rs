@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::Setting;
 use super::page::Page;
 use super::visits::SETTINGS;
+use crate::native::Settings;
 
 /// The form as it stands.
 const FORM: &str = "Object.fromEntries(['prompt', 'negative', 'seed', 'steps', 'guidance', 'scheduler'].map((id) => [id, document.getElementById(id).value]))";
@@ -14,12 +15,26 @@ const FORM: &str = "Object.fromEntries(['prompt', 'negative', 'seed', 'steps', '
 pub fn link(setting: &Setting) -> Result<String> {
     let page = setting.visit("?backend=cpu")?;
     let untouched = page.evaluate(FORM)?;
-    page.fill(&SETTINGS)?;
+    // Every setting another than the model's own, so that each has to be carried.
+    let settings = Settings {
+        scheduler: "euler",
+        ..SETTINGS
+    };
+    page.fill(&settings)?;
     let filled = page.evaluate(FORM)?;
-    ensure!(
-        filled["prompt"] != untouched["prompt"] && filled["scheduler"] == SETTINGS.scheduler,
-        "the form holds {filled}"
-    );
+    for name in [
+        "prompt",
+        "negative",
+        "seed",
+        "steps",
+        "guidance",
+        "scheduler",
+    ] {
+        ensure!(
+            filled[name] != untouched[name],
+            "{name} is the model's own in both, so that the link need not carry it: {filled}"
+        );
+    }
     page.evaluate("navigator.clipboard.writeText = async (text) => { globalThis.copied = text; }")?;
     page.click("copy")?;
     let copied = page.evaluate("globalThis.copied ?? ''")?;
