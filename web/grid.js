@@ -70,4 +70,10 @@ function names() {
 }
 
 toggle.onclick = () => see(grid.hidden);
+// Whatever works on one image shows that image first.
+for (const part of ["tools", "steps-bar"].map($)) {
+  for (const what of ["click", "input"]) {
+    part.addEventListener(what, (/** @type {Event} */ event) => /** @type {HTMLElement} */ (event.target).closest("#to-grid, #full, #keys") || see(false), { capture: true });
+  }
+}
 inEveryLanguage(names);

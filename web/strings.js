@@ -155,7 +155,7 @@ export const STRINGS = {
   "compare.side": ["Side by side", "Nebeneinander"],
   "compare.difference": ["Difference", "Unterschied"],
   "compare.cut": ["Where the second image begins", "Wo das zweite Bild beginnt"],
-  "compare.nothing": ["There is no other image yet. Draw one without the finding, or generate another.", "Es gibt noch kein anderes Bild. Zeichnen Sie eines ohne den Befund, oder erzeugen Sie ein weiteres."],
+  "compare.nothing": ["There is no other image yet. Keep the seed, choose another finding and generate; or draw this one without its finding.", "Es gibt noch kein anderes Bild. Behalten Sie den Startwert, wählen Sie einen anderen Befund und erzeugen Sie ein Bild; oder zeichnen Sie dieses ohne seinen Befund."],
   "compare.pair-words": ["Left: {first} Right: {second}", "Links: {first} Rechts: {second}"],
   "compare.difference-words": ["Orange: brighter in the second image; blue: darker. Mean difference {mean} of 255.", "Orange: im zweiten Bild heller; blau: dunkler. Mittlerer Unterschied {mean} von 255."],
 
