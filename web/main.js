@@ -31,6 +31,7 @@ const client = new Client();
 const stats = { backend: null, adapter: null, timeToReadyMs: null, timeToImageMs: null, wasmMemoryBytes: 0, downloadedBytes: 0, cachedBytes: 0 };
 globalThis.roentgen = { stats };
 
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
 /** Whether the model has introduced itself. */
 let introduced = false;
 /** The image on the film. @type {Entry | null} */
@@ -59,7 +60,7 @@ const hears = {
       if (batch.seeds.length > 1) grid.begin(batch.seeds, restore);
       else grid.dismiss();
       leave();
-      if (innerWidth < 900) film.scrollIntoView({ block: "nearest", behavior: "smooth" });
+      if (innerWidth < 900) film.scrollIntoView({ block: "nearest", behavior: calm.matches ? "instant" : "smooth" });
     }
   },
   step(/** @type {Job} */ { batch }, /** @type {protocol.StepEvent} */ { step, preview: picture }) {

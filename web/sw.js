@@ -87,7 +87,8 @@ async function answer(event) {
     const response = await fetch(event.request, { cache: "no-cache" });
     if (response.ok) {
       const copy = response.clone();
-      event.waitUntil(cache.put(key, copy).catch(() => {})); // a full disk must not stop a page that has a network
+      const put = async () => same(await cache.match(key), copy) || (await cache.put(key, copy));
+      event.waitUntil(put().catch(() => {})); // a full disk must not stop a page that has a network
       return response;
     }
     return (response.status >= 500 && (await cache.match(key))) || response;
@@ -96,6 +97,12 @@ async function answer(event) {
     if (kept) return kept;
     throw error;
   }
+}
+
+/** Whether the server says that both are the same file: an engine of many megabytes is not written anew at each visit. @param {Response | undefined} kept @param {Response} response */
+function same(kept, response) {
+  const mark = (/** @type {Response} */ { headers }) => headers.get("etag") ?? headers.get("last-modified");
+  return kept !== undefined && mark(kept) !== null && mark(kept) === mark(response);
 }
 
 /** @param {string[]} addresses relative to the page, or whole */

@@ -1,5 +1,7 @@
 //! The checks on looking: zoom, window, two images against each other, and the denoising film.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result, ensure};
 use image::RgbaImage;
 
@@ -58,6 +60,19 @@ pub fn lightbox(setting: &Setting) -> Result<String> {
         (2.0..3.0).contains(&by_touch),
         "fingers that go from 0.2 to 0.5 apart zoom to {by_touch}"
     );
+    page.evaluate("document.getElementById('film').focus()")?;
+    page.key("f")?;
+    let whole = "document.fullscreenElement?.id === 'viewer' || document.querySelector('#viewer.full') !== null";
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while page.evaluate(whole)? != true {
+        ensure!(Instant::now() < deadline, "f gives no full screen");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    page.key("f")?;
+    while page.evaluate(whole)? == true {
+        ensure!(Instant::now() < deadline, "f does not end full screen");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     page.click("keys")?;
     let help = page.evaluate("document.getElementById('help').open")?;
     ensure!(help == true, "there is no help");
