@@ -110,7 +110,11 @@ async function keep(addresses) {
   const cache = await caches.open(VERSION);
   await Promise.all(addresses.map(async (address) => {
     const url = new URL(address, self.registration.scope).href;
-    const response = await fetch(url, { cache: "no-cache" });
+    const response = await fetch(url, { cache: "no-cache" }).catch((error) => error);
+    if (response instanceof Error) {
+      if (await cache.match(plain(url))) return; // a visit without a network: it is here from before
+      throw response;
+    }
     if (!response.ok) throw new Error(`${url} was answered with ${response.status}`);
     await cache.put(plain(url), response);
   }));

@@ -41,6 +41,7 @@ pub fn offline(setting: &Setting) -> Result<String> {
         difference <= CPU_DIFFERENCE,
         "without a network the image is {difference:.3} of 255 from the native one"
     );
+    kept(&page)?;
     page.close()?;
 
     let release = tempfile::tempdir()?;
