@@ -1,5 +1,6 @@
 //! What the page must do in a real browser, checked against the native program.
 
+mod access;
 mod batch;
 pub mod chrome;
 mod lightbox;

@@ -306,6 +306,18 @@ impl Page {
         )
     }
 
+    /// Sets what the visitor's system prefers, such as `prefers-color-scheme`.
+    pub fn prefer(&self, name: &str, value: &str) -> Result<()> {
+        self.tab.call_method(Emulation::SetEmulatedMedia {
+            media: None,
+            features: Some(vec![Emulation::MediaFeature {
+                name: name.to_owned(),
+                value: value.to_owned(),
+            }]),
+        })?;
+        Ok(())
+    }
+
     /// Makes the window as large as a device's.
     pub fn resize(&self, width: u32, height: u32, scale: f64) -> Result<()> {
         self.tab.call_method(Emulation::SetDeviceMetricsOverride {
