@@ -1,8 +1,9 @@
-//! The checks on several images: a batch, the seed between two presses, the queue, and the history of the visit.
+//! The checks on several images and on files: a batch, the seed between two presses, the queue, the history, saving.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::json;
 
 use super::Setting;
@@ -103,4 +104,41 @@ fn press_and_wait(page: &Page) -> Result<()> {
 fn value(page: &Page, id: &str) -> Result<String> {
     let value = page.evaluate(&format!("document.getElementById('{id}').value"))?;
     Ok(value.as_str().unwrap_or_default().to_owned())
+}
+
+/// A saved file has the model's own pixels where no mark is wanted, and says in both cases what it is and what gave it.
+pub fn save(setting: &Setting) -> Result<String> {
+    let page = setting.visit("?backend=cpu")?;
+    let short = Settings {
+        steps: 2,
+        ..SETTINGS
+    };
+    let (own, _) = page.generate(&short, DRAWING)?;
+    page.click("invert")?; // what is done to look at an image must not reach the file
+    page.evaluate("(() => { const make = URL.createObjectURL; URL.createObjectURL = (blob) => make.call(URL, globalThis.saved = blob); })()")?;
+    let mut sizes = Vec::new();
+    for marked in [true, false] {
+        page.evaluate("globalThis.saved = undefined")?;
+        page.click("save")?;
+        let bytes = page.evaluate(
+            "(async () => { for (let i = 0; i < 200 && !globalThis.saved; i++) await new Promise((next) => setTimeout(next, 50)); \
+             const bytes = new Uint8Array(await globalThis.saved.arrayBuffer()); return btoa(String.fromCharCode(...bytes)); })()",
+        )?;
+        let bytes = BASE64_STANDARD.decode(bytes.as_str().unwrap_or_default())?;
+        let image = image::load_from_memory(&bytes)?.into_rgba8();
+        ensure!(
+            (image == own) != marked,
+            "marked: {marked}; the file has the model's pixels: {}",
+            image == own
+        );
+        let text = String::from_utf8_lossy(&bytes);
+        for word in [&*SETTINGS.prompt, "ynthetic", "1895"] {
+            ensure!(text.contains(word), "the file does not say {word:?}");
+        }
+        sizes.push(bytes.len());
+        page.click("marked")?;
+    }
+    setting.all_quiet(&page)?;
+    page.close()?;
+    Ok(format!("{sizes:?} bytes with and without the mark"))
 }

@@ -36,7 +36,7 @@ pub const SETTINGS: Settings = Settings {
 pub type Check = (&'static str, fn(&Setting) -> Result<String>);
 
 /// In this order: the first visit fills the browser's cache, the later ones use it.
-pub const CHECKS: [Check; 18] = [
+pub const CHECKS: [Check; 19] = [
     ("the cpu engine equals diffusers", cpu_parity),
     ("the image of the cpu engine is the native one", cpu_image),
     ("cancel ends the work and keeps the image", cancel),
@@ -47,6 +47,7 @@ pub const CHECKS: [Check; 18] = [
         "a batch is a grid, and history brings it back",
         batch::batch,
     ),
+    ("a saved file says what it is", batch::save),
     ("the lightbox zooms, moves and windows", lightbox::lightbox),
     ("two images are compared", lightbox::compare),
     ("the denoising film can be gone through", lightbox::steps),
