@@ -115,7 +115,11 @@ pub fn save(setting: &Setting) -> Result<String> {
     };
     let (own, _) = page.generate(&short, DRAWING)?;
     page.click("invert")?; // what is done to look at an image must not reach the file
-    page.evaluate("(() => { const make = URL.createObjectURL; URL.createObjectURL = (blob) => make.call(URL, globalThis.saved = blob); })()")?;
+    // The file is taken here and written nowhere.
+    page.evaluate(
+        "(() => { const make = URL.createObjectURL; URL.createObjectURL = (blob) => make.call(URL, globalThis.saved = blob); \
+         HTMLAnchorElement.prototype.click = () => {}; })()",
+    )?;
     let mut sizes = Vec::new();
     for marked in [true, false] {
         page.evaluate("globalThis.saved = undefined")?;
