@@ -22,7 +22,7 @@ export class FileCache {
   #cache = null;
   /** @type {Set<string>} hashes of the model in use: never dropped to make room */
   #keep;
-  /** Why files are not kept, as a sentence; null while they are. @type {string | null} */
+  /** Why files are not kept; null while they are. @type {import("./language.js").Saying | null} */
   warning = null;
 
   /** @param {Iterable<string>} keep */
@@ -37,7 +37,7 @@ export class FileCache {
       if (!globalThis.crypto?.subtle) throw new Error("the page is not served over https");
       cache.#cache = await caches.open(NAME);
     } catch {
-      cache.warning = "This browser keeps no files for this page, so the model is downloaded at every visit.";
+      cache.warning = ["cache.none"];
     }
     return cache;
   }
@@ -71,7 +71,7 @@ export class FileCache {
         await this.#cache.put(key(hash), new Response(bytes));
       } catch {
         this.#cache = null; // the files that are already kept stay for the next visit
-        this.warning = "This browser has no room left to keep the model, so part of it is downloaded again at the next visit.";
+        this.warning = ["cache.full"];
       }
     }
   }

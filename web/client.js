@@ -8,13 +8,17 @@
  * ```
  */
 
-/** @import * as protocol from "./protocol.js" */
+import { say } from "./language.js";
 
-/** An error with a stable `code`, whose message is fit to be shown. */
+/** @import * as protocol from "./protocol.js" */
+/** @import { Saying } from "./language.js" */
+
+/** An error with a stable `code`, whose saying is fit to be shown. */
 export class RoentgenError extends Error {
-  /** @param {{code: string, message: string, fatal?: boolean, backend?: protocol.Backend | null}} from */
-  constructor({ code, message, fatal = false, backend = null }) {
-    super(message);
+  /** @param {{code: string, saying: Saying, fatal?: boolean, backend?: protocol.Backend | null}} from */
+  constructor({ code, saying, fatal = false, backend = null }) {
+    super(say(saying));
+    this.saying = saying;
     this.name = "RoentgenError";
     this.code = code;
     this.fatal = fatal;
@@ -30,7 +34,7 @@ export class Client {
   #pending = new Map();
 
   /**
-   * @param {{bundle: string, backend: protocol.Backend | "auto", why?: string}} options
+   * @param {{bundle: string, backend: protocol.Backend | "auto", why?: Saying}} options
    * @param {Listening} [listening]
    * @returns {Promise<protocol.Loaded>}
    */
@@ -60,7 +64,7 @@ export class Client {
 
   /** Stops the worker; what was pending ends as cancelled. */
   dispose() {
-    this.#stop(new RoentgenError({ code: "cancelled", message: "The work was stopped." }));
+    this.#stop(new RoentgenError({ code: "cancelled", saying: ["error.stopped"] }));
   }
 
   /**
@@ -72,7 +76,7 @@ export class Client {
   /** @param {any} request @param {Listening} [listening] @returns {Promise<any>} */
   #request(request, { onEvent, signal } = {}) {
     if (!this.#worker) {
-      return Promise.reject(new RoentgenError({ code: "not-loaded", message: "No model is loaded. Load one first." }));
+      return Promise.reject(new RoentgenError({ code: "not-loaded", saying: ["error.not-loaded"] }));
     }
     const id = ++this.#lastId;
     const promise = new Promise((resolve, reject) => this.#pending.set(id, { resolve, reject, onEvent }));
@@ -88,9 +92,7 @@ export class Client {
     worker.onmessage = ({ data }) => this.#hear(data);
     const broken = (event) => {
       if (worker !== this.#worker) return;
-      const why = event?.message ? ` (${event.message})` : "";
-      const message = `The page's background worker stopped${why}. Reload the page; if it happens again, use a current Chrome, Edge, Firefox or Safari.`;
-      this.#stop(new RoentgenError({ code: "worker", message, fatal: true }));
+      this.#stop(new RoentgenError({ code: "worker", saying: ["error.worker", { why: event?.message ?? "" }], fatal: true }));
     };
     worker.onerror = broken;
     worker.onmessageerror = broken;

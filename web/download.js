@@ -45,7 +45,7 @@ export async function fetchFile(file, base, cache, onBytes, signal) {
     if (found !== null && found !== file.sha256) {
       onBytes({ downloaded: -bytes.length });
       mode = "reload"; // whatever gave these bytes, ask past it
-      throw Object.assign(new Problem("hash", `${file.file} arrived damaged: its SHA-256 is not the one in the manifest. Reload the page to try again; if it happens again, the copy on the server is wrong and whoever runs this site has to upload the model again.`), { retry: true });
+      throw Object.assign(new Problem("hash", "error.hash", { file: file.file }), { retry: true });
     }
     return bytes;
   });
@@ -82,8 +82,8 @@ async function request(url, options) {
   const response = await fetch(url, { ...options, credentials: "same-origin" }).catch(lost(url, options.signal));
   if (response.ok) return response;
   const problem = response.status === 404
-    ? new Problem("not-found", `${name(url)} is not on the server. If the address has a ?bundle= part, check it; otherwise whoever runs this site has to upload the model again.`)
-    : new Problem("server", `The server answered ${response.status} for ${name(url)}. Wait a minute and try again.`);
+    ? new Problem("not-found", "error.not-found", { file: name(url) })
+    : new Problem("server", "error.server", { status: response.status, file: name(url) });
   throw Object.assign(problem, { retry: response.status >= 500 || response.status === 429 });
 }
 
@@ -92,7 +92,7 @@ function lost(url, signal) {
   return (error) => {
     throwIfCancelled(signal ?? undefined);
     if (error instanceof RangeError) throw error;
-    throw Object.assign(new Problem("network", `${name(url)} could not be fetched: the connection was lost. Check it and try again; what has already arrived is kept.`), { retry: true });
+    throw Object.assign(new Problem("network", "error.network", { file: name(url) }), { retry: true });
   };
 }
 
@@ -116,7 +116,7 @@ async function retrying(signal, attempt) {
 
 /** @param {protocol.BundleFile} file @param {"more" | "fewer"} how */
 function wrongSize(file, how) {
-  return new Problem("file-size", `${file.file} has ${how} bytes than the manifest says. Reload the page; if it happens again, whoever runs this site has to upload the model again.`);
+  return new Problem("file-size", `error.${how}-bytes`, { file: file.file });
 }
 
 /** @param {string} url */

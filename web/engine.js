@@ -14,13 +14,13 @@ const SIMD = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 
  */
 export async function openEngine(backend, onBytes, signal) {
   if (!globalThis.WebAssembly?.validate(SIMD)) {
-    throw new Problem("unsupported", "This browser is too old for the engine (it has no WebAssembly SIMD). Use a current Chrome, Edge, Firefox or Safari.");
+    throw new Problem("unsupported", "error.no-simd");
   }
   const script = new URL(`./pkg/${backend}/roentgen_web.js`, import.meta.url).href;
   const missing = (/** @type {unknown} */ why) => {
     throwIfCancelled(signal);
     console.error(why);
-    throw new Problem("engine", `The ${backend} engine could not be loaded from ./pkg/${backend}/. Check the connection and reload the page; on a copy of your own, build it with "cargo xtask demo".`);
+    throw new Problem("engine", "error.engine-missing", { backend });
   };
   const wasm = new URL(`./pkg/${backend}/roentgen_web_bg.wasm`, import.meta.url);
   const [pkg, response] = await Promise.all([
@@ -30,7 +30,7 @@ export async function openEngine(backend, onBytes, signal) {
   const exports = await pkg.default({ module_or_path: counted(response, onBytes) }).catch((error) => {
     throwIfCancelled(signal);
     if (error instanceof WebAssembly.CompileError || error instanceof WebAssembly.LinkError) {
-      throw new Problem("unsupported", `This browser cannot run the engine (${error.message}). Use a current Chrome, Edge, Firefox or Safari.`);
+      throw new Problem("unsupported", "error.engine-refused", { why: error.message });
     }
     return missing(error);
   });

@@ -1,15 +1,18 @@
-/** Errors of the page's own making; those of the engine come from Rust with the same two fields. */
+/** Errors of the page's own making; those of the engine come from Rust with a code and an English sentence. */
 
-/** An error with a stable `code`; the message says what is wrong and what to do. */
+import { t } from "./language.js";
+
+/** An error with a stable `code`; its saying (see language.js) says what is wrong and what to do. */
 export class Problem extends Error {
-  /** @param {string} code @param {string} message */
-  constructor(code, message) {
-    super(message);
+  /** @param {string} code @param {string} key of strings.js @param {Record<string, unknown>} [values] */
+  constructor(code, key, values = {}) {
+    super(t(key, values)); // for the console
     this.code = code;
+    this.saying = /** @type {const} */ ([key, values]);
   }
 }
 
 /** @param {AbortSignal} [signal] */
 export function throwIfCancelled(signal) {
-  if (signal?.aborted) throw new Problem("cancelled", "Cancelled.");
+  if (signal?.aborted) throw new Problem("cancelled", "state.cancelled");
 }

@@ -1,5 +1,11 @@
 /** Small helpers of the page, without state. */
 
+import { number } from "./language.js";
+import { Problem } from "./errors.js";
+
+/** @param {string} id @returns {any} */
+export const $ = (id) => document.getElementById(id);
+
 const DEFAULT_BUNDLE = "./models/default/bundle.json";
 
 /** Where the model is: `?bundle=` names another one on this same site. @param {string | null} asked @returns {string} */
@@ -7,26 +13,20 @@ export function bundleUrl(asked) {
   const fallback = new URL(DEFAULT_BUNDLE, document.baseURI);
   if (!asked) return fallback.href;
   const url = new URL(asked, document.baseURI);
-  if (url.origin !== location.origin) throw new Error("The address asks for a model on another site (?bundle=). This page loads models from its own site only: remove that part of the address.");
+  if (url.origin !== location.origin) throw new Problem("bundle", "error.other-site");
   return url.pathname.endsWith("/") ? new URL("bundle.json", url).href : url.href;
 }
 
 /** A seed that nobody chose, short enough to be read aloud. */
 export const rollSeed = () => String(crypto.getRandomValues(new Uint32Array(1))[0] % 1_000_000);
 
-/** @param {string} text @returns {number} NaN where it is no whole number up to 2^53 - 1 */
-export function parseSeed(text) {
-  const seed = /^\d+$/.test(text.trim()) ? Number(text) : NaN;
-  return Number.isSafeInteger(seed) ? seed : NaN;
-}
-
 /** @param {number} bytes */
-export const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
+export const megabytes = (bytes) => number(bytes / 1e6, 1);
 
 /** @param {number} milliseconds */
 export function clock(milliseconds) {
   const seconds = milliseconds / 1000;
-  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 10) return `${number(seconds, 1)} s`;
   const whole = Math.round(seconds);
   return whole < 100 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }

@@ -11,6 +11,8 @@
 
 /** @typedef {"cpu" | "gpu"} Backend */
 
+/** @import { Saying } from "./language.js" */
+
 /**
  * Fetch the engine and the model and make them ready. One model at a time: a second load replaces the first.
  * @typedef {object} LoadRequest
@@ -18,7 +20,7 @@
  * @property {"load"} type
  * @property {string} bundle absolute URL of a `bundle.json`
  * @property {Backend | "auto"} backend `auto` lets the worker look at the device
- * @property {string} [why] words for the person when the page has already decided on a backend
+ * @property {Saying} [why] words for the person when the page has already decided on a backend
  */
 
 /**
@@ -113,7 +115,7 @@
  * @property {number} id
  * @property {"error"} type
  * @property {string} code stable kebab-case word
- * @property {string} message sentences for a person: what is wrong and what to do
+ * @property {Saying} saying sentences for a person: what is wrong and what to do
  * @property {boolean} fatal the worker is of no more use and has to be started anew
  * @property {Backend | null} backend which backend was in use
  */
@@ -123,9 +125,9 @@
 /**
  * @typedef {object} Loaded
  * @property {Backend} backend
- * @property {string} adapter what computes, in words
- * @property {string} why why this backend, in words
- * @property {string[]} warnings sentences, e.g. that the cache is full
+ * @property {string | Saying} adapter what computes, in words
+ * @property {Saying} why why this backend, in words
+ * @property {Saying[]} warnings sentences, e.g. that the cache is full
  * @property {number} downloadedBytes model bytes from the network
  * @property {number} cachedBytes model bytes from this browser's cache
  * @property {number} memoryBytes size of the wasm memory; it never shrinks, so this is its peak

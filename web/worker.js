@@ -11,6 +11,7 @@ import { openEngine } from "./engine.js";
 import { Problem, throwIfCancelled } from "./errors.js";
 
 /** @import * as protocol from "./protocol.js" */
+/** @import { Saying } from "./language.js" */
 
 /** What is loaded. @type {{engine: any, pkg: any, memory: WebAssembly.Memory, name: string} | null} */
 let model = null;
@@ -25,13 +26,13 @@ self.onmessage = async ({ data: request }) => {
   const { id, type } = request;
   try {
     if (type === "cancel") return reply(id, cancel(request.target));
-    if (job) throw new Problem("busy", "Another image is being made. Wait for it or cancel it.");
+    if (job) throw new Problem("busy", "error.busy");
     job = { id, abort: new AbortController() };
     const panic = new Promise((_, reject) => (panicked = reject));
     panic.catch(() => {});
     try {
       const work = { load, generate, png }[type];
-      if (!work) throw new Problem("request", `The worker knows no request "${type}".`);
+      if (!work) throw new Problem("request", "error.request", { type });
       const [value, transfer] = await Promise.race([work(request, job.abort.signal), panic]);
       reply(id, value, transfer);
     } finally {
@@ -129,7 +130,7 @@ function cancel(target) {
 }
 
 function loaded() {
-  if (!model) throw new Problem("not-loaded", "No model is loaded. Reload the page.");
+  if (!model) throw new Problem("not-loaded", "error.not-loaded");
   return model;
 }
 
@@ -139,11 +140,11 @@ function readManifest(bytes) {
   try {
     manifest = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch {
-    throw new Problem("json", "bundle.json is not valid JSON. If the address has a ?bundle= part, check it; otherwise whoever runs this site has to upload the model again.");
+    throw new Problem("json", "error.json");
   }
   const isFile = (file) => /^\w[\w.-]*$/.test(file?.file) && Number.isSafeInteger(file.bytes) && file.bytes > 0 && file.bytes < 2 ** 31 && /^[0-9a-f]{64}$/.test(file.sha256);
   if (!Array.isArray(manifest?.shards) || manifest.shards.length === 0 || ![manifest.tokenizer, ...manifest.shards].every(isFile)) {
-    throw new Problem("manifest", "bundle.json does not say which files belong to the model. It has to be exported again.");
+    throw new Problem("manifest", "error.manifest");
   }
   return manifest;
 }
@@ -164,28 +165,24 @@ function reply(id, value, transfer = []) {
 
 /** @param {number} id @param {any} error */
 function fail(id, error) {
-  const { code, message } = inWords(error);
+  const { code, saying } = inWords(error);
   if (code !== "cancelled") console.error(error);
-  self.postMessage({ id, type: "error", code, message: sentence(message), fatal: code === "panic" || code === "memory", backend });
+  self.postMessage({ id, type: "error", code, saying, fatal: code === "panic" || code === "memory", backend });
 }
 
-/** @param {any} error @returns {{code: string, message: string}} */
+/** @param {any} error @returns {{code: string, saying: Saying}} */
 function inWords(error) {
-  if (typeof error?.code === "string") return error; // ours, or the engine's
-  if (error instanceof WebAssembly.RuntimeError) return { code: "panic", message: panicSentence(error.message) };
-  if (error instanceof RangeError) {
-    return { code: "memory", message: "This device has not enough free memory for the model. Close other tabs and try again." };
-  }
-  return { code: "unexpected", message: `Something went wrong that should not (${error?.message ?? error}). Reload the page; if it happens again, please report these words.` };
+  if (error instanceof Problem) return { code: error.code, saying: [...error.saying] };
+  if (typeof error?.code === "string") return { code: error.code, saying: ["error.of-engine", { message: sentence(error.message) }] };
+  if (error instanceof WebAssembly.RuntimeError) return { code: "panic", saying: ["error.panic", { why: error.message }] };
+  if (error instanceof RangeError) return { code: "memory", saying: ["error.memory"] };
+  return { code: "unexpected", saying: ["error.unexpected", { why: String(error?.message ?? error) }] };
 }
 
 /** Heard from Rust's panic hook, just before the engine stops for good. @param {string} message */
 function onPanic(message) {
-  panicked(new Problem("panic", panicSentence(message)));
+  panicked(new Problem("panic", "error.panic", { why: message }));
 }
-
-/** @param {string} message */
-const panicSentence = (message) => `The engine stopped unexpectedly (${message}). Press Generate to start it anew; if it happens again, please report these words.`;
 
 /** Rust's messages begin small and end without a full stop; a file's name stays as it is. @param {string} text */
 const sentence = (text) => (/^[a-z]+[ ,]/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text) + (/[.!?]$/.test(text) ? "" : ".");
@@ -194,10 +191,10 @@ self.addEventListener("unhandledrejection", (event) => {
   event.preventDefault();
   const error = event.reason;
   console.error(error);
-  if (error instanceof WebAssembly.RuntimeError) panicked(new Problem("panic", panicSentence(String(error.message))));
+  if (error instanceof WebAssembly.RuntimeError) panicked(new Problem("panic", "error.panic", { why: String(error.message) }));
 });
 self.addEventListener("error", (event) => {
   if (!(event.error instanceof WebAssembly.RuntimeError)) return; // others reach the page as the worker's own error
   event.preventDefault();
-  panicked(new Problem("panic", panicSentence(event.message)));
+  panicked(new Problem("panic", "error.panic", { why: event.message }));
 });

@@ -194,7 +194,7 @@ pub fn screenshot(options: &ScreenshotOptions) -> Result<()> {
         scheduler: "",
     };
     page.generate(&settings, LIMIT)?;
-    page.evaluate("document.activeElement?.blur(), document.querySelectorAll('details').forEach((part) => part.removeAttribute('open')), scrollTo(0, 0)")?;
+    page.evaluate("document.activeElement?.blur(), document.querySelectorAll('details:not(#guide-part)').forEach((part) => part.removeAttribute('open')), scrollTo(0, 0)")?;
     std::thread::sleep(Duration::from_millis(500)); // transitions end
     fs::write(&options.out, page.screenshot()?)
         .with_context(|| format!("cannot write {}", options.out.display()))?;

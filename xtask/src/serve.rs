@@ -80,6 +80,11 @@ impl Serving {
         format!("http://{}{}/", self.address, self.state.prefix)
     }
 
+    /// The port, for a server that takes over from this one.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// Paths asked for since the last call.
     pub fn take_paths(&self) -> Vec<String> {
         std::mem::take(&mut self.state.asked().paths)

@@ -52,11 +52,20 @@ impl Site {
 
     /// The same site with another model.
     pub fn with_bundle(&self, bundle: &Path) -> Site {
+        self.with("models/default", bundle)
+    }
+
+    /// The same site with another page.
+    pub fn with_page(&self, page: &Path) -> Site {
+        self.with("", page)
+    }
+
+    fn with(&self, address: &str, other: &Path) -> Site {
         let mut mounts = self.mounts.clone();
         mounts
             .iter_mut()
-            .filter(|(address, _)| address == "models/default")
-            .for_each(|(_, folder)| *folder = bundle.to_path_buf());
+            .filter(|(mount, _)| mount == address)
+            .for_each(|(_, folder)| *folder = other.to_path_buf());
         Site { mounts }
     }
 

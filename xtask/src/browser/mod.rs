@@ -1,8 +1,13 @@
 //! What the page must do in a real browser, checked against the native program.
 
+mod access;
+mod batch;
 pub mod chrome;
+mod lightbox;
+mod offline;
 pub mod page;
 mod parity;
+mod sentence;
 mod visits;
 
 use std::cell::OnceCell;

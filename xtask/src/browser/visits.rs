@@ -9,21 +9,21 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::page::Page;
-use super::{LOADING, Setting, parity};
+use super::{LOADING, Setting, access, batch, lightbox, offline, parity, sentence};
 use crate::native::Settings;
 use crate::serve::Serving;
 use crate::wasm::Engine;
 
 /// Limits of the waiting for an image: on the CPU, and on the software GPU adapter.
-const DRAWING: Duration = Duration::from_secs(300);
+pub const DRAWING: Duration = Duration::from_secs(300);
 const DRAWING_GPU: Duration = Duration::from_secs(900);
 
 /// Largest mean difference to the native image, of 255. The arithmetic is the same up to the order of sums.
-const CPU_DIFFERENCE: f64 = 2.0;
+pub const CPU_DIFFERENCE: f64 = 2.0;
 const GPU_DIFFERENCE: f64 = 4.0;
 
 /// Few steps: enough to use every part of the page.
-const SETTINGS: Settings = Settings {
+pub const SETTINGS: Settings = Settings {
     prompt: Cow::Borrowed("PA chest radiograph of a 60-year-old man. Large left pleural effusion."),
     negative_prompt: Cow::Borrowed("pneumothorax"),
     seed: 1895,
@@ -36,10 +36,23 @@ const SETTINGS: Settings = Settings {
 pub type Check = (&'static str, fn(&Setting) -> Result<String>);
 
 /// In this order: the first visit fills the browser's cache, the later ones use it.
-pub const CHECKS: [Check; 9] = [
+pub const CHECKS: [Check; 19] = [
     ("the cpu engine equals diffusers", cpu_parity),
     ("the image of the cpu engine is the native one", cpu_image),
     ("cancel ends the work and keeps the image", cancel),
+    ("a link carries the settings", sentence::link),
+    ("chips write the sentence", sentence::chips),
+    ("the page speaks German", sentence::german),
+    (
+        "a batch is a grid, and history brings it back",
+        batch::batch,
+    ),
+    ("a saved file says what it is", batch::save),
+    ("the lightbox zooms, moves and windows", lightbox::lightbox),
+    ("two images are compared", lightbox::compare),
+    ("the denoising film can be gone through", lightbox::steps),
+    ("everybody can use the page", access::access),
+    ("a visit without a network works", offline::offline),
     ("a second visit downloads no model", second_visit),
     ("a damaged copy in the cache is noticed", damaged_cache),
     ("a damaged model is refused in words", damaged_model),

@@ -1,0 +1,74 @@
+/** The form: settings to fields and back, and what the seed does between two images. */
+
+import { LONGEST, readSetting } from "./settings.js";
+import { $, rollSeed } from "./page.js";
+
+/** @import * as protocol from "./protocol.js" */
+/** @import { Saying } from "./language.js" */
+
+/** Each setting and its field. */
+const FIELDS = { prompt: $("prompt"), negative_prompt: $("negative"), seed: $("seed"), num_inference_steps: $("steps"), guidance_scale: $("guidance"), scheduler: $("scheduler") };
+const lock = $("lock");
+/** The seed of the image drawn last: unlocked, the next image gets another one. @type {number | null} */
+let used = null;
+const size = { width: 0, height: 0 };
+
+/** What the model suggests. @param {protocol.Manifest} manifest */
+export function suggest({ defaults, examples = [] }) {
+  const { width = 0, height = 0, ...rest } = defaults ?? {};
+  Object.assign(size, { width, height });
+  write({ scheduler: null, ...rest });
+  if (!FIELDS.prompt.value && examples.length > 0) setPrompt(examples[0]);
+}
+
+/** @param {Partial<Record<keyof typeof FIELDS, any>>} settings only what is named is changed */
+export function write(settings) {
+  for (const [name, field] of Object.entries(FIELDS)) {
+    if (name in settings && name !== "prompt") field.value = String(settings[name] ?? "");
+  }
+  if (settings.prompt !== undefined) setPrompt(settings.prompt);
+  if (settings.seed !== undefined) setLocked(true); // whoever brings a seed wants that one
+}
+
+/** Whoever writes the sentence for the visitor tells those that read along. @param {string} text */
+export function setPrompt(text) {
+  FIELDS.prompt.value = text.slice(0, LONGEST);
+  FIELDS.prompt.dispatchEvent(new Event("input"));
+}
+
+/** @returns {{settings: protocol.Settings, problem: null} | {settings: null, problem: Saying}} */
+export function read() {
+  const settings = /** @type {any} */ ({ ...size });
+  for (const [name, field] of Object.entries(FIELDS)) {
+    settings[name] = readSetting(/** @type {any} */ (name), field.value);
+    if (settings[name] === undefined) return { settings: null, problem: [`form.bad.${name}`] };
+  }
+  return { settings, problem: null };
+}
+
+/** How many images a press gives. */
+export const batch = () => Math.min(9, Math.max(1, Math.round($("batch").valueAsNumber) || 1));
+
+/** The seed for the next press: a new one where the one in the field has been drawn and is not locked. */
+export function freshSeed() {
+  const stale = used !== null && FIELDS.seed.value.trim() === String(used);
+  if (FIELDS.seed.value.trim() === "" || (stale && !locked())) FIELDS.seed.value = rollSeed();
+}
+
+/** @param {number} seed the first of a batch */
+export const seedUsed = (seed) => (used = seed);
+
+const locked = () => lock.getAttribute("aria-pressed") === "true";
+
+/** @param {boolean} yes */
+function setLocked(yes) {
+  lock.setAttribute("aria-pressed", String(yes));
+}
+
+FIELDS.seed.addEventListener("input", () => setLocked(FIELDS.seed.value.trim() !== ""));
+lock.onclick = () => setLocked(!locked());
+$("dice").onclick = () => {
+  FIELDS.seed.value = rollSeed();
+  setLocked(false);
+};
+FIELDS.seed.value = rollSeed();

@@ -1,0 +1,41 @@
+/** Asks the service worker (sw.js) to keep the page, the engine in use and the model's manifest for visits without a network. */
+
+import { note } from "./report.js";
+
+/** @import * as protocol from "./protocol.js" */
+
+/** @param {protocol.Backend} backend @param {string} bundle address of the manifest */
+export async function keepForOffline(backend, bundle) {
+  const root = document.documentElement;
+  if (!("serviceWorker" in navigator)) return (root.dataset.offline = "refused"); // plain http, or a private window
+  const first = navigator.serviceWorker.controller === null;
+  try {
+    const registration = await navigator.serviceWorker.register(new URL("./sw.js", import.meta.url), { updateViaCache: "none" });
+    const worker = await activated(registration);
+    const { port1, port2 } = new MessageChannel();
+    const answer = new Promise((resolve) => (port1.onmessage = ({ data }) => resolve(data)));
+    const engine = [`./pkg/${backend}/roentgen_web.js`, `./pkg/${backend}/roentgen_web_bg.wasm`];
+    worker.postMessage({ keep: [...engine, bundle] }, [port2]);
+    const words = await answer;
+    if (words !== "kept") throw new Error(words);
+    root.dataset.offline = "ready";
+    if (first) note(["state.offline"]);
+  } catch (error) {
+    // Everything else works: only the next visit needs a network.
+    console.warn("This page is not kept for visits without a network:", error);
+    root.dataset.offline = "refused";
+  }
+}
+
+/** @param {ServiceWorkerRegistration} registration @returns {Promise<ServiceWorker>} the newest one, when it works */
+function activated(registration) {
+  const worker = registration.installing ?? registration.waiting ?? registration.active;
+  return new Promise((resolve, reject) => {
+    const look = () => {
+      if (worker?.state === "activated") resolve(worker);
+      else if (!worker || worker.state === "redundant") reject(new Error("the service worker could not be installed"));
+    };
+    worker?.addEventListener("statechange", look);
+    look();
+  });
+}

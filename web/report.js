@@ -1,0 +1,52 @@
+/** What is going on, in words: the state of the page, the progress, and remarks beside it. */
+
+import { inEveryLanguage, say, t } from "./language.js";
+import { $ } from "./page.js";
+
+/** @import { Saying } from "./language.js" */
+/** @typedef {"loading" | "ready" | "busy" | "done" | "error"} State */
+
+const [status, count, progress, remark] = ["status", "count", "progress", "remark"].map($);
+/** @type {{state: State, words: string | Saying, detail: string | Saying, note: string | Saying}} */
+const now = { state: "loading", words: ["state.starting"], detail: "", note: "" };
+/** Whether a model has ever been ready here: only then is there anything to press. */
+let loaded = false;
+
+/** @param {State} state @param {string | Saying} words @param {string | Saying} [detail] */
+export function show(state, words, detail = "") {
+  Object.assign(now, { state, words, detail });
+  render();
+}
+
+/** A sentence beside the state, which stays until the next one. @param {string | Saying} words */
+export function note(words) {
+  now.note = words;
+  render();
+}
+
+export function modelIsHere() {
+  loaded = true;
+}
+
+/** @param {number} [value] from 0 to 1; none for work without measure */
+export function bar(value) {
+  if (value === undefined) progress.removeAttribute("value");
+  else progress.value = value;
+}
+
+function render() {
+  const { state, words, detail, note } = now;
+  document.documentElement.dataset.state = state;
+  for (const [element, text] of [[status, say(words)], [remark, say(note)]]) {
+    if (element.textContent !== text) element.textContent = text; // a live region speaks at each change
+  }
+  count.textContent = say(detail);
+  const busy = state === "busy";
+  progress.hidden = !(busy || state === "loading");
+  $("generate").disabled = !loaded || state === "loading";
+  $("generate").textContent = t(busy ? "form.queue" : "form.generate");
+  $("cancel").hidden = !busy;
+  $("retry").hidden = !(state === "error" && !loaded);
+}
+
+inEveryLanguage(render);

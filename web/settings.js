@@ -1,0 +1,57 @@
+/** Settings as data: what they may be, and the fragment of an address that carries them. Nothing here touches the page. */
+
+/** @import * as protocol from "./protocol.js" */
+/** @import { Saying } from "./language.js" */
+
+export const SCHEDULERS = ["ddim", "pndm", "euler", "dpm++2m"];
+export const LONGEST = 1000;
+export const MOST_STEPS = 1000;
+export const MOST_GUIDANCE = 50;
+
+/** How each setting is read from the text of a field or a link; `undefined` is a value that cannot be. */
+const READ = {
+  prompt: (text) => (text.length <= LONGEST ? text.trim() : undefined),
+  negative_prompt: (text) => (text.length <= LONGEST ? text.trim() : undefined),
+  seed: (text) => whole(text, 0, Number.MAX_SAFE_INTEGER),
+  num_inference_steps: (text) => whole(text, 1, MOST_STEPS),
+  guidance_scale: (text) => (/^\d+(\.\d+)?$/.test(text.trim()) && Number(text) <= MOST_GUIDANCE ? Number(text) : undefined),
+  scheduler: (text) => (text === "" ? null : SCHEDULERS.includes(text) ? text : undefined),
+};
+
+/** Names in a link, short and readable. The size is the model's, and an image is never in a link. */
+const IN_LINK = { prompt: "prompt", negative: "negative_prompt", seed: "seed", steps: "num_inference_steps", guidance: "guidance_scale", scheduler: "scheduler" };
+
+/** @param {string} text @param {number} least @param {number} most */
+function whole(text, least, most) {
+  const value = /^\d{1,16}$/.test(text.trim()) ? Number(text) : NaN;
+  return value >= least && value <= most ? value : undefined;
+}
+
+/** @param {keyof typeof READ} name @param {string} text */
+export const readSetting = (name, text) => READ[name](text);
+
+/** `#prompt=…&seed=…` @param {protocol.Settings} settings */
+export function toFragment(settings) {
+  const pairs = Object.entries(IN_LINK).map(([short, name]) => [short, String(settings[name] ?? "")]);
+  return `#${new URLSearchParams(pairs)}`;
+}
+
+/**
+ * What a link asks for: the settings it names, or a sentence on why it is ignored. One bad value spoils the whole link:
+ * half of someone's settings would give another image without anybody noticing.
+ * @param {string} fragment with its `#`
+ * @returns {{settings: Partial<protocol.Settings>, problem: Saying | null}}
+ */
+export function fromFragment(fragment) {
+  const settings = /** @type {any} */ ({});
+  const text = fragment.replace(/^#/, "");
+  if (text === "") return { settings, problem: null };
+  for (const [short, value] of new URLSearchParams(text)) {
+    const name = IN_LINK[short];
+    if (!name || name in settings) return { settings: {}, problem: ["link.unknown", { part: short.slice(0, 40) }] };
+    const read = READ[name](value);
+    if (read === undefined) return { settings: {}, problem: ["link.bad", { part: short, value: value.slice(0, 40) }] };
+    settings[name] = read;
+  }
+  return { settings, problem: null };
+}

@@ -1,0 +1,127 @@
+/**
+ * Lets the page work without a network after the first visit.
+ *
+ * While there is a network, every file is asked for anew and kept (the server answers "not modified" where it can), so a new
+ * release replaces the old one by itself, file by file, at the next visit. Without one, what was kept last answers. Weights are
+ * not here: cache.js keeps them under their hashes.
+ */
+
+/** Name of what is kept; a change here throws away all that older releases kept. */
+const VERSION = "roentgen-web-page-1";
+
+/** The page; the engine and the manifest of the model are named by the page when it knows which ones it uses. */
+const PAGE = [
+  "./",
+  "./about.js",
+  "./backend.js",
+  "./cache.js",
+  "./client.js",
+  "./compare.js",
+  "./download.js",
+  "./engine.js",
+  "./errors.js",
+  "./form.js",
+  "./gestures.js",
+  "./grid.js",
+  "./guide.js",
+  "./icon.svg",
+  "./language.js",
+  "./lightbox.js",
+  "./main.js",
+  "./manifest.webmanifest",
+  "./offline.js",
+  "./page.js",
+  "./report.js",
+  "./save.js",
+  "./settings.js",
+  "./share.js",
+  "./steps.js",
+  "./strings.js",
+  "./style/base.css",
+  "./style/buttons.css",
+  "./style/film.css",
+  "./style/form.css",
+  "./style/guide.css",
+  "./style/layout.css",
+  "./style/report.css",
+  "./style/viewer.css",
+  "./style/visit.css",
+  "./tone.js",
+  "./viewer.js",
+  "./visit.js",
+  "./words.js",
+  "./work.js",
+  "./worker.js",
+];
+
+self.addEventListener("install", (event) => event.waitUntil(keep(PAGE).then(() => self.skipWaiting())));
+
+self.addEventListener("activate", (event) => {
+  const clean = async () => {
+    for (const name of await caches.keys()) {
+      if (name.startsWith("roentgen-web-page-") && name !== VERSION) await caches.delete(name);
+    }
+    await self.clients.claim();
+  };
+  event.waitUntil(clean());
+});
+
+/** The page names files to keep, and hears when they are here. */
+self.addEventListener("message", (event) => {
+  const [port] = event.ports;
+  event.waitUntil(keep(event.data.keep).then(() => port.postMessage("kept"), (error) => port.postMessage(String(error))));
+});
+
+self.addEventListener("fetch", (event) => {
+  const { request } = event;
+  // Nothing of another site, and nothing that cache.js keeps itself (it asks with "no-store").
+  if (request.method !== "GET" || !request.url.startsWith(self.registration.scope) || request.cache === "no-store") return;
+  event.respondWith(answer(event));
+});
+
+/** @param {FetchEvent} event */
+async function answer(event) {
+  const cache = await caches.open(VERSION);
+  const key = plain(event.request.url);
+  try {
+    const response = await fetch(event.request, { cache: "no-cache" });
+    if (response.ok) {
+      const copy = response.clone();
+      const put = async () => same(await cache.match(key), copy) || (await cache.put(key, copy));
+      event.waitUntil(put().catch(() => {})); // a full disk must not stop a page that has a network
+      return response;
+    }
+    return (response.status >= 500 && (await cache.match(key))) || response;
+  } catch (error) {
+    const kept = await cache.match(key);
+    if (kept) return kept;
+    throw error;
+  }
+}
+
+/** Whether the server says that both are the same file: an engine of many megabytes is not written anew at each visit. @param {Response | undefined} kept @param {Response} response */
+function same(kept, response) {
+  const mark = (/** @type {Response} */ { headers }) => headers.get("etag") ?? headers.get("last-modified");
+  return kept !== undefined && mark(kept) !== null && mark(kept) === mark(response);
+}
+
+/** @param {string[]} addresses relative to the page, or whole */
+async function keep(addresses) {
+  const cache = await caches.open(VERSION);
+  await Promise.all(addresses.map(async (address) => {
+    const url = new URL(address, self.registration.scope).href;
+    const response = await fetch(url, { cache: "no-cache" }).catch((error) => error);
+    if (response instanceof Error) {
+      if (await cache.match(plain(url))) return; // a visit without a network: it is here from before
+      throw response;
+    }
+    if (!response.ok) throw new Error(`${url} was answered with ${response.status}`);
+    await cache.put(plain(url), response);
+  }));
+}
+
+/** One key for a page whatever its query: the same files serve all. @param {string} url */
+function plain(url) {
+  const address = new URL(url);
+  return address.origin + address.pathname.replace(/\/index\.html$/, "/");
+}

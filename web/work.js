@@ -1,0 +1,167 @@
+/** The work: loads the model, then draws what is queued, one image after another. */
+
+import { bundleUrl, clock, megabytes } from "./page.js";
+import { bar, modelIsHere, show } from "./report.js";
+
+/** @import * as protocol from "./protocol.js" */
+/** @import { Client } from "./client.js" */
+/** @import { Saying } from "./language.js" */
+
+/**
+ * An image to draw.
+ * @typedef {object} Job
+ * @property {protocol.Settings} settings
+ * @property {{seeds: number[], index: number}} batch the press that asked for it: its seeds, and which of them this is
+ * @property {any} [beside] the image to compare it with
+ */
+
+/** Errors of a graphics card which the CPU does not have. */
+const GPU_ERRORS = ["panic", "device", "output", "engine", "unsupported"];
+
+export class Work {
+  /** @type {Job[]} */
+  #waiting = [];
+  /** @type {AbortController | null} */
+  #abort = null;
+  #drawn = 0;
+  /** Whether an image is there to go back to. */
+  #any = false;
+
+  /**
+   * @param {{client: Client, query: URLSearchParams, asked: protocol.Backend | "auto"}} means
+   * @param {object} hears
+   * @param {(manifest: protocol.Manifest) => void} hears.manifest
+   * @param {(loaded: protocol.Loaded | null) => void} hears.loaded null while it is being looked for
+   * @param {(job: Job) => void} hears.start
+   * @param {(job: Job, step: protocol.StepEvent) => void} hears.step
+   * @param {(job: Job, image: protocol.Generated, milliseconds: number) => void} hears.image
+   * @param {() => void} hears.end nothing waits any more
+   */
+  constructor(means, hears) {
+    this.client = means.client;
+    this.query = means.query;
+    this.asked = means.asked;
+    this.hears = hears;
+  }
+
+  get busy() {
+    return this.#abort !== null;
+  }
+
+  /** The model, made ready. */
+  async start() {
+    try {
+      await this.#load(this.asked);
+      show("ready", ["state.ready"]);
+    } catch (error) {
+      await this.#recover(error);
+    }
+  }
+
+  /** Queues images; they are drawn in this order. @param {Job[]} jobs */
+  add(jobs) {
+    this.#waiting.push(...jobs);
+    if (!this.busy) this.#run();
+  }
+
+  /** Ends the image under way within a step, and drops what waits. */
+  cancel() {
+    if (!this.busy) return;
+    this.#abort?.abort();
+    show("busy", ["state.cancelling"]);
+  }
+
+  async #run() {
+    this.#abort = new AbortController();
+    const begun = performance.now();
+    this.#drawn = 0;
+    let job = /** @type {Job | undefined} */ (undefined);
+    let truncated = false;
+    try {
+      if (!this.client.alive) await this.#load(this.asked);
+      while ((job = this.#waiting[0])) {
+        const started = performance.now();
+        bar();
+        show("busy", this.#which("state.reading"));
+        this.hears.start(job);
+        const hear = this.#onStep(job, started);
+        const image = await this.client.generate(job.settings, { signal: this.#abort.signal, onEvent: hear });
+        this.#waiting.shift();
+        this.#drawn++;
+        this.#any = true;
+        truncated ||= image.truncated > 0;
+        this.hears.image(job, image, performance.now() - started);
+        if (this.#abort.signal.aborted) throw { code: "cancelled" }; // pressed while the last step ended
+      }
+      const took = performance.now() - begun;
+      const time = () => clock(took);
+      const done = /** @type {Saying} */ (this.#drawn > 1 ? ["state.done-many", { number: this.#drawn, time }] : ["state.done", { time }]);
+      show("done", truncated ? ["state.truncated", { done }] : done);
+    } catch (error) {
+      await this.#recover(error);
+    } finally {
+      this.#abort = null;
+      this.#waiting = [];
+      this.hears.end();
+    }
+  }
+
+  /** "…, image 2 of 5" where there are several. @param {string} key @returns {Saying} */
+  #which(key) {
+    const total = this.#drawn + this.#waiting.length;
+    return total > 1 ? ["state.one-of", { what: [key], number: this.#drawn + 1, total }] : [key];
+  }
+
+  /** @param {Job} job @param {number} started */
+  #onStep(job, started) {
+    return (/** @type {protocol.WorkerMessage} */ event) => {
+      if (event.type !== "step" || this.#abort?.signal.aborted) return;
+      const { step, total } = event;
+      const left = ((performance.now() - started) / step) * (total - step);
+      bar(step / total);
+      const detail = step > 1 && step < total ? "count.step-left" : "count.step";
+      show("busy", this.#which(step < total ? "state.drawing" : "state.developing"), [detail, { step, total, left: clock(left) }]);
+      this.hears.step(job, event);
+    };
+  }
+
+  /** @param {protocol.Backend | "auto"} backend @param {Saying} [why] */
+  async #load(backend, why) {
+    bar();
+    show("loading", ["state.fetching-model"]);
+    this.hears.loaded(null);
+    const loaded = await this.client.load({ bundle: bundleUrl(this.query.get("bundle")), backend, why }, { onEvent: (event) => this.#onLoading(event) });
+    modelIsHere();
+    this.hears.loaded(loaded);
+  }
+
+  /** @param {protocol.WorkerMessage} event */
+  #onLoading(event) {
+    if (event.type === "manifest") this.hears.manifest(event.manifest);
+    if (event.type !== "progress") return;
+    const { done, total, engine } = event;
+    if (total && done === total) {
+      bar();
+      show("loading", ["state.preparing"], ["count.here", { total: megabytes(total) }]);
+    } else if (total) {
+      bar(done / total);
+      show("loading", ["state.fetching-model"], ["count.of", { done: megabytes(done), total: megabytes(total) }]);
+    } else {
+      show("loading", ["state.fetching-engine"], ["count.bytes", { done: megabytes(engine) }]);
+    }
+  }
+
+  /** @param {any} error */
+  async #recover(error) {
+    if (error.code === "cancelled") return show(this.#any ? "done" : "ready", ["state.cancelled"]);
+    const saying = error.saying ?? error.message;
+    const gpuFailed = error.backend === "gpu" && this.asked === "auto" && GPU_ERRORS.includes(error.code);
+    if (!gpuFailed) return show("error", saying);
+    try {
+      await this.#load("cpu", ["why.gpu-failed", { error: saying }]);
+      show("ready", ["state.cpu-takes-over"]);
+    } catch (second) {
+      show("error", second.saying ?? second.message);
+    }
+  }
+}

@@ -1,0 +1,148 @@
+//! The checks on several images and on files: a batch, the seed between two presses, the queue, the history, saving.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use base64::prelude::{BASE64_STANDARD, Engine};
+use serde_json::json;
+
+use super::Setting;
+use super::page::Page;
+use super::visits::{CPU_DIFFERENCE, DRAWING, SETTINGS};
+use crate::native::Settings;
+
+/// Seeds of the cells of the grid that can be pressed.
+const CELLS: &str =
+    "[...document.querySelectorAll('#grid button:not(:disabled)')].map((cell) => cell.textContent)";
+
+/// Consecutive seeds, each image the native one; a press in the history brings back image and settings; cancel drops the rest.
+pub fn batch(setting: &Setting) -> Result<String> {
+    let page = setting.visit("?backend=cpu")?;
+    let short = Settings {
+        steps: 2,
+        ..SETTINGS
+    };
+    page.type_into("batch", "4")?;
+    page.generate(&short, DRAWING)?;
+    let cells = page.evaluate(CELLS)?;
+    ensure!(
+        cells == json!(["1895", "1896", "1897", "1898"]),
+        "the grid has {cells}"
+    );
+    page.press("#grid button:nth-child(2)")?;
+    let second = Settings {
+        seed: 1896,
+        ..short.clone()
+    };
+    let difference = setting.difference(&page.pixels()?, &second)?;
+    ensure!(
+        difference <= CPU_DIFFERENCE,
+        "the second cell is {difference:.3} of 255 from the native image"
+    );
+    ensure!(value(&page, "seed")? == "1896", "the seed is not restored");
+
+    // A seed that is kept stays; one that is not is rolled anew.
+    page.type_into("batch", "1")?;
+    press_and_wait(&page)?;
+    ensure!(value(&page, "seed")? == "1896", "a kept seed was changed");
+    page.click("lock")?;
+    press_and_wait(&page)?;
+    ensure!(value(&page, "seed")? != "1896", "the seed was not rolled");
+
+    // A second press while the first works waits its turn; cancel ends both.
+    let before = page.pixels()?;
+    page.type_into("batch", "9")?;
+    page.fill(&Settings {
+        steps: 100,
+        ..SETTINGS
+    })?;
+    page.click("generate")?;
+    page.click("generate")?;
+    let deadline = Instant::now() + DRAWING;
+    while !page.text("status")?.contains("of 18") {
+        ensure!(
+            Instant::now() < deadline && page.state()? == "busy",
+            "nothing waits; the page says: {}",
+            page.text("status")?
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    page.click("cancel")?;
+    let took = page.wait("done", Duration::from_secs(30))?;
+    std::thread::sleep(Duration::from_millis(500)); // whatever still waited would begin now
+    ensure!(
+        page.state()? == "done" && page.pixels()? == before,
+        "cancel did not end the queue"
+    );
+
+    let thumbs = page.evaluate("document.querySelectorAll('#visit-list button').length")?;
+    ensure!(thumbs == 6, "the history has {thumbs} images, 6 were drawn");
+    page.press("#visit-list li:last-child button")?; // the oldest
+    let difference = setting.difference(&page.pixels()?, &short)?;
+    ensure!(
+        difference <= CPU_DIFFERENCE,
+        "the oldest image came back {difference:.3} of 255 from the native one"
+    );
+    ensure!(
+        value(&page, "seed")? == "1895" && value(&page, "steps")? == "2",
+        "the settings did not come back"
+    );
+    setting.all_quiet(&page)?;
+    page.close()?;
+    Ok(format!(
+        "cancelled 18 images in {:.2} s",
+        took.as_secs_f64()
+    ))
+}
+
+fn press_and_wait(page: &Page) -> Result<()> {
+    page.click("generate")?;
+    page.wait("done", DRAWING)?;
+    Ok(())
+}
+
+fn value(page: &Page, id: &str) -> Result<String> {
+    let value = page.evaluate(&format!("document.getElementById('{id}').value"))?;
+    Ok(value.as_str().unwrap_or_default().to_owned())
+}
+
+/// A saved file has the model's own pixels where no mark is wanted, and says in both cases what it is and what gave it.
+pub fn save(setting: &Setting) -> Result<String> {
+    let page = setting.visit("?backend=cpu")?;
+    let short = Settings {
+        steps: 2,
+        ..SETTINGS
+    };
+    let (own, _) = page.generate(&short, DRAWING)?;
+    page.click("invert")?; // what is done to look at an image must not reach the file
+    // The file is taken here and written nowhere.
+    page.evaluate(
+        "(() => { const make = URL.createObjectURL; URL.createObjectURL = (blob) => make.call(URL, globalThis.saved = blob); \
+         HTMLAnchorElement.prototype.click = () => {}; })()",
+    )?;
+    let mut sizes = Vec::new();
+    for marked in [true, false] {
+        page.evaluate("globalThis.saved = undefined")?;
+        page.click("save")?;
+        let bytes = page.evaluate(
+            "(async () => { for (let i = 0; i < 200 && !globalThis.saved; i++) await new Promise((next) => setTimeout(next, 50)); \
+             const bytes = new Uint8Array(await globalThis.saved.arrayBuffer()); return btoa(String.fromCharCode(...bytes)); })()",
+        )?;
+        let bytes = BASE64_STANDARD.decode(bytes.as_str().unwrap_or_default())?;
+        let image = image::load_from_memory(&bytes)?.into_rgba8();
+        ensure!(
+            (image == own) != marked,
+            "marked: {marked}; the file has the model's pixels: {}",
+            image == own
+        );
+        let text = String::from_utf8_lossy(&bytes);
+        for word in [&*SETTINGS.prompt, "ynthetic", "1895"] {
+            ensure!(text.contains(word), "the file does not say {word:?}");
+        }
+        sizes.push(bytes.len());
+        page.click("marked")?;
+    }
+    setting.all_quiet(&page)?;
+    page.close()?;
+    Ok(format!("{sizes:?} bytes with and without the mark"))
+}

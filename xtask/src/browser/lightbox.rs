@@ -1,0 +1,186 @@
+//! The checks on looking: zoom, window, two images against each other, and the denoising film.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use image::RgbaImage;
+
+use super::Setting;
+use super::page::Page;
+use super::visits::{DRAWING, SETTINGS};
+use crate::native::Settings;
+
+/// How large the image is shown: 1 is whole.
+const ZOOM: &str = "new DOMMatrix(getComputedStyle(document.getElementById('view')).transform).a";
+
+/// By mouse, keyboard and touch; the model's own pixels never change.
+pub fn lightbox(setting: &Setting) -> Result<String> {
+    let page = drawn(setting, 2)?;
+    let own = page.pixels()?;
+    ensure!(
+        page.pixels_of("view")? == own,
+        "the film shows other pixels"
+    );
+
+    page.drag("film", (0.3, 0.5), (0.5, 0.4))?;
+    let windowed = page.pixels_of("view")?;
+    ensure!(
+        windowed != own && page.text("note-size")?.contains('W'),
+        "a drag does not change the window; the film says {:?}",
+        page.text("note-size")?
+    );
+    page.evaluate("document.getElementById('film').focus()")?;
+    page.key("0")?;
+    ensure!(page.pixels_of("view")? == own, "0 does not reset");
+
+    page.key("i")?;
+    let inverted = page.pixels_of("view")?;
+    ensure!(
+        pairs(&own, &inverted).all(|(a, b)| u16::from(a) + u16::from(b) == 255),
+        "inverting is not 255 minus the value"
+    );
+    page.key("i")?;
+
+    page.key("+")?;
+    page.key("+")?;
+    let by_key = zoom(&page)?;
+    ensure!((by_key - 1.5625).abs() < 0.01, "two + zoom to {by_key}");
+    page.click("tool-move")?;
+    let place = "getComputedStyle(document.getElementById('view')).transform";
+    let before = page.evaluate(place)?;
+    page.drag("film", (0.5, 0.5), (0.6, 0.55))?;
+    ensure!(page.evaluate(place)? != before, "the image does not move");
+    ensure!(page.pixels_of("view")? == own, "moving changes the pixels");
+    page.click("reset")?;
+    ensure!((zoom(&page)? - 1.0).abs() < 1e-6, "reset leaves the zoom");
+
+    page.pinch("film", 0.2, 0.5)?;
+    let by_touch = zoom(&page)?;
+    ensure!(
+        (2.0..3.0).contains(&by_touch),
+        "fingers that go from 0.2 to 0.5 apart zoom to {by_touch}"
+    );
+    page.evaluate("document.getElementById('film').focus()")?;
+    page.key("f")?;
+    let whole = "document.fullscreenElement?.id === 'viewer' || document.querySelector('#viewer.full') !== null";
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while page.evaluate(whole)? != true {
+        ensure!(Instant::now() < deadline, "f gives no full screen");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    page.key("f")?;
+    while page.evaluate(whole)? == true {
+        ensure!(Instant::now() < deadline, "f does not end full screen");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    page.click("keys")?;
+    let help = page.evaluate("document.getElementById('help').open")?;
+    ensure!(help == true, "there is no help");
+    page.key("Escape")?;
+    ensure!(page.pixels()? == own, "looking changed the image");
+    setting.all_quiet(&page)?;
+    page.close()?;
+    Ok(format!("two fingers zoom to {by_touch:.2}"))
+}
+
+/// The same seed without the finding is drawn, and the difference on the page is the difference of the pixels.
+pub fn compare(setting: &Setting) -> Result<String> {
+    let page = drawn(setting, 4)?;
+    // Strong guidance: the two images differ by more than their rounding.
+    let strong = Settings {
+        steps: 4,
+        guidance: 20.0,
+        ..SETTINGS
+    };
+    page.generate(&strong, DRAWING)?;
+    let with = page.pixels()?;
+    page.click("compare")?;
+    page.click("compare-without")?;
+    page.wait("done", DRAWING)?;
+    ensure!(page.pixels()? == with, "the first image is no longer first");
+    let without = page.pixels_of("other")?;
+    let values = pairs(&with, &without).count() as f64;
+    let mean = pairs(&with, &without)
+        .map(|(a, b)| f64::from(a.abs_diff(b)))
+        .sum::<f64>()
+        / values;
+    ensure!(
+        mean > 1.5,
+        "the images hardly differ, by {mean:.1}, so that the difference says little"
+    );
+    let words = page.text("compare-words")?;
+    ensure!(
+        words.contains("Normal chest."),
+        "the second image is not without the finding: {words}"
+    );
+    let cut = "getComputedStyle(document.querySelector('.pane.second')).clipPath";
+    let half = page.evaluate(cut)?;
+    page.evaluate("document.getElementById('compare-slider').focus()")?;
+    page.key("Home")?;
+    ensure!(page.evaluate(cut)? != half, "the slider moves nothing");
+
+    page.press("#compare-bar input[value=side]")?;
+    let widths = page.evaluate("[...document.querySelectorAll('.pane')].map((pane) => pane.getBoundingClientRect().width / document.getElementById('film').clientWidth)")?;
+    for width in widths.as_array().context("no panes")? {
+        let width = width.as_f64().unwrap_or_default();
+        ensure!((width - 0.5).abs() < 0.02, "a pane has {width} of the film");
+    }
+    page.press("#compare-bar input[value=difference]")?;
+    let words = page.text("compare-words")?;
+    ensure!(
+        words.contains(&format!("{mean:.1} of 255")),
+        "the images differ by {mean:.1}; the page says: {words}"
+    );
+    page.click("compare")?;
+    ensure!(
+        page.pixels_of("view")? == with,
+        "after comparing, the film shows something else"
+    );
+    setting.all_quiet(&page)?;
+    page.close()?;
+    Ok(format!("they differ by {mean:.1} of 255"))
+}
+
+/// The first preview is another picture, the last one is the image.
+pub fn steps(setting: &Setting) -> Result<String> {
+    let page = drawn(setting, 20)?;
+    let own = page.pixels()?;
+    let frames = page.evaluate("Number(document.getElementById('steps-range').max) + 1")?;
+    ensure!(frames.as_u64() > Some(2), "of 20 steps {frames} were kept");
+    page.evaluate("document.getElementById('steps-range').focus()")?;
+    page.key("Home")?;
+    ensure!(
+        page.pixels_of("view")? != own && !page.text("steps-label")?.contains("step 20"),
+        "the first step is the last: {}",
+        page.text("steps-label")?
+    );
+    page.key("End")?;
+    ensure!(
+        page.pixels_of("view")? == own && page.text("steps-label")? == "step 20 of 20",
+        "the last step is not the image: {}",
+        page.text("steps-label")?
+    );
+    setting.all_quiet(&page)?;
+    page.close()?;
+    Ok(format!("{frames} frames of 20 steps"))
+}
+
+/// The page with one image of the usual settings.
+fn drawn(setting: &Setting, steps: u32) -> Result<Page> {
+    let page = setting.visit("?backend=cpu")?;
+    let settings = Settings { steps, ..SETTINGS };
+    page.generate(&settings, DRAWING)?;
+    page.evaluate(
+        "document.querySelectorAll('details').forEach((part) => part.removeAttribute('open'))",
+    )?;
+    Ok(page)
+}
+
+fn zoom(page: &Page) -> Result<f64> {
+    page.evaluate(ZOOM)?.as_f64().context("no zoom")
+}
+
+/// Grey values of two images, place by place.
+fn pairs<'a>(a: &'a RgbaImage, b: &'a RgbaImage) -> impl Iterator<Item = (u8, u8)> + 'a {
+    a.pixels().zip(b.pixels()).map(|(a, b)| (a[0], b[0]))
+}

@@ -1,0 +1,201 @@
+//! The checks on words: a link that carries the settings, chips that write the sentence, and the page's languages.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use super::Setting;
+use super::page::Page;
+use super::visits::SETTINGS;
+use crate::native::Settings;
+
+/// The form as it stands.
+const FORM: &str = "Object.fromEntries(['prompt', 'negative', 'seed', 'steps', 'guidance', 'scheduler'].map((id) => [id, document.getElementById(id).value]))";
+
+/// A link brings back every setting, and one that cannot be read changes nothing and says so.
+pub fn link(setting: &Setting) -> Result<String> {
+    let page = setting.visit("?backend=cpu")?;
+    let untouched = page.evaluate(FORM)?;
+    // Every setting another than the model's own, so that each has to be carried.
+    let settings = Settings {
+        scheduler: "euler",
+        ..SETTINGS
+    };
+    page.fill(&settings)?;
+    let filled = page.evaluate(FORM)?;
+    for name in [
+        "prompt",
+        "negative",
+        "seed",
+        "steps",
+        "guidance",
+        "scheduler",
+    ] {
+        ensure!(
+            filled[name] != untouched[name],
+            "{name} is the model's own in both, so that the link need not carry it: {filled}"
+        );
+    }
+    page.evaluate("navigator.clipboard.writeText = async (text) => { globalThis.copied = text; }")?;
+    page.click("copy")?;
+    let copied = page.evaluate("globalThis.copied ?? ''")?;
+    let copied = copied.as_str().unwrap_or_default().to_owned();
+    let (address, fragment) = copied
+        .split_once('#')
+        .with_context(|| format!("the link has no fragment: {copied:?}"))?;
+    ensure!(
+        address == format!("{}?backend=cpu", setting.serving.address()).replace(' ', "%20"),
+        "the link leads to {address}"
+    );
+    ensure!(
+        fragment.len() < 400,
+        "the link carries {} bytes",
+        fragment.len()
+    );
+    page.close()?;
+
+    let page = setting.visit(&format!("?backend=cpu#{fragment}"))?;
+    let restored = page.evaluate(FORM)?;
+    ensure!(restored == filled, "the link gave {restored}, not {filled}");
+    page.close()?;
+
+    for (bad, named) in [("seed=abc&prompt=x", "seed"), ("prompt=x&image=y", "image")] {
+        let page = setting.visit(&format!("?backend=cpu#{bad}"))?;
+        let said = page.text("remark")?;
+        ensure!(
+            said.contains("ignored") && said.contains(named),
+            "on #{bad} the page says {said:?}"
+        );
+        let mut form = page.evaluate(FORM)?;
+        form["seed"] = untouched["seed"].clone(); // rolled at each visit
+        ensure!(form == untouched, "#{bad} changed the form to {form}");
+        page.close()?;
+    }
+    Ok(format!("{} bytes carry six settings", fragment.len()))
+}
+
+/// Chips write the sentence; the visitor's own words stay.
+pub fn chips(setting: &Setting) -> Result<String> {
+    let page = setting.visit("?backend=cpu")?;
+    page.evaluate("document.getElementById('guide-part').open = true")?;
+    page.type_into(
+        "prompt",
+        "PA chest radiograph of a 45-year-old man. Tall lungs.",
+    )?;
+    let chosen = page.evaluate(CHOSEN)?;
+    let own = json!({"view": "PA", "sex": "male", "age": "60"});
+    ensure!(chosen == own, "the chips read {chosen}");
+    choose(&page, "view", "AP")?;
+    said(
+        &page,
+        "AP chest radiograph of a 45-year-old man. Tall lungs.",
+    )?;
+    for (group, value) in [
+        ("sex", "female"),
+        ("age", "80"),
+        ("finding", "effusion"),
+        ("side", "left"),
+        ("size", "large"),
+    ] {
+        choose(&page, group, value)?;
+    }
+    said(
+        &page,
+        "AP chest radiograph of an 80-year-old woman. Large left pleural effusion.",
+    )?;
+    choose(&page, "finding", "cardiomegaly")?;
+    said(
+        &page,
+        "AP chest radiograph of an 80-year-old woman. Marked cardiomegaly.",
+    )?;
+    let disabled = page.evaluate(
+        "[...document.querySelectorAll('#guide-side input')].every((input) => input.disabled)",
+    )?;
+    ensure!(disabled == true, "a heart has no side");
+    let examples = page.evaluate(
+        "(async () => { const {compose, understand} = await import('./words.js'); \
+         const texts = [...document.querySelectorAll('#examples button')].map((chip) => chip.textContent); \
+         return {all: texts.length, other: texts.filter((text) => compose(understand(text)) !== text)}; })()",
+    )?;
+    ensure!(
+        examples["all"].as_u64() > Some(0) && examples["other"] == json!([]),
+        "the chips write other sentences than the model's examples: {examples}"
+    );
+    setting.all_quiet(&page)?;
+    page.close()?;
+    Ok(format!("{} examples read and written", examples["all"]))
+}
+
+/// Every word in German, the choice kept; and back.
+pub fn german(setting: &Setting) -> Result<String> {
+    let page = setting.visit("?backend=cpu")?;
+    let uneven = page.evaluate(
+        "(async () => { const {STRINGS} = await import('./strings.js'); const slots = (text) => (text.match(/\\{\\w+\\}/g) ?? []).sort().join(); \
+         return Object.entries(STRINGS).filter(([, [en, de, ...more]]) => !en || !de || more.length > 0 || slots(en) !== slots(de)).map(([key]) => key); })()",
+    )?;
+    ensure!(uneven == json!([]), "uneven in the two languages: {uneven}");
+    names(&page, "en")?;
+    speak(&page, "de")?;
+    page.close()?;
+    let page = setting.visit("?backend=cpu")?;
+    ensure!(
+        page.text("generate")? == "Erzeugen" && page.text("status")? == "Bereit.",
+        "at the next visit the page says {:?}, {:?}",
+        page.text("generate")?,
+        page.text("status")?
+    );
+    let named = names(&page, "de")?;
+    page.resize(320, 640, 2.0)?;
+    let width = page.evaluate("document.documentElement.scrollWidth")?;
+    ensure!(
+        width.as_u64().is_some_and(|width| width <= 320),
+        "the page is {width} wide on a screen of 320"
+    );
+    speak(&page, "en")?;
+    ensure!(page.text("generate")? == "Generate");
+    setting.all_quiet(&page)?;
+    page.close()?;
+    Ok(format!("{named} controls have names in both"))
+}
+
+/// Which chip is chosen in each group that has one.
+const CHOSEN: &str = "Object.fromEntries([...document.querySelectorAll('#guide input:checked')].map((input) => [input.name.slice(6), input.value]))";
+
+fn choose(page: &Page, group: &str, value: &str) -> Result<()> {
+    page.press(&format!(
+        "#guide input[name=guide-{group}][value='{value}']"
+    ))
+}
+
+fn said(page: &Page, expected: &str) -> Result<()> {
+    let prompt = page.evaluate("document.getElementById('prompt').value")?;
+    ensure!(
+        prompt == expected,
+        "the sentence is {prompt}, not {expected:?}"
+    );
+    Ok(())
+}
+
+fn speak(page: &Page, language: &str) -> Result<()> {
+    page.evaluate(&format!(
+        "(() => {{ const list = document.getElementById('language'); list.value = '{language}'; list.dispatchEvent(new Event('change')); }})()"
+    ))?;
+    let lang = page.evaluate("document.documentElement.lang")?;
+    ensure!(lang == language, "the page is in {lang}");
+    Ok(())
+}
+
+/// Whatever can be used has a name, and no text is missing; how many there are.
+fn names(page: &Page, language: &str) -> Result<u64> {
+    let found: Value = page.evaluate(
+        "(() => { const named = (part) => part.getAttribute('aria-label') || [...part.labels ?? []].map((label) => label.textContent).join('').trim() || part.textContent.trim(); \
+         const parts = [...document.querySelectorAll('button, input, select, textarea, summary, [role=img], [role=group], [tabindex]')]; \
+         const hidden = (part) => part.matches('#thumb, #retry'); \
+         return {all: parts.length, without: parts.filter((part) => !hidden(part) && !named(part)).map((part) => part.outerHTML.slice(0, 90)), \
+         empty: [...document.querySelectorAll('[data-t]')].filter((part) => !part.textContent).length}; })()",
+    )?;
+    ensure!(
+        found["without"] == json!([]) && found["empty"] == 0,
+        "without a name in {language}: {found}"
+    );
+    found["all"].as_u64().context("nothing was counted")
+}
