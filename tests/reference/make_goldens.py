@@ -9,6 +9,7 @@ Only needed when a case is added or a library's version raised; the tests read t
 import torch
 
 import autoencoders
+import gradients
 import pipelines
 import schedulers
 import text_encoders
@@ -19,7 +20,7 @@ import unets
 def main():
     # One thread, so that sums are added in the same order on every machine.
     torch.set_num_threads(1)
-    for part in (schedulers, tokenizers_, text_encoders, unets, autoencoders, pipelines):
+    for part in (schedulers, tokenizers_, text_encoders, unets, autoencoders, pipelines, gradients):
         print(part.__name__)
         part.make()
 

@@ -18,10 +18,10 @@ pub struct Ema {
 }
 
 impl Ema {
-    /// Starts from the weights of `module` (not on an autodiff device). `decay` is per training step.
+    /// Starts from the weights of `module`. `decay` is per training step.
     pub fn new(module: &impl Module, decay: f64) -> Self {
         Self {
-            weights: weights::collect(module),
+            weights: merged(module),
             decay,
         }
     }
@@ -34,10 +34,10 @@ impl Ema {
         }
         let n = step as f64;
         let decay = self.decay.min((1.0 + n) / (10.0 + n)).powi(EVERY as i32) as f32;
-        for (name, weight) in weights::collect(&module.valid()) {
+        for (name, weight) in merged(module) {
             if let Some(average) = self.weights.get_mut(&name) {
                 for (a, w) in average.data.iter_mut().zip(&weight.data) {
-                    *a = decay * *a + (1.0 - decay) * w;
+                    *a += (1.0 - decay) * (w - *a); // so written, a weight that is frozen stays what it is
                 }
             }
         }
@@ -61,6 +61,11 @@ impl Ema {
             decay,
         })
     }
+}
+
+/// The weights as a model without adapters has them: what low-rank adapters add is added.
+fn merged(module: &impl Module) -> Weights {
+    weights::collect(&module.valid().materialize())
 }
 
 /// Writes weights as one safetensors file, f32.

@@ -16,6 +16,7 @@ pub mod findings;
 pub mod images;
 pub mod latents;
 pub mod location;
+pub mod objective;
 pub mod prompts;
 pub mod replicas;
 pub mod run;

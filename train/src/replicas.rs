@@ -37,17 +37,25 @@ impl Replicas {
     }
 
     /// The mean of `loss(replica, part)` over the parts, and its gradient. `loss` gives the mean loss `[1]` of the
-    /// part-th share of the batch; the shares are of equal size.
+    /// part-th share of the batch; the shares are of equal size, and each replica takes `rounds` of them, one after
+    /// another.
     pub fn gradients<M: Module + Send>(
         &self,
         module: &M,
+        rounds: usize,
         loss: impl Fn(&M, usize) -> Tensor<1> + Sync,
     ) -> (f64, GradientsParams) {
-        let share = 1.0 / self.pools.len().max(1) as f64;
-        let work = |replica: &M, part: usize| {
-            let loss = loss(replica, part) * share;
-            let value = f64::from(loss.clone().into_scalar::<f32>());
-            (value, GradientsParams::from_grads(loss.backward(), replica))
+        let share = 1.0 / (self.pools.len().max(1) * rounds) as f64;
+        let work = |replica: &M, index: usize| {
+            let mut sum = GradientsAccumulator::new();
+            let mut value = 0.0;
+            for round in 0..rounds {
+                let loss = loss(replica, index * rounds + round) * share;
+                value += f64::from(loss.clone().into_scalar::<f32>());
+                let grads = GradientsParams::from_grads(loss.backward(), replica);
+                sum.accumulate(replica, grads);
+            }
+            (value, sum.grads())
         };
         if self.pools.is_empty() {
             return work(module, 0);
@@ -59,10 +67,10 @@ impl Replicas {
                 .pools
                 .iter()
                 .enumerate()
-                .map(|(part, pool)| {
+                .map(|(index, pool)| {
                     let replica = module.clone().fork(&device);
                     let work = &work;
-                    scope.spawn(move || pool.install(move || work(&replica, part)))
+                    scope.spawn(move || pool.install(move || work(&replica, index)))
                 })
                 .collect();
             let joined = threads.into_iter().map(|t| t.join().expect("no panic"));

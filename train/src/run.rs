@@ -66,7 +66,18 @@ pub struct DiffusionRun {
     pub scheduler: SchedulerConfig,
 }
 
-/// How a network is optimised: AdamW, linear warm-up, cosine decay, global gradient clipping, EMA.
+/// The learning rate after the warm-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LrScheduler {
+    /// Half a cosine down to a hundredth of the peak.
+    #[default]
+    Cosine,
+    /// The peak to the end.
+    Constant,
+}
+
+/// How a network is optimised: AdamW, linear warm-up, cosine decay or none, global gradient clipping, EMA.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Optimization {
@@ -77,6 +88,9 @@ pub struct Optimization {
     pub pause_at: Option<usize>,
     /// Images in a step.
     pub batch_size: usize,
+    /// Parts in which each replica takes its share of a batch, one after another, for less memory and the same step.
+    #[serde(default = "one")]
+    pub gradient_accumulation_steps: usize,
     /// Replicas of the network that share a batch between them, each on a thread of its own: the number of cores on a
     /// CPU, 1 on a GPU.
     #[serde(default = "one")]
@@ -85,6 +99,9 @@ pub struct Optimization {
     pub learning_rate: f64,
     /// Steps over which the rate rises from 0.
     pub warmup_steps: usize,
+    /// What the rate does after that.
+    #[serde(default)]
+    pub lr_scheduler: LrScheduler,
     /// AdamW's decoupled weight decay.
     pub weight_decay: f32,
     /// Largest L2 norm of all gradients together.
@@ -102,13 +119,53 @@ fn one() -> usize {
 }
 
 impl Optimization {
-    /// Learning rate of the step after `step` steps are done: warm-up, then half a cosine down to a hundredth.
+    /// Learning rate of the step after `step` steps are done: warm-up, then as [`Self::lr_scheduler`] says.
     pub fn learning_rate_at(&self, step: usize) -> f64 {
         let warm = ((step + 1) as f64 / self.warmup_steps.max(1) as f64).min(1.0);
+        if self.lr_scheduler == LrScheduler::Constant {
+            return self.learning_rate * warm;
+        }
         let done = step.saturating_sub(self.warmup_steps) as f64
             / self.steps.saturating_sub(self.warmup_steps).max(1) as f64;
         let cosine = 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos());
         self.learning_rate * warm * (0.01 + 0.99 * cosine)
+    }
+
+    /// Into how many equal parts a batch is divided.
+    pub fn parts(&self) -> usize {
+        self.replicas * self.gradient_accumulation_steps
+    }
+
+    /// What is wrong with the numbers, if anything.
+    pub fn fault(&self) -> Option<String> {
+        let counts = [
+            ("steps", self.steps),
+            ("batch_size", self.batch_size),
+            ("replicas", self.replicas),
+            (
+                "gradient_accumulation_steps",
+                self.gradient_accumulation_steps,
+            ),
+            ("checkpoint_every", self.checkpoint_every),
+            ("sheet_every", self.sheet_every),
+        ];
+        if let Some((key, _)) = counts.into_iter().find(|(_, n)| *n == 0) {
+            return Some(format!("{key} must be at least 1"));
+        }
+        if !self.batch_size.is_multiple_of(self.parts()) {
+            return Some(format!(
+                "batch_size {} must be a multiple of replicas times gradient_accumulation_steps, {}",
+                self.batch_size,
+                self.parts()
+            ));
+        }
+        if !self.learning_rate.is_finite() || self.learning_rate <= 0.0 {
+            return Some("learning_rate must be above 0".into());
+        }
+        if !(0.0..1.0).contains(&self.ema_decay) {
+            return Some("ema_decay must be at least 0 and below 1".into());
+        }
+        None
     }
 }
 
@@ -137,20 +194,12 @@ impl Run {
         if run.vae.crop > run.size as usize || run.vae.crop == 0 {
             return Err(fault("crop must be between 1 and size".into()));
         }
-        for (name, o) in [
+        for (name, optimization) in [
             ("vae", &run.vae.optimization),
             ("diffusion", &run.diffusion.optimization),
         ] {
-            let zero = [o.steps, o.batch_size, o.checkpoint_every, o.sheet_every].contains(&0);
-            if o.replicas == 0 || !o.batch_size.is_multiple_of(o.replicas) {
-                return Err(fault(format!(
-                    "[{name}.optimization] batch_size must be a multiple of replicas"
-                )));
-            }
-            if zero || o.learning_rate.is_nan() || o.learning_rate <= 0.0 {
-                return Err(fault(format!(
-                    "[{name}.optimization] has a 0 where a number is needed"
-                )));
+            if let Some(why) = optimization.fault() {
+                return Err(fault(format!("[{name}.optimization] {why}")));
             }
         }
         Ok(run)
@@ -190,9 +239,11 @@ mod tests {
             steps: 100,
             pause_at: None,
             batch_size: 1,
+            gradient_accumulation_steps: 1,
             replicas: 1,
             learning_rate: 1.0,
             warmup_steps: 10,
+            lr_scheduler: LrScheduler::Cosine,
             weight_decay: 0.0,
             max_grad_norm: 1.0,
             ema_decay: 0.9,
@@ -203,5 +254,11 @@ mod tests {
         assert!((o.learning_rate_at(9) - 1.0).abs() < 1e-9);
         assert!((o.learning_rate_at(55) - 0.505).abs() < 1e-9);
         assert!((o.learning_rate_at(100) - 0.01).abs() < 1e-9);
+        let constant = Optimization {
+            lr_scheduler: LrScheduler::Constant,
+            ..o
+        };
+        assert!((constant.learning_rate_at(0) - 0.1).abs() < 1e-9);
+        assert!((constant.learning_rate_at(99) - 1.0).abs() < 1e-9);
     }
 }

@@ -83,7 +83,7 @@ impl<M: Module + Send> Trainer<M> {
             .expect("a valid template"),
         );
         let mut trainer = Self {
-            ema: Ema::new(&module.valid(), optimization.ema_decay),
+            ema: Ema::new(&module, optimization.ema_decay),
             module,
             step: 0,
             optimizer,
@@ -118,9 +118,9 @@ impl<M: Module + Send> Trainer<M> {
         self.step.is_multiple_of(self.optimization.sheet_every) || self.is_done()
     }
 
-    /// How many images each replica takes of a batch.
+    /// How many images go through a replica at a time.
     pub fn share(&self) -> usize {
-        self.optimization.batch_size / self.optimization.replicas
+        self.optimization.batch_size / self.optimization.parts()
     }
 
     /// One optimizer step down the gradient of `loss`, with a checkpoint when one is due. Returns the mean loss.
@@ -129,7 +129,8 @@ impl<M: Module + Send> Trainer<M> {
     /// # Errors
     /// [`Error::Output`] if the loss is not finite; the last checkpoint is kept. [`Error::Io`] if one cannot be written.
     pub fn step(&mut self, loss: impl Fn(&M, usize) -> Tensor<1> + Sync) -> Result<f64> {
-        let (value, mut grads) = self.replicas.gradients(&self.module, loss);
+        let rounds = self.optimization.gradient_accumulation_steps;
+        let (value, mut grads) = self.replicas.gradients(&self.module, rounds, loss);
         if !value.is_finite() {
             return Err(Error::Output(format!(
                 "the loss became {value} at step {}; lower the learning rate and continue from the checkpoint",

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::prelude::*;
 use image::{GrayImage, Luma};
@@ -72,8 +73,15 @@ fn train_diffusion(run: &Run, data: &Dataset, folder: &RunFolder) {
     .unwrap();
 }
 
+/// The seed of random weights is one for the whole process, so these tests run one after another.
+fn alone() -> MutexGuard<'static, ()> {
+    static SEED: Mutex<()> = Mutex::new(());
+    SEED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn a_resumed_run_goes_on_to_the_same_losses_and_exports() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
     let run: Run = toml::from_str(RUN).unwrap();
@@ -126,6 +134,7 @@ fn a_resumed_run_goes_on_to_the_same_losses_and_exports() {
 
 #[test]
 fn replicas_share_a_batch_without_changing_the_loss() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
     let run: Run = toml::from_str(RUN).unwrap();
@@ -162,6 +171,7 @@ fn replicas_share_a_batch_without_changing_the_loss() {
 
 #[test]
 fn a_run_starts_from_a_bundle() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
     let mut run: Run = toml::from_str(RUN).unwrap();
