@@ -7,11 +7,13 @@ use std::str::FromStr;
 
 use rayon::prelude::*;
 use roentgen_web::error::{Error, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::findings::{Finding, NO_FINDING};
 use crate::images::read_grey;
 use crate::location::BoundingBox;
+pub use crate::tables::Skipped;
+use crate::tables::{read_table, summary};
 
 /// Side length in pixels in which `bboxes.csv` counts.
 const BOX_PIXELS: f32 = 256.0;
@@ -25,7 +27,7 @@ pub enum Split {
 }
 
 /// Which way the beam went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum View {
     /// Posteroanterior: standing, the back to the tube.
     Pa,
@@ -34,7 +36,7 @@ pub enum View {
 }
 
 /// Sex of the patient.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum Sex {
     Male,
@@ -42,7 +44,7 @@ pub enum Sex {
 }
 
 /// Grown up or not (18 years).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum AgeGroup {
     Adult,
@@ -50,7 +52,7 @@ pub enum AgeGroup {
 }
 
 /// What is known of one image.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// Path inside the data folder.
     pub file: String,
@@ -74,15 +76,6 @@ pub struct Record {
     pub boxes: Vec<BoundingBox>,
     /// Width in pixels in which the image is stored.
     pub native_size: u32,
-}
-
-/// A row that was left out, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Skipped {
-    /// Path inside the data folder, or the line of the table.
-    pub file: String,
-    /// What is wrong with it.
-    pub reason: String,
 }
 
 /// One split in memory.
@@ -131,16 +124,7 @@ impl Dataset {
     /// # Errors
     /// [`Error::Io`] where a table cannot be opened, [`Error::Config`] where a column is missing or no image is left.
     pub fn load(dir: &Path, size: usize, split: Split) -> Result<Dataset> {
-        let mut skipped = Vec::new();
-        let boxes = read_boxes(dir, &mut skipped)?;
-        let mut rows = Vec::new();
-        read_table(&dir.join("metadata.csv"), &mut skipped, |row: Row| {
-            let (record, of) = parse(row, &boxes)?;
-            if of == split {
-                rows.push(record);
-            }
-            Ok(())
-        })?;
+        let (rows, mut skipped) = records(dir, split)?;
         let read: Vec<_> = rows
             .into_par_iter()
             .map(|record| (read_grey(&dir.join(&record.file), size as u32), record))
@@ -227,22 +211,28 @@ impl Dataset {
 /// One line for the log: how many were read and how many left out, by reason.
 impl fmt::Display for Dataset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} images of {}x{} pixels",
-            self.len(),
-            self.size,
-            self.size
-        )?;
-        let mut reasons: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
-        for s in &self.skipped {
-            reasons.entry(&s.reason).or_insert((0, &s.file)).0 += 1;
-        }
-        for (reason, (n, first)) in reasons {
-            write!(f, "; {n} left out: {reason} ({first})")?;
+        let size = self.size;
+        let left_out = summary(&self.skipped);
+        write!(f, "{} images of {size}x{size} pixels{left_out}", self.len())
+    }
+}
+
+/// The rows of one split of `metadata.csv` in `dir` with their boxes, images unread, and the rows that make no sense.
+///
+/// # Errors
+/// [`Error::Io`] where a table cannot be opened, [`Error::Config`] where a column is missing.
+pub fn records(dir: &Path, split: Split) -> Result<(Vec<Record>, Vec<Skipped>)> {
+    let mut skipped = Vec::new();
+    let boxes = read_boxes(dir, &mut skipped)?;
+    let mut rows = Vec::new();
+    read_table(&dir.join("metadata.csv"), &mut skipped, |row: Row| {
+        let (record, of) = parse(row, &boxes)?;
+        if of == split {
+            rows.push(record);
         }
         Ok(())
-    }
+    })?;
+    Ok((rows, skipped))
 }
 
 /// Boxes by file; a folder without `bboxes.csv` has none.
@@ -274,43 +264,6 @@ fn read_boxes(dir: &Path, skipped: &mut Vec<Skipped>) -> Result<HashMap<String, 
         Ok(())
     })?;
     Ok(boxes)
-}
-
-/// Hands each row of a CSV file to `take`; rows that do not parse, and those that `take` refuses with the name of a
-/// file and a reason, are noted.
-fn read_table<T: for<'de> Deserialize<'de>>(
-    path: &Path,
-    skipped: &mut Vec<Skipped>,
-    mut take: impl FnMut(T) -> Result<(), (String, String)>,
-) -> Result<()> {
-    let config = |why: String| Error::Config {
-        what: path.display().to_string(),
-        why,
-    };
-    let file = std::fs::File::open(path).map_err(Error::io(path))?;
-    let mut reader = csv::Reader::from_reader(file);
-    let header = reader.headers().map_err(|e| config(e.to_string()))?.clone();
-    for row in reader.records() {
-        let outcome = match row {
-            Ok(row) => match row.deserialize::<T>(Some(&header)) {
-                Ok(row) => take(row),
-                // Without its column every row fails alike: that is the table's fault and stops the run.
-                Err(e) if e.to_string().contains("missing field") => {
-                    return Err(config(e.to_string()));
-                }
-                Err(e) => {
-                    let line = row.position().map_or(0, |p| p.line());
-                    Err((format!("line {line}"), e.to_string()))
-                }
-            },
-            Err(e) if e.is_io_error() => return Err(config(e.to_string())),
-            Err(e) => Err(("a line".into(), e.to_string())),
-        };
-        if let Err((file, reason)) = outcome {
-            skipped.push(Skipped { file, reason });
-        }
-    }
-    Ok(())
 }
 
 /// A row of the table -> a record, without its native size, and its split.

@@ -1,8 +1,9 @@
 //! One radiograph file -> 8-bit grey pixels of the wanted size, with its contrast normalised.
 
+use std::panic;
 use std::path::Path;
 
-use image::{GrayImage, imageops::FilterType};
+use image::{DynamicImage, GrayImage, ImageReader, imageops, imageops::FilterType};
 
 /// Percentile of the grey values which becomes black.
 pub const BLACK_PERCENTILE: f64 = 1.0;
@@ -24,10 +25,68 @@ pub const MIN_RANGE: f32 = 64.0;
 /// A sentence which says why this file is of no use.
 pub fn read_grey(path: &Path, size: u32) -> Result<(Vec<u8>, u32), String> {
     let image = image::open(path).map_err(|e| e.to_string())?.into_luma8();
-    let native = image.width();
     if image.width() != image.height() {
         let (w, h) = image.dimensions();
         return Err(format!("is {w}x{h} pixels, not square"));
+    }
+    normalise(image, size)
+}
+
+/// As [`read_grey`], from anything that a radiograph comes in: WebP, PNG or JPEG, told apart by their first bytes, in
+/// 8 or 16 bits, of any shape, of which the largest centred square is taken.
+///
+/// # Errors
+/// A sentence which says why this file is of no use; also where a decoder gives up by panicking.
+pub fn read_any(path: &Path, size: u32) -> Result<(Vec<u8>, u32), String> {
+    let image = panic::catch_unwind(|| decode(path))
+        .unwrap_or_else(|_| Err("is damaged: its decoder gave up".into()))?;
+    let (w, h) = image.dimensions();
+    let side = w.min(h);
+    let square = imageops::crop_imm(&image, (w - side) / 2, (h - side) / 2, side, side);
+    normalise(square.to_image(), size)
+}
+
+fn decode(path: &Path) -> Result<GrayImage, String> {
+    let reader = ImageReader::open(path).map_err(|e| e.to_string())?;
+    let reader = reader.with_guessed_format().map_err(|e| e.to_string())?;
+    Ok(match reader.decode().map_err(|e| e.to_string())? {
+        // 12 bits in a file of 16 would be 16 shades of grey if the upper 8 were taken.
+        image @ (DynamicImage::ImageLuma16(_)
+        | DynamicImage::ImageLumaA16(_)
+        | DynamicImage::ImageRgb16(_)
+        | DynamicImage::ImageRgba16(_)) => {
+            let image = image.into_luma16();
+            let (w, h) = image.dimensions();
+            narrow(image.as_raw(), w, h)?
+        }
+        image => image.into_luma8(),
+    })
+}
+
+/// 16 bits to 8: the values between the two percentiles that [`read_grey`] stretches, however few of the bits are used.
+fn narrow(values: &[u16], width: u32, height: u32) -> Result<GrayImage, String> {
+    let mut histogram = vec![0usize; 1 << 16];
+    for value in values {
+        histogram[usize::from(*value)] += 1;
+    }
+    let low = percentile(&histogram, BLACK_PERCENTILE);
+    let high = percentile(&histogram, WHITE_PERCENTILE);
+    // The bits that are used at all are the full range, as 8 bits are in an 8-bit file.
+    let brightest = values.iter().max().copied().unwrap_or(0);
+    let full = f32::from(brightest.max(255)).log2().floor() + 1.0;
+    let gain = 255.0 / (high - low).max(MIN_RANGE / 256.0 * full.exp2());
+    let grey = values
+        .iter()
+        .map(|v| ((f32::from(*v) - low) * gain).round() as u8);
+    GrayImage::from_raw(width, height, grey.collect())
+        .ok_or_else(|| "has fewer pixels than its size says".into())
+}
+
+/// A square image at the wanted size with its contrast stretched, and the width that it had.
+fn normalise(image: GrayImage, size: u32) -> Result<(Vec<u8>, u32), String> {
+    let native = image.width();
+    if native == 0 {
+        return Err("has no pixels".into());
     }
     // Catmull-Rom widens its support when it reduces, so it does not alias, and rings less at bone edges than Lanczos.
     let image = if native == size {
@@ -45,8 +104,12 @@ pub fn read_grey(path: &Path, size: u32) -> Result<(Vec<u8>, u32), String> {
 /// Stretches the contrast as [`read_grey`] says.
 fn stretch(image: GrayImage) -> Vec<u8> {
     let mut pixels = image.into_raw();
-    let low = percentile(&pixels, BLACK_PERCENTILE);
-    let high = percentile(&pixels, WHITE_PERCENTILE);
+    let mut histogram = [0usize; 256];
+    for p in &pixels {
+        histogram[usize::from(*p)] += 1;
+    }
+    let low = percentile(&histogram, BLACK_PERCENTILE);
+    let high = percentile(&histogram, WHITE_PERCENTILE);
     let gain = 255.0 / (high - low).max(MIN_RANGE);
     for p in &mut pixels {
         // A float-to-integer cast saturates, which is the clipping wanted here.
@@ -55,13 +118,10 @@ fn stretch(image: GrayImage) -> Vec<u8> {
     pixels
 }
 
-/// Smallest grey value which at least `percent` % of the pixels do not exceed.
-fn percentile(pixels: &[u8], percent: f64) -> f32 {
-    let mut histogram = [0usize; 256];
-    for p in pixels {
-        histogram[usize::from(*p)] += 1;
-    }
-    let wanted = (pixels.len() as f64 * percent / 100.0).ceil() as usize;
+/// Smallest grey value which at least `percent` % of the pixels do not exceed, from the number of pixels of each value.
+fn percentile(histogram: &[usize], percent: f64) -> f32 {
+    let pixels: usize = histogram.iter().sum();
+    let wanted = (pixels as f64 * percent / 100.0).ceil() as usize;
     let mut seen = 0;
     for (value, count) in histogram.iter().enumerate() {
         seen += count;
@@ -69,7 +129,7 @@ fn percentile(pixels: &[u8], percent: f64) -> f32 {
             return value as f32;
         }
     }
-    255.0
+    histogram.len() as f32 - 1.0
 }
 
 #[cfg(test)]
@@ -78,9 +138,10 @@ mod tests {
 
     #[test]
     fn percentiles_count_pixels() {
-        let pixels: Vec<u8> = (0..200).collect();
-        assert_eq!(percentile(&pixels, 1.0), 1.0);
-        assert_eq!(percentile(&pixels, 99.5), 198.0);
+        let mut histogram = [0; 256];
+        histogram[..200].fill(1);
+        assert_eq!(percentile(&histogram, 1.0), 1.0);
+        assert_eq!(percentile(&histogram, 99.5), 198.0);
     }
 
     #[test]
@@ -95,5 +156,42 @@ mod tests {
     fn the_gain_is_limited() {
         let image = GrayImage::from_fn(64, 64, |x, _| image::Luma([100 + (x / 32) as u8]));
         assert_eq!(stretch(image).iter().max(), Some(&4));
+    }
+    #[test]
+    fn twelve_bits_in_sixteen_keep_their_shades() {
+        let values: Vec<u16> = (0..4096).collect();
+        let image = narrow(&values, 64, 64).unwrap();
+        let shades: std::collections::BTreeSet<u8> = image.as_raw().iter().copied().collect();
+        assert_eq!(shades.len(), 256);
+        let flat = vec![2000; 4096];
+        assert!(
+            narrow(&flat, 64, 64)
+                .unwrap()
+                .as_raw()
+                .iter()
+                .all(|p| *p == 0)
+        );
+        assert!(narrow(&flat, 64, 65).is_err());
+    }
+
+    #[test]
+    fn the_middle_of_a_wide_sixteen_bit_image_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("wide"); // no extension: the first bytes decide
+        let image = image::ImageBuffer::from_fn(96, 32, |x, y| {
+            image::Luma([if (32..64).contains(&x) {
+                100 * (y as u16 + 1)
+            } else {
+                4000
+            }])
+        });
+        image
+            .save_with_format(&path, image::ImageFormat::Png)
+            .unwrap();
+        let (pixels, native) = read_any(&path, 32).unwrap();
+        assert_eq!(native, 32);
+        assert!(pixels[..32].iter().all(|p| *p == pixels[0]));
+        assert!(pixels[31 * 32] > pixels[0]);
+        assert!(read_grey(&path, 32).is_err());
     }
 }

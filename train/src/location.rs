@@ -1,9 +1,11 @@
 //! A radiologist's boxes -> side, zone and size in the words of a report.
 
+use serde::{Deserialize, Serialize};
+
 use crate::findings::Finding;
 
 /// A box in fractions of the image's width and height, origin at the top left of the image.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BoundingBox {
     /// What it marks.
     pub finding: Finding,
