@@ -17,21 +17,33 @@ struct Row {
     loss: f64,
 }
 
-/// Draws the curves of both trainings, averaged over 50 steps, on a logarithmic scale.
+/// Draws the curves of the run's trainings, averaged over 50 steps, on a logarithmic scale.
 ///
 /// # Errors
-/// [`Error::Config`] if a log is missing or damaged, [`Error::Output`] if the picture cannot be written.
+/// [`Error::Config`] if there is no log or one is damaged, [`Error::Output`] if the picture cannot be written.
 pub fn draw(folder: &RunFolder, out: &Path) -> Result<()> {
     let failed =
         |error: &dyn std::fmt::Display| Error::Output(format!("{}: {error}", out.display()));
     let root = SVGBackend::new(out, (900, 320)).into_drawing_area();
     root.fill(&WHITE).map_err(|e| failed(&e))?;
-    let panels = root.split_evenly((1, 2));
-    for (panel, (training, title)) in panels.iter().zip([
+    let logs: Vec<_> = [
         ("vae", "autoencoder"),
         ("diffusion", "text encoder and U-Net"),
-    ]) {
-        let points = averaged(&read(&folder.path(training).join("log.csv"))?);
+        ("finetune", "fine-tuning"),
+    ]
+    .map(|(training, title)| (folder.path(training).join("log.csv"), title))
+    .into_iter()
+    .filter(|(log, _)| log.exists())
+    .collect();
+    if logs.is_empty() {
+        return Err(Error::Config {
+            what: folder.0.display().to_string(),
+            why: "nothing was trained in it; give the folder of a run".into(),
+        });
+    }
+    let panels = root.split_evenly((1, logs.len()));
+    for (panel, (log, title)) in panels.iter().zip(logs) {
+        let points = averaged(&read(&log)?);
         let losses = points.iter().map(|p| p.1);
         let (low, high) = losses.fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
         let steps = points.last().map_or(1.0, |p| p.0);

@@ -16,7 +16,8 @@ use crate::{ema, trainer};
 /// The terms of the data ask for this text wherever the model goes.
 const ATTRIBUTION: &str = "Chest radiographs: NIH Clinical Center, ChestX-ray14 (https://nihcc.app.box.com/v/ChestXray-NIHCC), Wang et al., CVPR 2017; Kermany et al. 2018, doi:10.17632/rscbjbr9sj, CC BY 4.0 (resized, cropped); COVID-19 Image Repository, Hannover Medical School, doi:10.6084/m9.figshare.12275009, CC BY 3.0 (resized, cropped).";
 
-const INTENDED_USE: &str = "Research, teaching and demonstration of image synthesis. The images are synthetic and show no patient. Not for diagnosis, nor for any other clinical use.";
+/// What every model made here is for, and what not.
+pub const INTENDED_USE: &str = "Research, teaching and demonstration of image synthesis. The images are synthetic and show no patient. Not for diagnosis, nor for any other clinical use.";
 
 /// The run's configs, with what training found out: the vocabulary's size and the latents' scale.
 pub fn configs(run: &Run, tokenizer: &ClipTokenizer, latents: &Latents) -> ComponentConfigs {
@@ -43,7 +44,27 @@ pub fn weights(folder: &RunFolder) -> Result<Weights> {
     Ok(weights)
 }
 
-/// Writes the bundle.
+/// What the bundle of a run says of itself.
+pub fn info(run: &Run, components: ComponentConfigs) -> BundleInfo {
+    BundleInfo {
+        name: run.name.clone(),
+        model_card: None,
+        license: "MIT OR Apache-2.0".into(),
+        attribution: ATTRIBUTION.into(),
+        intended_use: INTENDED_USE.into(),
+        components,
+        defaults: Defaults {
+            num_inference_steps: 20,
+            guidance_scale: 2.0,
+            width: run.size as usize,
+            height: run.size as usize,
+            scheduler: Some("dpm++2m".into()),
+        },
+        examples: EXAMPLES.iter().map(|e| e.to_string()).collect(),
+    }
+}
+
+/// Writes the bundle of a run.
 ///
 /// # Errors
 /// As [`BundleWriter`].
@@ -55,26 +76,25 @@ pub fn write(
     precision: Precision,
     dir: &Path,
 ) -> Result<()> {
+    write_bundle(info(run, configs), tokenizer, weights, precision, dir)
+}
+
+/// Writes a bundle; a `README.md` that lies in the folder becomes its model card.
+///
+/// # Errors
+/// As [`BundleWriter`].
+pub fn write_bundle(
+    mut info: BundleInfo,
+    tokenizer: &ClipTokenizer,
+    weights: &Weights,
+    precision: Precision,
+    dir: &Path,
+) -> Result<()> {
     let mut writer = BundleWriter::new(dir, precision)?;
     for (name, weight) in weights {
         writer.add(name, weight)?;
     }
-    let info = BundleInfo {
-        name: run.name.clone(),
-        model_card: dir.join("README.md").exists().then(|| "README.md".into()),
-        license: "MIT OR Apache-2.0".into(),
-        attribution: ATTRIBUTION.into(),
-        intended_use: INTENDED_USE.into(),
-        components: configs,
-        defaults: Defaults {
-            num_inference_steps: 20,
-            guidance_scale: 2.0,
-            width: run.size as usize,
-            height: run.size as usize,
-            scheduler: Some("dpm++2m".into()),
-        },
-        examples: EXAMPLES.iter().map(|e| e.to_string()).collect(),
-    };
+    info.model_card = dir.join("README.md").exists().then(|| "README.md".into());
     let manifest = writer.finish(info, tokenizer)?;
     println!("{}: {} bytes", dir.display(), manifest.total_bytes());
     Ok(())

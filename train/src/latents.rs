@@ -11,10 +11,10 @@ use roentgen_web::weights::{Weight, Weights};
 
 use crate::dataset::Dataset;
 use crate::ema;
-use crate::vae::{normal, to_unit};
+use crate::vae::{floats, normal, to_unit};
 
 /// Images encoded at a time.
-const BATCH: usize = 16;
+pub const BATCH: usize = 16;
 
 /// Moments of the latents of a data set, before scaling.
 pub struct Latents {
@@ -28,26 +28,83 @@ pub struct Latents {
     std: Vec<f32>,
 }
 
+/// An autoencoder that turns images into latents, a few at a time.
+pub struct LatentEncoder<'a> {
+    vae: &'a AutoencoderKL,
+    channels: usize,
+    size: usize,
+    device: &'a Device,
+    shape: [usize; 3],
+    mean: Vec<f32>,
+    std: Vec<f32>,
+}
+
+impl<'a> LatentEncoder<'a> {
+    /// For images of `size` x `size` pixels; an autoencoder of `channels` 3 sees the same grey in each.
+    pub fn new(vae: &'a AutoencoderKL, channels: usize, size: usize, device: &'a Device) -> Self {
+        let (shape, mean, std) = ([0; 3], vec![], vec![]);
+        Self {
+            vae,
+            channels,
+            size,
+            device,
+            shape,
+            mean,
+            std,
+        }
+    }
+
+    /// Encodes grey images, each `[size, size]`.
+    pub fn push(&mut self, images: &[&[u8]]) {
+        if images.is_empty() {
+            return;
+        }
+        let (n, c, size) = (images.len(), self.channels, self.size);
+        let grey = |image: &&[u8]| image.iter().map(|&p| to_unit(p)).collect::<Vec<f32>>();
+        let pixels: Vec<f32> = images.iter().flat_map(|i| grey(i).repeat(c)).collect();
+        let moments = self
+            .vae
+            .encode(floats(&pixels, [n, c, size, size], self.device));
+        let [_, c, h, w] = moments.mean.dims();
+        self.shape = [c, h, w];
+        let values = |t: Tensor<4>| t.into_data().try_into_vec_as::<f32>().expect("floats");
+        self.mean.extend(values(moments.mean));
+        self.std.extend(values((moments.logvar * 0.5).exp()));
+    }
+
+    /// The latents of everything that was encoded.
+    pub fn finish(self) -> Latents {
+        Latents::new(self.shape, self.mean, self.std)
+    }
+}
+
 impl Latents {
     /// Encodes every image of `data`.
     pub fn encode(vae: &AutoencoderKL, data: &Dataset, device: &Device) -> Self {
-        let size = data.size;
-        let (mut mean, mut std) = (vec![], vec![]);
-        let mut shape = [0; 3];
+        let mut encoder = LatentEncoder::new(vae, 1, data.size, device);
         for start in (0..data.len()).step_by(BATCH).progress() {
-            let n = BATCH.min(data.len() - start);
-            let pixels: Vec<f32> = (start..start + n)
-                .flat_map(|i| data.image(i).iter().map(|&p| to_unit(p)))
-                .collect();
-            let x = Tensor::from_data(TensorData::new(pixels, [n, 1, size, size]), device);
-            let moments = vae.encode(x);
-            let [_, c, h, w] = moments.mean.dims();
-            shape = [c, h, w];
-            let floats = |t: Tensor<4>| t.into_data().try_into_vec_as::<f32>().expect("floats");
-            mean.extend(floats(moments.mean));
-            std.extend(floats((moments.logvar * 0.5).exp()));
+            let end = data.len().min(start + BATCH);
+            let images: Vec<&[u8]> = (start..end).map(|i| data.image(i)).collect();
+            encoder.push(&images);
         }
-        Self::new(shape, mean, std)
+        encoder.finish()
+    }
+
+    /// With the scale of a model that has one already, instead of these images' own.
+    pub fn with_scale(mut self, scaling_factor: f64, shift_factor: f64) -> Self {
+        self.scaling_factor = scaling_factor;
+        self.shift_factor = shift_factor;
+        self
+    }
+
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.mean.len() / self.shape.iter().product::<usize>().max(1)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.mean.is_empty()
     }
 
     fn new(shape: [usize; 3], mean: Vec<f32>, std: Vec<f32>) -> Self {

@@ -5,14 +5,23 @@
 //! grey images ─vae─▶ autoencoder ─latents─▶ latents of every image
 //! latents + sentences ─diffusion─▶ text encoder, U-Net ─samples─▶ contact sheet, ─export─▶ bundle
 //! ```
+//!
+//! Or from a model that is already there:
+//!
+//! ```text
+//! bundle or diffusers checkpoint + radiographs with texts ─readers, finetune─▶ the same model, trained further
+//! ─export─▶ bundle, ─diffusers─▶ diffusers checkpoint
+//! ```
 
 pub mod curve;
 pub mod dataset;
 pub mod device;
+pub mod diffusers;
 pub mod diffusion;
 pub mod ema;
 pub mod export;
 pub mod findings;
+pub mod finetune;
 pub mod images;
 pub mod latents;
 pub mod location;

@@ -4,16 +4,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use burn::prelude::*;
-use clap::{Args, Parser, Subcommand};
-use roentgen_web::bundle::Precision;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use roentgen_web::bundle::{BundleInfo, Precision};
 use roentgen_web::error::{Error, Result};
 use roentgen_web::tokens::ClipTokenizer;
+use roentgen_web::weights::Weights;
 use train::dataset::{Dataset, Split};
 use train::device::{self, Kind};
+use train::finetune::{self, run::FineTuneRun};
 use train::latents::Latents;
 use train::run::{Run, RunFolder};
 use train::samples::{self, Sampling};
-use train::{curve, diffusion, ema, export, start, tokenizer, trainer, vae};
+use train::{curve, diffusers, diffusion, ema, export, start, tokenizer, trainer, vae};
 
 // A step frees and allocates hundreds of megabytes; glibc gives them back to the kernel and has them zeroed each time.
 #[global_allocator]
@@ -38,6 +40,17 @@ enum Command {
     Vae(Common),
     /// Trains text encoder and U-Net, after the autoencoder
     Diffusion(Common),
+    /// Trains a bundle or a diffusers checkpoint further
+    Finetune {
+        #[command(flatten)]
+        run: RunArgs,
+        /// Folder of the bundle or checkpoint
+        #[arg(long, value_name = "DIR")]
+        checkpoint: PathBuf,
+        /// A CSV with file and text, or a folder: metadata.csv, MIMIC-CXR-JPG
+        #[arg(long)]
+        data: PathBuf,
+    },
     /// Draws the contact sheet of the averaged weights
     Sheet {
         #[command(flatten)]
@@ -63,17 +76,26 @@ enum Command {
         #[arg(long)]
         out: PathBuf,
     },
-    /// Writes a bundle
+    /// Writes a bundle, or a checkpoint for diffusers
     Export {
         #[command(flatten)]
         run: RunArgs,
-        /// Folder of the bundle
+        /// Folder of the bundle or checkpoint
+        #[arg(long, alias = "bundle", value_name = "DIR")]
+        out: PathBuf,
+        /// For the page, or for Python
+        #[arg(long, default_value = "bundle")]
+        layout: Layout,
+        /// f32, f16, q8 or q4 in a bundle [default: q8]; a checkpoint is always f32
         #[arg(long)]
-        bundle: PathBuf,
-        /// f32, f16, q8 or q4
-        #[arg(long, default_value = "q8")]
-        quantize: Precision,
+        quantize: Option<Precision>,
     },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Layout {
+    Bundle,
+    Diffusers,
 }
 
 #[derive(Args)]
@@ -114,6 +136,15 @@ fn run(cli: Cli) -> Result<()> {
             vae::train(&run, &data, &folder, &device)
         }
         Command::Diffusion(args) => train_diffusion(&args, &device),
+        Command::Finetune {
+            run,
+            checkpoint,
+            data,
+        } => {
+            let folder = RunFolder(run.folder);
+            let run = FineTuneRun::read(&run.run)?;
+            finetune::train(&run, &checkpoint, &data, &folder, &device)
+        }
         Command::Sheet {
             run,
             out,
@@ -121,38 +152,56 @@ fn run(cli: Cli) -> Result<()> {
             guidance,
             seed,
         } => {
-            let (run, folder) = open(&run)?;
-            let (tokenizer, latents) = prepared(&folder)?;
-            let configs = export::configs(&run, &tokenizer, &latents);
-            let pipeline =
-                samples::pipeline(configs, &tokenizer, export::weights(&folder)?, &device)?;
+            let (info, tokenizer, weights) = finished(&run)?;
+            let size = info.defaults.width;
+            let pipeline = samples::pipeline(info.components, &tokenizer, weights, &device)?;
             let sampling = Sampling {
                 steps,
                 guidance,
-                size: run.size as usize,
+                size,
                 seed,
             };
             samples::contact_sheet(&pipeline, sampling, &out)
         }
-        Command::Curve { run, out } => curve::draw(&open(&run)?.1, &out),
+        Command::Curve { run, out } => curve::draw(&RunFolder(run.folder), &out),
         Command::Export {
             run,
-            bundle,
+            out,
+            layout,
             quantize,
         } => {
-            let (run, folder) = open(&run)?;
-            let (tokenizer, latents) = prepared(&folder)?;
-            let configs = export::configs(&run, &tokenizer, &latents);
-            export::write(
-                &run,
-                configs,
-                &tokenizer,
-                &export::weights(&folder)?,
-                quantize,
-                &bundle,
-            )
+            let (info, tokenizer, weights) = finished(&run)?;
+            match (layout, quantize) {
+                (Layout::Bundle, precision) => {
+                    let precision = precision.unwrap_or(Precision::Q8);
+                    export::write_bundle(info, &tokenizer, &weights, precision, &out)
+                }
+                (Layout::Diffusers, None) => diffusers::write(&info, &tokenizer, &weights, &out),
+                (Layout::Diffusers, Some(_)) => Err(Error::Request {
+                    field: "quantize",
+                    why: "is for bundles; leave it out with --layout diffusers".into(),
+                }),
+            }
         }
     }
+}
+
+/// Everything that a finished run, of either kind, has to give.
+fn finished(args: &RunArgs) -> Result<(BundleInfo, ClipTokenizer, Weights)> {
+    if FineTuneRun::is_one(&args.run)? {
+        let run = FineTuneRun::read(&args.run)?;
+        let folder = RunFolder(args.folder.clone());
+        let (base, tokenizer) = finetune::Base::open(&folder)?;
+        return Ok((base.info(&run), tokenizer, finetune::trained(&folder)?));
+    }
+    let (run, folder) = open(args)?;
+    let (tokenizer, latents) = prepared(&folder)?;
+    let configs = export::configs(&run, &tokenizer, &latents);
+    Ok((
+        export::info(&run, configs),
+        tokenizer,
+        export::weights(&folder)?,
+    ))
 }
 
 fn open(args: &RunArgs) -> Result<(Run, RunFolder)> {

@@ -45,10 +45,18 @@ pub fn pipeline(
 /// # Errors
 /// As [`Pipeline::generate`] and [`sheet::save`].
 pub fn contact_sheet(pipeline: &Pipeline, sampling: Sampling, path: &Path) -> Result<()> {
+    draw(pipeline, &CONTACT_SHEET, sampling, path)
+}
+
+/// Generates one image for each prompt and writes them as one PNG, four in a row.
+///
+/// # Errors
+/// As [`Pipeline::generate`] and [`sheet::save`].
+pub fn draw(pipeline: &Pipeline, prompts: &[&str], sampling: Sampling, path: &Path) -> Result<()> {
     let mut images = Vec::new();
-    for (seed, prompt) in (sampling.seed..).zip(CONTACT_SHEET) {
+    for (seed, prompt) in (sampling.seed..).zip(prompts) {
         let request = Request {
-            prompt: prompt.into(),
+            prompt: prompt.to_string(),
             negative_prompt: String::new(),
             seed,
             num_inference_steps: sampling.steps,
@@ -59,14 +67,10 @@ pub fn contact_sheet(pipeline: &Pipeline, sampling: Sampling, path: &Path) -> Re
             latents: None,
         };
         let generated = pollster::block_on(pipeline.generate(&request, async |_| Ok(())))?;
-        images.push(generated.to_image().data);
+        let image = generated.to_image();
+        // Autoencoders of colour photographs give three channels, which are alike for a radiograph.
+        let grey = |p: &[u8]| (p.iter().map(|&v| usize::from(v)).sum::<usize>() / p.len()) as u8;
+        images.push(image.data.chunks_exact(image.channels).map(grey).collect());
     }
-    sheet::save(
-        path,
-        &images,
-        &CONTACT_SHEET,
-        sampling.size,
-        sampling.size,
-        4,
-    )
+    sheet::save(path, &images, prompts, sampling.size, sampling.size, 4)
 }

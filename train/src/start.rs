@@ -5,6 +5,7 @@ use std::path::Path;
 use burn::module::Module;
 use roentgen_web::checkpoint::ModelFolder;
 use roentgen_web::error::{Error, Result};
+use roentgen_web::tokens::ClipTokenizer;
 use roentgen_web::weights::{self, Weights};
 
 /// `module` with every weight of the model in `folder` (a bundle or a diffusers checkpoint) whose name and shape agree;
@@ -39,7 +40,15 @@ pub fn from<M: Module>(module: M, folder: &Path) -> Result<M> {
 /// # Errors
 /// As [`ModelFolder::open`], and [`Error::Io`].
 pub fn tokenizer(folder: &Path, dir: &Path) -> Result<()> {
-    let json = ModelFolder::open(folder)?.tokenizer.to_json()?;
+    save_tokenizer(&ModelFolder::open(folder)?.tokenizer, dir)
+}
+
+/// Writes a tokenizer to `dir/tokenizer.json`.
+///
+/// # Errors
+/// [`Error::Tokenizer`] if it cannot be written as JSON, [`Error::Io`].
+pub fn save_tokenizer(tokenizer: &ClipTokenizer, dir: &Path) -> Result<()> {
+    let json = tokenizer.to_json()?;
     std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
     let path = dir.join("tokenizer.json");
     std::fs::write(&path, json).map_err(Error::io(&path))

@@ -125,10 +125,12 @@ pub fn save(tokenizer: &Tokenizer, dir: &Path) -> Result<()> {
         .save(dir.join("tokenizer.json"), true)
         .map_err(library)?;
     tokenizer.get_model().save(dir, None).map_err(library)?;
+    let length = tokenizer.get_truncation().map(|t| t.max_length);
+    let padding = tokenizer.get_padding().map(|p| p.pad_token.as_str());
     let config = json!({
         "tokenizer_class": "CLIPTokenizer",
-        "model_max_length": MODEL_MAX_LENGTH,
-        "bos_token": START, "eos_token": END, "pad_token": END, "unk_token": END,
+        "model_max_length": length.unwrap_or(MODEL_MAX_LENGTH),
+        "bos_token": START, "eos_token": END, "pad_token": padding.unwrap_or(END), "unk_token": END,
         "do_lower_case": true, "add_prefix_space": false, "errors": "replace",
     });
     let path = dir.join("tokenizer_config.json");
