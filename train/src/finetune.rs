@@ -75,8 +75,11 @@ impl Base {
     /// Writes it, or makes sure that the folder's is the same.
     fn keep(&self, tokenizer: &ClipTokenizer, folder: &RunFolder) -> Result<()> {
         let path = folder.path("model.json");
+        let json = serde_json::to_vec_pretty(self).map_err(|e| damaged(&path, e))?;
         if path.exists() {
-            return match Self::open(folder)?.0 == *self {
+            // Compared as read back, for a number may lose its last bit on the way.
+            let read: Self = serde_json::from_slice(&json).map_err(|e| damaged(&path, e))?;
+            return match Self::open(folder)?.0 == read {
                 true => Ok(()),
                 false => Err(Error::Config {
                     what: folder.0.display().to_string(),
@@ -85,7 +88,6 @@ impl Base {
             };
         }
         start::save_tokenizer(tokenizer, &folder.path("tokenizer"))?;
-        let json = serde_json::to_vec_pretty(self).map_err(|e| damaged(&path, e))?;
         std::fs::write(&path, json).map_err(Error::io(&path))
     }
 }

@@ -1,9 +1,11 @@
 //! One radiograph file -> 8-bit grey pixels of the wanted size, with its contrast normalised.
 
-use std::panic;
+use std::panic::{self, UnwindSafe};
 use std::path::Path;
 
 use image::{DynamicImage, GrayImage, ImageReader, imageops, imageops::FilterType};
+
+use crate::dicom;
 
 /// Percentile of the grey values which becomes black.
 pub const BLACK_PERCENTILE: f64 = 1.0;
@@ -32,21 +34,30 @@ pub fn read_grey(path: &Path, size: u32) -> Result<(Vec<u8>, u32), String> {
     normalise(image, size)
 }
 
-/// As [`read_grey`], from anything that a radiograph comes in: WebP, PNG or JPEG, told apart by their first bytes, in
+/// As [`read_grey`], from anything that a radiograph comes in: WebP, PNG, JPEG or DICOM, told apart by their first bytes, in
 /// 8 or 16 bits, of any shape, of which the largest centred square is taken.
 ///
 /// # Errors
 /// A sentence which says why this file is of no use; also where a decoder gives up by panicking.
 pub fn read_any(path: &Path, size: u32) -> Result<(Vec<u8>, u32), String> {
-    let image = panic::catch_unwind(|| decode(path))
-        .unwrap_or_else(|_| Err("is damaged: its decoder gave up".into()))?;
+    let image = guarded(|| decode(path))?;
     let (w, h) = image.dimensions();
     let side = w.min(h);
     let square = imageops::crop_imm(&image, (w - side) / 2, (h - side) / 2, side, side);
     normalise(square.to_image(), size)
 }
 
+/// Runs a decoder on a stranger's file: a panic in it is a reason to leave the file out, and none to stop.
+pub(crate) fn guarded<T>(
+    decode: impl FnOnce() -> Result<T, String> + UnwindSafe,
+) -> Result<T, String> {
+    panic::catch_unwind(decode).unwrap_or_else(|_| Err("is damaged: its decoder gave up".into()))
+}
+
 fn decode(path: &Path) -> Result<GrayImage, String> {
+    if dicom::is_dicom(path) {
+        return dicom::read_grey(path);
+    }
     let reader = ImageReader::open(path).map_err(|e| e.to_string())?;
     let reader = reader.with_guessed_format().map_err(|e| e.to_string())?;
     Ok(match reader.decode().map_err(|e| e.to_string())? {
@@ -64,7 +75,7 @@ fn decode(path: &Path) -> Result<GrayImage, String> {
 }
 
 /// 16 bits to 8: the values between the two percentiles that [`read_grey`] stretches, however few of the bits are used.
-fn narrow(values: &[u16], width: u32, height: u32) -> Result<GrayImage, String> {
+pub(crate) fn narrow(values: &[u16], width: u32, height: u32) -> Result<GrayImage, String> {
     let mut histogram = vec![0usize; 1 << 16];
     for value in values {
         histogram[usize::from(*value)] += 1;

@@ -16,6 +16,7 @@
 pub mod curve;
 pub mod dataset;
 pub mod device;
+pub mod dicom;
 pub mod diffusers;
 pub mod diffusion;
 pub mod ema;

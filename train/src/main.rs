@@ -47,7 +47,7 @@ enum Command {
         /// Folder of the bundle or checkpoint
         #[arg(long, value_name = "DIR")]
         checkpoint: PathBuf,
-        /// A CSV with file and text, or a folder: metadata.csv, MIMIC-CXR-JPG
+        /// A CSV with file and text, or a folder: metadata.csv, MIMIC-CXR-JPG, DICOM files
         #[arg(long)]
         data: PathBuf,
     },

@@ -179,11 +179,13 @@ mod tests {
     }
 
     #[test]
-    fn pure_noise_counts_fully() {
+    fn pure_noise_has_a_weight() {
         let config = SchedulerConfig::parse(
-            br#"{"_class_name": "DDIMScheduler", "rescale_betas_zero_snr": true}"#,
+            br#"{"_class_name": "DDIMScheduler", "rescale_betas_zero_snr": true, "prediction_type": "v_prediction"}"#,
         );
-        let objective = Objective::new(&config.unwrap(), Some(5.0)).unwrap();
+        let mut objective = Objective::new(&config.unwrap(), Some(5.0)).unwrap();
+        assert_eq!(objective.weight(999), 0.0);
+        objective.velocity = false;
         assert_eq!(objective.weight(999), 1.0);
     }
 

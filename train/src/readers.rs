@@ -4,6 +4,7 @@
 //! is wrong with a row or an image stops a run: it is left out, and the reasons are printed with their counts.
 
 mod captions;
+mod dicoms;
 pub mod impression;
 mod mimic;
 #[cfg(test)]
@@ -65,6 +66,8 @@ pub enum Layout {
     Captions,
     /// MIMIC-CXR-JPG, with the reports of MIMIC-CXR.
     MimicCxrJpg,
+    /// A folder of DICOM files, described by their own headers.
+    Dicom,
 }
 
 impl fmt::Display for Layout {
@@ -73,6 +76,7 @@ impl fmt::Display for Layout {
             Self::Table => "a table of findings (metadata.csv)",
             Self::Captions => "a table of texts (file, text)",
             Self::MimicCxrJpg => "MIMIC-CXR-JPG",
+            Self::Dicom => "DICOM files",
         })
     }
 }
@@ -97,6 +101,7 @@ pub fn list(path: &Path) -> Result<(Layout, Listing)> {
         Layout::Table => table_of_findings(dir)?,
         Layout::Captions => captions::list(&table)?,
         Layout::MimicCxrJpg => mimic::list(dir)?,
+        Layout::Dicom => dicoms::list(dir)?,
     };
     if listing.pairs.is_empty() {
         return Err(Error::Config {
@@ -115,7 +120,7 @@ fn detect(path: &Path) -> Result<(Layout, PathBuf)> {
     let unknown = |why: &str| Error::Config {
         what: path.display().to_string(),
         why: format!(
-            "{why}; give a CSV with the columns file and text, or a folder with metadata.csv or with MIMIC-CXR-JPG"
+            "{why}; give a CSV with the columns file and text, or a folder with metadata.csv, with MIMIC-CXR-JPG, or with DICOM files"
         ),
     };
     if path.is_dir() {
@@ -124,7 +129,10 @@ fn detect(path: &Path) -> Result<(Layout, PathBuf)> {
         }
         let table = path.join("metadata.csv");
         if !table.exists() {
-            return Err(unknown("it has no table"));
+            return match dicoms::any(path)? {
+                true => Ok((Layout::Dicom, path.into())),
+                false => Err(unknown("it has neither a table nor DICOM files")),
+            };
         }
         return detect(&table);
     }

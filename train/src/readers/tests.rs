@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use dicom_core::{DataElement, PrimitiveValue, VR};
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use image::{GrayImage, Luma};
 
 use super::*;
@@ -146,6 +149,126 @@ fn mimic_cxr_jpg() {
     assert!(list(dir.path()).is_err());
 }
 
+/// 8 x 6 pixels of 12 bits, signed, rising from left to right from `start` in steps of 100.
+fn dicom(path: &Path, photometric: &str, start: i16, more: &[(Tag, VR, &str)]) {
+    let mut object = InMemDicomObject::new_empty();
+    let mut text = |tag, vr, value: &str| {
+        object.put(DataElement::new(tag, vr, PrimitiveValue::from(value)));
+    };
+    text(
+        tags::SOP_CLASS_UID,
+        VR::UI,
+        uids::COMPUTED_RADIOGRAPHY_IMAGE_STORAGE,
+    );
+    text(tags::SOP_INSTANCE_UID, VR::UI, "1.2.3");
+    text(tags::MODALITY, VR::CS, "CR");
+    text(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, photometric);
+    for (tag, vr, value) in more {
+        text(*tag, *vr, value);
+    }
+    for (tag, value) in [
+        (tags::SAMPLES_PER_PIXEL, 1u16),
+        (tags::ROWS, 6),
+        (tags::COLUMNS, 8),
+        (tags::BITS_ALLOCATED, 16),
+        (tags::BITS_STORED, 12),
+        (tags::HIGH_BIT, 11),
+        (tags::PIXEL_REPRESENTATION, 1),
+    ] {
+        object.put(DataElement::new(tag, VR::US, PrimitiveValue::from(value)));
+    }
+    let pixels: Vec<u16> = (0..48i16)
+        .map(|i| (start + 100 * (i % 8)) as u16 & 0xfff)
+        .collect();
+    let pixels = PrimitiveValue::U16(pixels.into());
+    object.put(DataElement::new(tags::PIXEL_DATA, VR::OW, pixels));
+    let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
+    let file = object.with_meta(meta).unwrap();
+    file.write_to_file(path).unwrap();
+}
+
+type Tag = dicom_core::Tag;
+
+#[test]
+fn dicom_files_and_their_headers() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let view = |view| (tags::VIEW_POSITION, VR::CS, view);
+    let sex = (tags::PATIENT_SEX, VR::CS, "F");
+    let age = (tags::PATIENT_AGE, VR::AS, "054Y");
+    dicom(&path("a.dcm"), "MONOCHROME2", -300, &[view("PA"), sex, age]);
+    dicom(&path("b"), "MONOCHROME1", 0, &[view("AP")]);
+    dicom(&path("c.dcm"), "MONOCHROME2", 0, &[view("LL")]);
+    dicom(&path("d.dcm"), "MONOCHROME2", 0, &[]);
+    fs::write(path("e.dcm"), [&[0; 128][..], b"DICM\x01"].concat()).unwrap();
+    fs::write(path("notes.txt"), "nothing").unwrap();
+
+    let (layout, listing) = list(dir.path()).unwrap();
+    assert_eq!(
+        (layout, names(&listing)),
+        (Layout::Dicom, vec!["a.dcm".into(), "b".into()])
+    );
+    let Caption::Record(record) = &listing.pairs[0].caption else {
+        panic!("a record")
+    };
+    assert_eq!(record.age, Some(54));
+    let prompts: Vec<String> = (0..50)
+        .map(|s| listing.pairs[0].caption.prompt(s))
+        .collect();
+    assert!(
+        prompts.iter().any(|p| p.contains("54-year-old woman")),
+        "{prompts:?}"
+    );
+    let reasons = reasons(&listing);
+    assert_eq!(
+        reasons[..2],
+        [("c.dcm", "is a LL view"), ("d.dcm", "has no view position")]
+    );
+    assert_eq!(
+        (reasons[2].0, reasons[3]),
+        ("e.dcm", ("notes.txt", "is no DICOM file"))
+    );
+
+    // The middle 6 x 6 pixels, which rise from left to right; in MONOCHROME1 they fall.
+    let row = |name: &str| {
+        let (pixels, native) = read_any(&path(name), 6).unwrap();
+        assert_eq!(native, 6);
+        pixels[..6].to_vec()
+    };
+    let rising = row("a.dcm");
+    assert!(rising.windows(2).all(|w| w[0] < w[1]), "{rising:?}");
+    let falling = row("b");
+    assert!(falling.windows(2).all(|w| w[0] > w[1]), "{falling:?}");
+    assert!(read_any(&path("e.dcm"), 6).is_err());
+}
+
+#[test]
+fn windows_and_slopes_of_dicom() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.dcm");
+    let row = |more: &[(Tag, VR, &str)]| {
+        dicom(&path, "MONOCHROME2", 0, more);
+        read_any(&path, 6).unwrap().0[..6].to_vec()
+    };
+    // Values 100 to 600 in the middle; after the slope 2100 to 2600, of which the window shows 2250 to 2450.
+    let window = [
+        (tags::RESCALE_SLOPE, VR::DS, "1"),
+        (tags::RESCALE_INTERCEPT, VR::DS, "2000"),
+        (tags::WINDOW_CENTER, VR::DS, "2350"),
+        (tags::WINDOW_WIDTH, VR::DS, "200"),
+    ];
+    let windowed = row(&window);
+    assert_eq!((windowed[0], windowed[1]), (0, 0));
+    assert!(windowed[2] > 0 && windowed[3] < 255 && windowed[2] < windowed[3]);
+    assert_eq!((windowed[4], windowed[5]), (255, 255));
+    // A negative slope turns the image over.
+    let falling = row(&[
+        (tags::RESCALE_SLOPE, VR::DS, "-2"),
+        (tags::RESCALE_INTERCEPT, VR::DS, "0"),
+    ]);
+    assert!(falling.windows(2).all(|w| w[0] > w[1]), "{falling:?}");
+}
+
 #[test]
 fn a_wide_jpeg_is_read() {
     let dir = tempfile::tempdir().unwrap();
@@ -162,7 +285,7 @@ fn a_wide_jpeg_is_read() {
 fn what_is_no_data() {
     let dir = tempfile::tempdir().unwrap();
     let error = list(dir.path()).unwrap_err().to_string();
-    assert!(error.contains("no table"), "{error}");
+    assert!(error.contains("neither a table nor DICOM"), "{error}");
     write(dir.path(), "metadata.csv", "image,label\na,b\n");
     let error = list(dir.path()).unwrap_err().to_string();
     assert!(error.contains("columns are not known"), "{error}");
