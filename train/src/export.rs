@@ -11,7 +11,7 @@ use roentgen_web::weights::Weights;
 use crate::latents::Latents;
 use crate::prompts::EXAMPLES;
 use crate::run::{Run, RunFolder};
-use crate::{ema, trainer};
+use crate::{ema, samples, trainer};
 
 /// The terms of the data ask for this text wherever the model goes.
 const ATTRIBUTION: &str = "Chest radiographs: NIH Clinical Center, ChestX-ray14 (https://nihcc.app.box.com/v/ChestXray-NIHCC), Wang et al., CVPR 2017; Kermany et al. 2018, doi:10.17632/rscbjbr9sj, CC BY 4.0 (resized, cropped); COVID-19 Image Repository, Hannover Medical School, doi:10.6084/m9.figshare.12275009, CC BY 3.0 (resized, cropped).";
@@ -54,8 +54,8 @@ pub fn info(run: &Run, components: ComponentConfigs) -> BundleInfo {
         intended_use: INTENDED_USE.into(),
         components,
         defaults: Defaults {
-            num_inference_steps: 20,
-            guidance_scale: 2.0,
+            num_inference_steps: samples::STEPS,
+            guidance_scale: samples::GUIDANCE,
             width: run.size as usize,
             height: run.size as usize,
             scheduler: Some("dpm++2m".into()),

@@ -59,10 +59,10 @@ enum Command {
         #[arg(long)]
         out: PathBuf,
         /// Denoising steps
-        #[arg(long, default_value_t = 20)]
+        #[arg(long, default_value_t = samples::STEPS)]
         steps: usize,
         /// Classifier-free guidance
-        #[arg(long, default_value_t = 2.0)]
+        #[arg(long, default_value_t = samples::GUIDANCE)]
         guidance: f64,
         /// Seed of the first image
         #[arg(long, default_value_t = 0)]
@@ -268,8 +268,8 @@ fn train_diffusion(args: &Common, device: &Device) -> Result<()> {
             let pipeline = samples::pipeline(configs.clone(), &tokenizer, weights, device)?;
             let path = folder.path(&format!("sheets/diffusion-{:06}.png", trainer.step));
             let sampling = Sampling {
-                steps: 20,
-                guidance: 2.0,
+                steps: samples::STEPS,
+                guidance: samples::GUIDANCE,
                 size,
                 seed: 0,
             };
