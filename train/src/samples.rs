@@ -14,7 +14,7 @@ use crate::sheet;
 
 /// Denoising steps that the trained bundle proposes and the sheets take.
 pub const STEPS: usize = 20;
-/// Guidance likewise. Judged by eye on sheets at 2, 3 and 4: at 2 findings are faint, at 4 outlines harden.
+/// Guidance likewise, judged by eye on sheets at 2, 3 and 4, which differ little.
 pub const GUIDANCE: f64 = 3.0;
 
 /// How the samples are made.
