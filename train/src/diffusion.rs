@@ -9,12 +9,13 @@ use roentgen_web::error::Result;
 use roentgen_web::tokens::ClipTokenizer;
 
 use crate::dataset::{AgeGroup, Record};
+use crate::ema;
 use crate::latents::Latents;
 use crate::objective::{Batch, Objective, TextToLatents};
 use crate::prompts;
 use crate::run::{Optimization, Run, RunFolder};
 use crate::start;
-use crate::trainer::Trainer;
+use crate::trainer::{Trainer, ema_path};
 use crate::vae::{normal, step_rng};
 
 /// What batches are drawn from.
@@ -37,7 +38,8 @@ pub struct Examples<'a> {
 /// averaged weights' trainer.
 ///
 /// # Errors
-/// As [`Trainer::step`], and what `on_sheet` gives.
+/// As [`Trainer::step`], and what `on_sheet` gives; [`roentgen_web::Error::Io`] if the run has a `[text]` training that was
+/// not done.
 pub fn train(
     run: &Run,
     records: &[Record],
@@ -60,6 +62,10 @@ pub fn train(
     let mut networks = TextToLatents { text_encoder, unet };
     if let Some(init) = &run.init {
         networks = start::from(networks, init)?;
+    }
+    if run.text.is_some() {
+        let path = ema_path(&folder.path("text"));
+        networks = start::take(networks, ema::open(&path)?, &path)?;
     }
     let repeated = records
         .iter()

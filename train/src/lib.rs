@@ -35,6 +35,7 @@ pub mod samples;
 pub mod sheet;
 pub mod start;
 pub mod tables;
+pub mod text;
 pub mod tokenizer;
 pub mod trainer;
 pub mod vae;

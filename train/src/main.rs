@@ -15,7 +15,7 @@ use train::finetune::{self, run::FineTuneRun};
 use train::latents::Latents;
 use train::run::{Run, RunFolder};
 use train::samples::{self, Sampling};
-use train::{curve, diffusers, diffusion, ema, export, start, tokenizer, trainer, vae};
+use train::{curve, diffusers, diffusion, ema, export, start, text, tokenizer, trainer, vae};
 
 // A step frees and allocates hundreds of megabytes; glibc gives them back to the kernel and has them zeroed each time.
 #[global_allocator]
@@ -40,6 +40,8 @@ enum Command {
     Vae(Common),
     /// Trains text encoder and U-Net, after the autoencoder
     Diffusion(Common),
+    /// Teaches the text encoder what prompts say, before `diffusion`, where the run has a [text] table
+    Text(Common),
     /// Trains a bundle or a diffusers checkpoint further
     Finetune {
         #[command(flatten)]
@@ -135,6 +137,7 @@ fn run(cli: Cli) -> Result<()> {
             let data = load(&args.data, &run, Split::Train)?;
             vae::train(&run, &data, &folder, &device)
         }
+        Command::Text(args) => train_text(&args, &device),
         Command::Diffusion(args) => train_diffusion(&args, &device),
         Command::Finetune {
             run,
@@ -227,10 +230,10 @@ fn prepared(folder: &RunFolder) -> Result<(ClipTokenizer, Latents)> {
     ))
 }
 
-fn train_diffusion(args: &Common, device: &Device) -> Result<()> {
-    let (run, folder) = open(&args.run)?;
-    let data = load(&args.data, &run, Split::Train)?;
-    if !folder.path("tokenizer/tokenizer.json").exists() {
+/// Makes the run's tokenizer, or takes that of the model it starts from, unless the folder has one.
+fn prepare_tokenizer(run: &Run, data: &Dataset, folder: &RunFolder) -> Result<ClipTokenizer> {
+    let path = folder.path("tokenizer/tokenizer.json");
+    if !path.exists() {
         match &run.init {
             Some(init) => start::tokenizer(init, &folder.path("tokenizer"))?,
             None => {
@@ -240,6 +243,27 @@ fn train_diffusion(args: &Common, device: &Device) -> Result<()> {
             }
         }
     }
+    ClipTokenizer::from_json(&std::fs::read(&path).map_err(Error::io(&path))?)
+}
+
+fn train_text(args: &Common, device: &Device) -> Result<()> {
+    let (mut run, folder) = open(&args.run)?;
+    let Some(text) = run.text.clone() else {
+        return Err(Error::Config {
+            what: args.run.run.display().to_string(),
+            why: "it has no [text.optimization]; add it, or go on with `train diffusion`".into(),
+        });
+    };
+    let data = load(&args.data, &run, Split::Train)?;
+    let tokenizer = prepare_tokenizer(&run, &data, &folder)?;
+    run.diffusion.text_encoder.vocab_size = tokenizer.vocab_size();
+    text::train(&run, &text, &data.records, &tokenizer, &folder, device)
+}
+
+fn train_diffusion(args: &Common, device: &Device) -> Result<()> {
+    let (run, folder) = open(&args.run)?;
+    let data = load(&args.data, &run, Split::Train)?;
+    prepare_tokenizer(&run, &data, &folder)?;
     let cache = folder.path("latents.safetensors");
     let vae_weights = ema::open(&trainer::ema_path(&folder.path("vae")))?;
     if !cache.exists() {

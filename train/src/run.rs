@@ -26,6 +26,9 @@ pub struct Run {
     pub init: Option<PathBuf>,
     /// The autoencoder and its training.
     pub vae: VaeRun,
+    /// The text encoder's own training, before the U-Net's; left out, it learns with the U-Net alone.
+    #[serde(default)]
+    pub text: Option<TextRun>,
     /// Text encoder, U-Net and their training.
     pub diffusion: DiffusionRun,
 }
@@ -44,6 +47,14 @@ pub struct VaeRun {
     pub optimization: Optimization,
     /// diffusers' config of the network.
     pub model: AutoencoderKLConfig,
+}
+
+/// The `[text]` table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextRun {
+    /// Steps, rates, sizes; a batch is of prompts.
+    pub optimization: Optimization,
 }
 
 /// The `[diffusion]` table.

@@ -14,23 +14,33 @@ use roentgen_web::weights::{self, Weights};
 /// # Errors
 /// As [`ModelFolder::open`] and [`ModelFolder::weights`].
 pub fn from<M: Module>(module: M, folder: &Path) -> Result<M> {
+    let mut found = Weights::new();
+    for part in ModelFolder::open(folder)?.weights() {
+        found.extend(part?);
+    }
+    take(module, found, folder)
+}
+
+/// `module` with those of the weights `found` in `source` whose name and shape agree; prints their number.
+///
+/// # Errors
+/// None that a module's own weights could cause.
+pub fn take<M: Module>(module: M, found: Weights, source: &Path) -> Result<M> {
     let mut start: Weights = weights::collect(&module);
     let total = start.len();
     let mut taken = 0;
-    for part in ModelFolder::open(folder)?.weights() {
-        for (name, weight) in part? {
-            match start.get_mut(&name) {
-                Some(ours) if ours.shape == weight.shape => {
-                    *ours = weight;
-                    taken += 1;
-                }
-                _ => {}
+    for (name, weight) in found {
+        match start.get_mut(&name) {
+            Some(ours) if ours.shape == weight.shape => {
+                *ours = weight;
+                taken += 1;
             }
+            _ => {}
         }
     }
     println!(
-        "{taken} of {total} tensors start from {}, the rest at random",
-        folder.display()
+        "{taken} of {total} tensors start from {}, the others as they were",
+        source.display()
     );
     weights::load(module, start)
 }

@@ -10,9 +10,9 @@ use roentgen_web::bundle::Precision;
 use roentgen_web::tokens::ClipTokenizer;
 use train::dataset::{Dataset, Split};
 use train::latents::Latents;
-use train::run::{Run, RunFolder};
+use train::run::{Run, RunFolder, TextRun};
 use train::samples::{self, Sampling};
-use train::{diffusion, ema, export, start, tokenizer, trainer, vae};
+use train::{diffusion, ema, export, start, text, tokenizer, trainer, vae};
 
 const RUN: &str = include_str!("tiny.toml");
 
@@ -217,4 +217,43 @@ fn a_run_starts_from_a_bundle() {
         copied.encode(prompt).unwrap().ids,
         words.encode(prompt).unwrap().ids
     );
+}
+
+#[test]
+fn a_text_encoder_learns_what_prompts_say_and_the_diffusion_starts_from_it() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let folder = RunFolder(dir.path().join("run"));
+    let mut run: Run = toml::from_str(RUN).unwrap();
+    let mut text = TextRun {
+        optimization: run.diffusion.optimization.clone(),
+    };
+    text.optimization.steps = 60;
+    text.optimization.learning_rate = 1e-2;
+    run.text = Some(text.clone());
+    run.diffusion.optimization.learning_rate = 1e-12; // what it starts from is what it ends with
+    run.diffusion.optimization.weight_decay = 0.0;
+
+    let words = tokenizer::train(tokenizer::corpus(&data.records, 4), run.vocab_size).unwrap();
+    tokenizer::save(&words, &folder.path("tokenizer")).unwrap();
+    let json = fs::read(folder.path("tokenizer/tokenizer.json")).unwrap();
+    let words = ClipTokenizer::from_json(&json).unwrap();
+    let device = Device::flex();
+    text::train(&run, &text, &data.records, &words, &folder, &device).unwrap();
+    let log = losses(&folder, "text");
+    let mean = |lines: &[String]| -> f64 {
+        let loss = |l: &String| l.split(',').nth(1).unwrap().parse::<f64>().unwrap();
+        lines.iter().map(loss).sum::<f64>() / lines.len() as f64
+    };
+    assert!(mean(&log[50..]) < 0.5 * mean(&log[..10]), "{log:?}");
+
+    train_vae(&run, &data, &folder);
+    train_diffusion(&run, &data, &folder);
+    let learnt = ema::open(&trainer::ema_path(&folder.path("text"))).unwrap();
+    let started = ema::open(&trainer::ema_path(&folder.path("diffusion"))).unwrap();
+    let name = "text_encoder.final_layer_norm.weight";
+    for (a, b) in learnt[name].data.iter().zip(&started[name].data) {
+        assert!((a - b).abs() < 1e-6, "{a} is not {b}");
+    }
 }
