@@ -89,7 +89,7 @@ pub fn compare(setting: &Setting) -> Result<String> {
     // Strong guidance: the two images differ by more than their rounding.
     let strong = Settings {
         steps: 4,
-        guidance: 20.0,
+        guidance: 45.0,
         ..SETTINGS
     };
     page.generate(&strong, DRAWING)?;
