@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use burn::module::Module;
 use burn::prelude::*;
 use rand::RngExt;
-use roentgen_web::error::Result;
+use roentgen_web::error::{Error, Result};
 use roentgen_web::tokens::ClipTokenizer;
 
 use crate::dataset::{AgeGroup, Record};
@@ -38,8 +38,7 @@ pub struct Examples<'a> {
 /// averaged weights' trainer.
 ///
 /// # Errors
-/// As [`Trainer::step`], and what `on_sheet` gives; [`roentgen_web::Error::Io`] if the run has a `[text]` training that was
-/// not done.
+/// As [`Trainer::step`], and what `on_sheet` gives; [`Error::Config`] if the run has a `[text]` training that was not done.
 pub fn train(
     run: &Run,
     records: &[Record],
@@ -65,15 +64,19 @@ pub fn train(
     }
     if run.text.is_some() {
         let path = ema_path(&folder.path("text"));
+        if !path.exists() {
+            return Err(Error::Config {
+                what: folder.0.display().to_string(),
+                why:
+                    "its run has a [text] table but no trained text encoder; run `train text` first"
+                        .into(),
+            });
+        }
         networks = start::take(networks, ema::open(&path)?, &path)?;
     }
-    let repeated = records
-        .iter()
-        .enumerate()
-        .map(|(i, r)| std::iter::repeat_n(i, times(r)));
     let examples = Examples {
         latents,
-        pool: repeated.flatten().collect(),
+        pool: pool(records.iter().map(times)),
         prompt: &|i, seed| prompts::compose(&records[i], seed),
         tokenizer,
         caption_dropout: r.caption_dropout,
@@ -115,6 +118,14 @@ pub fn fit(
         }
     }
     Ok(())
+}
+
+/// Indices from 0 on, each as often as `times` says.
+pub fn pool(times: impl Iterator<Item = usize>) -> Vec<usize> {
+    let repeated = times
+        .enumerate()
+        .map(|(i, times)| std::iter::repeat_n(i, times));
+    repeated.flatten().collect()
 }
 
 /// How often a record is drawn. Half of the data is normal and one image in fourteen has boxes, the only source of sides

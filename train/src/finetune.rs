@@ -21,7 +21,7 @@ use roentgen_web::weights::{self, Weights};
 use serde::{Deserialize, Serialize};
 
 use self::run::{FineTune, FineTuneRun};
-use crate::diffusion::{Examples, fit, times};
+use crate::diffusion::{Examples, fit, pool, times};
 use crate::export::INTENDED_USE;
 use crate::latents::{BATCH, LatentEncoder, Latents};
 use crate::objective::{Objective, TextToLatents};
@@ -155,16 +155,13 @@ pub fn train(
     let cut = captions.iter().filter(|c| is_cut(c, &text.tokenizer));
     println!("{} texts are cut to fit the text encoder", cut.count());
 
-    let repeated = captions.iter().enumerate().map(|(i, caption)| {
-        let n = match caption {
-            Caption::Text(_) => 1,
-            Caption::Record(record) => times(record),
-        };
-        std::iter::repeat_n(i, n)
+    let draws = captions.iter().map(|caption| match caption {
+        Caption::Text(_) => 1,
+        Caption::Record(record) => times(record),
     });
     let examples = Examples {
         latents: &latents,
-        pool: repeated.flatten().collect(),
+        pool: pool(draws),
         prompt: &|i, seed| captions[i].prompt(seed),
         tokenizer: &text.tokenizer,
         caption_dropout: run.finetune.caption_dropout,
@@ -346,7 +343,7 @@ fn sheet(
     }
     let pipeline = samples::pipeline(base.configs.clone(), tokenizer, weights, device)?;
     let sampling = Sampling {
-        steps: 20,
+        steps: samples::STEPS,
         guidance: base.defaults.guidance_scale,
         size: run.size as usize,
         seed: 0,

@@ -205,10 +205,12 @@ impl Run {
         if run.vae.crop > run.size as usize || run.vae.crop == 0 {
             return Err(fault("crop must be between 1 and size".into()));
         }
-        for (name, optimization) in [
+        let text = run.text.iter().map(|text| ("text", &text.optimization));
+        let trainings = [
             ("vae", &run.vae.optimization),
             ("diffusion", &run.diffusion.optimization),
-        ] {
+        ];
+        for (name, optimization) in trainings.into_iter().chain(text) {
             if let Some(why) = optimization.fault() {
                 return Err(fault(format!("[{name}.optimization] {why}")));
             }
@@ -271,5 +273,20 @@ mod tests {
         };
         assert!((constant.learning_rate_at(0) - 0.1).abs() < 1e-9);
         assert!((constant.learning_rate_at(99) - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_text_training_is_checked_like_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.toml");
+        let run = include_str!("../tests/tiny.toml");
+        let mut run: toml::Table = toml::from_str(run).unwrap();
+        let mut text = run["diffusion"]["optimization"].clone();
+        text["batch_size"] = 0.into();
+        let text = toml::Table::from_iter([("optimization".to_string(), text)]);
+        run.insert("text".into(), text.into());
+        std::fs::write(&path, run.to_string()).unwrap();
+        let error = Run::read(&path).unwrap_err().to_string();
+        assert!(error.contains("[text.optimization]"), "{error}");
     }
 }

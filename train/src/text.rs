@@ -15,7 +15,7 @@ use roentgen_web::error::Result;
 use roentgen_web::tokens::ClipTokenizer;
 
 use crate::dataset::{AgeGroup, Record, Sex, View};
-use crate::diffusion::times;
+use crate::diffusion::{pool, times};
 use crate::findings::Finding;
 use crate::location::Location;
 use crate::prompts;
@@ -92,11 +92,7 @@ pub fn train(
     if let Some(init) = &run.init {
         networks = start::from(networks, init)?;
     }
-    let repeated = records
-        .iter()
-        .enumerate()
-        .map(|(i, r)| std::iter::repeat_n(i, times(r)));
-    let pool: Vec<usize> = repeated.flatten().collect();
+    let pool = pool(records.iter().map(times));
     let mut trainer = Trainer::new(networks, text.optimization.clone(), folder.path("text"))?;
     let (n, length) = (trainer.share(), tokenizer.model_max_length());
     while !trainer.is_done() {

@@ -240,6 +240,10 @@ fn a_text_encoder_learns_what_prompts_say_and_the_diffusion_starts_from_it() {
     let json = fs::read(folder.path("tokenizer/tokenizer.json")).unwrap();
     let words = ClipTokenizer::from_json(&json).unwrap();
     let device = Device::flex();
+    train_vae(&run, &data, &folder);
+    let early = std::panic::catch_unwind(|| train_diffusion(&run, &data, &folder)).unwrap_err();
+    let early = early.downcast_ref::<String>().expect("a message");
+    assert!(early.contains("train text"), "{early}");
     text::train(&run, &text, &data.records, &words, &folder, &device).unwrap();
     let log = losses(&folder, "text");
     let mean = |lines: &[String]| -> f64 {
@@ -248,7 +252,6 @@ fn a_text_encoder_learns_what_prompts_say_and_the_diffusion_starts_from_it() {
     };
     assert!(mean(&log[50..]) < 0.5 * mean(&log[..10]), "{log:?}");
 
-    train_vae(&run, &data, &folder);
     train_diffusion(&run, &data, &folder);
     let learnt = ema::open(&trainer::ema_path(&folder.path("text"))).unwrap();
     let started = ema::open(&trainer::ema_path(&folder.path("diffusion"))).unwrap();
