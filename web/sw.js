@@ -31,6 +31,7 @@ const PAGE = [
   "./manifest.webmanifest",
   "./offline.js",
   "./page.js",
+  "./png.js",
   "./report.js",
   "./save.js",
   "./settings.js",
