@@ -10,6 +10,7 @@ mod apt;
 mod bench;
 mod browser;
 mod checks;
+mod declarations;
 mod demo;
 mod native;
 mod serve;
