@@ -43,6 +43,7 @@ const PAGE = [
   "./strings.js",
   "./style/base.css",
   "./style/buttons.css",
+  "./style/embed.css",
   "./style/film.css",
   "./style/form.css",
   "./style/guide.css",

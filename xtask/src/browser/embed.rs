@@ -1,6 +1,7 @@
 //! The checks on what other pages can use: the module `roentgen-web` and the element `<roentgen-image>`.
 
 use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -13,6 +14,9 @@ use super::page::Page;
 use super::visits::{CPU_DIFFERENCE, DRAWING, SETTINGS};
 use crate::declarations::Declarations;
 use crate::native::Settings;
+use crate::package;
+use crate::serve::Serving;
+use crate::site::Site;
 use crate::workspace::root;
 
 /// Puts an image where [`Page::pixels_of`] finds it.
@@ -253,6 +257,34 @@ fn example(page: &Page) -> Result<()> {
     page.evaluate(&format!("(async () => {{ {program} }})()"))
         .context("the program in the README for developers")?;
     Ok(())
+}
+
+/// What `cargo xtask web` writes draws on its own, and names both of its modules.
+pub fn packaged(setting: &Setting) -> Result<String> {
+    let folder = tempfile::tempdir()?;
+    package::write(&setting.site, folder.path(), true)?;
+    let serving = Serving::start(Arc::new(Site::of_folder(folder.path())), 0, "/npm", true)?;
+    let manifest = format!("{}package.json", serving.address());
+    let page = Page::open(&setting.browser, &manifest)?;
+    let found = page.evaluate(
+        "(async () => { const {exports, version, types} = await (await fetch('./package.json')).json(); \
+         const api = await import(exports['.'].default); const {RoentgenImage} = await import(exports['./roentgen-image.js'].default); \
+         for (const file of [types, exports['./roentgen-image.js'].types, 'README.md', 'LICENSE-MIT', 'LICENSE-APACHE', 'models/default/README.md']) \
+         if (!(await fetch(file)).ok) throw new Error(file); \
+         const roentgen = await api.Roentgen.load({backend: 'cpu'}); const image = await roentgen.generate({steps: 1}); roentgen.dispose(); \
+         return {version: version === api.version, width: image.imageData.width, element: customElements.get('roentgen-image') === RoentgenImage}; })()",
+    )?;
+    ensure!(
+        found["version"] == true && found["element"] == true && found["width"].as_u64() > Some(0),
+        "the package gives {found}"
+    );
+    let elsewhere = serving.take_elsewhere();
+    ensure!(
+        elsewhere.is_empty(),
+        "the page asked another host: {elsewhere:?}"
+    );
+    page.close()?;
+    Ok(format!("{} files", fs::read_dir(folder.path())?.count()))
 }
 
 /// Where the example of a page with an element is.

@@ -36,7 +36,7 @@ pub const SETTINGS: Settings = Settings {
 pub type Check = (&'static str, fn(&Setting) -> Result<String>);
 
 /// In this order: the first visit fills the browser's cache, the later ones use it.
-pub const CHECKS: [Check; 22] = [
+pub const CHECKS: [Check; 23] = [
     ("the cpu engine equals diffusers", cpu_parity),
     ("the image of the cpu engine is the native one", cpu_image),
     ("cancel ends the work and keeps the image", cancel),
@@ -58,6 +58,7 @@ pub const CHECKS: [Check; 22] = [
         embed::refusals,
     ),
     ("an element draws in a page of its own", embed::element),
+    ("the package is complete", embed::packaged),
     ("a visit without a network works", offline::offline),
     ("a second visit downloads no model", second_visit),
     ("a damaged copy in the cache is noticed", damaged_cache),
