@@ -32,6 +32,15 @@ const DEFAULT_MODEL = new URL("./models/default/", import.meta.url);
 /** @param {Saying} saying */
 const refused = (saying) => new RoentgenError({ code: "request", saying });
 
+/** @param {string | URL} model */
+function address(model) {
+  try {
+    return manifestUrl(model, document.baseURI);
+  } catch {
+    throw refused(["option.model", { address: String(model) }]);
+  }
+}
+
 /** @param {protocol.Picture} picture */
 const imageData = ({ width, height, rgba }) => new ImageData(rgba, width, height);
 
@@ -46,9 +55,8 @@ export class Roentgen {
   /** @param {LoadOptions} [options] @returns {Promise<Roentgen>} */
   static async load({ model = DEFAULT_MODEL, backend = "auto", onProgress, signal } = {}) {
     if (!["auto", "cpu", "gpu"].includes(backend)) throw refused(["option.backend", { name: String(backend) }]);
-    if (!URL.canParse(String(model), document.baseURI)) throw refused(["option.model", { address: String(model) }]);
     const roentgen = new Roentgen();
-    roentgen.#address = manifestUrl(model, document.baseURI);
+    roentgen.#address = address(model);
     const onEvent = (/** @type {protocol.WorkerMessage} */ event) => {
       if (event.type === "manifest") roentgen.#manifest = event.manifest;
       if (event.type === "progress") onProgress?.({ done: event.done, total: event.total, engine: event.engine });
