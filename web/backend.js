@@ -26,6 +26,19 @@ export async function chooseBackend(asked) {
   return { backend: "gpu", adapter: name, why: ["why.card"] };
 }
 
+/**
+ * Tells when a device is lost that is opened from now on. The engine itself may hear of it late, or wait for ever.
+ * @param {(why: string) => void} tell
+ */
+export function onDeviceLost(tell) {
+  const open = GPUAdapter.prototype.requestDevice;
+  GPUAdapter.prototype.requestDevice = async function (descriptor) {
+    const device = await open.call(this, descriptor);
+    device.lost.then(({ message, reason }) => tell(message || reason));
+    return device;
+  };
+}
+
 /** @param {GPUAdapter} adapter */
 function adapterName(adapter) {
   const { vendor = "", architecture = "", device = "", description = "" } = adapter.info ?? {};

@@ -4,7 +4,7 @@
  * Messages in and out are those of protocol.js.
  */
 
-import { chooseBackend } from "./backend.js";
+import { chooseBackend, onDeviceLost } from "./backend.js";
 import { FileCache } from "./cache.js";
 import { fetchFile, fetchManifest } from "./download.js";
 import { openEngine } from "./engine.js";
@@ -19,8 +19,10 @@ let model = null;
 let job = null;
 /** @type {protocol.Backend | null} */
 let backend = null;
-/** Ends the job under way when the engine panics: its own promise would never settle. @type {(error: Problem) => void} */
-let panicked = () => {};
+/** What ended the engine for good. @type {Problem | null} */
+let broken = null;
+/** Ends the job under way when the engine breaks: its own promise would never settle. @type {(error: Problem) => void} */
+let giveUp = () => {};
 
 self.onmessage = async ({ data: request }) => {
   const { id, type } = request;
@@ -28,13 +30,14 @@ self.onmessage = async ({ data: request }) => {
     if (type === "cancel") return reply(id, cancel(request.target));
     if (type === "png") return reply(id, ...png(request)); // between two steps of an image
     if (job) throw new Problem("busy", "error.busy");
+    if (broken) throw broken;
     job = { id, abort: new AbortController() };
-    const panic = new Promise((_, reject) => (panicked = reject));
-    panic.catch(() => {});
+    const breaking = new Promise((_, reject) => (giveUp = reject));
+    breaking.catch(() => {});
     try {
       const work = { load, generate }[type];
       if (!work) throw new Problem("request", "error.request", { type });
-      const [value, transfer] = await Promise.race([work(request, job.abort.signal), panic]);
+      const [value, transfer] = await Promise.race([work(request, job.abort.signal), breaking]);
       reply(id, value, transfer);
     } finally {
       job = null;
@@ -48,6 +51,7 @@ self.onmessage = async ({ data: request }) => {
 async function load({ id, bundle, backend: asked, why }, signal) {
   const choice = await chooseBackend(asked);
   backend = choice.backend;
+  if (backend === "gpu") onDeviceLost((why) => breakWith(new Problem("device", "error.device-lost", { why })));
 
   const progress = { id, type: "progress", done: 0, total: 0, engine: 0 };
   const bytes = { downloaded: 0, cached: 0 };
@@ -168,7 +172,7 @@ function reply(id, value, transfer = []) {
 function fail(id, error) {
   const { code, saying } = inWords(error);
   if (code !== "cancelled") console.error(error);
-  self.postMessage({ id, type: "error", code, saying, fatal: code === "panic" || code === "memory", backend });
+  self.postMessage({ id, type: "error", code, saying, fatal: broken !== null || code === "panic" || code === "memory", backend });
 }
 
 /** @param {any} error @returns {{code: string, saying: Saying}} */
@@ -180,9 +184,15 @@ function inWords(error) {
   return { code: "unexpected", saying: ["error.unexpected", { why: String(error?.message ?? error) }] };
 }
 
+/** Nothing comes of the engine any more. The first reason is the one that counts: others follow from it. @param {Problem} problem */
+function breakWith(problem) {
+  broken ??= problem;
+  giveUp(broken);
+}
+
 /** Heard from Rust's panic hook, just before the engine stops for good. @param {string} message */
 function onPanic(message) {
-  panicked(new Problem("panic", "error.panic", { why: message }));
+  breakWith(new Problem("panic", "error.panic", { why: message }));
 }
 
 /** Rust's messages begin small and end without a full stop; a file's name stays as it is. @param {string} text */
@@ -192,10 +202,10 @@ self.addEventListener("unhandledrejection", (event) => {
   event.preventDefault();
   const error = event.reason;
   console.error(error);
-  if (error instanceof WebAssembly.RuntimeError) panicked(new Problem("panic", "error.panic", { why: String(error.message) }));
+  if (error instanceof WebAssembly.RuntimeError) breakWith(new Problem("panic", "error.panic", { why: String(error.message) }));
 });
 self.addEventListener("error", (event) => {
   if (!(event.error instanceof WebAssembly.RuntimeError)) return; // others reach the page as the worker's own error
   event.preventDefault();
-  panicked(new Problem("panic", "error.panic", { why: event.message }));
+  breakWith(new Problem("panic", "error.panic", { why: event.message }));
 });

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::wasm::{self, Engine};
-use crate::workspace::root;
+use crate::workspace::{copy, root};
 
 /// Folders under their addresses.
 pub struct Site {
@@ -130,24 +130,6 @@ fn below<'a>(address: &'a str, mount: &str) -> Option<&'a str> {
     } else {
         rest.strip_prefix('/')
     }
-}
-
-/// Copies a folder with what is in it, hidden files left out.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let (source, target) = (entry.path(), to.join(entry.file_name()));
-        if entry.file_name().to_string_lossy().starts_with('.') {
-            continue;
-        }
-        if source.is_dir() {
-            copy(&source, &target)?;
-        } else {
-            fs::copy(&source, &target)?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

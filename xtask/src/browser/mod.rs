@@ -8,6 +8,7 @@ mod lightbox;
 mod offline;
 pub mod page;
 mod parity;
+mod recovery;
 mod sentence;
 mod visits;
 

@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::net::TcpStream;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::embed;
 use super::page::Page;
@@ -14,7 +13,7 @@ use super::visits::{CPU_DIFFERENCE, DRAWING, SETTINGS};
 use super::{LOADING, Setting};
 use crate::native::Settings;
 use crate::serve::Serving;
-use crate::workspace::root;
+use crate::workspace::{copy, root};
 
 /// After one visit the page draws without a server; a new release replaces it, and is what the next visit without a server has.
 pub fn offline(setting: &Setting) -> Result<String> {
@@ -124,20 +123,5 @@ fn all_files_are_kept() -> Result<()> {
         .filter(|file| !list.contains(&format!("\"{file}\"")))
         .collect();
     ensure!(missing.is_empty(), "sw.js does not keep {missing:?}");
-    Ok(())
-}
-
-/// Copies a folder with the folders in it.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let path = entry?.path();
-        let target = to.join(path.file_name().context("no name")?);
-        if path.is_dir() {
-            copy(&path, &target)?;
-        } else {
-            fs::copy(&path, &target)?;
-        }
-    }
     Ok(())
 }

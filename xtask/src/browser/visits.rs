@@ -9,14 +9,16 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::page::Page;
-use super::{LOADING, Setting, access, batch, embed, lightbox, offline, parity, sentence};
+use super::{
+    LOADING, Setting, access, batch, embed, lightbox, offline, parity, recovery, sentence,
+};
 use crate::native::Settings;
 use crate::serve::Serving;
 use crate::wasm::Engine;
 
 /// Limits of the waiting for an image: on the CPU, and on the software GPU adapter.
 pub const DRAWING: Duration = Duration::from_secs(300);
-const DRAWING_GPU: Duration = Duration::from_secs(900);
+pub const DRAWING_GPU: Duration = Duration::from_secs(900);
 
 /// Largest mean difference to the native image, of 255. The arithmetic is the same up to the order of sums.
 pub const CPU_DIFFERENCE: f64 = 2.0;
@@ -36,7 +38,7 @@ pub const SETTINGS: Settings = Settings {
 pub type Check = (&'static str, fn(&Setting) -> Result<String>);
 
 /// In this order: the first visit fills the browser's cache, the later ones use it.
-pub const CHECKS: [Check; 23] = [
+pub const CHECKS: [Check; 24] = [
     ("the cpu engine equals diffusers", cpu_parity),
     ("the image of the cpu engine is the native one", cpu_image),
     ("cancel ends the work and keeps the image", cancel),
@@ -65,6 +67,10 @@ pub const CHECKS: [Check; 23] = [
     ("a damaged model is refused in words", damaged_model),
     ("the gpu engine equals diffusers", gpu_parity),
     ("the image of the gpu engine is the native one", gpu_image),
+    (
+        "the cpu takes over from a gpu that is lost",
+        recovery::lost_device,
+    ),
     ("a request to another host would be seen", control),
 ];
 

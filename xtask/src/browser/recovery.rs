@@ -1,0 +1,110 @@
+//! The check on a graphics card that fails: the CPU takes over, says why, and nobody has to reload anything.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use super::page::Page;
+use super::visits::{CPU_DIFFERENCE, DRAWING_GPU, SETTINGS};
+use super::{LOADING, Setting};
+use crate::native::Settings;
+use crate::serve::Serving;
+use crate::workspace::{copy, root};
+
+/// Put at the end of the worker: the software adapter passes for a card, and its devices are destroyed on demand.
+const CARD: &str = "
+Object.defineProperty(GPUAdapter.prototype, 'info', { get: () => ({ vendor: 'test', architecture: 'card', device: '', description: '', isFallbackAdapter: false }) });
+const requestDevice = GPUAdapter.prototype.requestDevice;
+GPUAdapter.prototype.requestDevice = async function (descriptor) {
+  const device = await requestDevice.call(this, descriptor);
+  new BroadcastChannel('card').onmessage = () => device.destroy();
+  return device;
+};
+";
+
+/// Lost while it draws, and lost while nothing is under way.
+pub fn lost_device(setting: &Setting) -> Result<String> {
+    let web = tempfile::tempdir()?;
+    copy(&root().join("web"), web.path())?;
+    let worker = web.path().join("worker.js");
+    fs::write(&worker, fs::read_to_string(&worker)? + CARD)?;
+    let site = Arc::new(setting.site.with_page(web.path()));
+    let serving = Serving::start(site, 0, "", true)?;
+    let short = Settings {
+        steps: 2,
+        ..SETTINGS
+    };
+    let mut took = Vec::new();
+    for drawing in [true, false] {
+        let page = Page::open(&setting.browser, &serving.address())?;
+        page.wait("ready", LOADING)?;
+        ensure!(
+            page.stats()?["backend"] == "gpu",
+            "the page does not take the card: {}",
+            page.text("backend")?
+        );
+        page.evaluate("globalThis.same = new BroadcastChannel('card')")?;
+        let steps = if drawing { 50 } else { short.steps };
+        page.fill(&Settings {
+            steps,
+            ..short.clone()
+        })?;
+        if !drawing {
+            page.evaluate("same.postMessage('')")?;
+            std::thread::sleep(Duration::from_millis(500)); // the worker hears of it
+        }
+        page.click("generate")?;
+        if drawing {
+            step(&page)?;
+            page.evaluate("same.postMessage('')")?;
+        }
+        let lost = Instant::now();
+        while page.stats()?["backend"] != "cpu" {
+            ensure!(
+                page.state()? != "error" && lost.elapsed() < DRAWING_GPU,
+                "the page says: {} {:?}",
+                page.text("status")?,
+                page.problems()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        took.push(format!("{:.1} s", lost.elapsed().as_secs_f64()));
+        page.wait("done", DRAWING_GPU)?;
+        let words = page.text("backend")?;
+        ensure!(
+            words.contains("CPU") && words.contains("graphics card failed"),
+            "the page says {words:?}"
+        );
+        let settings = Settings {
+            steps,
+            ..short.clone()
+        };
+        let difference = setting.difference(&page.pixels()?, &settings)?;
+        ensure!(
+            difference <= CPU_DIFFERENCE,
+            "the image is {difference:.3} of 255 from the native one"
+        );
+        ensure!(
+            page.evaluate("same instanceof BroadcastChannel")? == true,
+            "the page was reloaded"
+        );
+        page.close()?;
+    }
+    Ok(format!("on the CPU after {}", took.join(" and ")))
+}
+
+/// Waits until a denoising step is done.
+fn step(page: &Page) -> Result<()> {
+    let started = Instant::now();
+    while !page.text("count")?.contains("step") {
+        ensure!(
+            page.state()? == "busy" && started.elapsed() < DRAWING_GPU,
+            "no step was shown; the page says: {}",
+            page.text("status")?
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
