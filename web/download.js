@@ -1,7 +1,8 @@
 /**
  * Files of a bundle: from the cache or the network, with measured bytes, retries and a hash check.
  *
- * Resuming is by file: what was fetched and found right before a lost connection or a closed tab is not fetched again.
+ * After a lost connection a file goes on where it stopped (Range requests), if the server can; files that were found right
+ * are not fetched again, whatever happens to the tab.
  */
 
 import { sha256 } from "./cache.js";
@@ -45,11 +46,12 @@ export async function fetchFile(file, base, cache, onBytes, signal) {
   const url = new URL(file.file, base).href;
   // With a cache of our own the browser's HTTP cache would hold everything twice.
   let mode = /** @type {RequestCache} */ (cache.works ? "no-store" : "default");
+  const part = { bytes: new Uint8Array(file.bytes), length: 0, furthest: 0 };
   const bytes = await retrying(signal, async () => {
-    const bytes = await read(url, file, mode, onBytes, signal);
+    const bytes = await read(url, file, part, mode, onBytes, signal);
     const found = await sha256(bytes);
     if (found !== null && found !== file.sha256) {
-      onBytes({ downloaded: -bytes.length });
+      startOver(part, onBytes);
       mode = "reload"; // whatever gave these bytes, ask past it
       throw Object.assign(new Problem("hash", "error.hash", { file: file.file }), { retry: true });
     }
@@ -59,28 +61,38 @@ export async function fetchFile(file, base, cache, onBytes, signal) {
   return bytes;
 }
 
-/** @param {string} url @param {protocol.BundleFile} file @param {RequestCache} cache @param {(change: {downloaded: number}) => void} onBytes @param {AbortSignal} signal */
-async function read(url, file, cache, onBytes, signal) {
-  const response = await request(url, { signal, cache });
-  const bytes = new Uint8Array(file.bytes);
-  let length = 0;
+/** @typedef {{bytes: Uint8Array, length: number, furthest: number}} Part a file of which `length` bytes are here; no try had more than `furthest` */
+
+/** @param {string} url @param {protocol.BundleFile} file @param {Part} part @param {RequestCache} cache @param {(change: {downloaded: number}) => void} onBytes @param {AbortSignal} signal */
+async function read(url, file, part, cache, onBytes, signal) {
+  const headers = part.length > 0 ? { Range: `bytes=${part.length}-` } : undefined;
+  const response = await request(url, { signal, cache, headers });
+  if (response.status !== 206) startOver(part, onBytes); // a server that knows no ranges sends all of it again
   const reader = response.body.getReader();
   try {
     for (;;) {
       const { done, value } = await reader.read().catch(lost(url, signal));
       if (done) break;
-      if (length + value.length > bytes.length) throw wrongSize(file, "more");
-      bytes.set(value, length);
-      length += value.length;
+      if (part.length + value.length > file.bytes) throw wrongSize(file, "more");
+      part.bytes.set(value, part.length);
+      part.length += value.length;
       onBytes({ downloaded: value.length });
     }
-    if (length < bytes.length) throw Object.assign(wrongSize(file, "fewer"), { retry: true });
-    return bytes;
+    if (part.length < file.bytes) throw Object.assign(wrongSize(file, "fewer"), { retry: true });
+    return part.bytes;
   } catch (error) {
-    onBytes({ downloaded: -length });
     reader.cancel().catch(() => {});
-    throw error;
+    if (error.code !== "network") startOver(part, onBytes); // else what is here is kept for the next try
+    const further = part.length > part.furthest;
+    part.furthest = Math.max(part.length, part.furthest);
+    throw Object.assign(error, { further });
   }
+}
+
+/** @param {Part} part @param {(change: {downloaded: number}) => void} onBytes */
+function startOver(part, onBytes) {
+  onBytes({ downloaded: -part.length });
+  part.length = 0;
 }
 
 /** @param {string} url @param {RequestInit} options */
@@ -108,6 +120,7 @@ async function retrying(signal, attempt) {
     try {
       return await attempt();
     } catch (error) {
+      if (error.further) tries = 0; // a bad connection that brings a large file piece by piece is good enough
       // A wrong hash is worth one more try only: the bytes arrived, they were just not the right ones.
       const pause = error.code === "hash" && tries > 0 ? undefined : PAUSES[tries];
       if (!error.retry || pause === undefined || signal.aborted) throw error;

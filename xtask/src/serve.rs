@@ -1,14 +1,17 @@
-//! Serves the page on this machine: right media types, nothing outside the site's folders, and a memory of what was asked.
+//! Serves the page on this machine: right media types, ranges, nothing outside the site's folders, and a memory of what was asked.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE};
+use hyper::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE,
+};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -16,6 +19,7 @@ use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
 use tokio::runtime::{Builder, Runtime};
 
+use crate::answer::Answer;
 use crate::site::Site;
 
 /// Where pages report a request that would leave this server.
@@ -43,6 +47,10 @@ struct Asked {
     paths: Vec<String>,
     /// What pages would have fetched from elsewhere, as the browser reports it.
     elsewhere: Vec<String>,
+    /// The first byte that each request for weights asks for.
+    starts: Vec<usize>,
+    /// After how many bytes the next answers with weights are to be cut.
+    cuts: VecDeque<usize>,
 }
 
 impl Serving {
@@ -95,6 +103,16 @@ impl Serving {
         std::mem::take(&mut self.state.asked().elsewhere)
     }
 
+    /// Cuts the connection of each of the next answers with weights after so many bytes.
+    pub fn cut(&self, after: &[usize]) {
+        self.state.asked().cuts.extend(after);
+    }
+
+    /// Where the requests for weights began since the last call.
+    pub fn take_starts(&self) -> Vec<usize> {
+        std::mem::take(&mut self.state.asked().starts)
+    }
+
     /// Serves until the program is ended.
     pub fn wait(self) {
         self.runtime.block_on(std::future::pending())
@@ -128,7 +146,7 @@ impl State {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Answer> {
         let path = percent_decode_str(request.uri().path())
             .decode_utf8_lossy()
             .into_owned();
@@ -159,15 +177,13 @@ impl State {
         else {
             return words(StatusCode::NOT_FOUND, format!("There is no {path} here.\n"));
         };
-        let mut response = Response::new(Full::new(Bytes::from(bytes)));
+        let mut response = self.part(Bytes::from(bytes), request.headers(), &path);
         let headers = response.headers_mut();
         if let Ok(media) = media_type(&file).parse() {
             headers.insert(CONTENT_TYPE, media);
         }
-        headers.insert(
-            CACHE_CONTROL,
-            hyper::header::HeaderValue::from_static("no-cache"),
-        );
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         if self.watch {
             let own =
                 "default-src 'self' 'unsafe-inline' 'unsafe-eval' 'wasm-unsafe-eval' blob: data:";
@@ -177,11 +193,46 @@ impl State {
         }
         response
     }
+
+    /// The bytes from where they are asked for, and no further than the next cut.
+    fn part(&self, bytes: Bytes, headers: &HeaderMap, path: &str) -> Response<Answer> {
+        let total = bytes.len();
+        let start = start(headers).filter(|start| *start < total);
+        let rest = bytes.slice(start.unwrap_or(0)..);
+        let weights = path.ends_with(".safetensors");
+        let cut = weights.then(|| {
+            let mut asked = self.asked();
+            asked.starts.push(start.unwrap_or(0));
+            asked.cuts.pop_front()
+        });
+        let mut response = Response::new(match cut.flatten() {
+            Some(after) => Answer::cut(rest, after),
+            None => Answer::whole(rest),
+        });
+        if let Some(start) = start {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let range = format!("bytes {start}-{}/{total}", total - 1);
+            if let Ok(range) = range.parse() {
+                response.headers_mut().insert(CONTENT_RANGE, range);
+            }
+        }
+        response
+    }
+}
+
+/// The first byte of `bytes=100-`; other ranges are answered with the whole file, as a server may.
+fn start(headers: &HeaderMap) -> Option<usize> {
+    let range = headers.get(RANGE)?.to_str().ok()?;
+    range
+        .strip_prefix("bytes=")?
+        .strip_suffix('-')?
+        .parse()
+        .ok()
 }
 
 /// An answer without a file.
-fn words(status: StatusCode, text: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(text)));
+fn words(status: StatusCode, text: String) -> Response<Answer> {
+    let mut response = Response::new(Answer::whole(Bytes::from(text)));
     *response.status_mut() = status;
     response
 }
@@ -196,6 +247,20 @@ fn media_type(file: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranges_are_read() {
+        let start = |range: &'static str| {
+            super::start(&HeaderMap::from_iter([(
+                RANGE,
+                HeaderValue::from_static(range),
+            )]))
+        };
+        assert_eq!(start("bytes=100-"), Some(100));
+        assert_eq!(start("bytes=0-99"), None);
+        assert_eq!(start("bytes=-5"), None);
+        assert_eq!(super::start(&HeaderMap::new()), None);
+    }
 
     #[test]
     fn media_types_are_those_a_browser_insists_on() {

@@ -38,7 +38,7 @@ pub const SETTINGS: Settings = Settings {
 pub type Check = (&'static str, fn(&Setting) -> Result<String>);
 
 /// In this order: the first visit fills the browser's cache, the later ones use it.
-pub const CHECKS: [Check; 24] = [
+pub const CHECKS: [Check; 25] = [
     ("the cpu engine equals diffusers", cpu_parity),
     ("the image of the cpu engine is the native one", cpu_image),
     ("cancel ends the work and keeps the image", cancel),
@@ -65,6 +65,10 @@ pub const CHECKS: [Check; 24] = [
     ("a second visit downloads no model", second_visit),
     ("a damaged copy in the cache is noticed", damaged_cache),
     ("a damaged model is refused in words", damaged_model),
+    (
+        "a download that is cut goes on where it stopped",
+        recovery::cut_download,
+    ),
     ("the gpu engine equals diffusers", gpu_parity),
     ("the image of the gpu engine is the native one", gpu_image),
     (

@@ -1,0 +1,69 @@
+//! The body of an answer: the bytes of a file, all that are asked for, or fewer where the connection is cut on purpose.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper::body::{Body, Bytes, Frame, SizeHint};
+
+/// Bytes that are sent, out of those that are announced.
+pub struct Answer {
+    /// Taken when they are sent.
+    bytes: Bytes,
+    /// What `Content-Length` says is still to come.
+    announced: u64,
+    /// Whether the last bytes have had their turn on the way out, so that only what follows is lost.
+    flushed: bool,
+}
+
+impl Answer {
+    /// Sends all of these.
+    pub fn whole(bytes: Bytes) -> Answer {
+        Answer {
+            announced: bytes.len() as u64,
+            bytes,
+            flushed: false,
+        }
+    }
+
+    /// Announces all of these, sends the first ones and cuts the connection.
+    pub fn cut(bytes: Bytes, after: usize) -> Answer {
+        Answer {
+            announced: bytes.len() as u64,
+            bytes: bytes.slice(..after.min(bytes.len())),
+            flushed: false,
+        }
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let bytes = std::mem::take(&mut self.bytes);
+        if !bytes.is_empty() {
+            self.announced -= bytes.len() as u64;
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
+        if self.announced == 0 {
+            return Poll::Ready(None);
+        }
+        if !std::mem::replace(&mut self.flushed, true) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.announced == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.announced)
+    }
+}
