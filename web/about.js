@@ -7,7 +7,7 @@ import { $, link, linked, strong } from "./page.js";
 
 /** @type {{manifest: protocol.Manifest, address: string} | null} */
 let model = null;
-/** @type {protocol.Loaded | null} */
+/** Null until one is found. @type {protocol.Loaded | null} */
 let engine = null;
 
 /** @param {protocol.Manifest} manifest @param {string} address of the manifest @param {(text: string) => void} choose an example */
@@ -22,7 +22,7 @@ export function tellModel(manifest, address, choose) {
   render();
 }
 
-/** @param {protocol.Loaded | null} loaded null while it is being looked for */
+/** @param {protocol.Loaded} loaded */
 export function tellEngine(loaded) {
   engine = loaded;
   render();

@@ -12,14 +12,14 @@ const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|microsoft basic render|
  */
 export async function chooseBackend(asked) {
   const cpu = (/** @type {string} */ key, values = {}) => ({ backend: /** @type {const} */ ("cpu"), adapter: /** @type {Saying} */ (["why.cpu-name"]), why: /** @type {Saying} */ ([key, values]) });
-  if (asked === "cpu") return cpu("why.asked-cpu");
+  if (asked === "cpu") return cpu("why.asked", { backend: asked });
   if (!navigator.gpu) return cpu("why.no-webgpu");
   const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" }).catch(() => null);
   if (!adapter) return cpu("why.no-adapter");
   const name = adapterName(adapter);
   // The engine's GPU runtime starts its clocks with this feature and stops without it (see cubecl-wgpu's stream.rs).
   if (!adapter.features.has("timestamp-query")) return cpu("why.no-timestamps", { name });
-  if (asked === "gpu") return { backend: "gpu", adapter: name, why: ["why.asked-gpu"] };
+  if (asked === "gpu") return { backend: "gpu", adapter: name, why: ["why.asked", { backend: asked }] };
   if (adapter.info?.isFallbackAdapter || adapter.isFallbackAdapter || SOFTWARE.test(name)) {
     return cpu("why.software", { name });
   }

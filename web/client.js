@@ -1,5 +1,6 @@
 /**
- * Promises over the worker. Every request settles exactly once, whatever happens to the worker.
+ * Promises over the worker. Every request settles exactly once, whatever happens to the worker; images wait for each other,
+ * and what fails on a graphics card is done on the CPU where either would have been right.
  *
  * ```js
  * const client = new Client();
@@ -13,18 +14,33 @@ import { say } from "./language.js";
 /** @import * as protocol from "./protocol.js" */
 /** @import { Saying } from "./language.js" */
 
+/** Errors of a graphics card which the CPU does not have. */
+const GPU_ERRORS = ["panic", "device", "output", "engine", "unsupported"];
+
 /** An error with a stable `code`, whose saying is fit to be shown. */
 export class RoentgenError extends Error {
   /** @param {{code: string, saying: Saying, fatal?: boolean, backend?: protocol.Backend | null}} from */
   constructor({ code, saying, fatal = false, backend = null }) {
     super(say(saying));
     this.saying = saying;
-    this.name = "RoentgenError";
+    this.name = code === "cancelled" ? "AbortError" : "RoentgenError"; // the web's own name for what was aborted
     this.code = code;
     this.fatal = fatal;
     this.backend = backend;
   }
 }
+
+export const cancelled = () => new RoentgenError({ code: "cancelled", saying: ["state.cancelled"] });
+const stopped = () => new RoentgenError({ code: "cancelled", saying: ["error.stopped"] });
+const notLoaded = () => new RoentgenError({ code: "not-loaded", saying: ["error.not-loaded"] });
+
+/**
+ * @typedef {object} Listening
+ * @property {(event: protocol.WorkerMessage) => void} [onEvent]
+ * @property {AbortSignal} [signal] aborting it cancels the request
+ */
+
+/** @typedef {{bundle: string, backend: protocol.Backend | "auto", why?: Saying}} LoadOptions */
 
 export class Client {
   /** @type {Worker | null} */
@@ -32,24 +48,46 @@ export class Client {
   #lastId = 0;
   /** @type {Map<number, {resolve: (value: any) => void, reject: (error: Error) => void, onEvent?: (event: any) => void}>} */
   #pending = new Map();
+  /** The job that the worker does: it does one at a time. @type {number | null} */
+  #job = null;
+  /** Jobs that wait for it. @type {{id: number, type: string}[]} */
+  #waiting = [];
+  /** What to load again when the worker had to be stopped. @type {LoadOptions | null} */
+  #options = null;
+  /** Whether the CPU may take over from a graphics card. */
+  #auto = false;
+  /** The loading after a failure; images that failed together share it. @type {Promise<protocol.Loaded> | null} */
+  #reloading = null;
 
-  /**
-   * @param {{bundle: string, backend: protocol.Backend | "auto", why?: Saying}} options
-   * @param {Listening} [listening]
-   * @returns {Promise<protocol.Loaded>}
-   */
-  load(options, listening) {
-    this.dispose(); // a fresh worker: wasm memory never shrinks
-    this.#start();
-    return this.#request({ type: "load", ...options }, listening).catch((error) => {
-      this.dispose(); // a worker without a model is of no use
-      throw error;
-    });
+  /** @param {(loaded: protocol.Loaded) => void} [onLoaded] hears of each loading that ends well, also of one after a failure */
+  constructor(onLoaded = () => {}) {
+    this.onLoaded = onLoaded;
   }
 
-  /** @param {protocol.Settings} settings @param {Listening} [listening] @returns {Promise<protocol.Generated>} */
-  generate(settings, listening) {
-    return this.#request({ type: "generate", settings }, listening);
+  /** @param {LoadOptions} options @param {Listening} [listening] @returns {Promise<protocol.Loaded>} */
+  async load(options, listening = {}) {
+    this.#options = options;
+    this.#auto = options.backend === "auto";
+    try {
+      return await this.#load(listening);
+    } catch (error) {
+      if (!this.#cpuMayHelp(error)) throw error;
+      this.#takeCpu(error);
+      return await this.#load(listening);
+    }
+  }
+
+  /** Draws when all that was asked for before is drawn. @param {protocol.Settings} settings @param {Listening} [listening] @returns {Promise<protocol.Generated>} */
+  async generate(settings, listening = {}) {
+    if (!this.#worker && this.#options) await this.#reload(listening);
+    try {
+      return await this.#request({ type: "generate", settings }, listening);
+    } catch (error) {
+      if (!this.#cpuMayHelp(error)) throw error;
+      this.#takeCpu(error);
+      await this.#reload(listening);
+      return await this.#request({ type: "generate", settings }, listening);
+    }
   }
 
   /** @param {protocol.Picture} picture @param {protocol.Settings} settings @returns {Promise<Uint8Array>} */
@@ -57,71 +95,122 @@ export class Client {
     return this.#request({ type: "png", width, height, rgba, settings });
   }
 
-  /** Whether a worker is there to be asked; after a fatal error there is none until the next `load`. */
-  get alive() {
-    return this.#worker !== null;
-  }
-
-  /** Stops the worker; what was pending ends as cancelled. */
+  /** Stops the worker for good; what was pending ends as cancelled. */
   dispose() {
-    this.#stop(new RoentgenError({ code: "cancelled", saying: ["error.stopped"] }));
+    this.#options = null;
+    this.#stop(stopped());
   }
 
-  /**
-   * @typedef {object} Listening
-   * @property {(event: protocol.WorkerMessage) => void} [onEvent]
-   * @property {AbortSignal} [signal] aborting it cancels the request
-   */
+  /** @param {Listening} listening @returns {Promise<protocol.Loaded>} */
+  async #load({ onEvent, signal }) {
+    this.#stop(stopped()); // a fresh worker: wasm memory never shrinks
+    if (signal?.aborted) throw cancelled();
+    const worker = (this.#worker = this.#start());
+    // A worker without a model is of no use; when this one fails there may already be another.
+    const stop = () => worker === this.#worker && this.#stop(cancelled());
+    signal?.addEventListener("abort", stop);
+    try {
+      const loaded = await this.#request({ type: "load", ...this.#options }, { onEvent });
+      this.onLoaded(loaded);
+      return loaded;
+    } catch (error) {
+      stop();
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", stop);
+    }
+  }
+
+  /** @param {Listening} listening */
+  #reload({ onEvent }) {
+    return (this.#reloading ??= this.#load({ onEvent }).finally(() => (this.#reloading = null)));
+  }
+
+  /** @param {any} error */
+  #cpuMayHelp(error) {
+    return this.#auto && error.backend === "gpu" && GPU_ERRORS.includes(error.code);
+  }
+
+  /** @param {RoentgenError} error */
+  #takeCpu(error) {
+    if (this.#options) this.#options = { ...this.#options, backend: "cpu", why: ["why.gpu-failed", { error: error.saying }] };
+  }
 
   /** @param {any} request @param {Listening} [listening] @returns {Promise<any>} */
   #request(request, { onEvent, signal } = {}) {
-    if (!this.#worker) {
-      return Promise.reject(new RoentgenError({ code: "not-loaded", saying: ["error.not-loaded"] }));
-    }
+    if (signal?.aborted) return Promise.reject(cancelled());
+    if (!this.#worker) return Promise.reject(notLoaded());
     const id = ++this.#lastId;
     const promise = new Promise((resolve, reject) => this.#pending.set(id, { resolve, reject, onEvent }));
-    const cancel = () => this.#pending.has(id) && this.#request({ type: "cancel", target: id }).catch(() => {});
-    this.#worker.postMessage({ ...request, id });
-    if (signal?.aborted) cancel();
+    if (request.type === "png") this.#worker.postMessage({ ...request, id });
+    else this.#waiting.push({ ...request, id });
+    this.#next();
+    const cancel = () => this.#cancel(id);
     signal?.addEventListener("abort", cancel);
     return promise.finally(() => signal?.removeEventListener("abort", cancel));
   }
 
+  /** Gives the worker its next job when it has none. */
+  #next() {
+    const request = this.#job === null && this.#waiting.shift();
+    if (!request) return;
+    this.#job = request.id;
+    this.#worker?.postMessage(request);
+  }
+
+  /** Takes back what waits; the job under way ends by itself, within a step. @param {number} id */
+  #cancel(id) {
+    if (this.#job === id) return this.#worker?.postMessage({ type: "cancel", id: ++this.#lastId, target: id });
+    this.#waiting = this.#waiting.filter((request) => request.id !== id);
+    this.#pending.get(id)?.reject(cancelled());
+    this.#pending.delete(id);
+  }
+
   #start() {
-    const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
-    worker.onmessage = ({ data }) => this.#hear(data);
-    const broken = (event) => {
-      if (worker !== this.#worker) return;
-      this.#stop(new RoentgenError({ code: "worker", saying: ["error.worker", { why: event?.message ?? "" }], fatal: true }));
-    };
-    worker.onerror = broken;
-    worker.onmessageerror = broken;
-    this.#worker = worker;
+    let worker;
+    try {
+      worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+    } catch (error) {
+      throw broken(error); // browsers start no worker from another site, nor against the page's policy
+    }
+    const hear = (/** @type {ErrorEvent | MessageEvent} */ event) => worker === this.#worker && this.#stop(broken(event));
+    worker.onerror = hear;
+    worker.onmessageerror = hear;
+    worker.onmessage = ({ data }) => worker === this.#worker && this.#hear(data);
+    return worker;
   }
 
   /** @param {protocol.WorkerMessage} message */
   #hear(message) {
     const request = this.#pending.get(message.id);
     if (!request) return;
+    if (message.type !== "result" && message.type !== "error") return request.onEvent?.(message);
+    this.#pending.delete(message.id);
+    if (this.#job === message.id) this.#job = null;
     if (message.type === "result") {
-      this.#pending.delete(message.id);
       request.resolve(message.value);
-    } else if (message.type === "error") {
-      this.#pending.delete(message.id);
+    } else {
       const error = new RoentgenError(message);
       request.reject(error);
-      if (error.fatal) this.#stop(error);
-    } else {
-      request.onEvent?.(message);
+      // Whatever waits would fail on the same card: it hears the same, and moves to the CPU as well.
+      if (error.fatal || this.#cpuMayHelp(error)) this.#stop(error);
     }
+    this.#next();
   }
 
   /** @param {RoentgenError} error */
   #stop(error) {
     this.#worker?.terminate();
     this.#worker = null;
+    this.#job = null;
+    this.#waiting = [];
     const pending = [...this.#pending.values()];
     this.#pending.clear();
     for (const { reject } of pending) reject(error);
   }
+}
+
+/** @param {any} why */
+function broken(why) {
+  return new RoentgenError({ code: "worker", saying: ["error.worker", { why: why?.message ?? "" }], fatal: true });
 }

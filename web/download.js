@@ -13,6 +13,12 @@ import { Problem, throwIfCancelled } from "./errors.js";
 /** Pauses before the second, third and fourth try, in milliseconds. */
 const PAUSES = [500, 2000, 5000];
 
+/** The manifest of a bundle, named itself or by its folder (with the slash at its end). @param {string | URL} address @param {string} base */
+export function manifestUrl(address, base) {
+  const url = new URL(address, base);
+  return url.pathname.endsWith("/") ? new URL("bundle.json", url).href : url.href;
+}
+
 /** @param {string} url @param {AbortSignal} signal @returns {Promise<Uint8Array>} a small file whose hash nobody knows */
 export async function fetchManifest(url, signal) {
   return retrying(signal, async () => {

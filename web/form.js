@@ -1,7 +1,7 @@
 /** The form: settings to fields and back, and what the seed does between two images. */
 
-import { LONGEST, readSetting } from "./settings.js";
-import { $, rollSeed } from "./page.js";
+import { LONGEST, readSetting, rollSeed } from "./settings.js";
+import { $ } from "./page.js";
 
 /** @import * as protocol from "./protocol.js" */
 /** @import { Saying } from "./language.js" */

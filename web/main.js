@@ -26,7 +26,7 @@ import { Work } from "./work.js";
 const [form, film, view, preview, marked] = ["form", "film", "view", "preview", "marked"].map($);
 const query = new URLSearchParams(location.search);
 const asked = /** @type {protocol.Backend | "auto"} */ (["cpu", "gpu"].includes(query.get("backend") ?? "") ? query.get("backend") : "auto");
-const client = new Client();
+const client = new Client((loaded) => hears.loaded(loaded));
 /** Measurements for whoever wants to look: `roentgen.stats` in the console. */
 const stats = { backend: null, adapter: null, timeToReadyMs: null, timeToImageMs: null, wasmMemoryBytes: 0, downloadedBytes: 0, cachedBytes: 0 };
 globalThis.roentgen = { stats };
@@ -47,10 +47,10 @@ const hears = {
     tellModel(model, bundleUrl(query.get("bundle")), (text) => write({ prompt: text }));
     write(fromFragment(location.hash).settings); // a link knows better than the model
   },
-  loaded(/** @type {protocol.Loaded | null} */ loaded) {
+  loaded(/** @type {protocol.Loaded} */ loaded) {
     tellEngine(loaded);
-    if (!loaded) return;
     const { warnings, memoryBytes, why, ...rest } = loaded;
+    if (why[0] === "why.gpu-failed") note(["state.cpu-takes-over"]);
     Object.assign(stats, { ...rest, adapter: say(loaded.adapter), wasmMemoryBytes: memoryBytes, timeToReadyMs: stats.timeToReadyMs ?? performance.now() });
     keepForOffline(loaded.backend, bundleUrl(query.get("bundle")));
   },

@@ -40,7 +40,7 @@
  */
 
 /**
- * Encode pixels as a PNG whose text chunks say what the image is.
+ * Encode pixels as a PNG whose text chunks say what the image is. It waits for no job.
  * @typedef {object} PngRequest
  * @property {number} id
  * @property {"png"} type

@@ -21,11 +21,17 @@ const READ = {
 /** Names in a link, short and readable. The size is the model's, and an image is never in a link. */
 const IN_LINK = { prompt: "prompt", negative: "negative_prompt", seed: "seed", steps: "num_inference_steps", guidance: "guidance_scale", scheduler: "scheduler" };
 
+/** Names in the programming interface, roentgen-web.js. */
+export const OPTIONS = { prompt: "prompt", negativePrompt: "negative_prompt", seed: "seed", steps: "num_inference_steps", guidance: "guidance_scale", scheduler: "scheduler" };
+
 /** @param {string} text @param {number} least @param {number} most */
 function whole(text, least, most) {
   const value = /^\d{1,16}$/.test(text.trim()) ? Number(text) : NaN;
   return value >= least && value <= most ? value : undefined;
 }
+
+/** A seed that nobody chose, short enough to be read aloud. */
+export const rollSeed = () => String(crypto.getRandomValues(new Uint32Array(1))[0] % 1_000_000);
 
 /** @param {keyof typeof READ} name @param {string} text */
 export const readSetting = (name, text) => READ[name](text);
@@ -55,3 +61,26 @@ export function fromFragment(fragment) {
   }
   return { settings, problem: null };
 }
+
+/**
+ * Settings from what a program asks for; what it leaves out is the model's own, and the seed is rolled.
+ * @param {Record<string, unknown>} options @param {protocol.Manifest["defaults"]} defaults
+ * @returns {{settings: protocol.Settings, problem: null} | {settings: null, problem: Saying}}
+ */
+export function fromOptions(options, defaults) {
+  const settings = /** @type {any} */ ({ prompt: "", negative_prompt: "", seed: Number(rollSeed()), scheduler: null, ...defaults });
+  for (const [option, value] of Object.entries(options)) {
+    const name = OPTIONS[option];
+    if (!name) return { settings: null, problem: ["option.unknown", { name: option, known: Object.keys(OPTIONS).join(", ") }] };
+    if (value === undefined) continue;
+    const kind = typeof settings[name] === "number" ? "number" : "string";
+    const own = name === "scheduler" && value === null;
+    const read = own ? null : typeof value === kind ? READ[name](String(value)) : undefined;
+    if (read === undefined) return { settings: null, problem: [`form.bad.${name}`] };
+    settings[name] = read;
+  }
+  return { settings, problem: null };
+}
+
+/** The same in the words of a program. @param {protocol.Settings} settings */
+export const toOptions = (settings) => Object.fromEntries(Object.entries(OPTIONS).map(([option, name]) => [option, settings[name]]));

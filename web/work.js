@@ -15,9 +15,6 @@ import { bar, modelIsHere, show } from "./report.js";
  * @property {any} [beside] the image to compare it with
  */
 
-/** Errors of a graphics card which the CPU does not have. */
-const GPU_ERRORS = ["panic", "device", "output", "engine", "unsupported"];
-
 export class Work {
   /** @type {Job[]} */
   #waiting = [];
@@ -31,7 +28,6 @@ export class Work {
    * @param {{client: Client, query: URLSearchParams, asked: protocol.Backend | "auto"}} means
    * @param {object} hears
    * @param {(manifest: protocol.Manifest) => void} hears.manifest
-   * @param {(loaded: protocol.Loaded | null) => void} hears.loaded null while it is being looked for
    * @param {(job: Job) => void} hears.start
    * @param {(job: Job, step: protocol.StepEvent) => void} hears.step
    * @param {(job: Job, image: protocol.Generated, milliseconds: number) => void} hears.image
@@ -50,11 +46,15 @@ export class Work {
 
   /** The model, made ready. */
   async start() {
+    bar();
+    show("loading", ["state.fetching-model"]);
     try {
-      await this.#load(this.asked);
+      const options = { bundle: bundleUrl(this.query.get("bundle")), backend: this.asked };
+      await this.client.load(options, { onEvent: (event) => this.#onLoading(event) });
+      modelIsHere();
       show("ready", ["state.ready"]);
     } catch (error) {
-      await this.#recover(error);
+      this.#tellError(error);
     }
   }
 
@@ -78,7 +78,6 @@ export class Work {
     let job = /** @type {Job | undefined} */ (undefined);
     let truncated = false;
     try {
-      if (!this.client.alive) await this.#load(this.asked);
       while ((job = this.#waiting[0])) {
         const started = performance.now();
         bar();
@@ -98,7 +97,7 @@ export class Work {
       const done = /** @type {Saying} */ (this.#drawn > 1 ? ["state.done-many", { number: this.#drawn, time }] : ["state.done", { time }]);
       show("done", truncated ? ["state.truncated", { done }] : done);
     } catch (error) {
-      await this.#recover(error);
+      this.#tellError(error);
     } finally {
       this.#abort = null;
       this.#waiting = [];
@@ -115,7 +114,8 @@ export class Work {
   /** @param {Job} job @param {number} started */
   #onStep(job, started) {
     return (/** @type {protocol.WorkerMessage} */ event) => {
-      if (event.type !== "step" || this.#abort?.signal.aborted) return;
+      if (event.type !== "step") return this.#onLoading(event); // the engine stopped and is loaded anew
+      if (this.#abort?.signal.aborted) return;
       const { step, total } = event;
       const left = ((performance.now() - started) / step) * (total - step);
       bar(step / total);
@@ -123,16 +123,6 @@ export class Work {
       show("busy", this.#which(step < total ? "state.drawing" : "state.developing"), [detail, { step, total, left: clock(left) }]);
       this.hears.step(job, event);
     };
-  }
-
-  /** @param {protocol.Backend | "auto"} backend @param {Saying} [why] */
-  async #load(backend, why) {
-    bar();
-    show("loading", ["state.fetching-model"]);
-    this.hears.loaded(null);
-    const loaded = await this.client.load({ bundle: bundleUrl(this.query.get("bundle")), backend, why }, { onEvent: (event) => this.#onLoading(event) });
-    modelIsHere();
-    this.hears.loaded(loaded);
   }
 
   /** @param {protocol.WorkerMessage} event */
@@ -152,16 +142,8 @@ export class Work {
   }
 
   /** @param {any} error */
-  async #recover(error) {
-    if (error.code === "cancelled") return show(this.#any ? "done" : "ready", ["state.cancelled"]);
-    const saying = error.saying ?? error.message;
-    const gpuFailed = error.backend === "gpu" && this.asked === "auto" && GPU_ERRORS.includes(error.code);
-    if (!gpuFailed) return show("error", saying);
-    try {
-      await this.#load("cpu", ["why.gpu-failed", { error: saying }]);
-      show("ready", ["state.cpu-takes-over"]);
-    } catch (second) {
-      show("error", second.saying ?? second.message);
-    }
+  #tellError(error) {
+    if (error.code === "cancelled") show(this.#any ? "done" : "ready", ["state.cancelled"]);
+    else show("error", error.saying ?? error.message);
   }
 }

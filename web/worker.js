@@ -26,12 +26,13 @@ self.onmessage = async ({ data: request }) => {
   const { id, type } = request;
   try {
     if (type === "cancel") return reply(id, cancel(request.target));
+    if (type === "png") return reply(id, ...png(request)); // between two steps of an image
     if (job) throw new Problem("busy", "error.busy");
     job = { id, abort: new AbortController() };
     const panic = new Promise((_, reject) => (panicked = reject));
     panic.catch(() => {});
     try {
-      const work = { load, generate, png }[type];
+      const work = { load, generate }[type];
       if (!work) throw new Problem("request", "error.request", { type });
       const [value, transfer] = await Promise.race([work(request, job.abort.signal), panic]);
       reply(id, value, transfer);
@@ -115,8 +116,8 @@ async function generate({ id, settings }, signal) {
   return [{ ...image, milliseconds, memoryBytes: memory.buffer.byteLength }, [image.rgba.buffer]];
 }
 
-/** @param {protocol.PngRequest} request */
-async function png({ width, height, rgba, settings }) {
+/** @param {protocol.PngRequest} request @returns {[Uint8Array, Transferable[]]} */
+function png({ width, height, rgba, settings }) {
   const { pkg, name } = loaded();
   const bytes = pkg.encode_png(width, height, rgba, settings, name);
   return [bytes, [bytes.buffer]];

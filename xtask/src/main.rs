@@ -10,8 +10,10 @@ mod apt;
 mod bench;
 mod browser;
 mod checks;
+mod declarations;
 mod demo;
 mod native;
+mod package;
 mod serve;
 mod site;
 mod toolchain;
@@ -32,6 +34,8 @@ struct Arguments {
 enum Task {
     /// Build the page and serve it on this machine, or write it to a folder
     Demo(demo::Options),
+    /// Build the module `roentgen-web` for other pages: a folder for npm or any static host
+    Web(package::Options),
     /// Check everything: formatting, clippy, tests, both wasm builds, the page in a browser
     Test(checks::Options),
     /// Measure the page in a browser: time to the first image, memory, download
@@ -48,6 +52,7 @@ enum Task {
 fn run(task: Task) -> Result<()> {
     match task {
         Task::Demo(options) => demo::run(&options),
+        Task::Web(options) => package::run(&options),
         Task::Test(options) => checks::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Screenshot(options) => bench::screenshot(&options),

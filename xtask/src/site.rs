@@ -50,6 +50,13 @@ impl Site {
         })
     }
 
+    /// A folder as it is.
+    pub fn of_folder(folder: &Path) -> Site {
+        Site {
+            mounts: vec![(String::new(), folder.to_path_buf())],
+        }
+    }
+
     /// The same site with another model.
     pub fn with_bundle(&self, bundle: &Path) -> Site {
         self.with("models/default", bundle)
@@ -89,19 +96,25 @@ impl Site {
 
     /// Writes the whole site to a folder which is new or empty.
     pub fn write_to(&self, folder: &Path) -> Result<()> {
+        self.write_folders(folder, |_| true)?;
+        // GitHub Pages would otherwise run its own generator over the files.
+        fs::write(folder.join(".nojekyll"), "")?;
+        Ok(())
+    }
+
+    /// Writes what has one of these addresses to a folder which is new or empty.
+    pub fn write_folders(&self, folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<()> {
         if folder.exists() && fs::read_dir(folder)?.next().is_some() {
             bail!(
                 "{} is not empty. Name a new folder, or empty it first",
                 folder.display()
             );
         }
-        for (mount, source) in &self.mounts {
+        for (mount, source) in self.mounts.iter().filter(|(mount, _)| wanted(mount)) {
             copy(source, &folder.join(mount)).with_context(|| {
                 format!("cannot copy {} to {}", source.display(), folder.display())
             })?;
         }
-        // GitHub Pages would otherwise run its own generator over the files.
-        fs::write(folder.join(".nojekyll"), "")?;
         Ok(())
     }
 }

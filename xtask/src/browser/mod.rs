@@ -3,6 +3,7 @@
 mod access;
 mod batch;
 pub mod chrome;
+mod embed;
 mod lightbox;
 mod offline;
 pub mod page;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use super::embed;
 use super::page::Page;
 use super::visits::{CPU_DIFFERENCE, DRAWING, SETTINGS};
 use super::{LOADING, Setting};
@@ -42,6 +43,12 @@ pub fn offline(setting: &Setting) -> Result<String> {
         "without a network the image is {difference:.3} of 255 from the native one"
     );
     kept(&page)?;
+    page.close()?;
+    let page = Page::open(
+        &setting.browser,
+        &address.replace("?backend=cpu", "embed.html"),
+    )?;
+    embed::drawn(&page)?;
     page.close()?;
 
     let release = tempfile::tempdir()?;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::page::Page;
-use super::{LOADING, Setting, access, batch, lightbox, offline, parity, sentence};
+use super::{LOADING, Setting, access, batch, embed, lightbox, offline, parity, sentence};
 use crate::native::Settings;
 use crate::serve::Serving;
 use crate::wasm::Engine;
@@ -36,7 +36,7 @@ pub const SETTINGS: Settings = Settings {
 pub type Check = (&'static str, fn(&Setting) -> Result<String>);
 
 /// In this order: the first visit fills the browser's cache, the later ones use it.
-pub const CHECKS: [Check; 19] = [
+pub const CHECKS: [Check; 23] = [
     ("the cpu engine equals diffusers", cpu_parity),
     ("the image of the cpu engine is the native one", cpu_image),
     ("cancel ends the work and keeps the image", cancel),
@@ -52,6 +52,13 @@ pub const CHECKS: [Check; 19] = [
     ("two images are compared", lightbox::compare),
     ("the denoising film can be gone through", lightbox::steps),
     ("everybody can use the page", access::access),
+    ("another page draws through the module", embed::module),
+    (
+        "the module refuses in codes, and can be aborted",
+        embed::refusals,
+    ),
+    ("an element draws in a page of its own", embed::element),
+    ("the package is complete", embed::packaged),
     ("a visit without a network works", offline::offline),
     ("a second visit downloads no model", second_visit),
     ("a damaged copy in the cache is noticed", damaged_cache),

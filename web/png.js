@@ -1,0 +1,34 @@
+/** A picture as a PNG: what it is and what gave it in the metadata, and the mark in the pixels where it is wanted. */
+
+/** @import * as protocol from "./protocol.js" */
+/** @import { Client } from "./client.js" */
+
+/** @param {Client} client @param {protocol.Picture} picture @param {protocol.Settings} settings @param {boolean} marked @returns {Promise<Blob>} */
+export async function toPng(client, { width, height, rgba }, settings, marked) {
+  const pixels = marked ? withMark(width, height, rgba) : rgba;
+  const bytes = await client.png({ width, height, rgba: pixels }, settings);
+  return new Blob([bytes], { type: "image/png" });
+}
+
+/** @param {number} width @param {number} height @param {Uint8ClampedArray} rgba */
+function withMark(width, height, rgba) {
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
+  context.putImageData(new ImageData(rgba, width, height), 0, 0);
+  drawMark(context, width);
+  return context.getImageData(0, 0, width, height).data;
+}
+
+/** @param {CanvasRenderingContext2D} context @param {number} width */
+function drawMark(context, width) {
+  const size = Math.max(9, Math.round(width / 20));
+  context.font = `bold ${size}px sans-serif`;
+  context.textBaseline = "top";
+  context.lineWidth = Math.max(2, size / 5);
+  context.lineJoin = "round";
+  context.strokeStyle = "black";
+  context.fillStyle = "white";
+  const at = /** @type {const} */ ([Math.round(size / 2), Math.round(size / 2)]);
+  context.strokeText("SYNTHETIC", ...at);
+  context.fillText("SYNTHETIC", ...at);
+}

@@ -1,0 +1,26 @@
+/**
+ * `<roentgen-image prompt="…">`: importing this module defines the element.
+ *
+ * Attributes: `prompt`, `negative-prompt`, `seed`, `steps`, `guidance`, `scheduler` as in `GenerateOptions`; `model` and
+ * `backend` as in `LoadOptions`. Parts for `::part()`: `film`, `image`, `mark`, `words`, `error`, `progress`.
+ */
+
+import type { GeneratedImage, RoentgenError } from "./roentgen-web.js";
+
+export class RoentgenImage extends HTMLElement {
+  static observedAttributes: string[];
+  /** The image that is shown, with its settings and its file; null until there is one. */
+  readonly image: GeneratedImage | null;
+}
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "roentgen-image": RoentgenImage;
+  }
+  /** They bubble, also out of shadow trees. */
+  interface HTMLElementEventMap {
+    "roentgen-step": CustomEvent<{ step: number; total: number }>;
+    "roentgen-image": CustomEvent<{ image: GeneratedImage }>;
+    "roentgen-error": CustomEvent<{ error: RoentgenError }>;
+  }
+}

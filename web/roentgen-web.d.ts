@@ -1,0 +1,149 @@
+/**
+ * roentgen-web: synthetic chest radiographs from a sentence, in the visitor's own browser. Not for diagnosis.
+ *
+ * Semantic versioning: what this file names stays until the next major version (before 1.0: the next minor one), codes of
+ * errors and names of settings among it. The same release, model, backend and settings give the same image.
+ */
+
+/** Version of this release, `major.minor.patch`; every PNG names it. */
+export const version: string;
+
+/** The `schema_version` of the bundles that this release reads; others are refused with the code `schema-version`. */
+export const bundleSchemaVersion: number;
+
+/** A model, loaded and ready. Its worker does one image at a time; further ones wait their turn. */
+export class Roentgen {
+  private constructor();
+
+  /** Fetches the engine and a model, from this browser's cache where they are there. Rejects with a {@link RoentgenError}. */
+  static load(options?: LoadOptions): Promise<Roentgen>;
+
+  /** The engine at work. */
+  readonly backend: "cpu" | "gpu";
+
+  /** What computes and why, as a sentence in the visitor's language. */
+  readonly engine: string;
+
+  /** Sentences for the visitor, such as that this browser keeps no files and will download the model again. */
+  readonly warnings: string[];
+
+  readonly model: Model;
+
+  /** Draws one image. Rejects with a {@link RoentgenError}; the model can be used further, except after `dispose()`. */
+  generate(options?: GenerateOptions): Promise<GeneratedImage>;
+
+  /** Ends the worker and frees its memory; what is under way or waits rejects with the code `cancelled`. */
+  dispose(): void;
+}
+
+export interface LoadOptions {
+  /** Folder of a bundle (with the slash at its end) or its `bundle.json`, relative to the page. Without it: the model beside this module. */
+  model?: string | URL;
+  /** `auto`, which is the default, takes WebGPU on a graphics card and the CPU where there is none. */
+  backend?: "auto" | "cpu" | "gpu";
+  onProgress?: (progress: LoadProgress) => void;
+  /** Aborting ends the loading at once; what has already been downloaded is kept. */
+  signal?: AbortSignal;
+}
+
+/** Measured bytes. */
+export interface LoadProgress {
+  /** Bytes of the model that are here, from the network or the cache. */
+  done: number;
+  /** Bytes of the model; 0 until its manifest is here. */
+  total: number;
+  /** Bytes of the engine (wasm) that are here. */
+  engine: number;
+}
+
+/** What gives an image. */
+export interface Settings {
+  /** English, at most 1000 characters. */
+  prompt: string;
+  negativePrompt: string;
+  /** A whole number from 0 to 2^53 - 1. */
+  seed: number;
+  /** A whole number from 1 to 1000. */
+  steps: number;
+  /** From 0 to 50. */
+  guidance: number;
+  /** `null` is the one that the model was made with. */
+  scheduler: "ddim" | "pndm" | "euler" | "dpm++2m" | null;
+}
+
+/** What is left out is the model's own, and the seed is rolled. */
+export interface GenerateOptions extends Partial<Settings> {
+  onStep?: (step: Step) => void;
+  /** Aborting ends the image within a denoising step; one that waits for its turn ends at once. */
+  signal?: AbortSignal;
+}
+
+export interface Step {
+  /** Counted from 1. */
+  step: number;
+  total: number;
+  /** The image as the model expects it; not at every step, as decoding one takes time. */
+  preview?: ImageData;
+}
+
+export interface GeneratedImage {
+  /** All of what gave this image: `generate(image.settings)` gives it again. */
+  readonly settings: Readonly<Settings>;
+  readonly seed: number;
+  /** The model's own pixels, without the mark. Whoever shows them has to say that they are synthetic. */
+  readonly imageData: ImageData;
+  /** Tokens at the end of the prompt that the model did not read. */
+  readonly truncated: number;
+  /** How long the drawing took. */
+  readonly milliseconds: number;
+  /**
+   * A PNG which says in its metadata that it is synthetic, and which model, release and settings gave it; with the word
+   * SYNTHETIC in its pixels unless `marked` is false. Not after `dispose()`.
+   */
+  toBlob(options?: { marked?: boolean }): Promise<Blob>;
+}
+
+export interface Model {
+  name: string;
+  license?: string;
+  /** Whom to name where its images are shown. */
+  attribution?: string;
+  intendedUse?: string;
+  /** Address of the model card. */
+  card: string | null;
+  /** Prompts that show what the model can do. */
+  examples: string[];
+  defaults: { steps: number; guidance: number; scheduler: string | null; width: number; height: number };
+}
+
+/** `message` is fit to be shown: what is wrong and what to do, in the visitor's language. */
+export class RoentgenError extends Error {
+  /** `AbortError` for what was cancelled, as everywhere on the web; else `RoentgenError`. */
+  name: string;
+  code: ErrorCode;
+  /** Whether the worker had to be stopped; the next `generate()` starts another one. */
+  fatal: boolean;
+  /** The engine that was in use. */
+  backend: "cpu" | "gpu" | null;
+}
+
+/** Codes of errors. The next release may add some; what a code says does not change. */
+export type ErrorCode =
+  /** Aborted, or disposed of. */
+  | "cancelled"
+  /** A setting that cannot be; `message` names it. */
+  | "request"
+  /** Used after `dispose()`. */
+  | "not-loaded"
+  /** The connection was lost; the server answered with an error; a file is not there; it has another size or hash. */
+  | "network" | "server" | "not-found" | "file-size" | "hash"
+  /** The bundle is of another release; its manifest cannot be read, or says what cannot be. */
+  | "schema-version" | "json" | "utf8" | "manifest" | "file-name" | "config" | "tokenizer" | "safetensors"
+  /** Its weights do not belong to its manifest, or are damaged. */
+  | "missing-tensor" | "unknown-tensor" | "tensor-shape" | "duplicate-tensor" | "not-finite" | "tensor-type" | "stored-as" | "scale" | "quantized"
+  /** The engine's files are not there; this browser cannot run it; the worker could not be started, or stopped. */
+  | "engine" | "unsupported" | "worker"
+  /** The graphics card failed, or gave no image; not enough memory; a mistake in the engine or around it. */
+  | "device" | "output" | "memory" | "panic" | "unexpected"
+  /** The image could not be written. */
+  | "png";

@@ -1,0 +1,112 @@
+/**
+ * The programming interface: the page's engine for other pages. roentgen-web.d.ts says what may be relied on.
+ *
+ * ```js
+ * const roentgen = await Roentgen.load({ onProgress: ({ done, total }) => console.log(done, total) });
+ * const image = await roentgen.generate({ prompt: "PA chest radiograph of a 60-year-old man.", seed: 7 });
+ * const png = await image.toBlob();
+ * roentgen.dispose();
+ * ```
+ */
+
+import { cancelled, Client, RoentgenError } from "./client.js";
+import { manifestUrl } from "./download.js";
+import { say } from "./language.js";
+import { toPng } from "./png.js";
+import { fromOptions, toOptions } from "./settings.js";
+
+/** @import * as protocol from "./protocol.js" */
+/** @import { GeneratedImage, GenerateOptions, LoadOptions, Model } from "./roentgen-web.d.ts" */
+/** @import { Saying } from "./language.js" */
+
+export { RoentgenError };
+
+/** Of this interface and of the crate: a check holds both, and the next one, to the source in Rust. */
+export const version = "0.1.0";
+/** The `schema_version` of the bundles that this release reads. */
+export const bundleSchemaVersion = 1;
+
+/** Beside this module, wherever the page that uses it is. */
+const DEFAULT_MODEL = new URL("./models/default/", import.meta.url);
+
+/** @param {Saying} saying */
+const refused = (saying) => new RoentgenError({ code: "request", saying });
+
+/** @param {string | URL} model */
+function address(model) {
+  try {
+    return manifestUrl(model, document.baseURI);
+  } catch {
+    throw refused(["option.model", { address: String(model) }]);
+  }
+}
+
+/** @param {protocol.Picture} picture */
+const imageData = ({ width, height, rgba }) => new ImageData(rgba, width, height);
+
+export class Roentgen {
+  #client = new Client((loaded) => (this.#loaded = loaded));
+  /** @type {protocol.Loaded | null} */
+  #loaded = null;
+  /** @type {protocol.Manifest | null} */
+  #manifest = null;
+  #address = "";
+
+  /** @param {LoadOptions} [options] @returns {Promise<Roentgen>} */
+  static async load({ model = DEFAULT_MODEL, backend = "auto", onProgress, signal } = {}) {
+    if (!["auto", "cpu", "gpu"].includes(backend)) throw refused(["option.backend", { name: String(backend) }]);
+    const roentgen = new Roentgen();
+    roentgen.#address = address(model);
+    const onEvent = (/** @type {protocol.WorkerMessage} */ event) => {
+      if (event.type === "manifest") roentgen.#manifest = event.manifest;
+      if (event.type === "progress") onProgress?.({ done: event.done, total: event.total, engine: event.engine });
+    };
+    await roentgen.#client.load({ bundle: roentgen.#address, backend }, { onEvent, signal });
+    return roentgen;
+  }
+
+  get backend() {
+    return this.#loaded?.backend;
+  }
+
+  /** What computes and why, in words. */
+  get engine() {
+    return say(["why.runs", { engine: [this.backend === "gpu" ? "why.on-card" : "why.on-cpu", { adapter: this.#loaded?.adapter }], why: this.#loaded?.why }]);
+  }
+
+  get warnings() {
+    return (this.#loaded?.warnings ?? []).map(say);
+  }
+
+  /** @returns {Model} */
+  get model() {
+    const { name, license, attribution, intended_use, model_card, examples = [], defaults } = /** @type {protocol.Manifest} */ (this.#manifest);
+    const { num_inference_steps: steps, guidance_scale: guidance, scheduler = null, width, height } = defaults;
+    const card = model_card ? new URL(model_card, this.#address).href : null;
+    return { name, license, attribution, intendedUse: intended_use, card, examples, defaults: { steps, guidance, scheduler, width, height } };
+  }
+
+  /** @param {GenerateOptions} [options] @returns {Promise<GeneratedImage>} */
+  async generate({ onStep, signal, ...options } = {}) {
+    const { settings, problem } = fromOptions(options, /** @type {protocol.Manifest} */ (this.#manifest).defaults);
+    if (!settings) throw refused(problem);
+    const onEvent = (/** @type {protocol.WorkerMessage} */ event) => {
+      if (event.type === "step") onStep?.({ step: event.step, total: event.total, preview: event.preview && imageData(event.preview) });
+    };
+    const picture = await this.#client.generate(settings, { onEvent, signal });
+    if (signal?.aborted) throw cancelled(); // while the last step ended
+    const made = toOptions(settings);
+    return {
+      settings: Object.freeze(made),
+      seed: made.seed,
+      imageData: imageData(picture),
+      truncated: picture.truncated,
+      milliseconds: picture.milliseconds,
+      toBlob: ({ marked = true } = {}) => toPng(this.#client, picture, settings, marked),
+    };
+  }
+
+  dispose() {
+    this.#client.dispose();
+  }
+}

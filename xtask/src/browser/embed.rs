@@ -1,0 +1,387 @@
+//! The checks on what other pages can use: the module `roentgen-web` and the element `<roentgen-image>`.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use base64::prelude::{BASE64_STANDARD, Engine};
+use image::RgbaImage;
+use serde_json::{Value, json};
+
+use super::Setting;
+use super::page::Page;
+use super::visits::{CPU_DIFFERENCE, DRAWING, SETTINGS};
+use crate::declarations::Declarations;
+use crate::native::Settings;
+use crate::package;
+use crate::serve::Serving;
+use crate::site::Site;
+use crate::workspace::root;
+
+/// Puts an image where [`Page::pixels_of`] finds it.
+const SHOW: &str = "globalThis.show = ({width, height, data}) => { document.getElementById('shown')?.remove(); \
+    const canvas = Object.assign(document.createElement('canvas'), {id: 'shown', width, height}); \
+    canvas.getContext('2d').putImageData(new ImageData(data, width, height), 0, 0); document.body.append(canvas); }";
+
+/// How a promise ends: `none`, or the code and the name of its error.
+const ENDS: &str = "globalThis.ends = (promise) => promise.then(() => 'none', (error) => `${error.code} ${error.name}`)";
+
+/// Two steps are enough to use every part.
+fn short() -> Settings {
+    Settings {
+        steps: 2,
+        ..SETTINGS
+    }
+}
+
+/// The settings as the module takes them.
+fn options(settings: &Settings) -> Value {
+    json!({
+        "prompt": settings.prompt,
+        "negativePrompt": settings.negative_prompt,
+        "seed": settings.seed,
+        "steps": settings.steps,
+        "guidance": settings.guidance,
+        "scheduler": settings.scheduler,
+    })
+}
+
+/// A page of another folder draws what the page draws, twice, and has what `roentgen-web.d.ts` declares.
+pub fn module(setting: &Setting) -> Result<String> {
+    let page = setting.visit("?backend=cpu")?;
+    let (own, _) = page.generate(&short(), DRAWING)?;
+    page.close()?;
+
+    // The module finds its engine, its worker and its model beside itself.
+    let elsewhere = format!("{}models/default/bundle.json", setting.serving.address());
+    let page = Page::open(&setting.browser, &elsewhere)?;
+    page.evaluate(SHOW)?;
+    page.evaluate(
+        "(async () => { globalThis.api = await import('../../roentgen-web.js'); globalThis.progress = []; \
+         globalThis.roentgen = await api.Roentgen.load({backend: 'cpu', onProgress: (event) => progress.push(event)}); })()",
+    )?;
+    let last = page.evaluate("progress.at(-1)")?;
+    ensure!(
+        last["done"] == last["total"] && last["total"].as_u64() > Some(0),
+        "the last of the progress is {last}"
+    );
+    let asked = options(&short());
+    page.evaluate(&format!(
+        "(async () => {{ globalThis.steps = []; globalThis.image = await roentgen.generate({{...{asked}, onStep: (event) => steps.push(event)}}); show(image.imageData); }})()"
+    ))?;
+    let steps = page.evaluate("steps.map(({step, total}) => [step, total])")?;
+    ensure!(steps == json!([[1, 2], [2, 2]]), "the steps are {steps}");
+    let told = page.evaluate("image.settings")?;
+    ensure!(told == asked, "{asked} became {told}");
+    ensure!(
+        page.pixels_of("shown")? == own,
+        "the module draws another image than the page"
+    );
+    page.evaluate("(async () => show((await roentgen.generate(image.settings)).imageData))()")?;
+    ensure!(
+        page.pixels_of("shown")? == own,
+        "the same settings gave another image"
+    );
+    file(&page, &own)?;
+    declarations(&page)?;
+    page.evaluate("roentgen.dispose()")?;
+    // A bare file names no icon, and the browser asks the server's root for one.
+    let mut problems = page.problems();
+    problems.retain(|problem| !problem.contains("/favicon.ico"));
+    ensure!(problems.is_empty(), "the console shows {problems:?}");
+    setting.all_quiet(&page)?;
+    page.close()?;
+    Ok("the page's image, twice".to_owned())
+}
+
+/// The PNG says what it is, and has the mark or the model's own pixels.
+fn file(page: &Page, own: &RgbaImage) -> Result<()> {
+    for marked in [true, false] {
+        let bytes = page.evaluate(&format!(
+            "(async () => {{ const blob = await image.toBlob({{marked: {marked}}}); \
+             return btoa(String.fromCharCode(...new Uint8Array(await blob.arrayBuffer()))); }})()"
+        ))?;
+        let bytes = BASE64_STANDARD.decode(bytes.as_str().unwrap_or_default())?;
+        let image = image::load_from_memory(&bytes)?.into_rgba8();
+        ensure!(
+            (image == *own) != marked,
+            "marked: {marked}; the file has the model's pixels: {}",
+            image == *own
+        );
+        let version = page.evaluate("api.version")?;
+        let release = format!("roentgen-web {}", version.as_str().unwrap_or_default());
+        let text = String::from_utf8_lossy(&bytes);
+        for word in [&*SETTINGS.prompt, "ynthetic", &release] {
+            ensure!(text.contains(word), "the file does not say {word:?}");
+        }
+    }
+    Ok(())
+}
+
+/// What is declared is there, and nothing else is.
+fn declarations(page: &Page) -> Result<()> {
+    let declared = Declarations::read(&root().join("web/roentgen-web.d.ts"))?;
+    let own = "(what) => Object.getOwnPropertyNames(what.prototype).filter((name) => name !== 'constructor')";
+    let roentgen = format!("[...({own})(api.Roentgen), 'load']");
+    let found = [
+        ("Roentgen", &*roentgen),
+        ("LoadProgress", "Object.keys(progress.at(-1))"),
+        ("Settings", "Object.keys(image.settings)"),
+        ("Step", "Object.keys(steps[0])"),
+        ("GeneratedImage", "Object.keys(image)"),
+        ("Model", "Object.keys(roentgen.model)"),
+    ];
+    for (name, expression) in found {
+        let found = page.evaluate(&format!("({expression}).toSorted()"))?;
+        let members = declared.members(name)?;
+        ensure!(
+            found == json!(members),
+            "{name} has {found}, declared are {members:?}"
+        );
+    }
+    let found = page.evaluate("Object.keys(api).toSorted()")?;
+    ensure!(
+        found == json!(declared.values()),
+        "the module exports {found}, declared are {:?}",
+        declared.values()
+    );
+    Ok(())
+}
+
+/// What cannot be is refused with a code, what is aborted ends, and the model can be used afterwards.
+pub fn refusals(setting: &Setting) -> Result<String> {
+    let page = Page::open(&setting.browser, &embed(setting))?;
+    drawn(&page)?;
+    page.evaluate(SHOW)?;
+    page.evaluate(ENDS)?;
+    page.evaluate("(async () => { globalThis.api = await import('./roentgen-web.js'); globalThis.roentgen = await api.Roentgen.load({backend: 'cpu'}); })()")?;
+    let long = "x".repeat(1001);
+    for bad in [
+        json!({"steps": 0}),
+        json!({"steps": 2.5}),
+        json!({"steps": "8"}),
+        json!({"seed": -1}),
+        json!({"guidance": -1}),
+        json!({"guidance": null}),
+        json!({"scheduler": "ancestral"}),
+        json!({"scheduler": {}}),
+        json!({"prompt": long}),
+        json!({"prompt": 7}),
+        json!({"negative_prompt": "pneumothorax"}),
+    ] {
+        let end = page.evaluate(&format!("ends(roentgen.generate({bad}))"))?;
+        ensure!(end == "request RoentgenError", "{bad} ends as {end}");
+    }
+    for (load, expected) in [
+        ("{backend: 'tpu'}", "request RoentgenError"),
+        ("{model: 'http://'}", "request RoentgenError"),
+        ("{signal: AbortSignal.abort()}", "cancelled AbortError"),
+    ] {
+        let end = page.evaluate(&format!("ends(api.Roentgen.load({load}))"))?;
+        ensure!(end == expected, "load({load}) ends as {end}");
+    }
+    let end = page.evaluate(
+        "(() => { const abort = new AbortController(); return ends(api.Roentgen.load({backend: 'cpu', signal: abort.signal, onProgress: () => abort.abort()})); })()",
+    )?;
+    ensure!(
+        end == "cancelled AbortError",
+        "an aborted loading ends as {end}"
+    );
+
+    // The first is aborted after a step, the second while it waits, and the third is drawn.
+    let (settings, after) = (options(&short()), options(&short()));
+    let found = page.evaluate(&format!(
+        "(async () => {{ const [first, second] = [new AbortController(), new AbortController()]; let aborted; \
+         const long = ends(roentgen.generate({{...{settings}, steps: 1000, signal: first.signal, onStep: () => {{ aborted ??= performance.now(); first.abort(); }}}})); \
+         const waiting = ends(roentgen.generate({{...{settings}, signal: second.signal}})); \
+         const third = roentgen.generate({after}); second.abort(); \
+         const order = []; await Promise.all([waiting.then(() => order.push('waiting')), long.then(() => order.push('long'))]); \
+         const took = performance.now() - aborted; show((await third).imageData); \
+         return {{long: await long, waiting: await waiting, order, took}}; }})()"
+    ))?;
+    let ends = [&found["long"], &found["waiting"]];
+    ensure!(
+        ends == ["cancelled AbortError"; 2] && found["order"] == json!(["waiting", "long"]),
+        "aborting gave {found}"
+    );
+    let took = found["took"].as_f64().context("no time")? / 1000.0;
+    ensure!(
+        took < 30.0,
+        "the aborted image ended after {took:.1} s, which is no step"
+    );
+    let difference = setting.difference(&page.pixels_of("shown")?, &short())?;
+    ensure!(
+        difference <= CPU_DIFFERENCE,
+        "after an aborted image the next is {difference:.3} of 255 from the native one"
+    );
+    example(&page)?;
+    setting.all_quiet(&page)?;
+
+    let end = page.evaluate("ends(api.Roentgen.load({model: './models/none/'}))")?;
+    ensure!(
+        end == "not-found RoentgenError",
+        "a model that is not there ends as {end}"
+    );
+    let found = page.evaluate(&format!(
+        "(async () => {{ const image = await roentgen.generate({settings}); \
+         const going = ends(roentgen.generate({{...{settings}, steps: 1000, onStep: () => roentgen.dispose()}})); \
+         return [await going, await ends(roentgen.generate({settings})), await ends(image.toBlob())]; }})()"
+    ))?;
+    ensure!(
+        found
+            == json!([
+                "cancelled AbortError",
+                "not-loaded RoentgenError",
+                "not-loaded RoentgenError"
+            ]),
+        "disposing gave {found}"
+    );
+    page.close()?;
+    Ok(format!("aborted in {took:.2} s"))
+}
+
+/// The program in the README for developers runs as it stands there.
+fn example(page: &Page) -> Result<()> {
+    let text = fs::read_to_string(root().join("web/DEVELOPERS.md"))?;
+    let program = text
+        .split_once("```js\n")
+        .and_then(|(_, rest)| rest.split_once("```"))
+        .context("the README for developers has no program")?
+        .0
+        .replace("import {", "const {")
+        .replace(
+            "} from \"roentgen-web\"",
+            "} = await import('./roentgen-web.js')",
+        );
+    page.evaluate(&format!("(async () => {{ {program} }})()"))
+        .context("the program in the README for developers")?;
+    Ok(())
+}
+
+/// What `cargo xtask web` writes draws on its own, and names both of its modules.
+pub fn packaged(setting: &Setting) -> Result<String> {
+    let folder = tempfile::tempdir()?;
+    package::write(&setting.site, folder.path(), true)?;
+    let serving = Serving::start(Arc::new(Site::of_folder(folder.path())), 0, "/npm", true)?;
+    let manifest = format!("{}package.json", serving.address());
+    let page = Page::open(&setting.browser, &manifest)?;
+    let found = page.evaluate(
+        "(async () => { const {exports, version, types} = await (await fetch('./package.json')).json(); \
+         const api = await import(exports['.'].default); const {RoentgenImage} = await import(exports['./roentgen-image.js'].default); \
+         for (const file of [types, exports['./roentgen-image.js'].types, 'README.md', 'LICENSE-MIT', 'LICENSE-APACHE', 'models/default/README.md']) \
+         if (!(await fetch(file)).ok) throw new Error(file); \
+         const roentgen = await api.Roentgen.load({backend: 'cpu'}); const image = await roentgen.generate({steps: 1}); roentgen.dispose(); \
+         return {version: version === api.version, width: image.imageData.width, element: customElements.get('roentgen-image') === RoentgenImage}; })()",
+    )?;
+    ensure!(
+        found["version"] == true && found["element"] == true && found["width"].as_u64() > Some(0),
+        "the package gives {found}"
+    );
+    let elsewhere = serving.take_elsewhere();
+    ensure!(
+        elsewhere.is_empty(),
+        "the page asked another host: {elsewhere:?}"
+    );
+    page.close()?;
+    Ok(format!("{} files", fs::read_dir(folder.path())?.count()))
+}
+
+/// Where the example of a page with an element is.
+fn embed(setting: &Setting) -> String {
+    format!("{}embed.html", setting.serving.address())
+}
+
+/// Waits for the image of the page's element; an error of the element is an error here.
+pub fn drawn(page: &Page) -> Result<()> {
+    page.evaluate(
+        "(async () => { await customElements.whenDefined('roentgen-image'); const element = document.querySelector('roentgen-image'); \
+         if (!element.image) await new Promise((drawn, failed) => { element.addEventListener('roentgen-image', drawn); \
+         element.addEventListener('roentgen-error', ({detail}) => failed(detail.error)); }); })()",
+    )?;
+    Ok(())
+}
+
+/// The words of the element's parts, and what it tells assistive technology.
+const ELEMENT: &str = "(() => { const root = document.querySelector('roentgen-image').shadowRoot; const seen = (part) => root.querySelector(`[part=${part}]`).checkVisibility(); \
+    const words = (part) => seen(part) ? root.querySelector(`[part=${part}]`).innerText : ''; const canvas = root.querySelector('canvas'); \
+    return {mark: words('mark'), words: words('words'), error: words('error'), label: canvas.ariaLabel, role: canvas.role, busy: root.querySelector('figure').ariaBusy, progress: seen('progress')}; })()";
+
+/// The element of a page under a strict policy draws, follows its attributes, and says what went wrong.
+pub fn element(setting: &Setting) -> Result<String> {
+    let page = Page::open(&setting.browser, &embed(setting))?;
+    drawn(&page)?;
+    page.evaluate(SHOW)?;
+    page.evaluate(
+        "globalThis.heard = []; for (const name of ['image', 'error']) document.addEventListener(`roentgen-${name}`, ({detail}) => heard.push(detail.error?.code ?? name)); \
+         globalThis.element = document.querySelector('roentgen-image'); globalThis.change = (attributes) => { heard.length = 0; \
+         for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value); }; \
+         globalThis.settled = async () => { while (heard.length === 0) await new Promise((next) => setTimeout(next, 50)); }",
+    )?;
+    setting.serving.take_paths();
+    let attributes = json!({
+        "prompt": SETTINGS.prompt, "negative-prompt": SETTINGS.negative_prompt, "seed": SETTINGS.seed, "steps": 2,
+        "guidance": SETTINGS.guidance, "scheduler": SETTINGS.scheduler,
+    });
+    let heard = page.evaluate(&format!("(async () => {{ change({attributes}); await settled(); const canvas = element.shadowRoot.querySelector('canvas'); \
+         show(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)); return heard; }})()"))?;
+    ensure!(
+        heard == json!(["image"]),
+        "several attributes at once gave {heard}"
+    );
+    let difference = setting.difference(&page.pixels_of("shown")?, &short())?;
+    ensure!(
+        difference <= CPU_DIFFERENCE,
+        "the element's image is {difference:.3} of 255 from the native one"
+    );
+    let says = page.evaluate(ELEMENT)?;
+    let label = format!("Synthetic radiograph: {}", SETTINGS.prompt);
+    ensure!(
+        says == json!({"mark": "Synthetic, not for diagnosis", "words": "", "error": "", "label": label, "role": "img", "busy": "false", "progress": false}),
+        "the element says {says}"
+    );
+
+    // One that is taken away while it draws is silent; another one uses the same model.
+    let heard = page.evaluate(
+        "(async () => { change({steps: 1000}); await new Promise((step) => element.addEventListener('roentgen-step', step, {once: true})); element.remove(); \
+         const other = Object.assign(document.createElement('roentgen-image')); other.setAttribute('steps', '1'); other.setAttribute('prompt', 'Chest radiograph.'); \
+         document.body.append(other); await settled(); other.remove(); return heard; })()",
+    )?;
+    ensure!(heard == json!(["image"]), "two elements gave {heard}");
+    let fetched = setting.serving.take_paths();
+    ensure!(
+        fetched.is_empty(),
+        "changes, and a second element, fetched {fetched:?}"
+    );
+    setting.all_quiet(&page)?;
+
+    page.evaluate("document.body.append(element)")?;
+    for (attributes, code, word) in [
+        (json!({"steps": "none"}), "request", "steps"),
+        (
+            json!({"steps": 1, "model": "./models/none/"}),
+            "not-found",
+            "bundle.json",
+        ),
+    ] {
+        let heard = page.evaluate(&format!(
+            "(async () => {{ change({attributes}); await settled(); return heard; }})()"
+        ))?;
+        let says = page.evaluate(ELEMENT)?;
+        let words = says["error"].as_str().unwrap_or_default();
+        ensure!(
+            heard == json!([code]) && words.contains(word) && says["mark"] == "",
+            "{attributes} gave {heard}, and the element says {says}"
+        );
+    }
+    page.evaluate("element.removeAttribute('model')")?;
+    drawn(&page)?;
+    std::thread::sleep(Duration::from_millis(100)); // the page's server hears of requests a moment later
+    let elsewhere = setting.serving.take_elsewhere();
+    ensure!(
+        elsewhere.is_empty(),
+        "the page asked another host: {elsewhere:?}"
+    );
+    page.close()?;
+    Ok(format!("mean difference {difference:.4} of 255"))
+}
