@@ -132,12 +132,15 @@ pub fn pool(times: impl Iterator<Item = usize>) -> Vec<usize> {
     repeated.flatten().collect()
 }
 
-/// How often a record is drawn. Half of the data is normal. One image in fourteen has boxes, the only source of sides and
-/// sizes; and some findings are rare, though they change the whole image and so can be seen at 128 pixels.
+/// How often a record is drawn. Half of the data is normal, and one image in fourteen has boxes, the only source of
+/// sides and sizes. Findings that change the whole image, and so can be seen at 128 pixels, are drawn about as often as
+/// normal images, however rare they are: a prompt's effect is learned in proportion to how often it is seen.
 pub fn times(record: &Record) -> usize {
     let seen = |finding: &Finding| match finding {
-        Finding::Cardiomegaly | Finding::Edema | Finding::Emphysema => 6,
-        Finding::Effusion | Finding::Pneumothorax => 4,
+        Finding::Cardiomegaly => 24,
+        Finding::Edema | Finding::Emphysema => 12,
+        Finding::Effusion => 8,
+        Finding::Pneumothorax => 6,
         _ => 2,
     };
     let findings = record.findings.iter().flatten().map(seen).max();

@@ -9,6 +9,7 @@ mod offline;
 pub mod page;
 mod parity;
 mod sentence;
+mod source;
 mod visits;
 
 use std::cell::OnceCell;

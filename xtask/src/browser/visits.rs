@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::page::Page;
-use super::{LOADING, Setting, access, batch, embed, lightbox, offline, parity, sentence};
+use super::{LOADING, Setting, access, batch, embed, lightbox, offline, parity, sentence, source};
 use crate::native::Settings;
 use crate::serve::Serving;
 use crate::wasm::Engine;
@@ -36,7 +36,7 @@ pub const SETTINGS: Settings = Settings {
 pub type Check = (&'static str, fn(&Setting) -> Result<String>);
 
 /// In this order: the first visit fills the browser's cache, the later ones use it.
-pub const CHECKS: [Check; 23] = [
+pub const CHECKS: [Check; 24] = [
     ("the cpu engine equals diffusers", cpu_parity),
     ("the image of the cpu engine is the native one", cpu_image),
     ("cancel ends the work and keeps the image", cancel),
@@ -51,6 +51,7 @@ pub const CHECKS: [Check; 23] = [
     ("the lightbox zooms, moves and windows", lightbox::lightbox),
     ("two images are compared", lightbox::compare),
     ("the denoising film can be gone through", lightbox::steps),
+    ("a picture is painted over", source::source),
     ("everybody can use the page", access::access),
     ("another page draws through the module", embed::module),
     (
