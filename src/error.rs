@@ -217,6 +217,14 @@ pub enum Error {
     /// The model gave something that is no image: NaN, or a single flat grey.
     #[error("the model gave no usable image: {0}")]
     Output(String),
+    /// A picture to begin from cannot be read.
+    #[error("the picture {file} cannot be read ({why}); give a PNG, JPEG or WebP file")]
+    Picture {
+        /// Path as the user gave it.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The PNG could not be encoded.
     #[error("the image cannot be written as PNG: {0}")]
     Png(String),
@@ -251,6 +259,7 @@ impl Error {
             Error::Device(_) => "device",
             Error::Io { .. } => "io",
             Error::Output(_) => "output",
+            Error::Picture { .. } => "picture",
             Error::Png(_) => "png",
         }
     }

@@ -24,6 +24,7 @@ pub mod nn;
 pub mod parity;
 pub mod pipeline;
 pub mod png;
+pub mod source;
 pub mod tokens;
 #[cfg(target_family = "wasm")]
 mod web;

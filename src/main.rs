@@ -1,15 +1,18 @@
 //! `roentgen`: a sentence in, a radiograph out, on this computer.
 
 use clap::{Args, Parser, Subcommand};
+use image::{DynamicImage, imageops::FilterType};
 use indicatif::{ProgressBar, ProgressStyle};
 use roentgen_web::{
     Error, Result,
     bundle::{decode_plain, write_atomically},
     checkpoint::ModelFolder,
     device::{self, Backend},
+    image::Image,
     latents::scheduler::{Scheduler, SchedulerKind},
     pipeline::{Generated, Pipeline, PipelineBuilder, Request, Step},
     png,
+    source::Source,
     weights::Weight,
 };
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -73,6 +76,15 @@ struct Generate {
     /// cpu or gpu
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     backend: Backend,
+    /// Begin from this picture (PNG, JPEG, WebP), whose middle is fitted to the image's size
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
+    /// Paint only where this picture is white and leave the rest of `--image` as it is
+    #[arg(long, value_name = "FILE", requires = "image")]
+    mask: Option<PathBuf>,
+    /// How little of `--image` is left under the paint: above 0 and at most 1
+    #[arg(long, value_name = "S", default_value_t = 0.6, requires = "image")]
+    strength: f64,
     /// Start from the tensor `latents` [1, C, h, w] of this safetensors file instead of the seed's noise
     #[arg(long, value_name = "FILE")]
     latents: Option<PathBuf>,
@@ -171,6 +183,20 @@ fn request(args: &Generate, model: &ModelFolder, latents: Option<Weight>) -> Res
         .map(str::parse)
         .transpose()?;
     let scheduler = Scheduler::new(&model.configs.scheduler, args.scheduler.or(default))?.kind();
+    let width = args.width.or(pixels(3)).unwrap_or(model.defaults.width);
+    let height = args.height.or(pixels(2)).unwrap_or(model.defaults.height);
+    let source = match &args.image {
+        Some(image) => Some(Source {
+            image: picture(image, width, height)?,
+            mask: args
+                .mask
+                .as_ref()
+                .map(|mask| picture(mask, width, height).map(|mask| mask.to_grey()))
+                .transpose()?,
+            strength: args.strength,
+        }),
+        None => None,
+    };
     Ok(Request {
         prompt: args.prompt.clone(),
         negative_prompt: args.negative.clone(),
@@ -178,9 +204,10 @@ fn request(args: &Generate, model: &ModelFolder, latents: Option<Weight>) -> Res
         num_inference_steps: args.steps.unwrap_or(model.defaults.num_inference_steps),
         guidance_scale: args.guidance.unwrap_or(model.defaults.guidance_scale),
         scheduler: Some(scheduler),
-        width: args.width.or(pixels(3)).unwrap_or(model.defaults.width),
-        height: args.height.or(pixels(2)).unwrap_or(model.defaults.height),
+        width,
+        height,
         latents,
+        source,
     })
 }
 
@@ -222,6 +249,31 @@ fn writable(file: &Path) -> Result<()> {
         return Err(Error::io(file)(std::io::ErrorKind::InvalidFilename.into()));
     }
     Ok(())
+}
+
+/// The middle of a picture, fitted to `width` and `height`.
+fn picture(file: &Path, width: usize, height: usize) -> Result<Image> {
+    let unreadable = |why: String| Error::Picture {
+        file: file.display().to_string(),
+        why,
+    };
+    let bytes = fs::read(file).map_err(Error::io(file))?;
+    let picture = image::load_from_memory(&bytes).map_err(|e| unreadable(e.to_string()))?;
+    // A size that no model has is refused with the rest of the request.
+    let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX).clamp(1, 1 << 14);
+    let picture = picture.resize_to_fill(side(width), side(height), FilterType::CatmullRom);
+    let (channels, data) = match picture {
+        DynamicImage::ImageLuma8(_)
+        | DynamicImage::ImageLuma16(_)
+        | DynamicImage::ImageLumaA8(_) => (1, picture.into_luma8().into_raw()),
+        _ => (3, picture.into_rgb8().into_raw()),
+    };
+    Ok(Image {
+        width: side(width) as usize,
+        height: side(height) as usize,
+        channels,
+        data,
+    })
 }
 
 fn read_latents(file: &Path) -> Result<Weight> {

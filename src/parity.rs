@@ -127,6 +127,7 @@ pub fn run_request(files: &Files) -> Result<Request> {
         width: run.width,
         height: run.height,
         latents: Some(case.tensor("input.latents")?.clone()),
+        source: None,
     })
 }
 

@@ -9,6 +9,7 @@ use crate::image::{AutoencoderKL, AutoencoderKLConfig, Image};
 use crate::latents::noise::gaussian;
 use crate::latents::scheduler::{Scheduler, SchedulerConfig, SchedulerKind};
 use crate::latents::{UNet2DConditionConfig, UNet2DConditionModel};
+use crate::source::Source;
 use crate::tokens::ClipTokenizer;
 use crate::weights::{Weight, WeightLoader, Weights};
 
@@ -54,6 +55,8 @@ pub struct Request {
     pub height: usize,
     /// Starting noise `[1, C, h, w]` of variance 1, instead of the seed's.
     pub latents: Option<Weight>,
+    /// A picture to begin from; `None`: from noise alone.
+    pub source: Option<Source>,
 }
 
 /// A step that was just done.
@@ -203,18 +206,30 @@ impl Pipeline {
             prompt_embeds.clone()
         };
 
-        // 2. noise
-        let count = shape.iter().product();
+        // 2. noise, and the picture below it
+        let timesteps = scheduler.timesteps().to_vec();
+        let source = request.source.as_ref();
+        let begin = source.map_or(Ok(0), |source| source.begin(timesteps.len()))?;
+        scheduler.begin_at(begin)?;
         let noise = match &request.latents {
             Some(latents) => latents.data.clone(),
-            None => gaussian(request.seed, count),
+            None => gaussian(request.seed, shape.iter().product()),
         };
-        let sigma = scheduler.init_noise_sigma() as f32;
-        let mut latents: Vec<f32> = noise.into_iter().map(|v| v * sigma).collect();
+        let clean = match source {
+            Some(source) => self.encode(source).await?,
+            None => Vec::new(),
+        };
+        let mut latents = match source {
+            Some(source) if !source.is_new() => scheduler.add_noise(&clean, &noise, begin),
+            _ => {
+                let sigma = scheduler.init_noise_sigma() as f32;
+                noise.iter().map(|v| v * sigma).collect()
+            }
+        };
+        let painted = source.and_then(|source| source.latent_mask(self.configs.vae.downscale()));
 
         // 3. denoise
-        let timesteps = scheduler.timesteps().to_vec();
-        for (i, &timestep) in timesteps.iter().enumerate() {
+        for (i, &timestep) in timesteps.iter().enumerate().skip(begin) {
             let input = scheduler.scale_model_input(&latents);
             let prediction = self
                 .predict(input, shape, timestep, &context, guided)
@@ -225,6 +240,14 @@ impl Pipeline {
             };
             let output = scheduler.step(&prediction, &latents)?;
             latents = output.prev_sample;
+            if let Some(painted) = &painted {
+                let kept = scheduler.add_noise(&clean, &noise, i + 1);
+                for (j, (latent, kept)) in latents.iter_mut().zip(kept).enumerate() {
+                    if !painted[j % painted.len()] {
+                        *latent = kept;
+                    }
+                }
+            }
             if let Some(bad) = latents.iter().find(|v| !v.is_finite()) {
                 return Err(Error::Output(format!(
                     "the latents became {bad} at step {}",
@@ -232,8 +255,8 @@ impl Pipeline {
                 )));
             }
             on_step(Step {
-                index: i + 1,
-                total: timesteps.len(),
+                index: i + 1 - begin,
+                total: timesteps.len() - begin,
                 pred_original_sample: &output.pred_original_sample,
                 shape,
             })
@@ -241,7 +264,10 @@ impl Pipeline {
         }
 
         // 4. image
-        let image = self.decode(&latents, shape).await?;
+        let mut image = self.decode(&latents, shape).await?;
+        if let Some(source) = source {
+            source.keep_outside(&mut image);
+        }
         Ok(Generated {
             prompt_embeds: read(prompt_embeds).await?,
             latents: Weight {
@@ -277,6 +303,9 @@ impl Pipeline {
                 field: "guidance_scale",
                 why,
             });
+        }
+        if let Some(source) = &request.source {
+            source.check(request.width, request.height)?;
         }
         let shape = [
             1,
@@ -325,6 +354,15 @@ impl Pipeline {
             .unet
             .forward(sample, timesteps, context.clone());
         Ok(read(prediction).await?.data)
+    }
+
+    /// A picture to the mean of its latents as diffusion has them.
+    async fn encode(&self, source: &Source) -> Result<Vec<f32>> {
+        let vae = &self.networks.vae;
+        let image = source.image.to_weight(self.configs.vae.in_channels);
+        let shape: [usize; 4] = [1, image.shape[1], image.shape[2], image.shape[3]];
+        let image = Tensor::<4>::from_data(TensorData::new(image.data, shape), &self.device);
+        Ok(read(vae.scale(vae.encode(image).mean)).await?.data)
     }
 
     /// Latents as diffusion has them to an image in -1 to 1.

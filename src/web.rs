@@ -20,6 +20,7 @@ use crate::latents::scheduler::SchedulerKind;
 use crate::parity;
 use crate::pipeline::{Pipeline, PipelineBuilder, Request, Step};
 use crate::png;
+use crate::source::Source;
 use crate::tokens::ClipTokenizer;
 
 /// A preview is decoded when the steps since the last one took this many times as long as decoding it did, so that
@@ -92,6 +93,36 @@ struct Settings {
     scheduler: Option<String>,
     width: usize,
     height: usize,
+    source: Option<SourceSettings>,
+}
+
+/// A picture to begin from, of the image's width and height; `Source` in `web/protocol.js`.
+#[derive(Deserialize)]
+struct SourceSettings {
+    /// `width * height * 4` bytes, as a canvas has them.
+    #[serde(with = "serde_wasm_bindgen::preserve")]
+    rgba: Uint8ClampedArray,
+    /// `width * height` bytes, or null.
+    #[serde(default, with = "serde_wasm_bindgen::preserve")]
+    mask: JsValue,
+    strength: f64,
+}
+
+impl SourceSettings {
+    fn into_source(self, width: usize, height: usize) -> Source {
+        let image = |channels, data| Image {
+            width,
+            height,
+            channels,
+            data,
+        };
+        let mask = self.mask.dyn_into::<Uint8ClampedArray>();
+        Source {
+            image: image(4, self.rgba.to_vec()),
+            mask: mask.ok().map(|mask| image(1, mask.to_vec())),
+            strength: self.strength,
+        }
+    }
 }
 
 impl Settings {
@@ -103,6 +134,7 @@ impl Settings {
     }
 
     fn into_request(self) -> Result<Request> {
+        let (width, height) = (self.width, self.height);
         Ok(Request {
             scheduler: self
                 .scheduler
@@ -113,9 +145,10 @@ impl Settings {
             seed: self.seed,
             num_inference_steps: self.num_inference_steps,
             guidance_scale: self.guidance_scale,
-            width: self.width,
-            height: self.height,
+            width,
+            height,
             latents: None,
+            source: self.source.map(|source| source.into_source(width, height)),
         })
     }
 }

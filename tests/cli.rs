@@ -324,3 +324,71 @@ fn copy_folder(from: &Path, to: &Path) {
         }
     }
 }
+
+#[test]
+fn a_picture_to_begin_from() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, picture: image::DynamicImage| {
+        let file = path(&folder, name);
+        picture.save(&file).expect("it is written");
+        file
+    };
+    // Wider than the image to be made, whose 48 x 32 pixels are its middle.
+    let slope = image::GrayImage::from_fn(120, 64, |x, y| image::Luma([(x + y) as u8]));
+    let left =
+        image::GrayImage::from_fn(48, 32, |x, _| image::Luma([if x < 16 { 255 } else { 0 }]));
+    let (slope, left) = (
+        write("slope.png", slope.into()),
+        write("left.png", left.into()),
+    );
+    let out = path(&folder, "out.png");
+    let base = [
+        "generate",
+        "--model",
+        CHECKPOINT,
+        "--prompt",
+        "heart",
+        "--steps",
+        "2",
+        "--seed",
+        "1",
+        "--width",
+        "48",
+        "--height",
+        "32",
+        "--scheduler",
+        "ddim",
+        "--out",
+        &out,
+    ];
+    let args = |more: &[&'static str]| [&base[..], more].concat();
+    let with = |more: &[&str]| roentgen(&[&base[..], more].concat());
+
+    let output = with(&["--image", &slope, "--mask", &left, "--strength", "0.5"]);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let painted = image::open(&out).expect("a PNG").into_luma8();
+    let kept = |x: u32, y: u32| 13.0 + 2.0 * (x + y) as f32;
+    let error = |x, y| (f32::from(painted.get_pixel(x, y)[0]) - kept(x, y)).abs();
+    assert!(
+        error(40, 8) < 3.0 && error(30, 20) < 3.0,
+        "{}",
+        error(40, 8)
+    );
+    assert!((0..16).any(|x| error(x, 8) > 8.0));
+
+    fs::write(folder.path().join("text.png"), "no picture").expect("it is written");
+    let text = path(&folder, "text.png");
+    let output = with(&["--image", &text]);
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && words.contains("text.png") && words.contains("JPEG"),
+        "{words}"
+    );
+    refused(&args(&["--image", "/no/such.png"]), &["/no/such.png"]);
+    refused(&args(&["--mask", "m.png"]), &["--image"]);
+    refused(&args(&["--strength", "0.5"]), &["--image"]);
+}

@@ -2,6 +2,7 @@
 
 import { LONGEST, readSetting, rollSeed } from "./settings.js";
 import { $ } from "./page.js";
+import { put, readSource, setSize } from "./source.js";
 
 /** @import * as protocol from "./protocol.js" */
 /** @import { Saying } from "./language.js" */
@@ -17,16 +18,18 @@ const size = { width: 0, height: 0 };
 export function suggest({ defaults, examples = [] }) {
   const { width = 0, height = 0, ...rest } = defaults ?? {};
   Object.assign(size, { width, height });
+  setSize(width, height);
   write({ scheduler: null, ...rest });
   if (!FIELDS.prompt.value && examples.length > 0) setPrompt(examples[0]);
 }
 
-/** @param {Partial<Record<keyof typeof FIELDS, any>>} settings only what is named is changed */
+/** @param {Partial<Record<keyof typeof FIELDS | "source", any>>} settings only what is named is changed */
 export function write(settings) {
   for (const [name, field] of Object.entries(FIELDS)) {
     if (name in settings && name !== "prompt") field.value = String(settings[name] ?? "");
   }
   if (settings.prompt !== undefined) setPrompt(settings.prompt);
+  if (settings.source !== undefined) put(settings.source);
   if (settings.seed !== undefined) setLocked(true); // whoever brings a seed wants that one
 }
 
@@ -38,7 +41,7 @@ export function setPrompt(text) {
 
 /** @returns {{settings: protocol.Settings, problem: null} | {settings: null, problem: Saying}} */
 export function read() {
-  const settings = /** @type {any} */ ({ ...size });
+  const settings = /** @type {any} */ ({ ...size, source: readSource() });
   for (const [name, field] of Object.entries(FIELDS)) {
     settings[name] = readSetting(/** @type {any} */ (name), field.value);
     if (settings[name] === undefined) return { settings: null, problem: [`form.bad.${name}`] };

@@ -14,6 +14,7 @@ import { note, show } from "./report.js";
 import { savePng } from "./save.js";
 import { fromFragment } from "./settings.js";
 import { copyLink } from "./share.js";
+import { startSource, tellSource } from "./source.js";
 import { offer } from "./steps.js";
 import { paint } from "./tone.js";
 import { mark, remember } from "./visit.js";
@@ -116,10 +117,11 @@ function restore(entry) {
 function annotate() {
   $("empty").hidden = shown !== null;
   $("save").disabled = shown === null;
-  $("tools").disabled = shown === null;
+  $("tools").disabled = $("source-shown").disabled = shown === null;
   if (!shown) return;
   const { image, settings } = shown;
   film.classList.add("developed");
+  $("mark").textContent = t(settings.source ? "film.edited" : "film.synthetic");
   view.setAttribute("aria-label", t("film.image", { prompt: settings.prompt }));
   $("note-left").textContent = t("film.seed", { seed: settings.seed });
   $("note-right").textContent = t("film.not");
@@ -172,6 +174,7 @@ $("language").onchange = () => setLanguage($("language").value);
 addEventListener("hashchange", followLink);
 viewer.onChange = annotate;
 startLightbox(() => shown !== null);
+startSource(() => shown?.image ?? null);
 startCompare(viewer, {
   draw: (first, words) => work.add([{ settings: { ...first.settings, prompt: words }, batch: { seeds: [first.settings.seed], index: 0 }, beside: first }]),
   close: () => shown && put(shown),
@@ -183,5 +186,6 @@ translate();
 startGuide();
 if (innerWidth >= 900) $("guide-part").open = true;
 inEveryLanguage(annotate);
+inEveryLanguage(tellSource);
 followLink();
 work.start();

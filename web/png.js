@@ -5,22 +5,22 @@
 
 /** @param {Client} client @param {protocol.Picture} picture @param {protocol.Settings} settings @param {boolean} marked @returns {Promise<Blob>} */
 export async function toPng(client, { width, height, rgba }, settings, marked) {
-  const pixels = marked ? withMark(width, height, rgba) : rgba;
+  const pixels = marked ? withMark(width, height, rgba, settings.source ? "EDITED" : "SYNTHETIC") : rgba;
   const bytes = await client.png({ width, height, rgba: pixels }, settings);
   return new Blob([bytes], { type: "image/png" });
 }
 
-/** @param {number} width @param {number} height @param {Uint8ClampedArray} rgba */
-function withMark(width, height, rgba) {
+/** @param {number} width @param {number} height @param {Uint8ClampedArray} rgba @param {string} words */
+function withMark(width, height, rgba, words) {
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
   context.putImageData(new ImageData(rgba, width, height), 0, 0);
-  drawMark(context, width);
+  drawMark(context, width, words);
   return context.getImageData(0, 0, width, height).data;
 }
 
-/** @param {CanvasRenderingContext2D} context @param {number} width */
-function drawMark(context, width) {
+/** @param {CanvasRenderingContext2D} context @param {number} width @param {string} words */
+function drawMark(context, width, words) {
   const size = Math.max(9, Math.round(width / 20));
   context.font = `bold ${size}px sans-serif`;
   context.textBaseline = "top";
@@ -29,6 +29,6 @@ function drawMark(context, width) {
   context.strokeStyle = "black";
   context.fillStyle = "white";
   const at = /** @type {const} */ ([Math.round(size / 2), Math.round(size / 2)]);
-  context.strokeText("SYNTHETIC", ...at);
-  context.fillText("SYNTHETIC", ...at);
+  context.strokeText(words, ...at);
+  context.fillText(words, ...at);
 }

@@ -63,6 +63,15 @@
  * @property {string | null} scheduler `ddim`, `pndm`, `euler`, `dpm++2m`, or null for the model's own
  * @property {number} width pixels
  * @property {number} height pixels
+ * @property {Source | null} [source]
+ */
+
+/**
+ * A picture to begin from, of the image's width and height.
+ * @typedef {object} Source
+ * @property {Uint8ClampedArray} rgba as a canvas has them
+ * @property {Uint8ClampedArray | null} mask a byte for each pixel: 0 keeps it, 255 paints it anew; null paints all
+ * @property {number} strength how little of the picture is left under the paint, above 0 and at most 1
  */
 
 /**

@@ -10,7 +10,7 @@ export async function savePng(client, { image, settings }, marked) {
   const blob = await toPng(client, image, settings, marked);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
-  link.download = `synthetic-radiograph-${settings.seed}.png`;
+  link.download = `${settings.source ? "edited" : "synthetic"}-radiograph-${settings.seed}.png`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }

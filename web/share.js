@@ -13,7 +13,7 @@ export async function copyLink(settings) {
   try {
     await navigator.clipboard.writeText(address);
     field.hidden = true;
-    note(["link.copied"]);
+    note([settings.source ? "link.no-picture" : "link.copied"]);
   } catch {
     // Plain http, or a browser that asks and was told no: the visitor can still copy by hand.
     field.value = address;

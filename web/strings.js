@@ -55,6 +55,25 @@ export const STRINGS = {
   "link.bad": ["The link was ignored: its part “{part}” cannot be “{value}”. Ask for a new link, or write a sentence yourself.", "Der Link wurde nicht beachtet: „{part}“ kann nicht „{value}“ sein. Bitten Sie um einen neuen Link, oder schreiben Sie selbst einen Satz."],
   "link.unknown": ["The link was ignored: its part “{part}” is unknown here, or comes twice. Ask for a new link, or write a sentence yourself.", "Der Link wurde nicht beachtet: „{part}“ ist hier unbekannt oder kommt zweimal vor. Bitten Sie um einen neuen Link, oder schreiben Sie selbst einen Satz."],
 
+  // A picture to begin from
+  "source.title": ["Begin from a picture", "Von einem Bild ausgehen"],
+  "source.hint": ["Choose, drop or paste a PNG, JPEG or WebP; its middle is used. It stays in this tab. An image that begins from a radiograph may still show that person, and says so.", "Ein PNG, JPEG oder WebP wählen, hierher ziehen oder einfügen; seine Mitte wird verwendet. Es bleibt in diesem Tab. Ein Bild, das von einer Aufnahme ausgeht, kann die Person noch zeigen, und sagt das."],
+  "source.open": ["Choose a file", "Datei wählen"],
+  "source.shown": ["Use the image shown", "Das gezeigte Bild nehmen"],
+  "source.canvas": ["The picture to begin from. Paint over the part that is to change: drag, or move with the arrow keys and press Space.", "Das Ausgangsbild. Übermalen Sie, was sich ändern soll: ziehen, oder mit den Pfeiltasten bewegen und die Leertaste drücken."],
+  "source.tool": ["Brush", "Pinsel"],
+  "source.paint": ["Paint", "Malen"],
+  "source.wipe": ["Wipe", "Wischen"],
+  "source.brush": ["Brush size", "Pinselgröße"],
+  "source.strength": ["Strength", "Stärke"],
+  "source.whole": ["The whole picture changes. Paint over a part, and only that part does.", "Das ganze Bild ändert sich. Übermalen Sie einen Teil, ändert sich nur dieser."],
+  "source.part": ["{percent} % of the picture are painted anew; the rest stays as it is.", "{percent} % des Bildes werden neu gemalt; der Rest bleibt, wie er ist."],
+  "source.clear": ["Clear the brush", "Pinsel löschen"],
+  "source.remove": ["Remove the picture", "Bild entfernen"],
+  "source.early": ["The model is not here yet; give the picture again when it is.", "Das Modell ist noch nicht da; geben Sie das Bild dann noch einmal."],
+  "source.bad-file": ["This browser cannot read that file as a picture. Give a PNG, JPEG or WebP.", "Dieser Browser kann diese Datei nicht als Bild lesen. Geben Sie ein PNG, JPEG oder WebP."],
+  "link.no-picture": ["The link is copied. It carries the settings; the picture they begin from stays here.", "Der Link ist kopiert. Er enthält die Einstellungen; das Ausgangsbild bleibt hier."],
+
   // The chips
   "guide.title": ["Choose the words", "Worte wählen"],
   "guide.view": ["View", "Projektion"],
@@ -105,6 +124,7 @@ export const STRINGS = {
   "film.empty": ["The radiograph will appear here.", "Hier erscheint das Röntgenbild."],
   "film.none": ["No image yet", "Noch kein Bild"],
   "film.synthetic": ["Synthetic", "Künstlich"],
+  "film.edited": ["Edited by a model", "Vom Modell verändert"],
   "film.image": ["Synthetic radiograph: {prompt}", "Künstliches Röntgenbild: {prompt}"],
   "film.synthetic-not": ["Synthetic, not for diagnosis", "Künstlich, nicht zur Diagnose"],
   "film.seed": ["seed {seed}", "Startwert {seed}"],

@@ -1,4 +1,4 @@
-//! Decoded values -> pixels in 8 bits.
+//! Decoded values -> pixels in 8 bits, and back.
 
 use crate::weights::Weight;
 
@@ -35,6 +35,30 @@ impl Image {
         }
     }
 
+    /// `[1, channels, H, W]` in -1 to 1. Colours are mixed to grey (ITU-R BT.601) where `channels` is 1, and grey is
+    /// repeated where it is more; opacity is ignored.
+    pub fn to_weight(&self, channels: usize) -> Weight {
+        let grey = |p: &[u8]| match p {
+            [r, g, b, ..] => 0.299 * f32::from(*r) + 0.587 * f32::from(*g) + 0.114 * f32::from(*b),
+            _ => f32::from(p[0]),
+        };
+        let value = |p: &[u8], channel: usize| match self.channels {
+            3 | 4 if channels > 1 => f32::from(p[channel]),
+            _ => grey(p),
+        };
+        let pixels = || self.data.chunks_exact(self.channels);
+        let planes = (0..channels).flat_map(|c| pixels().map(move |p| value(p, c) / 127.5 - 1.0));
+        Weight {
+            shape: vec![1, channels, self.height, self.width],
+            data: planes.collect(),
+        }
+    }
+
+    /// The same in grey, mixed as [`Self::to_weight`] does.
+    pub fn to_grey(&self) -> Self {
+        Self::from_weight(&self.to_weight(1))
+    }
+
     /// Four bytes a pixel, opaque, as a canvas wants them.
     pub fn to_rgba(&self) -> Vec<u8> {
         self.data
@@ -44,5 +68,37 @@ impl Image {
                 _ => [p[0], p[0], p[0], 255],
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_and_back_nothing_changes() {
+        let grey = Image {
+            width: 16,
+            height: 16,
+            channels: 1,
+            data: (0..=255).collect(),
+        };
+        assert_eq!(Image::from_weight(&grey.to_weight(1)), grey);
+        let rgba = Image {
+            channels: 4,
+            data: grey.to_rgba(),
+            ..grey.clone()
+        };
+        assert_eq!(Image::from_weight(&rgba.to_weight(1)), grey);
+        let rgb = Image::from_weight(&grey.to_weight(3));
+        assert_eq!(rgb.to_rgba(), rgba.data);
+        let red = Image {
+            width: 1,
+            height: 1,
+            channels: 3,
+            data: vec![255, 0, 0],
+        };
+        assert_eq!(Image::from_weight(&red.to_weight(3)), red);
+        assert_eq!(Image::from_weight(&red.to_weight(1)).data, [76]);
     }
 }

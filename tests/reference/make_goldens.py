@@ -9,6 +9,7 @@ Only needed when a case is added or a library's version raised; the tests read t
 import torch
 
 import autoencoders
+import edits
 import gradients
 import pipelines
 import schedulers
@@ -20,7 +21,7 @@ import unets
 def main():
     # One thread, so that sums are added in the same order on every machine.
     torch.set_num_threads(1)
-    for part in (schedulers, tokenizers_, text_encoders, unets, autoencoders, pipelines, gradients):
+    for part in (schedulers, tokenizers_, text_encoders, unets, autoencoders, pipelines, edits, gradients):
         print(part.__name__)
         part.make()
 

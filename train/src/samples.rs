@@ -70,6 +70,7 @@ pub fn draw(pipeline: &Pipeline, prompts: &[&str], sampling: Sampling, path: &Pa
             width: sampling.size,
             height: sampling.size,
             latents: None,
+            source: None,
         };
         let generated = pollster::block_on(pipeline.generate(&request, async |_| Ok(())))?;
         let image = generated.to_image();

@@ -169,6 +169,10 @@ impl Solver for DpmSolverMultistep {
         Ok(timesteps)
     }
 
+    fn noise_weights(&self, index: usize, _t: f64) -> (f64, f64) {
+        alpha_sigma(self.levels[index])
+    }
+
     fn step(&mut self, index: usize, model_output: &[f64], sample: &[f64]) -> SchedulerOutput<f64> {
         let (alpha_s, sigma_s) = alpha_sigma(self.levels[index]);
         let original = match self.prediction {

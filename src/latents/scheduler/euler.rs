@@ -74,6 +74,10 @@ impl Solver for EulerDiscrete {
         1.0 / (sigma * sigma + 1.0).sqrt()
     }
 
+    fn noise_weights(&self, index: usize, _t: f64) -> (f64, f64) {
+        (1.0, self.levels[index])
+    }
+
     fn step(&mut self, index: usize, model_output: &[f64], sample: &[f64]) -> SchedulerOutput<f64> {
         let (sigma, next) = (self.levels[index], self.levels[index + 1]);
         let original = match self.prediction {

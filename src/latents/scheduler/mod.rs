@@ -121,6 +121,12 @@ trait Solver: fmt::Debug + Send {
         1.0
     }
 
+    /// What a clean sample and noise are multiplied with, to be the sample of the call `index` at the timestep `t`.
+    fn noise_weights(&self, _index: usize, t: f64) -> (f64, f64) {
+        let a = self.schedule().alphas_cumprod[t as usize];
+        (a.sqrt(), (1.0 - a).sqrt())
+    }
+
     /// `model_output` and `sample` are equally long.
     fn step(&mut self, index: usize, model_output: &[f64], sample: &[f64]) -> SchedulerOutput<f64>;
 }
@@ -207,6 +213,31 @@ impl Scheduler {
     /// The standard deviation which the initial noise must have.
     pub fn init_noise_sigma(&self) -> f64 {
         self.solver.init_noise_sigma()
+    }
+
+    /// Makes the call `index` of [`Scheduler::timesteps`] the first one (diffusers: `set_begin_index`).
+    ///
+    /// # Errors
+    /// [`Error::Request`] for PNDM, whose first step takes two calls, unless `index` is 0.
+    pub fn begin_at(&mut self, index: usize) -> Result<()> {
+        if index > 0 && self.kind == SchedulerKind::Pndm {
+            return Err(Error::Request {
+                field: "scheduler",
+                why: "pndm cannot begin from a picture; use ddim, euler or dpm++2m".into(),
+            });
+        }
+        self.index = index;
+        Ok(())
+    }
+
+    /// `clean` with as much `noise` as the call `index` expects; after the last call there is none.
+    pub fn add_noise(&self, clean: &[f32], noise: &[f32], index: usize) -> Vec<f32> {
+        let (signal, sigma) = match self.timesteps.get(index) {
+            Some(t) => self.solver.noise_weights(index, *t),
+            None => (1.0, 0.0),
+        };
+        let mix = |(x, n): (&f32, &f32)| (signal * f64::from(*x) + sigma * f64::from(*n)) as f32;
+        clean.iter().zip(noise).map(mix).collect()
     }
 
     /// What the sample is multiplied with before the model sees it, at the current step.

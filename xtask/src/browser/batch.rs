@@ -106,6 +106,26 @@ fn value(page: &Page, id: &str) -> Result<String> {
     Ok(value.as_str().unwrap_or_default().to_owned())
 }
 
+/// From now on, files that the page saves are taken by [`saved`] and written nowhere.
+pub fn catch_saved(page: &Page) -> Result<()> {
+    page.evaluate(
+        "(() => { const make = URL.createObjectURL; URL.createObjectURL = (blob) => make.call(URL, globalThis.saved = blob); \
+         HTMLAnchorElement.prototype.click = () => {}; })()",
+    )?;
+    Ok(())
+}
+
+/// Presses "Save" and gives the file's bytes.
+pub fn saved(page: &Page) -> Result<Vec<u8>> {
+    page.evaluate("globalThis.saved = undefined")?;
+    page.click("save")?;
+    let bytes = page.evaluate(
+        "(async () => { for (let i = 0; i < 200 && !globalThis.saved; i++) await new Promise((next) => setTimeout(next, 50)); \
+         const bytes = new Uint8Array(await globalThis.saved.arrayBuffer()); return btoa(String.fromCharCode(...bytes)); })()",
+    )?;
+    Ok(BASE64_STANDARD.decode(bytes.as_str().unwrap_or_default())?)
+}
+
 /// A saved file has the model's own pixels where no mark is wanted, and says in both cases what it is and what gave it.
 pub fn save(setting: &Setting) -> Result<String> {
     let page = setting.visit("?backend=cpu")?;
@@ -115,20 +135,10 @@ pub fn save(setting: &Setting) -> Result<String> {
     };
     let (own, _) = page.generate(&short, DRAWING)?;
     page.click("invert")?; // what is done to look at an image must not reach the file
-    // The file is taken here and written nowhere.
-    page.evaluate(
-        "(() => { const make = URL.createObjectURL; URL.createObjectURL = (blob) => make.call(URL, globalThis.saved = blob); \
-         HTMLAnchorElement.prototype.click = () => {}; })()",
-    )?;
+    catch_saved(&page)?;
     let mut sizes = Vec::new();
     for marked in [true, false] {
-        page.evaluate("globalThis.saved = undefined")?;
-        page.click("save")?;
-        let bytes = page.evaluate(
-            "(async () => { for (let i = 0; i < 200 && !globalThis.saved; i++) await new Promise((next) => setTimeout(next, 50)); \
-             const bytes = new Uint8Array(await globalThis.saved.arrayBuffer()); return btoa(String.fromCharCode(...bytes)); })()",
-        )?;
-        let bytes = BASE64_STANDARD.decode(bytes.as_str().unwrap_or_default())?;
+        let bytes = saved(&page)?;
         let image = image::load_from_memory(&bytes)?.into_rgba8();
         ensure!(
             (image == own) != marked,

@@ -10,6 +10,7 @@ pub mod page;
 mod parity;
 mod recovery;
 mod sentence;
+mod source;
 mod visits;
 
 use std::cell::OnceCell;

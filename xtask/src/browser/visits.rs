@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::page::Page;
 use super::{
-    LOADING, Setting, access, batch, embed, lightbox, offline, parity, recovery, sentence,
+    LOADING, Setting, access, batch, embed, lightbox, offline, parity, recovery, sentence, source,
 };
 use crate::native::Settings;
 use crate::serve::Serving;
@@ -38,7 +38,7 @@ pub const SETTINGS: Settings = Settings {
 pub type Check = (&'static str, fn(&Setting) -> Result<String>);
 
 /// In this order: the first visit fills the browser's cache, the later ones use it.
-pub const CHECKS: [Check; 25] = [
+pub const CHECKS: [Check; 26] = [
     ("the cpu engine equals diffusers", cpu_parity),
     ("the image of the cpu engine is the native one", cpu_image),
     ("cancel ends the work and keeps the image", cancel),
@@ -53,6 +53,7 @@ pub const CHECKS: [Check; 25] = [
     ("the lightbox zooms, moves and windows", lightbox::lightbox),
     ("two images are compared", lightbox::compare),
     ("the denoising film can be gone through", lightbox::steps),
+    ("a picture is painted over", source::source),
     ("everybody can use the page", access::access),
     ("another page draws through the module", embed::module),
     (

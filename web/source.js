@@ -1,0 +1,167 @@
+/** A picture to begin from, and the brush that says which part of it is to be painted anew. Neither leaves this tab. */
+
+import { t } from "./language.js";
+import { $ } from "./page.js";
+import { note } from "./report.js";
+
+/** @import * as protocol from "./protocol.js" */
+
+const [part, editor, canvas, strength, brush, file] = ["source-part", "source-editor", "source-canvas", "source-strength", "source-brush", "source-file"].map($);
+const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+/** Of the images to be made, in pixels. */
+const size = { width: 0, height: 0 };
+/** How far the brush's edge is soft, in pixels, so that what is painted has no seam. */
+const SOFT = 4;
+/** @type {Uint8ClampedArray | null} pixels as a canvas has them */
+let rgba = null;
+let mask = new Uint8ClampedArray(0);
+/** Where the brush is for those who move it by keys. @type {{x: number, y: number} | null} */
+let cursor = null;
+
+/** @param {number} width @param {number} height */
+export function setSize(width, height) {
+  if (size.width === width && size.height === height) return;
+  Object.assign(size, { width, height });
+  put(null);
+}
+
+/** What the form says of it; null for an image from words alone. @returns {protocol.Source | null} */
+export function readSource() {
+  if (!rgba) return null;
+  const painted = mask.some((value) => value >= 128);
+  return { rgba, mask: painted ? mask.slice() : null, strength: strength.valueAsNumber };
+}
+
+/** Brings back what gave an earlier image. @param {protocol.Source | null} source */
+export function put(source) {
+  rgba = source?.rgba ?? null;
+  mask = source?.mask?.slice() ?? new Uint8ClampedArray(size.width * size.height);
+  if (source) strength.value = String(source.strength);
+  cursor = null;
+  editor.hidden = !rgba;
+  if (rgba) part.open = true;
+  Object.assign(canvas, size);
+  words();
+  draw();
+}
+
+/** Takes an image that was made here. @param {protocol.Picture} picture */
+export function take({ width, height, rgba }) {
+  setSize(width, height);
+  put({ rgba, mask: null, strength: strength.valueAsNumber });
+}
+
+/** The middle of a file's picture, in the size of the images to be made. @param {Blob | undefined} blob */
+async function open(blob) {
+  if (!blob) return;
+  if (!size.width) return note(["source.early"]);
+  try {
+    const bitmap = await createImageBitmap(blob);
+    const fitted = new OffscreenCanvas(size.width, size.height);
+    const pen = /** @type {OffscreenCanvasRenderingContext2D} */ (fitted.getContext("2d"));
+    const scale = Math.max(size.width / bitmap.width, size.height / bitmap.height);
+    const [w, h] = [bitmap.width * scale, bitmap.height * scale];
+    pen.imageSmoothingQuality = "high";
+    pen.fillRect(0, 0, size.width, size.height); // what is transparent becomes black
+    pen.drawImage(bitmap, (size.width - w) / 2, (size.height - h) / 2, w, h);
+    bitmap.close();
+    put({ rgba: pen.getImageData(0, 0, size.width, size.height).data, mask: null, strength: strength.valueAsNumber });
+    note("");
+  } catch {
+    note(["source.bad-file"]);
+  }
+}
+
+/** Paints, or wipes, a round spot. @param {number} x @param {number} y in pixels of the picture */
+function dab(x, y) {
+  const wipe = $("source-wipe").checked;
+  const radius = brush.valueAsNumber / 2;
+  for (let i = 0; i < mask.length; i++) {
+    const distance = Math.hypot((i % size.width) + 0.5 - x, Math.floor(i / size.width) + 0.5 - y);
+    const much = 255 * Math.min(1, Math.max(0, (radius - distance) / SOFT + 0.5));
+    mask[i] = wipe ? Math.min(mask[i], 255 - much) : Math.max(mask[i], much);
+  }
+  words();
+  draw();
+}
+
+function draw() {
+  if (!rgba) return;
+  const shown = new ImageData(new Uint8ClampedArray(rgba), size.width, size.height);
+  for (let i = 0; i < mask.length; i++) {
+    const much = (mask[i] / 255) * 0.55;
+    [240, 150, 60].forEach((colour, c) => (shown.data[4 * i + c] += (colour - shown.data[4 * i + c]) * much));
+  }
+  context.putImageData(shown, 0, 0);
+  if (!cursor) return;
+  context.strokeStyle = "white";
+  context.beginPath();
+  context.arc(cursor.x, cursor.y, brush.valueAsNumber / 2, 0, 2 * Math.PI);
+  context.stroke();
+}
+
+/** Says what the settings come to. */
+function words() {
+  const share = mask.reduce((sum, value) => sum + value, 0) / 255 / Math.max(1, mask.length);
+  $("source-share").textContent = share > 0 ? t("source.part", { percent: Math.max(1, Math.round(100 * share)) }) : t("source.whole");
+  $("source-strength-value").textContent = `${Math.round(100 * strength.valueAsNumber)} %`;
+}
+
+/** @param {PointerEvent} event */
+function follow(event) {
+  const box = canvas.getBoundingClientRect();
+  dab(((event.clientX - box.left) / box.width) * size.width, ((event.clientY - box.top) / box.height) * size.height);
+}
+
+/** The brush by keys: arrows move it, space or Enter presses it. @param {KeyboardEvent} event */
+function press(event) {
+  const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+  if (!move && ![" ", "Enter"].includes(event.key)) return;
+  event.preventDefault();
+  event.stopPropagation();
+  cursor ??= { x: size.width / 2, y: size.height / 2 };
+  const step = Math.max(1, brush.valueAsNumber / 4);
+  if (!move) return dab(cursor.x, cursor.y);
+  cursor.x = Math.min(size.width, Math.max(0, cursor.x + move[0] * step));
+  cursor.y = Math.min(size.height, Math.max(0, cursor.y + move[1] * step));
+  draw();
+}
+
+/** @param {() => protocol.Picture | null} shown the image on the film */
+export function startSource(shown) {
+  canvas.onpointerdown = (/** @type {PointerEvent} */ event) => {
+    if (event.button !== 0) return;
+    canvas.setPointerCapture(event.pointerId);
+    cursor = null;
+    follow(event);
+  };
+  canvas.onpointermove = (/** @type {PointerEvent} */ event) => canvas.hasPointerCapture(event.pointerId) && follow(event);
+  canvas.onkeydown = press;
+  canvas.onblur = () => ((cursor = null), draw());
+  for (const range of [strength, brush]) range.addEventListener("input", () => (words(), draw()));
+  $("source-clear").onclick = () => (mask.fill(0), words(), draw());
+  $("source-remove").onclick = () => put(null);
+  $("source-open").onclick = () => file.click();
+  $("source-shown").onclick = () => {
+    const picture = shown();
+    if (picture) take(picture);
+  };
+  file.onchange = () => {
+    open(file.files?.[0]);
+    file.value = ""; // the same file may be chosen again
+  };
+  document.addEventListener("dragover", (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault());
+  document.addEventListener("drop", (event) => {
+    if (!event.dataTransfer?.files.length) return;
+    event.preventDefault(); // else the browser would leave the page for the file
+    open(event.dataTransfer.files[0]);
+  });
+  document.addEventListener("paste", (event) => {
+    const pasted = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
+    if (!pasted) return; // words, for the field they are pasted into
+    event.preventDefault();
+    open(pasted);
+  });
+}
+
+export { words as tellSource };

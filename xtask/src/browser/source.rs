@@ -1,0 +1,130 @@
+//! The check on beginning from a picture: what is painted changes, what is not stays, and the file says so.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+use super::Setting;
+use super::batch::{catch_saved, saved};
+use super::page::Page;
+use super::visits::{DRAWING, SETTINGS};
+use crate::native::Settings;
+
+/// Drops a file on the page: a slope of greys, wider than high, or words.
+const DROP: &str = r"(async (kind) => {
+  const canvas = new OffscreenCanvas(300, 200);
+  const pen = canvas.getContext('2d');
+  for (let x = 0; x < 300; x++) { const v = 40 + Math.floor(x / 2); pen.fillStyle = `rgb(${v},${v},${v})`; pen.fillRect(x, 0, 1, 200); }
+  const blob = kind === 'picture' ? await canvas.convertToBlob() : new Blob(['words']);
+  const data = new DataTransfer();
+  data.items.add(new File([blob], 'a.png', {type: 'image/png'}));
+  document.getElementById('remark').textContent = '';
+  document.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}));
+  for (let i = 0; i < 100 && document.getElementById('source-editor').hidden && !document.getElementById('remark').textContent; i++)
+    await new Promise((next) => setTimeout(next, 50));
+})";
+
+/// Part of the picture that is under the brush, in percent; 0 is none.
+fn painted(page: &Page) -> Result<u32> {
+    let text = page.text("source-share")?;
+    let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
+    Ok(digits.parse().unwrap_or(0))
+}
+
+fn hidden(page: &Page) -> Result<Value> {
+    page.evaluate("document.getElementById('source-editor').hidden")
+}
+
+/// A picture is dropped, painted over, changed there, and taken away again.
+pub fn source(setting: &Setting) -> Result<String> {
+    let page = setting.visit("?backend=cpu")?;
+    page.evaluate(&format!("{DROP}('words')"))?;
+    ensure!(
+        hidden(&page)? == true && page.text("remark")?.contains("PNG"),
+        "a file of words is taken as a picture; the page says: {}",
+        page.text("remark")?
+    );
+    page.evaluate(&format!("{DROP}('picture')"))?;
+    ensure!(hidden(&page)? == false, "the picture does not appear");
+    let before = page.pixels_of("source-canvas")?;
+    ensure!(
+        painted(&page)? == 0,
+        "something is painted before the brush was used"
+    );
+    page.drag("source-canvas", (0.2, 0.3), (0.35, 0.6))?;
+    let share = painted(&page)?;
+    ensure!((1..40).contains(&share), "the brush covers {share} %");
+
+    let settings = Settings {
+        steps: 4,
+        ..SETTINGS
+    };
+    let (after, _) = page.generate(&settings, DRAWING)?;
+    let (width, height) = after.dimensions();
+    ensure!(before.dimensions() == (width, height), "another size");
+    // The stroke lies in the left half; the brush is 20 pixels wide.
+    let change = |from: u32, to: u32| {
+        let columns = (from..to).flat_map(|x| (0..height).map(move |y| (x, y)));
+        columns
+            .map(|(x, y)| after.get_pixel(x, y)[0].abs_diff(before.get_pixel(x, y)[0]))
+            .max()
+            .unwrap_or(0)
+    };
+    let (inside, outside) = (change(0, width / 2), change(width / 2 + 4, width));
+    ensure!(
+        outside == 0,
+        "pixels that were not painted changed by up to {outside}"
+    );
+    ensure!(
+        inside > 20,
+        "under the brush hardly anything changed: by up to {inside}"
+    );
+    ensure!(
+        page.text("mark")? == "Edited by a model",
+        "the mark says {:?}",
+        page.text("mark")?
+    );
+    catch_saved(&page)?;
+    let bytes = saved(&page)?;
+    let file = String::from_utf8_lossy(&bytes);
+    ensure!(
+        file.contains("may show a person") && file.contains("Strength"),
+        "the file does not say that it began from a picture"
+    );
+
+    // The brush by keys, and the picture taken away.
+    page.click("source-clear")?;
+    ensure!(painted(&page)? == 0, "the brush is not cleared");
+    page.evaluate("document.getElementById('source-canvas').focus()")?;
+    page.key("ArrowRight")?;
+    page.key("Enter")?;
+    ensure!(painted(&page)? > 0, "the brush cannot be used by keys");
+    page.click("source-shown")?;
+    ensure!(
+        painted(&page)? == 0 && page.pixels_of("source-canvas")? == after,
+        "the image shown is not taken"
+    );
+    page.evaluate("(() => { const range = document.getElementById('source-strength'); range.value = 0.05; range.dispatchEvent(new Event('input')); })()")?;
+    page.click("generate")?;
+    let words = loop {
+        match page.state()?.as_str() {
+            "error" => break page.text("status")?,
+            "done" => anyhow::bail!("a strength of no step is not refused"),
+            _ => std::thread::sleep(Duration::from_millis(50)),
+        }
+    };
+    ensure!(words.contains("strength"), "the page says: {words}");
+    page.click("source-remove")?;
+    let (plain, _) = page.generate(&settings, DRAWING)?;
+    let difference = setting.difference(&plain, &settings)?;
+    ensure!(
+        difference <= super::visits::CPU_DIFFERENCE,
+        "without the picture, the image is {difference:.2} of 255 from the native one"
+    );
+    setting.all_quiet(&page)?;
+    page.close()?;
+    Ok(format!(
+        "{share} % painted; there by up to {inside} of 255, elsewhere by {outside}"
+    ))
+}
