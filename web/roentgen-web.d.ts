@@ -71,8 +71,18 @@ export interface Settings {
   scheduler: "ddim" | "pndm" | "euler" | "dpm++2m" | null;
 }
 
+/** A picture to begin from. What is made of it says in its file, and in its mark, that it was edited and may show a person. */
+export interface Source {
+  /** Of the model's width and height (`model.defaults`); a picture of a person stays one. */
+  image?: ImageData;
+  /** White is painted anew, black is kept exactly, greys mix; as large as `image`. Without it all is painted anew. */
+  mask?: ImageData;
+  /** How little of the picture is left under the paint: above 0 and at most 1, without it 0.6. */
+  strength?: number;
+}
+
 /** What is left out is the model's own, and the seed is rolled. */
-export interface GenerateOptions extends Partial<Settings> {
+export interface GenerateOptions extends Partial<Settings>, Source {
   onStep?: (step: Step) => void;
   /** Aborting ends the image within a denoising step; one that waits for its turn ends at once. */
   signal?: AbortSignal;
@@ -88,7 +98,7 @@ export interface Step {
 
 export interface GeneratedImage {
   /** All of what gave this image: `generate(image.settings)` gives it again. */
-  readonly settings: Readonly<Settings>;
+  readonly settings: Readonly<Settings & Source>;
   readonly seed: number;
   /** The model's own pixels, without the mark. Whoever shows them has to say that they are synthetic. */
   readonly imageData: ImageData;
@@ -97,8 +107,8 @@ export interface GeneratedImage {
   /** How long the drawing took. */
   readonly milliseconds: number;
   /**
-   * A PNG which says in its metadata that it is synthetic, and which model, release and settings gave it; with the word
-   * SYNTHETIC in its pixels unless `marked` is false. Not after `dispose()`.
+   * A PNG which says in its metadata that it is synthetic (or edited), and which model, release and settings gave it; with
+   * the word SYNTHETIC (or EDITED) in its pixels unless `marked` is false. Not after `dispose()`.
    */
   toBlob(options?: { marked?: boolean }): Promise<Blob>;
 }

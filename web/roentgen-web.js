@@ -95,10 +95,10 @@ export class Roentgen {
     };
     const picture = await this.#client.generate(settings, { onEvent, signal });
     if (signal?.aborted) throw cancelled(); // while the last step ended
-    const made = toOptions(settings);
+    const { image, mask, strength } = options;
     return {
-      settings: Object.freeze(made),
-      seed: made.seed,
+      settings: Object.freeze({ ...toOptions(settings), ...(image && { image, mask, strength }) }),
+      seed: settings.seed,
       imageData: imageData(picture),
       truncated: picture.truncated,
       milliseconds: picture.milliseconds,

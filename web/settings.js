@@ -62,25 +62,38 @@ export function fromFragment(fragment) {
   return { settings, problem: null };
 }
 
+/** Options that make a source; they are pictures, and in no link. */
+export const SOURCE_OPTIONS = ["image", "mask", "strength"];
+const STRENGTH = 0.6;
+
 /**
  * Settings from what a program asks for; what it leaves out is the model's own, and the seed is rolled.
- * @param {Record<string, unknown>} options @param {protocol.Manifest["defaults"]} defaults
+ * @param {Record<string, any>} options @param {protocol.Manifest["defaults"]} defaults
  * @returns {{settings: protocol.Settings, problem: null} | {settings: null, problem: Saying}}
  */
 export function fromOptions(options, defaults) {
+  const refuse = (/** @type {Saying} */ ...problem) => ({ settings: null, problem });
   const settings = /** @type {any} */ ({ prompt: "", negative_prompt: "", seed: Number(rollSeed()), scheduler: null, ...defaults });
   for (const [option, value] of Object.entries(options)) {
+    if (value === undefined || SOURCE_OPTIONS.includes(option)) continue;
     const name = OPTIONS[option];
-    if (!name) return { settings: null, problem: ["option.unknown", { name: option, known: Object.keys(OPTIONS).join(", ") }] };
-    if (value === undefined) continue;
+    if (!name) return refuse("option.unknown", { name: option, known: [...Object.keys(OPTIONS), ...SOURCE_OPTIONS].join(", ") });
     const kind = typeof settings[name] === "number" ? "number" : "string";
     const own = name === "scheduler" && value === null;
     const read = own ? null : typeof value === kind ? READ[name](String(value)) : undefined;
-    if (read === undefined) return { settings: null, problem: [`form.bad.${name}`] };
+    if (read === undefined) return refuse(`form.bad.${name}`);
     settings[name] = read;
   }
+  const { image, mask, strength = STRENGTH } = options;
+  if (!image && !mask && options.strength === undefined) return { settings, problem: null };
+  const { width, height } = settings;
+  const fits = (/** @type {any} */ picture) => picture instanceof ImageData && picture.width === width && picture.height === height;
+  if (!fits(image) || (mask && !fits(mask))) return refuse("option.image", { width, height });
+  if (!(typeof strength === "number" && strength > 0 && strength <= 1)) return refuse("option.strength");
+  // Copies: they may have to wait for their turn, and belong to the image that they gave.
+  settings.source = { rgba: image.data.slice(), mask: mask ? mask.data.filter((_, i) => i % 4 === 0) : null, strength };
   return { settings, problem: null };
 }
 
-/** The same in the words of a program. @param {protocol.Settings} settings */
+/** The same in the words of a program, without a source. @param {protocol.Settings} settings */
 export const toOptions = (settings) => Object.fromEntries(Object.entries(OPTIONS).map(([option, name]) => [option, settings[name]]));

@@ -48,6 +48,8 @@ export const STRINGS = {
   "form.bad.scheduler": ["This scheduler is not known here. Choose one from the list.", "Dieses Verfahren gibt es hier nicht. Wählen Sie eines aus der Liste."],
   "option.unknown": ["There is no setting “{name}”. Use one of {known}.", "Es gibt keine Einstellung „{name}“. Nehmen Sie eine von {known}."],
   "option.backend": ["There is no backend “{name}”. Use auto, cpu or gpu.", "Es gibt kein Backend „{name}“. Nehmen Sie auto, cpu oder gpu."],
+  "option.image": ["image and mask have to be ImageData of {width} × {height} pixels, and a mask or a strength needs an image.", "image und mask müssen ImageData von {width} × {height} Pixeln sein, und mask oder strength brauchen ein image."],
+  "option.strength": ["strength has to be a number above 0 and at most 1.", "strength muss eine Zahl über 0 und höchstens 1 sein."],
   "option.model": ["“{address}” is not an address of a model. Name a folder, with a slash at its end, or a bundle.json.", "„{address}“ ist keine Adresse eines Modells. Nennen Sie einen Ordner, mit einem Schrägstrich am Ende, oder eine bundle.json."],
   "link.copied": ["The link is copied. It carries the settings, and no image.", "Der Link ist kopiert. Er enthält die Einstellungen und kein Bild."],
   "link.by-hand": ["The browser lets no page copy here. Copy the link from the field by hand.", "Der Browser erlaubt hier kein Kopieren. Kopieren Sie den Link von Hand aus dem Feld."],

@@ -113,7 +113,7 @@ mod tests {
         found.extend(quoted("web", ".js", "new Problem(\""));
         found.extend(quoted("web", ".js", "code: \""));
         // Of the native program, of the page's own address, and of a worker that gets two jobs, which no client gives it.
-        for other in ["io", "model-folder", "bundle", "busy"] {
+        for other in ["io", "model-folder", "picture", "bundle", "busy"] {
             assert!(found.remove(other), "{other}");
         }
         assert_eq!(codes(), found);

@@ -27,6 +27,15 @@ const SHOW: &str = "globalThis.show = ({width, height, data}) => { document.getE
 /// How a promise ends: `none`, or the code and the name of its error.
 const ENDS: &str = "globalThis.ends = (promise) => promise.then(() => 'none', (error) => `${error.code} ${error.name}`)";
 
+/// The upper half of the image is painted anew: by how much both halves change, whether the settings give it again, and
+/// whether the file says so.
+const EDIT: &str = "(async () => { const {width, height, data} = image.imageData; const mask = new ImageData(width, height); mask.data.fill(255, 0, data.length / 2); \
+    const edited = await roentgen.generate({...image.settings, seed: 7, image: image.imageData, mask, strength: 1}); const pixels = edited.imageData.data; \
+    const change = (from, to) => { let most = 0; for (let i = from; i < to; i++) most = Math.max(most, Math.abs(pixels[i] - data[i])); return most; }; \
+    const again = (await roentgen.generate(edited.settings)).imageData.data.every((value, i) => value === pixels[i]); \
+    const file = await (await edited.toBlob()).text(); \
+    return {above: change(0, data.length / 2), below: change(data.length / 2, data.length), again, says: file.includes('may show a person')}; })()";
+
 /// Two steps are enough to use every part.
 fn short() -> Settings {
     Settings {
@@ -84,6 +93,14 @@ pub fn module(setting: &Setting) -> Result<String> {
         "the same settings gave another image"
     );
     file(&page, &own)?;
+    let changed = page.evaluate(EDIT)?;
+    ensure!(
+        changed["below"] == 0
+            && changed["above"].as_u64() > Some(0)
+            && changed["again"] == true
+            && changed["says"] == true,
+        "painting over the upper half of the image gave {changed}"
+    );
     declarations(&page)?;
     page.evaluate("roentgen.dispose()")?;
     // A bare file names no icon, and the browser asks the server's root for one.
@@ -169,6 +186,8 @@ pub fn refusals(setting: &Setting) -> Result<String> {
         json!({"prompt": long}),
         json!({"prompt": 7}),
         json!({"negative_prompt": "pneumothorax"}),
+        json!({"image": {"width": 128, "height": 128}}),
+        json!({"strength": 0.5}),
     ] {
         let end = page.evaluate(&format!("ends(roentgen.generate({bad}))"))?;
         ensure!(end == "request RoentgenError", "{bad} ends as {end}");
