@@ -73,7 +73,7 @@ export interface Settings {
 
 /** A picture to begin from. What is made of it says in its file, and in its mark, that it was edited and may show a person. */
 export interface Source {
-  /** Of the model's width and height (`model.defaults`); a picture of a person stays one. */
+  /** Of the model's width and height (`model.defaults`); a picture of a person stays one. Not with the scheduler `pndm`. */
   image?: ImageData;
   /** White is painted anew, black is kept exactly, greys mix; as large as `image`. Without it all is painted anew. */
   mask?: ImageData;
