@@ -11,7 +11,7 @@ use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
 
-/// Drops a file on the page: a slope of greys, wider than high, or words.
+/// Drops a file on the page: a slope of greys, wider than high, or words; what the page remarks on it.
 const DROP: &str = r"(async (kind) => {
   const canvas = new OffscreenCanvas(300, 200);
   const pen = canvas.getContext('2d');
@@ -19,10 +19,11 @@ const DROP: &str = r"(async (kind) => {
   const blob = kind === 'picture' ? await canvas.convertToBlob() : new Blob(['words']);
   const data = new DataTransfer();
   data.items.add(new File([blob], 'a.png', {type: 'image/png'}));
-  document.getElementById('remark').textContent = '';
   document.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}));
-  for (let i = 0; i < 100 && document.getElementById('source-editor').hidden && !document.getElementById('remark').textContent; i++)
+  const remark = () => document.getElementById('remark').textContent;
+  for (let i = 0; i < 100 && document.getElementById('source-editor').hidden && !remark().includes('JPEG'); i++)
     await new Promise((next) => setTimeout(next, 50));
+  return remark();
 })";
 
 /// Part of the picture that is under the brush, in percent; 0 is none.
@@ -39,11 +40,10 @@ fn hidden(page: &Page) -> Result<Value> {
 /// A picture is dropped, painted over, changed there, and taken away again.
 pub fn source(setting: &Setting) -> Result<String> {
     let page = setting.visit("?backend=cpu")?;
-    page.evaluate(&format!("{DROP}('words')"))?;
+    let remark = page.evaluate(&format!("{DROP}('words')"))?;
     ensure!(
-        hidden(&page)? == true && page.text("remark")?.contains("PNG"),
-        "a file of words is taken as a picture; the page says: {}",
-        page.text("remark")?
+        hidden(&page)? == true && remark.as_str().is_some_and(|words| words.contains("JPEG")),
+        "a file of words is taken as a picture; the page says: {remark}"
     );
     page.evaluate(&format!("{DROP}('picture')"))?;
     ensure!(hidden(&page)? == false, "the picture does not appear");
