@@ -46,6 +46,9 @@ export function read() {
     settings[name] = readSetting(/** @type {any} */ (name), field.value);
     if (settings[name] === undefined) return { settings: null, problem: [`form.bad.${name}`] };
   }
+  const { source, num_inference_steps: steps, scheduler } = settings;
+  if (source && Math.floor(steps * source.strength) < 1) return { settings: null, problem: ["source.weak"] };
+  if (source && scheduler === "pndm") return { settings: null, problem: ["source.pndm"] };
   return { settings, problem: null };
 }
 

@@ -72,6 +72,8 @@ export const STRINGS = {
   "source.part": ["{percent} % of the picture are painted anew; the rest stays as it is.", "{percent} % des Bildes werden neu gemalt; der Rest bleibt, wie er ist."],
   "source.clear": ["Clear the brush", "Pinsel löschen"],
   "source.remove": ["Remove the picture", "Bild entfernen"],
+  "source.weak": ["At this strength none of the steps is left. Raise the strength or the steps.", "Bei dieser Stärke bleibt keiner der Schritte. Erhöhen Sie die Stärke oder die Schritte."],
+  "source.pndm": ["PNDM cannot begin from a picture. Choose another scheduler, or remove the picture.", "PNDM kann nicht von einem Bild ausgehen. Wählen Sie ein anderes Verfahren, oder entfernen Sie das Bild."],
   "source.early": ["The model is not here yet; give the picture again when it is.", "Das Modell ist noch nicht da; geben Sie das Bild dann noch einmal."],
   "source.bad-file": ["This browser cannot read that file as a picture. Give a PNG, JPEG or WebP.", "Dieser Browser kann diese Datei nicht als Bild lesen. Geben Sie ein PNG, JPEG oder WebP."],
   "link.no-picture": ["The link is copied. It carries the settings; the picture they begin from stays here.", "Der Link ist kopiert. Er enthält die Einstellungen; das Ausgangsbild bleibt hier."],
