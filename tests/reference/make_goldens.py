@@ -10,6 +10,7 @@ import torch
 
 import autoencoders
 import gradients
+import metrics
 import pipelines
 import schedulers
 import text_encoders
@@ -20,7 +21,7 @@ import unets
 def main():
     # One thread, so that sums are added in the same order on every machine.
     torch.set_num_threads(1)
-    for part in (schedulers, tokenizers_, text_encoders, unets, autoencoders, pipelines, gradients):
+    for part in (schedulers, tokenizers_, text_encoders, unets, autoencoders, pipelines, gradients, metrics):
         print(part.__name__)
         part.make()
 

@@ -20,6 +20,7 @@ pub mod dicom;
 pub mod diffusers;
 pub mod diffusion;
 pub mod ema;
+pub mod evaluate;
 pub mod export;
 pub mod findings;
 pub mod finetune;

@@ -1,0 +1,3 @@
+//! Measuring a model.
+
+pub mod metrics;
