@@ -53,7 +53,10 @@ fn floats(name: &str) -> (Vec<usize>, Vec<f32>) {
     let (shape, data) = bytes(name);
     let (floats, rest) = data.as_chunks::<4>();
     assert!(rest.is_empty());
-    (shape, floats.iter().map(|b| f32::from_le_bytes(*b)).collect())
+    (
+        shape,
+        floats.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+    )
 }
 
 fn features(name: &str) -> Features {
@@ -115,11 +118,7 @@ fn precision_recall_density_and_coverage_are_those_of_prdc() {
 fn neighbours_are_those_of_scikit_learn() {
     let found = nearest(&features("generated"), &features("real"));
     let (indices, _) = bytes("nearest").1.as_chunks::<8>().0.split_at(found.len());
-    for ((ours, index), distance) in found
-        .iter()
-        .zip(indices)
-        .zip(expected().nearest_distances)
-    {
+    for ((ours, index), distance) in found.iter().zip(indices).zip(expected().nearest_distances) {
         assert_eq!(ours.index as i64, i64::from_le_bytes(*index));
         close(ours.distance, distance, 1e-5);
     }
