@@ -111,8 +111,7 @@ pub fn run(evaluation: &Evaluation, device: &Device) -> Result<Report> {
     let repetitions: Vec<Planned> = repetitions.collect();
     let generator = Generator::open(&e.bundle, e.steps, e.guidance, e.seed, device)?;
     let folder = e.out.join("images");
-    let all = [plan.clone(), repetitions.clone()].concat();
-    let mut wanted = all;
+    let mut wanted = [plan.clone(), repetitions.clone()].concat();
     wanted.sort_by(|a, b| a.file.cmp(&b.file));
     wanted.dedup_by(|a, b| a.file == b.file);
     generator.fill(&folder, &wanted)?;

@@ -101,6 +101,7 @@ fn the_frechet_distance_is_that_of_scipy() {
     close(real.distance(&generated), expected().frechet, 1e-6);
     close(generated.distance(&real), expected().frechet, 1e-6);
     close(real.distance(&few), expected().frechet_few, 1e-5);
+    close(few.distance(&real), expected().frechet_few, 1e-5);
     close(real.distance(&real), 0.0, 1e-9);
 }
 
