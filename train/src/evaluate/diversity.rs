@@ -1,6 +1,6 @@
 //! How different images of one prompt are, beside real images of one description.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use rand::seq::SliceRandom;
 
@@ -40,7 +40,7 @@ pub fn groups(
     number: usize,
     seed: u64,
 ) -> Vec<Group> {
-    let mut alike: HashMap<Description, Vec<usize>> = HashMap::new();
+    let mut alike: BTreeMap<Description, Vec<usize>> = BTreeMap::new();
     let mut order: Vec<usize> = (0..real.len()).collect();
     order.shuffle(&mut step_rng(seed, 1));
     for index in order {

@@ -182,12 +182,12 @@ fn repeats(truths: &[Truth], below: f64) -> Vec<usize> {
 
 /// Appends the image in -1 to 1, shifted, brightened and steepened a little. It is never mirrored: the heart has a side.
 fn varied(image: &[u8], size: usize, rng: &mut StdRng, out: &mut Vec<f32>) {
-    let reach = (size as f64 * SHIFT) as isize;
+    let reach = (size as f64 * SHIFT) as i32;
     let [dx, dy] = [(); 2].map(|()| rng.random_range(-reach..=reach));
     let gain = 1.0 + rng.random_range(-CONTRAST..=CONTRAST);
     let offset = rng.random_range(-BRIGHTNESS..=BRIGHTNESS);
     // What comes in at an edge repeats the edge.
-    let at = |v: usize, d: isize| (v as isize + d).clamp(0, size as isize - 1) as usize;
+    let at = |v: usize, d: i32| (v as i32 + d).clamp(0, size as i32 - 1) as usize;
     for y in 0..size {
         let row = &image[at(y, dy) * size..][..size];
         out.extend((0..size).map(|x| to_unit(row[at(x, dx)]) * gain + offset));
