@@ -12,6 +12,8 @@
 //! bundle or diffusers checkpoint + radiographs with texts ─readers, finetune─▶ the same model, trained further
 //! ─export─▶ bundle, ─diffusers─▶ diffusers checkpoint
 //! ```
+//!
+//! And how good it is: `bundle + val split ─evaluate─▶ figures`.
 
 pub mod curve;
 pub mod dataset;

@@ -70,7 +70,12 @@ impl ClassifierConfig {
             return Err(fault("channels must name at least one level"));
         };
         let groups = self.norm_num_groups;
-        if groups == 0 || self.channels.iter().any(|c| *c == 0 || !c.is_multiple_of(groups)) {
+        if groups == 0
+            || self
+                .channels
+                .iter()
+                .any(|c| *c == 0 || !c.is_multiple_of(groups))
+        {
             return Err(fault("norm_num_groups must divide all channels"));
         }
         if self.size >> (self.channels.len() + 1) == 0 {
