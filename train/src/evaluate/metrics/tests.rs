@@ -118,7 +118,9 @@ fn precision_recall_density_and_coverage_are_those_of_prdc() {
 #[test]
 fn neighbours_are_those_of_scikit_learn() {
     let found = nearest(&features("generated"), &features("real"));
-    let (indices, _) = bytes("nearest").1.as_chunks::<8>().0.split_at(found.len());
+    let (_, indices) = bytes("nearest");
+    let (indices, _) = indices.as_chunks::<8>();
+    assert_eq!(indices.len(), found.len());
     for ((ours, index), distance) in found.iter().zip(indices).zip(expected().nearest_distances) {
         assert_eq!(ours.index as i64, i64::from_le_bytes(*index));
         close(ours.distance, distance, 1e-5);
