@@ -1,7 +1,7 @@
 """The figures of `train evaluate` as published implementations compute them, on small made-up data.
 
 Scores with ties: scikit-learn. Fréchet distance: the formula with scipy's `sqrtm`, and with singular values. Precision, recall, density and coverage:
-`prdc`, by the authors of the last two. Nearest neighbours: scikit-learn. MS-SSIM: torchmetrics.
+`prdc`, by the authors of the last two. Nearest neighbours: scikit-learn. MS-SSIM: of torchmetrics' SSIM.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from prdc import compute_prdc
 from scipy.linalg import sqrtm
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
-from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+from torchmetrics.functional.image import structural_similarity_index_measure
 
 from common import fresh, write_case, write_json
 
@@ -39,13 +39,23 @@ def images(rng, size):
 
 
 def ms_ssim(a, b, scales):
-    """With the window of the papers and as many of their weights as scales fit."""
+    """Wang et al. 2003, eq. 7, with as many of their weights as scales fit, of torchmetrics' SSIM of each scale.
+
+    Not its own MS-SSIM, which leaves the mirrored border out of the contrasts but not out of the last similarity.
+    """
     betas = BETAS[:scales] / BETAS[:scales].sum()
-    as_batch = lambda image: torch.from_numpy(image.astype(np.float64))[None, None]
-    value = multiscale_structural_similarity_index_measure(
-        as_batch(a), as_batch(b), sigma=1.5, data_range=255.0, betas=tuple(betas), normalize="relu"
-    )
-    return float(value)
+    a, b = (torch.from_numpy(image.astype(np.float64))[None, None] for image in (a, b))
+    product = 1.0
+    for scale, beta in enumerate(betas):
+        if scale > 0:
+            a, b = (torch.nn.functional.avg_pool2d(image, 2) for image in (a, b))
+        ssim = lambda **kind: structural_similarity_index_measure(a, b, sigma=1.5, data_range=255.0, **kind)[1]
+        if scale + 1 < scales:
+            factor = ssim(return_contrast_sensitivity=True).mean()
+        else:
+            factor = ssim(return_full_image=True)[..., 5:-5, 5:-5].mean()
+        product *= max(float(factor), 0.0) ** beta
+    return product
 
 
 def make():
