@@ -11,6 +11,7 @@ import torch
 import autoencoders
 import edits
 import gradients
+import metrics
 import pipelines
 import schedulers
 import text_encoders
@@ -21,7 +22,8 @@ import unets
 def main():
     # One thread, so that sums are added in the same order on every machine.
     torch.set_num_threads(1)
-    for part in (schedulers, tokenizers_, text_encoders, unets, autoencoders, pipelines, edits, gradients):
+    parts = (schedulers, tokenizers_, text_encoders, unets, autoencoders, pipelines, edits, gradients, metrics)
+    for part in parts:
         print(part.__name__)
         part.make()
 

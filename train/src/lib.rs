@@ -12,6 +12,8 @@
 //! bundle or diffusers checkpoint + radiographs with texts ─readers, finetune─▶ the same model, trained further
 //! ─export─▶ bundle, ─diffusers─▶ diffusers checkpoint
 //! ```
+//!
+//! And how good it is: `bundle + val split ─evaluate─▶ figures`.
 
 pub mod curve;
 pub mod dataset;
@@ -20,6 +22,7 @@ pub mod dicom;
 pub mod diffusers;
 pub mod diffusion;
 pub mod ema;
+pub mod evaluate;
 pub mod export;
 pub mod findings;
 pub mod finetune;

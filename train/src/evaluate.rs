@@ -1,0 +1,302 @@
+//! Measuring a model against real images that nobody trained on.
+//!
+//! ```text
+//! train split ─training─▶ classifier
+//! val records ─generate─▶ images ─classifier─▶ features ─metrics─▶ distances, neighbours
+//!                                            └▶ logits ─metrics─▶ how well images show what prompts asked for
+//! ```
+
+pub mod classifier;
+pub mod diversity;
+pub mod generate;
+pub mod labels;
+pub mod memorisation;
+pub mod metrics;
+pub mod report;
+#[cfg(test)]
+mod tests;
+pub mod training;
+
+use std::path::PathBuf;
+
+use burn::prelude::*;
+use rand::seq::SliceRandom;
+use roentgen_web::error::{Error, Result};
+
+use crate::dataset::{Dataset, Split};
+use crate::vae::step_rng;
+use classifier::{Classifier, Verdicts};
+use diversity::IMAGES;
+use generate::{Generator, Planned};
+use labels::{Truth, known, names, requested};
+use memorisation::{Distances, pixels, quantile};
+use metrics::Features;
+use metrics::frechet::Gaussian;
+use metrics::manifold::Manifold;
+use report::{Circumstances, Figure, Report};
+use training::{mean_auroc, skills};
+
+/// Neighbours that make a point's reach: Naeem et al. 2020 use 5.
+const NEIGHBOURS: usize = 5;
+
+/// What `train evaluate` is told.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// Folder of the bundle.
+    pub bundle: PathBuf,
+    /// Folder of the trained classifier.
+    pub classifier: PathBuf,
+    /// Folder of the data set.
+    pub data: PathBuf,
+    /// Where images and figures go.
+    pub out: PathBuf,
+    /// Images to measure.
+    pub number: usize,
+    /// Prompts of which four images are compared.
+    pub prompts: usize,
+    /// Denoising steps; the bundle's own if none.
+    pub steps: Option<usize>,
+    /// Guidance; the bundle's own if none.
+    pub guidance: Option<f64>,
+    /// Seed of prompts and noise.
+    pub seed: u64,
+}
+
+/// Images that the measurements share.
+struct Images<'a> {
+    train: &'a Dataset,
+    val: &'a Dataset,
+    plan: &'a [Planned],
+    generated: &'a [Vec<u8>],
+}
+
+/// Verdicts on them.
+struct Judged {
+    train: Verdicts,
+    val: Verdicts,
+    generated: Verdicts,
+}
+
+/// Generates what is missing, measures, and writes the report.
+///
+/// # Errors
+/// [`Error::Request`] where there are too few images to measure; as [`Classifier::open`], [`Dataset::load`],
+/// [`Generator::fill`] and [`Report::write`].
+pub fn run(evaluation: &Evaluation, device: &Device) -> Result<Report> {
+    let e = evaluation;
+    if e.number <= NEIGHBOURS {
+        return Err(Error::Request {
+            field: "images",
+            why: format!("must be more than {NEIGHBOURS}, and 1000 to say much"),
+        });
+    }
+    let (classifier, size) = Classifier::open(&e.classifier, device)?;
+    let load = |split| {
+        let data = Dataset::load(&e.data, size, split)?;
+        println!("{split:?}: {data}");
+        match data.len() > NEIGHBOURS {
+            true => Ok(data),
+            false => Err(Error::Config {
+                what: e.data.display().to_string(),
+                why: format!("has {} images in the split {split:?}, too few", data.len()),
+            }),
+        }
+    };
+    let (train, val) = (load(Split::Train)?, load(Split::Val)?);
+    let plan = generate::plan(&val.records, e.number, e.seed);
+    let groups = diversity::groups(&plan, &val.records, &train, e.prompts, e.seed);
+    let repetitions = groups
+        .iter()
+        .flat_map(|g| (0..IMAGES as u64).map(|n| g.planned.repetition(n)));
+    let repetitions: Vec<Planned> = repetitions.collect();
+    let generator = Generator::open(&e.bundle, e.steps, e.guidance, e.seed, device)?;
+    let folder = e.out.join("images");
+    let mut wanted = [plan.clone(), repetitions.clone()].concat();
+    wanted.sort_by(|a, b| a.file.cmp(&b.file));
+    wanted.dedup_by(|a, b| a.file == b.file);
+    generator.fill(&folder, &wanted)?;
+    let generated = generate::read(&folder, &plan, size)?;
+
+    println!(
+        "judging {} + {} + {} images",
+        train.len(),
+        val.len(),
+        generated.len()
+    );
+    let judge = |data: &Dataset| classifier.judge((0..data.len()).map(|i| data.image(i)), size);
+    let judged = Judged {
+        train: judge(&train),
+        val: judge(&val),
+        generated: classifier.judge(generated.iter().map(Vec::as_slice), size),
+    };
+    let images = Images {
+        train: &train,
+        val: &val,
+        plan: &plan,
+        generated: &generated,
+    };
+    let mut figures = likeness(&judged, e.seed);
+    figures.extend(fidelity(&images, &judged));
+    if !groups.is_empty() {
+        let repeated = generate::read(&folder, &repetitions, size)?;
+        figures.extend(variety(&groups, &repeated, &train));
+    }
+    figures.extend(copies(e, &images, &judged)?);
+    let report = Report {
+        circumstances: Circumstances::now(),
+        settings: generator.settings.clone(),
+        images: generated.len(),
+        figures,
+    };
+    report.write(&e.out)?;
+    Ok(report)
+}
+
+/// Distances between clouds of features: generated images from val, beside as many training images from val.
+fn likeness(judged: &Judged, seed: u64) -> Vec<Figure> {
+    let val = &judged.val.features;
+    let generated = &judged.generated.features;
+    // Every such figure depends on the number of images, so the real ones are as many.
+    let mut some: Vec<usize> = (0..judged.train.features.len()).collect();
+    some.shuffle(&mut step_rng(seed, 2));
+    some.truncate(generated.len());
+    let real = judged.train.features.select(&some);
+    let clouds = |cloud: &Features| {
+        let distance = Gaussian::fit(val).distance(&Gaussian::fit(cloud));
+        (distance, Manifold::compare(val, cloud, NEIGHBOURS))
+    };
+    let ((fid, g), (floor, r)) = (clouds(generated), clouds(&real));
+    let count = format!(
+        "{} generated and {} train against {} val images",
+        generated.len(),
+        real.len(),
+        val.len()
+    );
+    [
+        (
+            "Fréchet distance",
+            fid,
+            floor,
+            "lower is better; in this classifier's features, ",
+        ),
+        ("Precision", g.precision, r.precision, "higher is better; "),
+        ("Recall", g.recall, r.recall, "higher is better; "),
+        ("Density", g.density, r.density, "higher is better; "),
+        ("Coverage", g.coverage, r.coverage, "higher is better; "),
+    ]
+    .map(|(name, generated, real, remark)| Figure {
+        group: "Likeness",
+        name: name.into(),
+        generated: Some(generated),
+        real: Some(real),
+        remark: format!("{remark}{count}"),
+    })
+    .into()
+}
+
+/// AUROC of what each prompt asked for, by the classifier, beside what it reaches on real images.
+fn fidelity(images: &Images, judged: &Judged) -> Vec<Figure> {
+    let records = &images.val.records;
+    let asked = images
+        .plan
+        .iter()
+        .map(|p| requested(&records[p.record], &p.prompt));
+    let asked: Vec<Truth> = asked.collect();
+    let truths: Vec<Truth> = records.iter().map(known).collect();
+    let generated = skills(&judged.generated.logits, &asked);
+    let real = skills(&judged.val.logits, &truths);
+    let mut figures = vec![Figure {
+        group: "Prompt fidelity (AUROC)",
+        name: "Mean".into(),
+        generated: mean_auroc(&generated),
+        real: mean_auroc(&real),
+        remark: "of all labels with both kinds of images".into(),
+    }];
+    for ((name, g), r) in names().iter().zip(generated).zip(real) {
+        let error = |a: Option<(f64, f64)>| a.map_or("–".into(), |a| format!("±{:.3}", a.1));
+        figures.push(Figure {
+            group: "Prompt fidelity (AUROC)",
+            name: name.to_string(),
+            generated: g.auroc.map(|a| a.0),
+            real: r.auroc.map(|a| a.0),
+            remark: format!(
+                "{} of {} generated ({}), {} of {} real ({})",
+                g.positives,
+                g.positives + g.negatives,
+                error(g.auroc),
+                r.positives,
+                r.positives + r.negatives,
+                error(r.auroc)
+            ),
+        });
+    }
+    figures
+}
+
+/// MS-SSIM between the images of a prompt, beside real images of the same description.
+fn variety(groups: &[diversity::Group], repeated: &[Vec<u8>], train: &Dataset) -> Vec<Figure> {
+    let (mut generated, mut real) = (0.0, 0.0);
+    for (group, images) in groups.iter().zip(repeated.chunks_exact(IMAGES)) {
+        let of_prompt: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
+        generated += diversity::similarity(&of_prompt, train.size);
+        real += diversity::similarity(&group.real.map(|i| train.image(i)), train.size);
+    }
+    let n = groups.len() as f64;
+    vec![Figure {
+        group: "Diversity",
+        name: "MS-SSIM within a prompt".into(),
+        generated: Some(generated / n),
+        real: Some(real / n),
+        remark: format!(
+            "lower is more varied; {} prompts of {IMAGES} images, {} scales",
+            groups.len(),
+            metrics::ms_ssim::scales(train.size)
+        ),
+    }]
+}
+
+/// Distances to the nearest training image, and the worst pairs as `nearest.png`.
+fn copies(e: &Evaluation, images: &Images, judged: &Judged) -> Result<Vec<Figure>> {
+    let of = |data: &Dataset| pixels((0..data.len()).map(|i| data.image(i)), data.size);
+    let generated = pixels(
+        images.generated.iter().map(Vec::as_slice),
+        images.train.size,
+    );
+    let by_pixels = Distances::measure(&generated, &of(images.val), &of(images.train));
+    let by_features = Distances::measure(
+        &judged.generated.features,
+        &judged.val.features,
+        &judged.train.features,
+    );
+    let path = e.out.join("nearest.png");
+    memorisation::draw(
+        &path,
+        &by_features,
+        &by_pixels,
+        images.generated,
+        images.train,
+    )?;
+    let mut figures = vec![];
+    for (space, d) in [("features", &by_features), ("grey levels", &by_pixels)] {
+        let mut add = |name: &str, generated: f64, real: f64, remark: &str| {
+            figures.push(Figure {
+                group: "Nearest training image",
+                name: format!("{name}, {space}"),
+                generated: Some(generated),
+                real: Some(real),
+                remark: remark.into(),
+            });
+        };
+        for (name, share) in [("Smallest distance", 0.0), ("Median distance", 0.5)] {
+            let of = |n: &[metrics::manifold::Neighbour]| quantile(n, share);
+            add(name, of(&d.generated), of(&d.val), "real: val images");
+        }
+        add(
+            "Share nearer than 1 % of val",
+            d.suspicious(),
+            0.01,
+            "0.01 is expected of new patients",
+        );
+    }
+    Ok(figures)
+}

@@ -1,0 +1,270 @@
+//! The images that are measured: planned from real records, generated on every core, kept as PNG.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use burn::prelude::*;
+use image::GrayImage;
+use image::imageops::{FilterType, resize};
+use indicatif::{ProgressBar, ProgressStyle};
+use rand::seq::SliceRandom;
+use roentgen_web::checkpoint::ModelFolder;
+use roentgen_web::error::{Error, Result};
+use roentgen_web::latents::scheduler::SchedulerKind;
+use roentgen_web::pipeline::{Pipeline, PipelineBuilder, Request};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::dataset::Record;
+use crate::prompts;
+use crate::vae::step_rng;
+
+/// Far enough from each other that no two images share a seed.
+const REPETITION: u64 = 1 << 32;
+
+/// One image to make.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Planned {
+    /// Index of the record whose prompt it is.
+    pub record: usize,
+    /// The prompt.
+    pub prompt: String,
+    /// Seed of the starting noise.
+    pub seed: u64,
+    /// Name of its PNG.
+    pub file: String,
+}
+
+/// What images depend on besides prompt and seed: images of other settings must not be mixed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Name of the model.
+    pub model: String,
+    /// SHA-256 of its configuration and weights.
+    pub weights: String,
+    /// Denoising steps.
+    pub steps: usize,
+    /// Classifier-free guidance.
+    pub guidance: f64,
+    /// The scheduler.
+    pub scheduler: String,
+    /// Height and width in pixels.
+    pub size: usize,
+    /// Seed of the plan.
+    pub seed: u64,
+}
+
+/// `number` prompts, composed from the records in a random order, so that findings, views and ages have the records' own
+/// frequencies; after the last record, again from the first with another paraphrase. A larger number only adds to it.
+pub fn plan(records: &[Record], number: usize, seed: u64) -> Vec<Planned> {
+    let mut order: Vec<usize> = (0..records.len()).collect();
+    order.shuffle(&mut step_rng(seed, 0));
+    let planned = (0..number).map(|i| {
+        let record = order[i % order.len()];
+        Planned {
+            record,
+            prompt: prompts::compose(&records[record], seed + i as u64),
+            seed: seed + i as u64,
+            file: format!("{i:06}-0.png"),
+        }
+    });
+    planned.collect()
+}
+
+impl Planned {
+    /// The same prompt with other noise; 0 is the image itself.
+    pub fn repetition(&self, n: u64) -> Planned {
+        Planned {
+            seed: self.seed + n * REPETITION,
+            file: self.file.replace("-0.png", &format!("-{n}.png")),
+            ..self.clone()
+        }
+    }
+}
+
+/// A model and how images are made with it.
+pub struct Generator {
+    model: ModelFolder,
+    scheduler: Option<SchedulerKind>,
+    device: Device,
+    /// What its images depend on.
+    pub settings: Settings,
+}
+
+impl Generator {
+    /// Opens the bundle in `dir`; steps and guidance are its own where none are given.
+    ///
+    /// # Errors
+    /// As [`ModelFolder::open`].
+    pub fn open(
+        dir: &Path,
+        steps: Option<usize>,
+        guidance: Option<f64>,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self> {
+        let model = ModelFolder::open(dir)?;
+        let defaults = &model.defaults;
+        let scheduler: Option<SchedulerKind> =
+            defaults.scheduler.as_deref().map(str::parse).transpose()?;
+        if defaults.width != defaults.height {
+            return Err(Error::Config {
+                what: dir.display().to_string(),
+                why: "makes images that are not square; the classifier knows none".into(),
+            });
+        }
+        let mut hash = Sha256::new();
+        for part in model.weights() {
+            for (name, weight) in part? {
+                hash.update(name);
+                weight
+                    .data
+                    .iter()
+                    .for_each(|v| hash.update(v.to_le_bytes()));
+            }
+        }
+        hash.update(serde_json::to_vec(&model.configs).expect("plain values"));
+        let digest = hash.finalize();
+        let settings = Settings {
+            model: model.name.clone(),
+            weights: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            steps: steps.unwrap_or(defaults.num_inference_steps),
+            guidance: guidance.unwrap_or(defaults.guidance_scale),
+            scheduler: defaults.scheduler.clone().unwrap_or("the model's".into()),
+            size: defaults.width,
+            seed,
+        };
+        Ok(Self {
+            model,
+            scheduler,
+            device: device.clone(),
+            settings,
+        })
+    }
+
+    /// Makes the images that `folder` lacks. Two commands with the same settings add to each other's.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the folder has images of other settings; as [`Pipeline::generate`]; [`Error::Io`].
+    pub fn fill(&self, folder: &Path, planned: &[Planned]) -> Result<()> {
+        self.claim(folder)?;
+        let missing: Vec<&Planned> = planned
+            .iter()
+            .filter(|p| !folder.join(&p.file).exists())
+            .collect();
+        println!(
+            "{} images to generate, {} are there",
+            missing.len(),
+            planned.len() - missing.len()
+        );
+        let style = ProgressStyle::with_template(
+            "{elapsed_precise} [{bar:40}] {pos}/{len} images, eta {eta}",
+        );
+        let bar =
+            ProgressBar::new(missing.len() as u64).with_style(style.expect("a valid template"));
+        let next = AtomicUsize::new(0);
+        let failure = Mutex::new(None);
+        // Most operations on a CPU use one thread: an image on each core is faster than one image on all of them.
+        let workers = std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(missing.len());
+        std::thread::scope(|scope| {
+            for _ in 0..workers {
+                scope.spawn(|| {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+                    let work = || -> Result<()> {
+                        let pipeline = self.pipeline()?;
+                        while let Some(planned) = missing.get(next.fetch_add(1, Ordering::Relaxed))
+                        {
+                            self.make(&pipeline, planned, &folder.join(&planned.file))?;
+                            bar.inc(1);
+                        }
+                        Ok(())
+                    };
+                    if let Err(error) = pool.expect("a thread").install(work) {
+                        next.store(missing.len(), Ordering::Relaxed);
+                        *failure.lock().expect("no panic") = Some(error);
+                    }
+                });
+            }
+        });
+        bar.finish_and_clear();
+        failure.into_inner().expect("no panic").map_or(Ok(()), Err)
+    }
+
+    /// Notes the settings in `folder`, or compares them with those that are there.
+    fn claim(&self, folder: &Path) -> Result<()> {
+        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        let path = folder.join("settings.json");
+        if let Ok(json) = std::fs::read(&path) {
+            if serde_json::from_slice(&json).ok() == Some(self.settings.clone()) {
+                return Ok(());
+            }
+            return Err(Error::Config {
+                what: folder.display().to_string(),
+                why: "has images of another model or other settings; choose another --out".into(),
+            });
+        }
+        let json = serde_json::to_vec_pretty(&self.settings).expect("plain values");
+        std::fs::write(&path, json).map_err(Error::io(&path))
+    }
+
+    fn pipeline(&self) -> Result<Pipeline> {
+        let (configs, tokenizer) = (self.model.configs.clone(), self.model.tokenizer.clone());
+        let mut builder = PipelineBuilder::new(configs, tokenizer, &self.device)?;
+        for part in self.model.weights() {
+            builder = builder.apply(part?)?;
+        }
+        builder.finish()
+    }
+
+    fn make(&self, pipeline: &Pipeline, planned: &Planned, path: &Path) -> Result<()> {
+        let size = self.settings.size;
+        let request = Request {
+            prompt: planned.prompt.clone(),
+            negative_prompt: String::new(),
+            seed: planned.seed,
+            num_inference_steps: self.settings.steps,
+            guidance_scale: self.settings.guidance,
+            scheduler: self.scheduler,
+            width: size,
+            height: size,
+            latents: None,
+            source: None,
+        };
+        let generated = pollster::block_on(pipeline.generate(&request, async |_| Ok(())))?;
+        let image = generated.to_image();
+        let grey = |p: &[u8]| (p.iter().map(|&v| usize::from(v)).sum::<usize>() / p.len()) as u8;
+        let grey = image.data.chunks_exact(image.channels).map(grey).collect();
+        let grey = GrayImage::from_raw(size as u32, size as u32, grey).expect("size x size pixels");
+        // Renamed when it is whole, so that a command that was stopped leaves no half image behind.
+        let part = path.with_extension("part");
+        grey.save_with_format(&part, image::ImageFormat::Png)
+            .map_err(|e| Error::Png(format!("{}: {e}", part.display())))?;
+        std::fs::rename(&part, path).map_err(Error::io(path))
+    }
+}
+
+/// The grey pixels of planned images, brought to `size` x `size`.
+///
+/// # Errors
+/// [`Error::Png`] naming an image that cannot be read.
+pub fn read(folder: &Path, planned: &[Planned], size: usize) -> Result<Vec<Vec<u8>>> {
+    let read = |planned: &Planned| {
+        let path = folder.join(&planned.file);
+        let image = image::open(&path).map_err(|e| {
+            Error::Png(format!(
+                "{}: {e}; delete it and start again",
+                path.display()
+            ))
+        })?;
+        let image = image.into_luma8();
+        let image = match image.width() as usize == size {
+            true => image,
+            false => resize(&image, size as u32, size as u32, FilterType::CatmullRom),
+        };
+        Ok(image.into_raw())
+    };
+    planned.iter().map(read).collect()
+}

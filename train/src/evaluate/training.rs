@@ -1,0 +1,238 @@
+//! Training the classifier on the real train split, and its AUROC on the real val split.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use burn::prelude::*;
+use burn::tensor::activation::log_sigmoid;
+use rand::RngExt;
+use rand::rngs::StdRng;
+use roentgen_web::error::{Error, Result};
+use roentgen_web::weights;
+use serde::{Deserialize, Serialize};
+
+use super::classifier::ClassifierConfig;
+use super::labels::{LABELS, Truth, known, names};
+use super::metrics::auroc::{auroc, standard_error};
+use crate::dataset::Dataset;
+use crate::diffusion::pool;
+use crate::replicas::share;
+use crate::run::Optimization;
+use crate::trainer::Trainer;
+use crate::vae::{floats, step_rng, to_unit};
+
+/// Furthest shift of a training image in each direction, as a share of its size.
+const SHIFT: f64 = 1.0 / 16.0;
+/// Largest change of a training image's contrast (a factor) and brightness (of the range -1 to 1).
+const CONTRAST: f32 = 0.1;
+const BRIGHTNESS: f32 = 0.1;
+
+/// `classifier.toml`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassifierRun {
+    /// Seed of every random choice in the run.
+    pub seed: u64,
+    /// A label rarer than this share of the images has its images drawn more often, by the root of how much rarer it
+    /// is: the repeat factor sampling of Gupta et al. 2019 (LVIS).
+    pub repeat_below: f64,
+    /// Steps, rates, sizes; `sheet_every` is the number of steps between two looks at the val split.
+    pub optimization: Optimization,
+    /// The network.
+    pub model: ClassifierConfig,
+}
+
+impl ClassifierRun {
+    /// Reads `classifier.toml`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read, [`Error::Config`] saying what is wrong in it.
+    pub fn read(path: &Path) -> Result<Self> {
+        let fault = |why: String| Error::Config {
+            what: path.display().to_string(),
+            why,
+        };
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let run: Self = toml::from_str(&text).map_err(|e| fault(e.to_string()))?;
+        match run.optimization.fault() {
+            Some(why) => Err(fault(format!("[optimization] {why}"))),
+            None => Ok(run),
+        }
+    }
+}
+
+/// How well one label is told.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Skill {
+    /// Images that have it, and that are known not to.
+    pub positives: usize,
+    /// Images that are known not to have it.
+    pub negatives: usize,
+    /// AUROC, and its standard error; `None` without both kinds of images.
+    pub auroc: Option<(f64, f64)>,
+}
+
+/// Every label's [`Skill`] over images with known truths, those unknown left out.
+pub fn skills(logits: &[[f32; LABELS]], truths: &[Truth]) -> [Skill; LABELS] {
+    std::array::from_fn(|label| {
+        let of = logits.iter().zip(truths);
+        let graded = of.filter_map(|(l, t)| t[label].map(|truth| (l[label], truth)));
+        let (scores, truth): (Vec<f32>, Vec<bool>) = graded.unzip();
+        let positives = truth.iter().filter(|t| **t).count();
+        let negatives = truth.len() - positives;
+        let error = |area| (area, standard_error(area, positives, negatives));
+        Skill {
+            positives,
+            negatives,
+            auroc: auroc(&scores, &truth).map(error),
+        }
+    })
+}
+
+/// Mean AUROC of the labels that have one.
+pub fn mean_auroc(skills: &[Skill]) -> Option<f64> {
+    let areas: Vec<f64> = skills.iter().filter_map(|s| Some(s.auroc?.0)).collect();
+    (!areas.is_empty()).then(|| areas.iter().sum::<f64>() / areas.len() as f64)
+}
+
+/// Trains the classifier of `run` into `folder`, or goes on there; `folder/auroc.csv` has its AUROCs on `val`.
+///
+/// # Errors
+/// As [`ClassifierConfig::claim`] and [`Trainer::step`].
+pub fn train(
+    run: &ClassifierRun,
+    data: &Dataset,
+    val: &Dataset,
+    folder: &Path,
+    device: &Device,
+) -> Result<()> {
+    run.model.claim(folder)?;
+    let learning = device.clone().autodiff();
+    learning.seed(run.seed); // of the starting weights
+    let network = run.model.init(&learning)?;
+    println!("classifier: {} parameters", network.num_params());
+    let truths: Vec<Truth> = data.records.iter().map(known).collect();
+    let pool = pool(repeats(&truths, run.repeat_below).into_iter());
+    let mut trainer = Trainer::new(network, run.optimization.clone(), folder.to_path_buf())?;
+    let n = trainer.share();
+    let (image, label) = ([n, 1, data.size, data.size], [n, LABELS]);
+    while !trainer.is_done() {
+        let mut rng = step_rng(run.seed, trainer.step);
+        let (mut pixels, mut truth, mut graded) = (vec![], vec![], vec![]);
+        for _ in 0..run.optimization.batch_size {
+            let i = pool[rng.random_range(0..pool.len())];
+            varied(data.image(i), data.size, &mut rng, &mut pixels);
+            truth.extend(truths[i].map(|t| f32::from(t == Some(true))));
+            graded.extend(truths[i].map(|t| f32::from(t.is_some())));
+        }
+        trainer.step(|module, part| {
+            let images = floats(share(&pixels, part, image), image, &learning);
+            let table = |values: &[f32]| {
+                Tensor::<1>::from_floats(share(values, part, label), &learning).reshape(label)
+            };
+            let (truth, graded) = (table(&truth), table(&graded));
+            let logits = module.logits(module.features(images));
+            let no = (-truth.clone() + 1.0) * log_sigmoid(-logits.clone());
+            -((truth * log_sigmoid(logits) + no) * graded).mean()
+        })?;
+        if trainer.sheet_is_due() {
+            let averaged = weights::load(run.model.init(device)?, trainer.ema.weights.clone())?;
+            let verdicts = averaged.judge((0..val.len()).map(|i| val.image(i)), val.size);
+            let truths: Vec<Truth> = val.records.iter().map(known).collect();
+            let skills = skills(&verdicts.logits, &truths);
+            println!(
+                "step {}: mean AUROC on val {:.3}",
+                trainer.step,
+                mean_auroc(&skills).unwrap_or(f64::NAN)
+            );
+            let path = folder.join("auroc.csv");
+            std::fs::write(&path, table(&skills)).map_err(Error::io(&path))?;
+        }
+    }
+    Ok(())
+}
+
+/// The AUROCs as CSV; empty where there is none.
+fn table(skills: &[Skill; LABELS]) -> String {
+    let mut csv = "label,positives,negatives,auroc,standard_error\n".to_string();
+    for (name, skill) in names().iter().zip(skills) {
+        let _ = write!(csv, "{name},{},{},", skill.positives, skill.negatives);
+        let _ = match skill.auroc {
+            Some((area, error)) => writeln!(csv, "{area:.4},{error:.4}"),
+            None => writeln!(csv, ","),
+        };
+    }
+    csv
+}
+
+/// How often each image is drawn: as often as its rarest label asks for, at most ten times.
+fn repeats(truths: &[Truth], below: f64) -> Vec<usize> {
+    let factor: [f64; LABELS] = std::array::from_fn(|label| {
+        let positives = truths.iter().filter(|t| t[label] == Some(true)).count();
+        let share = positives.max(1) as f64 / truths.len() as f64;
+        (below / share).sqrt().clamp(1.0, 10.0)
+    });
+    let repeat = |truth: &Truth| {
+        let has = |label: &usize| truth[*label] == Some(true);
+        let factors = (0..LABELS).filter(has).map(|label| factor[label]);
+        factors.fold(1.0, f64::max).round() as usize
+    };
+    truths.iter().map(repeat).collect()
+}
+
+/// Appends the image in -1 to 1, shifted, brightened and steepened a little. It is never mirrored: the heart has a side.
+fn varied(image: &[u8], size: usize, rng: &mut StdRng, out: &mut Vec<f32>) {
+    let reach = (size as f64 * SHIFT) as i32;
+    let [dx, dy] = [(); 2].map(|()| rng.random_range(-reach..=reach));
+    let gain = 1.0 + rng.random_range(-CONTRAST..=CONTRAST);
+    let offset = rng.random_range(-BRIGHTNESS..=BRIGHTNESS);
+    // What comes in at an edge repeats the edge.
+    let at = |v: usize, d: i32| (v as i32 + d).clamp(0, size as i32 - 1) as usize;
+    for y in 0..size {
+        let row = &image[at(y, dy) * size..][..size];
+        out.extend((0..size).map(|x| to_unit(row[at(x, dx)]) * gain + offset));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rare_labels_are_drawn_more_often() {
+        let mut truths = vec![[Some(false); LABELS]; 100];
+        truths[0][3] = Some(true);
+        for truth in &mut truths[1..51] {
+            truth[5] = Some(true);
+        }
+        let repeats = repeats(&truths, 0.25);
+        assert_eq!((repeats[0], repeats[1], repeats[60]), (5, 1, 1));
+    }
+
+    #[test]
+    fn unknown_truths_count_for_nothing() {
+        let mut logits = [[0.0; LABELS]; 3];
+        (logits[0][0], logits[1][0], logits[2][0]) = (2.0, 1.0, 9.0);
+        let mut truths = [[None; LABELS]; 3];
+        (truths[0][0], truths[1][0]) = (Some(true), Some(false));
+        let skills = skills(&logits, &truths);
+        assert_eq!((skills[0].positives, skills[0].negatives), (1, 1));
+        assert_eq!(skills[0].auroc, Some((1.0, 0.0)));
+        assert_eq!(skills[1].auroc, None);
+        assert_eq!(mean_auroc(&skills), Some(1.0));
+        assert!(table(&skills).contains("Cardiomegaly,0,0,,\n"));
+    }
+
+    #[test]
+    fn variations_move_and_brighten_but_do_not_mirror() {
+        let size = 32;
+        let image: Vec<u8> = (0..size * size).map(|i| (i % size * 8) as u8).collect();
+        for step in 0..20 {
+            let mut pixels = vec![];
+            varied(&image, size, &mut step_rng(1, step), &mut pixels);
+            assert_eq!(pixels.len(), size * size);
+            let row = &pixels[size * 9..][..size];
+            assert!(row.is_sorted() && row[31] > row[0] + 1.0);
+        }
+    }
+}
