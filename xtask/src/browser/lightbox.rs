@@ -86,13 +86,6 @@ pub fn lightbox(setting: &Setting) -> Result<String> {
 /// The same seed without the finding is drawn, and the difference on the page is the difference of the pixels.
 pub fn compare(setting: &Setting) -> Result<String> {
     let page = drawn(setting, 4)?;
-    // Strong guidance: the two images differ by more than their rounding.
-    let strong = Settings {
-        steps: 4,
-        guidance: 45.0,
-        ..SETTINGS
-    };
-    page.generate(&strong, DRAWING)?;
     let with = page.pixels()?;
     page.click("compare")?;
     page.click("compare-without")?;
