@@ -39,6 +39,8 @@ let introduced = false;
 let shown = null;
 /** Previews of the image under way. @type {Entry["frames"]} */
 let frames = [];
+/** Its steps, of which a picture to begin from leaves fewer than were asked for. */
+let steps = 0;
 
 const hears = {
   manifest(/** @type {protocol.Manifest} */ model) {
@@ -64,7 +66,8 @@ const hears = {
       if (innerWidth < 900) film.scrollIntoView({ block: "nearest", behavior: calm.matches ? "instant" : "smooth" });
     }
   },
-  step(/** @type {Job} */ { batch }, /** @type {protocol.StepEvent} */ { step, preview: picture }) {
+  step(/** @type {Job} */ { batch }, /** @type {protocol.StepEvent} */ { step, total, preview: picture }) {
+    steps = total;
     if (!picture) return;
     frames.push({ step, picture });
     if (batch.seeds.length > 1) grid.preview(batch.index, picture);
@@ -76,7 +79,7 @@ const hears = {
     $("empty").hidden = true;
   },
   image(/** @type {Job} */ { settings, batch, beside }, /** @type {protocol.Generated} */ image, /** @type {number} */ milliseconds) {
-    const entry = remember({ settings, image, frames, total: settings.num_inference_steps }, restore);
+    const entry = remember({ settings, image, frames, total: steps }, restore);
     stats.timeToImageMs = milliseconds;
     stats.wasmMemoryBytes = image.memoryBytes;
     if (batch.seeds.length === 1 || grid.seen()) put(entry); // else the visitor is looking at another one
