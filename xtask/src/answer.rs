@@ -3,8 +3,12 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use hyper::body::{Body, Bytes, Frame, SizeHint};
+
+/// How long after the last bytes the connection is cut: a reset makes a browser throw away what it has not read yet.
+const ARRIVING: Duration = Duration::from_millis(500);
 
 /// Bytes that are sent, out of those that are announced.
 pub struct Answer {
@@ -12,8 +16,8 @@ pub struct Answer {
     bytes: Bytes,
     /// What `Content-Length` says is still to come.
     announced: u64,
-    /// Whether the last bytes have had their turn on the way out, so that only what follows is lost.
-    flushed: bool,
+    /// When the connection is to be cut, once the last bytes are on their way.
+    cut_at: Option<Instant>,
 }
 
 impl Answer {
@@ -22,7 +26,7 @@ impl Answer {
         Answer {
             announced: bytes.len() as u64,
             bytes,
-            flushed: false,
+            cut_at: None,
         }
     }
 
@@ -31,7 +35,7 @@ impl Answer {
         Answer {
             announced: bytes.len() as u64,
             bytes: bytes.slice(..after.min(bytes.len())),
-            flushed: false,
+            cut_at: None,
         }
     }
 }
@@ -52,8 +56,14 @@ impl Body for Answer {
         if self.announced == 0 {
             return Poll::Ready(None);
         }
-        if !std::mem::replace(&mut self.flushed, true) {
-            context.waker().wake_by_ref();
+        let now = Instant::now();
+        let cut_at = *self.cut_at.get_or_insert(now + ARRIVING);
+        if now < cut_at {
+            let waker = context.waker().clone();
+            std::thread::spawn(move || {
+                std::thread::sleep(cut_at - now);
+                waker.wake();
+            });
             return Poll::Pending;
         }
         Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())))
