@@ -41,12 +41,12 @@ export function put(source) {
   editor.hidden = !rgba;
   if (rgba) part.open = true;
   Object.assign(canvas, size);
-  words();
+  tellSource();
   draw();
 }
 
 /** Takes an image that was made here. @param {protocol.Picture} picture */
-export function take({ width, height, rgba }) {
+function take({ width, height, rgba }) {
   setSize(width, height);
   put({ rgba, mask: null, strength: strength.valueAsNumber });
 }
@@ -81,7 +81,7 @@ function dab(x, y) {
     const much = 255 * Math.min(1, Math.max(0, (radius - distance) / SOFT + 0.5));
     mask[i] = wipe ? Math.min(mask[i], 255 - much) : Math.max(mask[i], much);
   }
-  words();
+  tellSource();
   draw();
 }
 
@@ -101,7 +101,7 @@ function draw() {
 }
 
 /** Says what the settings come to. */
-function words() {
+export function tellSource() {
   const share = mask.reduce((sum, value) => sum + value, 0) / 255 / Math.max(1, mask.length);
   $("source-share").textContent = share > 0 ? t("source.part", { percent: Math.max(1, Math.round(100 * share)) }) : t("source.whole");
   $("source-strength-value").textContent = `${Math.round(100 * strength.valueAsNumber)} %`;
@@ -138,8 +138,8 @@ export function startSource(shown) {
   canvas.onpointermove = (/** @type {PointerEvent} */ event) => canvas.hasPointerCapture(event.pointerId) && follow(event);
   canvas.onkeydown = press;
   canvas.onblur = () => ((cursor = null), draw());
-  for (const range of [strength, brush]) range.addEventListener("input", () => (words(), draw()));
-  $("source-clear").onclick = () => (mask.fill(0), words(), draw());
+  for (const range of [strength, brush]) range.addEventListener("input", () => (tellSource(), draw()));
+  $("source-clear").onclick = () => (mask.fill(0), tellSource(), draw());
   $("source-remove").onclick = () => put(null);
   $("source-open").onclick = () => file.click();
   $("source-shown").onclick = () => {
@@ -163,5 +163,3 @@ export function startSource(shown) {
     open(pasted);
   });
 }
-
-export { words as tellSource };

@@ -74,8 +74,7 @@ pub fn train(
             });
         }
         networks = start::take(networks, ema::open(&path)?, &path)?;
-        // It stays as it is: the denoising loss, left alone with it, has it forget the findings again (of what
-        // cardiomegaly changes in the padding, three quarters within 3,400 steps).
+        // It stays as it is: the denoising loss, left alone with it, has it forget the findings again.
         networks.text_encoder = networks.text_encoder.no_grad();
     }
     let examples = Examples {

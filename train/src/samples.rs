@@ -73,10 +73,8 @@ pub fn draw(pipeline: &Pipeline, prompts: &[&str], sampling: Sampling, path: &Pa
             source: None,
         };
         let generated = pollster::block_on(pipeline.generate(&request, async |_| Ok(())))?;
-        let image = generated.to_image();
         // Autoencoders of colour photographs give three channels, which are alike for a radiograph.
-        let grey = |p: &[u8]| (p.iter().map(|&v| usize::from(v)).sum::<usize>() / p.len()) as u8;
-        images.push(image.data.chunks_exact(image.channels).map(grey).collect());
+        images.push(generated.to_image().to_grey().data);
     }
     sheet::save(path, &images, prompts, sampling.size, sampling.size, 4)
 }

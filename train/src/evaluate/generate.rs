@@ -234,9 +234,7 @@ impl Generator {
             source: None,
         };
         let generated = pollster::block_on(pipeline.generate(&request, async |_| Ok(())))?;
-        let image = generated.to_image();
-        let grey = |p: &[u8]| (p.iter().map(|&v| usize::from(v)).sum::<usize>() / p.len()) as u8;
-        let grey = image.data.chunks_exact(image.channels).map(grey).collect();
+        let grey = generated.to_image().to_grey().data;
         let grey = GrayImage::from_raw(size as u32, size as u32, grey).expect("size x size pixels");
         // Renamed when it is whole, so that a command that was stopped leaves no half image behind.
         let part = path.with_extension("part");

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::Setting;
 use super::page::Page;
-use super::visits::{CPU_DIFFERENCE, DRAWING, SETTINGS};
+use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
 
 /// Seeds of the cells of the grid that can be pressed.
@@ -34,11 +34,7 @@ pub fn batch(setting: &Setting) -> Result<String> {
         seed: 1896,
         ..short.clone()
     };
-    let difference = setting.difference(&page.pixels()?, &second)?;
-    ensure!(
-        difference <= CPU_DIFFERENCE,
-        "the second cell is {difference:.3} of 255 from the native image"
-    );
+    setting.as_native(&page.pixels()?, &second, "the second cell")?;
     ensure!(value(&page, "seed")? == "1896", "the seed is not restored");
 
     // A seed that is kept stays; one that is not is rolled anew.
@@ -78,11 +74,7 @@ pub fn batch(setting: &Setting) -> Result<String> {
     let thumbs = page.evaluate("document.querySelectorAll('#visit-list button').length")?;
     ensure!(thumbs == 6, "the history has {thumbs} images, 6 were drawn");
     page.press("#visit-list li:last-child button")?; // the oldest
-    let difference = setting.difference(&page.pixels()?, &short)?;
-    ensure!(
-        difference <= CPU_DIFFERENCE,
-        "the oldest image came back {difference:.3} of 255 from the native one"
-    );
+    setting.as_native(&page.pixels()?, &short, "the oldest image, brought back,")?;
     ensure!(
         value(&page, "seed")? == "1895" && value(&page, "steps")? == "2",
         "the settings did not come back"

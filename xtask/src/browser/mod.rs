@@ -3,8 +3,9 @@
 mod access;
 mod batch;
 pub mod chrome;
-mod embed;
+mod element;
 mod lightbox;
+mod module;
 mod offline;
 pub mod page;
 mod parity;
@@ -28,7 +29,7 @@ use crate::site::Site;
 use crate::wasm::Engine;
 
 use page::Page;
-use visits::{CHECKS, Check};
+use visits::{CHECKS, CPU_DIFFERENCE, Check};
 
 /// How long the engine and the model may take to be ready.
 const LOADING: Duration = Duration::from_secs(180);
@@ -126,6 +127,17 @@ impl Setting {
             .sum();
         let colours = image.as_raw().len() / 4 * 3; // alpha is opaque in both and adds nothing to the sum
         Ok(total as f64 / colours as f64)
+    }
+
+    /// The mean difference of an image of the cpu engine to the native one; an error where it is too large, which calls the
+    /// image `what`.
+    fn as_native(&self, image: &RgbaImage, settings: &Settings, what: &str) -> Result<f64> {
+        let difference = self.difference(image, settings)?;
+        ensure!(
+            difference <= CPU_DIFFERENCE,
+            "{what} is {difference:.3} of 255 from the native one, allowed are {CPU_DIFFERENCE}"
+        );
+        Ok(difference)
     }
 
     /// Nothing went wrong on a page, and nothing was asked of another host by it.

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use super::embed;
+use super::element;
 use super::page::Page;
-use super::visits::{CPU_DIFFERENCE, DRAWING, SETTINGS};
+use super::visits::{DRAWING, SETTINGS};
 use super::{LOADING, Setting};
 use crate::native::Settings;
 use crate::serve::Serving;
@@ -36,18 +36,14 @@ pub fn offline(setting: &Setting) -> Result<String> {
         ..SETTINGS
     };
     let (image, _) = page.generate(&short, DRAWING)?;
-    let difference = setting.difference(&image, &short)?;
-    ensure!(
-        difference <= CPU_DIFFERENCE,
-        "without a network the image is {difference:.3} of 255 from the native one"
-    );
+    setting.as_native(&image, &short, "the image without a network")?;
     kept(&page)?;
     page.close()?;
     let page = Page::open(
         &setting.browser,
         &address.replace("?backend=cpu", "embed.html"),
     )?;
-    embed::drawn(&page)?;
+    element::drawn(&page)?;
     page.close()?;
 
     let release = tempfile::tempdir()?;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use super::page::Page;
-use super::visits::{CPU_DIFFERENCE, DRAWING, DRAWING_GPU, SETTINGS};
+use super::visits::{DRAWING, DRAWING_GPU, SETTINGS};
 use super::{LOADING, Setting};
 use crate::native::Settings;
 use crate::serve::Serving;
@@ -83,11 +83,7 @@ pub fn lost_device(setting: &Setting) -> Result<String> {
             steps,
             ..short.clone()
         };
-        let difference = setting.difference(&page.pixels()?, &settings)?;
-        ensure!(
-            difference <= CPU_DIFFERENCE,
-            "the image is {difference:.3} of 255 from the native one"
-        );
+        setting.as_native(&page.pixels()?, &settings, "the image")?;
         ensure!(
             page.evaluate("same instanceof BroadcastChannel")? == true,
             "the page was reloaded"
@@ -148,11 +144,7 @@ pub fn cut_download(setting: &Setting) -> Result<String> {
         ..SETTINGS
     };
     let (image, _) = page.generate(&short, DRAWING)?;
-    let difference = setting.difference(&image, &short)?;
-    ensure!(
-        difference <= CPU_DIFFERENCE,
-        "the image is {difference:.3} of 255 from the native one"
-    );
+    setting.as_native(&image, &short, "the image")?;
     let elsewhere = serving.take_elsewhere();
     ensure!(
         elsewhere.is_empty(),

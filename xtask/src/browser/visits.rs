@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::page::Page;
 use super::{
-    LOADING, Setting, access, batch, embed, lightbox, offline, parity, recovery, sentence, source,
+    LOADING, Setting, access, batch, element, lightbox, module, offline, parity, recovery,
+    sentence, source,
 };
 use crate::native::Settings;
 use crate::serve::Serving;
@@ -55,13 +56,13 @@ pub const CHECKS: [Check; 26] = [
     ("the denoising film can be gone through", lightbox::steps),
     ("a picture is painted over", source::source),
     ("everybody can use the page", access::access),
-    ("another page draws through the module", embed::module),
+    ("another page draws through the module", module::module),
     (
         "the module refuses in codes, and can be aborted",
-        embed::refusals,
+        module::refusals,
     ),
-    ("an element draws in a page of its own", embed::element),
-    ("the package is complete", embed::packaged),
+    ("an element draws in a page of its own", element::element),
+    ("the package is complete", module::packaged),
     ("a visit without a network works", offline::offline),
     ("a second visit downloads no model", second_visit),
     ("a damaged copy in the cache is noticed", damaged_cache),
@@ -97,11 +98,7 @@ fn cpu_image(setting: &Setting) -> Result<String> {
         "the page does not say what it runs on: {why}"
     );
     let (image, took) = page.generate(&SETTINGS, DRAWING)?;
-    let difference = setting.difference(&image, &SETTINGS)?;
-    ensure!(
-        difference <= CPU_DIFFERENCE,
-        "mean difference {difference:.3} of 255, allowed are {CPU_DIFFERENCE}"
-    );
+    let difference = setting.as_native(&image, &SETTINGS, "the image")?;
     setting.all_quiet(&page)?;
     page.close()?;
     Ok(format!(

@@ -1,8 +1,7 @@
-//! The checks on what other pages can use: the module `roentgen-web` and the element `<roentgen-image>`.
+//! The checks on the module `roentgen-web` for other pages, and on the package that holds it.
 
 use std::fs;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine};
@@ -10,8 +9,9 @@ use image::RgbaImage;
 use serde_json::{Value, json};
 
 use super::Setting;
+use super::element::{drawn, embed};
 use super::page::Page;
-use super::visits::{CPU_DIFFERENCE, DRAWING, SETTINGS};
+use super::visits::{DRAWING, SETTINGS};
 use crate::declarations::Declarations;
 use crate::native::Settings;
 use crate::package;
@@ -20,7 +20,7 @@ use crate::site::Site;
 use crate::workspace::root;
 
 /// Puts an image where [`Page::pixels_of`] finds it.
-const SHOW: &str = "globalThis.show = ({width, height, data}) => { document.getElementById('shown')?.remove(); \
+pub const SHOW: &str = "globalThis.show = ({width, height, data}) => { document.getElementById('shown')?.remove(); \
     const canvas = Object.assign(document.createElement('canvas'), {id: 'shown', width, height}); \
     canvas.getContext('2d').putImageData(new ImageData(data, width, height), 0, 0); document.body.append(canvas); }";
 
@@ -37,7 +37,7 @@ const EDIT: &str = "(async () => { const {width, height, data} = image.imageData
     return {above: change(0, data.length / 2), below: change(data.length / 2, data.length), again, says: file.includes('may show a person')}; })()";
 
 /// Two steps are enough to use every part.
-fn short() -> Settings {
+pub fn short() -> Settings {
     Settings {
         steps: 2,
         ..SETTINGS
@@ -229,11 +229,11 @@ pub fn refusals(setting: &Setting) -> Result<String> {
         took < 30.0,
         "the aborted image ended after {took:.1} s, which is no step"
     );
-    let difference = setting.difference(&page.pixels_of("shown")?, &short())?;
-    ensure!(
-        difference <= CPU_DIFFERENCE,
-        "after an aborted image the next is {difference:.3} of 255 from the native one"
-    );
+    setting.as_native(
+        &page.pixels_of("shown")?,
+        &short(),
+        "the image after an aborted one",
+    )?;
     example(&page)?;
     setting.all_quiet(&page)?;
 
@@ -304,103 +304,4 @@ pub fn packaged(setting: &Setting) -> Result<String> {
     );
     page.close()?;
     Ok(format!("{} files", fs::read_dir(folder.path())?.count()))
-}
-
-/// Where the example of a page with an element is.
-fn embed(setting: &Setting) -> String {
-    format!("{}embed.html", setting.serving.address())
-}
-
-/// Waits for the image of the page's element; an error of the element is an error here.
-pub fn drawn(page: &Page) -> Result<()> {
-    page.evaluate(
-        "(async () => { await customElements.whenDefined('roentgen-image'); const element = document.querySelector('roentgen-image'); \
-         if (!element.image) await new Promise((drawn, failed) => { element.addEventListener('roentgen-image', drawn); \
-         element.addEventListener('roentgen-error', ({detail}) => failed(detail.error)); }); })()",
-    )?;
-    Ok(())
-}
-
-/// The words of the element's parts, and what it tells assistive technology.
-const ELEMENT: &str = "(() => { const root = document.querySelector('roentgen-image').shadowRoot; const seen = (part) => root.querySelector(`[part=${part}]`).checkVisibility(); \
-    const words = (part) => seen(part) ? root.querySelector(`[part=${part}]`).innerText : ''; const canvas = root.querySelector('canvas'); \
-    return {mark: words('mark'), words: words('words'), error: words('error'), label: canvas.ariaLabel, role: canvas.role, busy: root.querySelector('figure').ariaBusy, progress: seen('progress')}; })()";
-
-/// The element of a page under a strict policy draws, follows its attributes, and says what went wrong.
-pub fn element(setting: &Setting) -> Result<String> {
-    let page = Page::open(&setting.browser, &embed(setting))?;
-    drawn(&page)?;
-    page.evaluate(SHOW)?;
-    page.evaluate(
-        "globalThis.heard = []; for (const name of ['image', 'error']) document.addEventListener(`roentgen-${name}`, ({detail}) => heard.push(detail.error?.code ?? name)); \
-         globalThis.element = document.querySelector('roentgen-image'); globalThis.change = (attributes) => { heard.length = 0; \
-         for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value); }; \
-         globalThis.settled = async () => { while (heard.length === 0) await new Promise((next) => setTimeout(next, 50)); }",
-    )?;
-    setting.serving.take_paths();
-    let attributes = json!({
-        "prompt": SETTINGS.prompt, "negative-prompt": SETTINGS.negative_prompt, "seed": SETTINGS.seed, "steps": 2,
-        "guidance": SETTINGS.guidance, "scheduler": SETTINGS.scheduler,
-    });
-    let heard = page.evaluate(&format!("(async () => {{ change({attributes}); await settled(); const canvas = element.shadowRoot.querySelector('canvas'); \
-         show(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)); return heard; }})()"))?;
-    ensure!(
-        heard == json!(["image"]),
-        "several attributes at once gave {heard}"
-    );
-    let difference = setting.difference(&page.pixels_of("shown")?, &short())?;
-    ensure!(
-        difference <= CPU_DIFFERENCE,
-        "the element's image is {difference:.3} of 255 from the native one"
-    );
-    let says = page.evaluate(ELEMENT)?;
-    let label = format!("Synthetic radiograph: {}", SETTINGS.prompt);
-    ensure!(
-        says == json!({"mark": "Synthetic, not for diagnosis", "words": "", "error": "", "label": label, "role": "img", "busy": "false", "progress": false}),
-        "the element says {says}"
-    );
-
-    // One that is taken away while it draws is silent; another one uses the same model.
-    let heard = page.evaluate(
-        "(async () => { change({steps: 1000}); await new Promise((step) => element.addEventListener('roentgen-step', step, {once: true})); element.remove(); \
-         const other = Object.assign(document.createElement('roentgen-image')); other.setAttribute('steps', '1'); other.setAttribute('prompt', 'Chest radiograph.'); \
-         document.body.append(other); await settled(); other.remove(); return heard; })()",
-    )?;
-    ensure!(heard == json!(["image"]), "two elements gave {heard}");
-    let fetched = setting.serving.take_paths();
-    ensure!(
-        fetched.is_empty(),
-        "changes, and a second element, fetched {fetched:?}"
-    );
-    setting.all_quiet(&page)?;
-
-    page.evaluate("document.body.append(element)")?;
-    for (attributes, code, word) in [
-        (json!({"steps": "none"}), "request", "steps"),
-        (
-            json!({"steps": 1, "model": "./models/none/"}),
-            "not-found",
-            "bundle.json",
-        ),
-    ] {
-        let heard = page.evaluate(&format!(
-            "(async () => {{ change({attributes}); await settled(); return heard; }})()"
-        ))?;
-        let says = page.evaluate(ELEMENT)?;
-        let words = says["error"].as_str().unwrap_or_default();
-        ensure!(
-            heard == json!([code]) && words.contains(word) && says["mark"] == "",
-            "{attributes} gave {heard}, and the element says {says}"
-        );
-    }
-    page.evaluate("element.removeAttribute('model')")?;
-    drawn(&page)?;
-    std::thread::sleep(Duration::from_millis(100)); // the page's server hears of requests a moment later
-    let elsewhere = setting.serving.take_elsewhere();
-    ensure!(
-        elsewhere.is_empty(),
-        "the page asked another host: {elsewhere:?}"
-    );
-    page.close()?;
-    Ok(format!("mean difference {difference:.4} of 255"))
 }
