@@ -6,6 +6,7 @@
 //!                                            └▶ logits ─metrics─▶ how well images show what prompts asked for
 //! ```
 
+pub mod augment;
 pub mod classifier;
 pub mod diversity;
 pub mod generate;
@@ -20,6 +21,7 @@ pub mod training;
 use std::path::PathBuf;
 
 use burn::prelude::*;
+use clap::Args;
 use rand::seq::SliceRandom;
 use roentgen_web::error::{Error, Result};
 
@@ -40,25 +42,34 @@ use training::{mean_auroc, skills};
 const NEIGHBOURS: usize = 5;
 
 /// What `train evaluate` is told.
-#[derive(Clone, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Evaluation {
-    /// Folder of the bundle.
+    /// Folder of the bundle
+    #[arg(long, value_name = "DIR")]
     pub bundle: PathBuf,
-    /// Folder of the trained classifier.
+    /// Folder of the trained classifier
+    #[arg(long, value_name = "DIR")]
     pub classifier: PathBuf,
-    /// Folder of the data set.
+    /// Folder with metadata.csv and the images
+    #[arg(long)]
     pub data: PathBuf,
-    /// Where images and figures go.
+    /// Folder for the images and the report
+    #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Images to measure.
-    pub number: usize,
-    /// Prompts of which four images are compared.
+    /// Images to generate and measure
+    #[arg(long, default_value_t = 1000)]
+    pub images: usize,
+    /// Prompts of which four images are compared with each other
+    #[arg(long, default_value_t = 50)]
     pub prompts: usize,
-    /// Denoising steps; the bundle's own if none.
+    /// Denoising steps [default: the bundle's]
+    #[arg(long)]
     pub steps: Option<usize>,
-    /// Guidance; the bundle's own if none.
+    /// Classifier-free guidance [default: the bundle's]
+    #[arg(long)]
     pub guidance: Option<f64>,
-    /// Seed of prompts and noise.
+    /// Seed of prompts and noise
+    #[arg(long, default_value_t = 1)]
     pub seed: u64,
 }
 
@@ -84,7 +95,7 @@ struct Judged {
 /// [`Generator::fill`] and [`Report::write`].
 pub fn run(evaluation: &Evaluation, device: &Device) -> Result<Report> {
     let e = evaluation;
-    if e.number <= NEIGHBOURS {
+    if e.images <= NEIGHBOURS {
         return Err(Error::Request {
             field: "images",
             why: format!("must be more than {NEIGHBOURS}, and 1000 to say much"),
@@ -103,7 +114,7 @@ pub fn run(evaluation: &Evaluation, device: &Device) -> Result<Report> {
         }
     };
     let (train, val) = (load(Split::Train)?, load(Split::Val)?);
-    let plan = generate::plan(&val.records, e.number, e.seed);
+    let plan = generate::plan(&val.records, e.images, e.seed);
     let groups = diversity::groups(&plan, &val.records, &train, e.prompts, e.seed);
     let repetitions = groups
         .iter()

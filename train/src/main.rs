@@ -11,6 +11,7 @@ use roentgen_web::tokens::ClipTokenizer;
 use roentgen_web::weights::Weights;
 use train::dataset::{Dataset, Split};
 use train::device::{self, Kind};
+use train::evaluate::augment::{self, Augmentation};
 use train::evaluate::training::{self, ClassifierRun};
 use train::evaluate::{self, Evaluation};
 use train::finetune::{self, run::FineTuneRun};
@@ -58,35 +59,9 @@ enum Command {
     /// Trains the classifier that `evaluate` measures with, on the train split
     Classifier(Common),
     /// Measures a bundle against the val split
-    Evaluate {
-        /// Folder of the bundle
-        #[arg(long, value_name = "DIR")]
-        bundle: PathBuf,
-        /// Folder of the trained classifier
-        #[arg(long, value_name = "DIR")]
-        classifier: PathBuf,
-        /// Folder with metadata.csv and the images
-        #[arg(long)]
-        data: PathBuf,
-        /// Folder for the images and the report
-        #[arg(long, value_name = "DIR")]
-        out: PathBuf,
-        /// Images to generate and measure
-        #[arg(long, default_value_t = 1000)]
-        images: usize,
-        /// Prompts of which four images are compared with each other
-        #[arg(long, default_value_t = 50)]
-        prompts: usize,
-        /// Denoising steps [default: the bundle's]
-        #[arg(long)]
-        steps: Option<usize>,
-        /// Classifier-free guidance [default: the bundle's]
-        #[arg(long)]
-        guidance: Option<f64>,
-        /// Seed of prompts and noise
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-    },
+    Evaluate(Evaluation),
+    /// Whether images of a bundle help to train a classifier
+    Augment(Augmentation),
     /// Draws the contact sheet of the averaged weights
     Sheet {
         #[command(flatten)]
@@ -189,29 +164,12 @@ fn run(cli: Cli) -> Result<()> {
             println!("{data}\n{val}");
             training::train(&run, &data, &val, &args.run.folder, &device)
         }
-        Command::Evaluate {
-            bundle,
-            classifier,
-            data,
-            out,
-            images,
-            prompts,
-            steps,
-            guidance,
-            seed,
-        } => {
-            let evaluation = Evaluation {
-                bundle,
-                classifier,
-                data,
-                out,
-                number: images,
-                prompts,
-                steps,
-                guidance,
-                seed,
-            };
-            println!("{}", evaluate::run(&evaluation, &device)?.markdown());
+        Command::Evaluate(args) => {
+            println!("{}", evaluate::run(&args, &device)?.markdown());
+            Ok(())
+        }
+        Command::Augment(args) => {
+            println!("{}", augment::run(&args, &device)?.markdown());
             Ok(())
         }
         Command::Sheet {

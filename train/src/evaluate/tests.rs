@@ -11,10 +11,10 @@ use super::{Evaluation, run};
 use crate::dataset::{Dataset, Split};
 use crate::run::{LrScheduler, Optimization};
 
-const SIZE: usize = 32;
+pub(super) const SIZE: usize = 32;
 
 /// Images whose view can be seen (a bright bar at the left or at the right), a third of them of children.
-fn write_data(dir: &Path) {
+pub(super) fn write_data(dir: &Path) {
     let mut table =
         "file,dataset,patient,view,sex,age,age_group,findings,other,split\n".to_string();
     for i in 0..60u32 {
@@ -33,7 +33,7 @@ fn write_data(dir: &Path) {
     std::fs::write(dir.join("metadata.csv"), table).unwrap();
 }
 
-fn classifier_run(steps: usize) -> ClassifierRun {
+pub(super) fn classifier_run(steps: usize) -> ClassifierRun {
     ClassifierRun {
         seed: 1,
         repeat_below: 0.25,
@@ -104,7 +104,7 @@ fn a_classifier_learns_resumes_and_measures_a_model() {
         classifier: folder,
         data,
         out: out.clone(),
-        number: 8,
+        images: 8,
         prompts: 2,
         steps: Some(1),
         guidance: Some(1.0),
@@ -138,7 +138,7 @@ fn a_classifier_learns_resumes_and_measures_a_model() {
     evaluation.steps = Some(2);
     let error = run(&evaluation, &Device::flex()).unwrap_err().to_string();
     assert!(error.contains("choose another --out"), "{error}");
-    evaluation.number = 3;
+    evaluation.images = 3;
     let error = run(&evaluation, &Device::flex()).unwrap_err().to_string();
     assert!(error.contains("images"), "{error}");
 }

@@ -11,7 +11,7 @@ use roentgen_web::error::{Error, Result};
 use roentgen_web::weights;
 use serde::{Deserialize, Serialize};
 
-use super::classifier::ClassifierConfig;
+use super::classifier::{Classifier, ClassifierConfig};
 use super::labels::{LABELS, Truth, known, names};
 use super::metrics::auroc::{auroc, standard_error};
 use crate::dataset::Dataset;
@@ -95,6 +95,28 @@ pub fn mean_auroc(skills: &[Skill]) -> Option<f64> {
     (!areas.is_empty()).then(|| areas.iter().sum::<f64>() / areas.len() as f64)
 }
 
+/// Images, and what is known of each.
+#[derive(Clone, Debug)]
+pub struct Labelled<'a> {
+    /// Their height and width in pixels.
+    pub size: usize,
+    /// Grey pixels, `[size, size]` each.
+    pub images: Vec<&'a [u8]>,
+    /// As many truths.
+    pub truths: Vec<Truth>,
+}
+
+impl<'a> Labelled<'a> {
+    /// All images of a split.
+    pub fn of(data: &'a Dataset) -> Self {
+        Self {
+            size: data.size,
+            images: (0..data.len()).map(|i| data.image(i)).collect(),
+            truths: data.records.iter().map(known).collect(),
+        }
+    }
+}
+
 /// Trains the classifier of `run` into `folder`, or goes on there; `folder/auroc.csv` has its AUROCs on `val`.
 ///
 /// # Errors
@@ -106,13 +128,43 @@ pub fn train(
     folder: &Path,
     device: &Device,
 ) -> Result<()> {
+    let val = Labelled::of(val);
+    fit(
+        run,
+        &Labelled::of(data),
+        folder,
+        device,
+        |step, averaged| {
+            let verdicts = averaged.judge(val.images.iter().copied(), val.size);
+            let skills = skills(&verdicts.logits, &val.truths);
+            println!(
+                "step {step}: mean AUROC on val {:.3}",
+                mean_auroc(&skills).unwrap_or(f64::NAN)
+            );
+            let path = folder.join("auroc.csv");
+            std::fs::write(&path, table(&skills)).map_err(Error::io(&path))
+        },
+    )
+}
+
+/// Trains the classifier of `run` on `data` into `folder`, or goes on there. `look` is given the step and the averaged
+/// network every `sheet_every` steps and at the end.
+///
+/// # Errors
+/// As [`ClassifierConfig::claim`] and [`Trainer::step`], and what `look` gives.
+pub fn fit(
+    run: &ClassifierRun,
+    data: &Labelled,
+    folder: &Path,
+    device: &Device,
+    mut look: impl FnMut(usize, &Classifier) -> Result<()>,
+) -> Result<()> {
     run.model.claim(folder)?;
     let learning = device.clone().autodiff();
     learning.seed(run.seed); // of the starting weights
     let network = run.model.init(&learning)?;
     println!("classifier: {} parameters", network.num_params());
-    let truths: Vec<Truth> = data.records.iter().map(known).collect();
-    let pool = pool(repeats(&truths, run.repeat_below).into_iter());
+    let pool = pool(repeats(&data.truths, run.repeat_below).into_iter());
     let mut trainer = Trainer::new(network, run.optimization.clone(), folder.to_path_buf())?;
     let n = trainer.share();
     let (image, label) = ([n, 1, data.size, data.size], [n, LABELS]);
@@ -121,9 +173,9 @@ pub fn train(
         let (mut pixels, mut truth, mut graded) = (vec![], vec![], vec![]);
         for _ in 0..run.optimization.batch_size {
             let i = pool[rng.random_range(0..pool.len())];
-            varied(data.image(i), data.size, &mut rng, &mut pixels);
-            truth.extend(truths[i].map(|t| f32::from(t == Some(true))));
-            graded.extend(truths[i].map(|t| f32::from(t.is_some())));
+            varied(data.images[i], data.size, &mut rng, &mut pixels);
+            truth.extend(data.truths[i].map(|t| f32::from(t == Some(true))));
+            graded.extend(data.truths[i].map(|t| f32::from(t.is_some())));
         }
         trainer.step(|module, part| {
             let images = floats(share(&pixels, part, image), image, &learning);
@@ -137,16 +189,7 @@ pub fn train(
         })?;
         if trainer.sheet_is_due() {
             let averaged = weights::load(run.model.init(device)?, trainer.ema.weights.clone())?;
-            let verdicts = averaged.judge((0..val.len()).map(|i| val.image(i)), val.size);
-            let truths: Vec<Truth> = val.records.iter().map(known).collect();
-            let skills = skills(&verdicts.logits, &truths);
-            println!(
-                "step {}: mean AUROC on val {:.3}",
-                trainer.step,
-                mean_auroc(&skills).unwrap_or(f64::NAN)
-            );
-            let path = folder.join("auroc.csv");
-            std::fs::write(&path, table(&skills)).map_err(Error::io(&path))?;
+            look(trainer.step, &averaged)?;
         }
     }
     Ok(())
