@@ -4,11 +4,13 @@
  *
  * ```js
  * const client = new Client();
- * await client.load({ bundle, backend: "auto" }, { onEvent });
+ * await client.load({ bundle: address, backend: "auto" }, { onEvent });
  * const image = await client.generate(settings, { onEvent, signal });
  * ```
  */
 
+import { openBundle } from "./bundle.js";
+import { Problem } from "./errors.js";
 import { say } from "./language.js";
 
 /** @import * as protocol from "./protocol.js" */
@@ -40,7 +42,7 @@ const notLoaded = () => new RoentgenError({ code: "not-loaded", saying: ["error.
  * @property {AbortSignal} [signal] aborting it cancels the request
  */
 
-/** @typedef {{bundle: string, backend: protocol.Backend | "auto", why?: Saying}} LoadOptions */
+/** @typedef {{bundle: protocol.Bundle, backend: protocol.Backend | "auto", why?: Saying}} Options of a loading, and of the next one after a failure */
 
 export class Client {
   /** @type {Worker | null} */
@@ -52,7 +54,7 @@ export class Client {
   #job = null;
   /** Jobs that wait for it. @type {{id: number, type: string}[]} */
   #waiting = [];
-  /** What to load again when the worker had to be stopped. @type {LoadOptions | null} */
+  /** What to load again when the worker had to be stopped. @type {Options | null} */
   #options = null;
   /** Whether the CPU may take over from a graphics card. */
   #auto = false;
@@ -64,10 +66,17 @@ export class Client {
     this.onLoaded = onLoaded;
   }
 
-  /** @param {LoadOptions} options @param {Listening} [listening] @returns {Promise<protocol.Loaded>} */
-  async load(options, listening = {}) {
-    this.#options = options;
-    this.#auto = options.backend === "auto";
+  /**
+   * Replaces the model at work by another one; a model that cannot even be opened leaves the one at work in its place.
+   * @param {{bundle: protocol.Model, backend: protocol.Backend | "auto"}} options @param {Listening} [listening] @returns {Promise<protocol.Loaded>}
+   */
+  async load({ bundle: model, backend }, listening = {}) {
+    const bundle = await openBundle(model, listening.signal).catch((error) => {
+      throw error instanceof Problem ? new RoentgenError(error) : error;
+    });
+    listening.onEvent?.({ type: "manifest", id: 0, bundle });
+    this.#options = { bundle, backend };
+    this.#auto = backend === "auto";
     try {
       return await this.#load(listening);
     } catch (error) {
@@ -90,9 +99,14 @@ export class Client {
     }
   }
 
-  /** @param {protocol.Picture} picture @param {protocol.Settings} settings @returns {Promise<Uint8Array>} */
-  png({ width, height, rgba }, settings) {
-    return this.#request({ type: "png", width, height, rgba, settings });
+  /** @param {protocol.Picture & {model: string}} picture @param {protocol.Settings} settings @returns {Promise<Uint8Array>} */
+  png({ width, height, rgba, model }, settings) {
+    return this.#request({ type: "png", width, height, rgba, model, settings });
+  }
+
+  /** Lets the download of the model rest, or go on. @param {boolean} paused */
+  pause(paused) {
+    this.#worker?.postMessage({ type: "pause", id: ++this.#lastId, paused });
   }
 
   /** Stops the worker for good; what was pending ends as cancelled. */

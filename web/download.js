@@ -1,18 +1,17 @@
 /**
- * Files of a bundle: from the cache or the network, with measured bytes, retries and a hash check.
+ * Files of a bundle: from this browser or the network, with measured bytes, retries and a hash check.
  *
- * After a lost connection a file goes on where it stopped (Range requests), if the server can; files that were found right
- * are not fetched again, whatever happens to the tab.
+ * After a lost connection, a pause or a closed tab a file goes on where it stopped (Range requests), if the server can. Whether
+ * both parts are of the same file is for the hash of the whole to say: it needs no header that another site might not show.
  */
 
-import { sha256 } from "./cache.js";
+import { PIECE, sha256 } from "./cache.js";
 import { Problem, throwIfCancelled } from "./errors.js";
+import { lost, request, retrying } from "./request.js";
 
 /** @import { FileCache } from "./cache.js" */
+/** @import { Pause } from "./request.js" */
 /** @import * as protocol from "./protocol.js" */
-
-/** Pauses before the second, third and fourth try, in milliseconds. */
-const PAUSES = [500, 2000, 5000];
 
 /** The manifest of a bundle, named itself or by its folder (with the slash at its end). @param {string | URL} address @param {string} base */
 export function manifestUrl(address, base) {
@@ -20,123 +19,100 @@ export function manifestUrl(address, base) {
   return url.pathname.endsWith("/") ? new URL("bundle.json", url).href : url.href;
 }
 
-/** @param {string} url @param {AbortSignal} signal @returns {Promise<Uint8Array>} a small file whose hash nobody knows */
+/** @param {string} url @param {AbortSignal} [signal] @returns {Promise<Uint8Array>} a small file whose hash nobody knows */
 export async function fetchManifest(url, signal) {
   return retrying(signal, async () => {
-    const response = await request(url, { signal, cache: "no-cache" });
+    const response = await request(url, { signal, cache: "no-cache" }, signal);
     return new Uint8Array(await response.arrayBuffer().catch(lost(url, signal)));
   });
 }
 
 /**
- * One file of the bundle, its size and hash checked.
- * @param {protocol.BundleFile} file
- * @param {string} base URL of the manifest
- * @param {FileCache} cache
- * @param {(change: {downloaded?: number, cached?: number}) => void} onBytes bytes more, or fewer when a try is thrown away
- * @param {AbortSignal} signal
+ * What every file of one loading needs.
+ * @typedef {object} Means
+ * @property {string} base URL of the manifest
+ * @property {FileCache} cache
+ * @property {(change: {downloaded?: number, cached?: number}) => void} onBytes bytes more, or fewer when a try is thrown away
+ * @property {Pause} pause
+ * @property {AbortSignal} signal
  */
-export async function fetchFile(file, base, cache, onBytes, signal) {
+
+/**
+ * A file of which `length` bytes are here, `cached` of them from an earlier visit; no try had more than `furthest`.
+ * @typedef {{bytes: Uint8Array, length: number, cached: number, furthest: number, keeping: Promise<void>}} Part
+ */
+
+/** One file of the bundle, its size and hash checked. @param {protocol.BundleFile} file @param {Means} means */
+export async function fetchFile(file, means) {
+  const { base, cache, onBytes, pause, signal } = means;
   throwIfCancelled(signal);
-  const kept = await cache.get(file.sha256);
-  if (kept) {
-    onBytes({ cached: kept.length });
-    return kept;
-  }
+  const begun = await cache.begin(file);
+  const part = /** @type {Part} */ ({ ...begun, cached: begun.length, furthest: begun.length, keeping: Promise.resolve() });
+  onBytes({ cached: part.cached });
   const url = new URL(file.file, base).href;
   // With a cache of our own the browser's HTTP cache would hold everything twice.
   let mode = /** @type {RequestCache} */ (cache.works ? "no-store" : "default");
-  const part = { bytes: new Uint8Array(file.bytes), length: 0, furthest: 0 };
-  const bytes = await retrying(signal, async () => {
-    const bytes = await read(url, file, part, mode, onBytes, signal);
-    const found = await sha256(bytes);
-    if (found !== null && found !== file.sha256) {
-      startOver(part, onBytes);
-      mode = "reload"; // whatever gave these bytes, ask past it
-      throw Object.assign(new Problem("hash", "error.hash", { file: file.file }), { retry: true });
-    }
-    return bytes;
-  });
-  await cache.put(file.sha256, bytes);
-  return bytes;
+  return retrying(signal, async () => {
+    if (part.length < file.bytes) await read(url, file, part, mode, means);
+    await part.keeping;
+    const found = await sha256(part.bytes);
+    if (found === null || found === file.sha256) return part.bytes;
+    const further = part.cached > 0; // what was kept may be the damaged part: the server has not had its try yet
+    startOver(part, onBytes);
+    await cache.drop(file);
+    mode = "reload"; // whatever gave these bytes, ask past it
+    throw Object.assign(new Problem("hash", "error.hash", { file: file.file }), { retry: true, further });
+  }, pause);
 }
 
-/** @typedef {{bytes: Uint8Array, length: number, furthest: number}} Part a file of which `length` bytes are here; no try had more than `furthest` */
-
-/** @param {string} url @param {protocol.BundleFile} file @param {Part} part @param {RequestCache} cache @param {(change: {downloaded: number}) => void} onBytes @param {AbortSignal} signal */
-async function read(url, file, part, cache, onBytes, signal) {
+/** @param {string} url @param {protocol.BundleFile} file @param {Part} part @param {RequestCache} mode @param {Means} means */
+async function read(url, file, part, mode, { cache, onBytes, pause, signal }) {
+  const connection = new AbortController();
+  const close = () => connection.abort();
+  const ends = [signal, pause.signal];
+  for (const end of ends) end.addEventListener("abort", close);
   const headers = part.length > 0 ? { Range: `bytes=${part.length}-` } : undefined;
-  const response = await request(url, { signal, cache, headers });
-  if (response.status !== 206) startOver(part, onBytes); // a server that knows no ranges sends all of it again
-  const reader = response.body.getReader();
   try {
+    const response = await request(url, { signal: connection.signal, cache: mode, headers }, signal);
+    if (response.status !== 206) startOver(part, onBytes); // a server that knows no ranges sends all of it again
+    const reader = response.body.getReader();
     for (;;) {
       const { done, value } = await reader.read().catch(lost(url, signal));
       if (done) break;
       if (part.length + value.length > file.bytes) throw wrongSize(file, "more");
+      const whole = Math.floor(part.length / PIECE);
       part.bytes.set(value, part.length);
       part.length += value.length;
       onBytes({ downloaded: value.length });
+      keep(file, part, whole, cache);
     }
     if (part.length < file.bytes) throw Object.assign(wrongSize(file, "fewer"), { retry: true });
-    return part.bytes;
   } catch (error) {
-    reader.cancel().catch(() => {});
-    if (error.code !== "network") startOver(part, onBytes); // else what is here is kept for the next try
+    close();
+    const wrong = error.code === "file-size" || error.status === 416; // 416: the file there ends before the part here does
+    if (wrong) startOver(part, onBytes); // else what is here is good for the next try
     const further = part.length > part.furthest;
     part.furthest = Math.max(part.length, part.furthest);
     throw Object.assign(error, { further });
+  } finally {
+    for (const end of ends) end.removeEventListener("abort", close);
   }
 }
 
-/** @param {Part} part @param {(change: {downloaded: number}) => void} onBytes */
+/** Keeps the pieces that have become whole. @param {protocol.BundleFile} file @param {Part} part @param {number} from @param {FileCache} cache */
+function keep(file, part, from, cache) {
+  const whole = part.length === file.bytes ? Math.ceil(part.length / PIECE) : Math.floor(part.length / PIECE);
+  const { bytes } = part;
+  for (let index = from; index < whole; index++) part.keeping = part.keeping.then(() => cache.keepPiece(file, index, bytes));
+}
+
+/** @param {Part} part @param {Means["onBytes"]} onBytes */
 function startOver(part, onBytes) {
-  onBytes({ downloaded: -part.length });
-  part.length = 0;
-}
-
-/** @param {string} url @param {RequestInit} options */
-async function request(url, options) {
-  const response = await fetch(url, { ...options, credentials: "same-origin" }).catch(lost(url, options.signal));
-  if (response.ok) return response;
-  const problem = response.status === 404
-    ? new Problem("not-found", "error.not-found", { file: name(url) })
-    : new Problem("server", "error.server", { status: response.status, file: name(url) });
-  throw Object.assign(problem, { retry: response.status >= 500 || response.status === 429 });
-}
-
-/** What a rejected fetch or read means. @param {string} url @param {AbortSignal | null} [signal] */
-function lost(url, signal) {
-  return (error) => {
-    throwIfCancelled(signal ?? undefined);
-    if (error instanceof RangeError) throw error;
-    throw Object.assign(new Problem("network", "error.network", { file: name(url) }), { retry: true });
-  };
-}
-
-/** @template T @param {AbortSignal} signal @param {() => Promise<T>} attempt @returns {Promise<T>} */
-async function retrying(signal, attempt) {
-  for (let tries = 0; ; tries++) {
-    try {
-      return await attempt();
-    } catch (error) {
-      if (error.further) tries = 0; // a bad connection that brings a large file piece by piece is good enough
-      // A wrong hash is worth one more try only: the bytes arrived, they were just not the right ones.
-      const pause = error.code === "hash" && tries > 0 ? undefined : PAUSES[tries];
-      if (!error.retry || pause === undefined || signal.aborted) throw error;
-      await new Promise((resume) => {
-        setTimeout(resume, pause);
-        signal.addEventListener("abort", resume, { once: true });
-      });
-      throwIfCancelled(signal);
-    }
-  }
+  onBytes({ downloaded: part.cached - part.length, cached: -part.cached });
+  part.length = part.cached = 0;
 }
 
 /** @param {protocol.BundleFile} file @param {"more" | "fewer"} how */
 function wrongSize(file, how) {
   return new Problem("file-size", `error.${how}-bytes`, { file: file.file });
 }
-
-/** @param {string} url */
-const name = (url) => decodeURIComponent(new URL(url).pathname.split("/").pop() ?? url);

@@ -1,6 +1,7 @@
 /** The page: who hears whom. It knows nothing of models; that is the worker's. */
 
 import { tellEngine, tellModel } from "./about.js";
+import { startChoosing } from "./choose.js";
 import { Client } from "./client.js";
 import { comparing, compareFrom, leave, open as comparePair, startCompare } from "./compare.js";
 import { batch, freshSeed, read, seedUsed, suggest, write } from "./form.js";
@@ -9,7 +10,8 @@ import { startGuide } from "./guide.js";
 import { inEveryLanguage, number, say, setLanguage, language, t, translate } from "./language.js";
 import { keepForOffline } from "./offline.js";
 import { escape, startLightbox, viewer } from "./lightbox.js";
-import { $, bundleUrl } from "./page.js";
+import { asked as askedModel, startModels, tellBundle, tellKept, tellTrouble } from "./models.js";
+import { $ } from "./page.js";
 import { note, show } from "./report.js";
 import { savePng } from "./save.js";
 import { fromFragment } from "./settings.js";
@@ -33,8 +35,8 @@ const stats = { backend: null, adapter: null, timeToReadyMs: null, timeToImageMs
 globalThis.roentgen = { stats };
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
-/** Whether the model has introduced itself. */
-let introduced = false;
+/** The model that has introduced itself, by its files. */
+let introduced = "";
 /** The image on the film. @type {Entry | null} */
 let shown = null;
 /** Previews of the image under way. @type {Entry["frames"]} */
@@ -43,19 +45,25 @@ let frames = [];
 let steps = 0;
 
 const hears = {
-  manifest(/** @type {protocol.Manifest} */ model) {
-    if (introduced) return; // a second load, of the same model: the visitor's settings stay
-    introduced = true;
-    suggest(model);
-    tellModel(model, bundleUrl(query.get("bundle")), (text) => write({ prompt: text }));
-    write(fromFragment(location.hash).settings); // a link knows better than the model
+  manifest(/** @type {protocol.Bundle} */ bundle) {
+    const { manifest } = bundle;
+    tellBundle(bundle);
+    tellModel(manifest, (text) => write({ prompt: text }));
+    const files = JSON.stringify(manifest.shards);
+    if (introduced === files) return; // tried again: the visitor's settings stay
+    suggest(manifest);
+    if (!introduced) write(fromFragment(location.hash).settings); // a link knows better than the model
+    introduced = files;
   },
+  noModel: tellTrouble,
   loaded(/** @type {protocol.Loaded} */ loaded) {
     tellEngine(loaded);
     const { warnings, memoryBytes, why, ...rest } = loaded;
     if (why[0] === "why.gpu-failed") note(["state.cpu-takes-over"]);
     Object.assign(stats, { ...rest, adapter: say(loaded.adapter), wasmMemoryBytes: memoryBytes, timeToReadyMs: stats.timeToReadyMs ?? performance.now() });
-    keepForOffline(loaded.backend, bundleUrl(query.get("bundle")));
+    tellKept(warnings);
+    if (warnings.length > 0) note(warnings[0]);
+    keepForOffline(loaded.backend, warnings.length === 0);
   },
   start(/** @type {Job} */ { batch }) {
     frames = [];
@@ -163,7 +171,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !escape()) work.cancel();
 });
 
-const work = new Work({ client, asked, query }, hears);
+const work = new Work({ client, asked }, hears);
 $("cancel").onclick = () => work.cancel();
 $("retry").onclick = () => work.start();
 $("copy").onclick = () => {
@@ -191,4 +199,6 @@ if (innerWidth >= 900) $("guide-part").open = true;
 inEveryLanguage(annotate);
 inEveryLanguage(tellSource);
 followLink();
-work.start();
+startModels((model) => work.start(model));
+startChoosing((model) => work.start(model));
+work.start(askedModel());

@@ -1,11 +1,11 @@
-/** Asks the service worker (sw.js) to keep the page, the engine in use and the model's manifest for visits without a network. */
+/** Asks the service worker (sw.js) to keep the page and the engine in use for visits without a network; cache.js keeps models. */
 
 import { note } from "./report.js";
 
 /** @import * as protocol from "./protocol.js" */
 
-/** @param {protocol.Backend} backend @param {string} bundle address of the manifest */
-export async function keepForOffline(backend, bundle) {
+/** @param {protocol.Backend} backend @param {boolean} kept whether the model is */
+export async function keepForOffline(backend, kept) {
   const root = document.documentElement;
   if (!("serviceWorker" in navigator)) return (root.dataset.offline = "refused"); // plain http, or a private window
   const first = navigator.serviceWorker.controller === null;
@@ -15,11 +15,11 @@ export async function keepForOffline(backend, bundle) {
     const { port1, port2 } = new MessageChannel();
     const answer = new Promise((resolve) => (port1.onmessage = ({ data }) => resolve(data)));
     const engine = [`./pkg/${backend}/roentgen_web.js`, `./pkg/${backend}/roentgen_web_bg.wasm`];
-    worker.postMessage({ keep: [...engine, bundle] }, [port2]);
+    worker.postMessage({ keep: engine }, [port2]);
     const words = await answer;
     if (words !== "kept") throw new Error(words);
     root.dataset.offline = "ready";
-    if (first) note(["state.offline"]);
+    if (first && kept) note(["state.offline"]);
   } catch (error) {
     // Everything else works: only the next visit needs a network.
     console.warn("This page is not kept for visits without a network:", error);

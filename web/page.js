@@ -1,28 +1,20 @@
 /** Small helpers of the page, without state. */
 
-import { manifestUrl } from "./download.js";
 import { number } from "./language.js";
-import { Problem } from "./errors.js";
 
 /** @param {string} id @returns {any} */
 export const $ = (id) => document.getElementById(id);
 
-const DEFAULT_BUNDLE = "./models/default/bundle.json";
-
-/** Where the model is: `?bundle=` names another one on this same site. @param {string | null} asked @returns {string} */
-export function bundleUrl(asked) {
-  const url = manifestUrl(asked || DEFAULT_BUNDLE, document.baseURI);
-  if (new URL(url).origin !== location.origin) throw new Problem("bundle", "error.other-site");
-  return url;
-}
-
 /** @param {number} bytes */
 export const megabytes = (bytes) => number(bytes / 1e6, 1);
 
-/** @param {number} milliseconds */
-export function clock(milliseconds) {
+/** With its unit: browsers grant gigabytes. @param {number} bytes */
+export const size = (bytes) => (bytes < 1e9 ? `${megabytes(bytes)} MB` : `${number(bytes / 1e9, 1)} GB`);
+
+/** @param {number} milliseconds @param {number} [digits] of few seconds */
+export function clock(milliseconds, digits = 1) {
   const seconds = milliseconds / 1000;
-  if (seconds < 10) return `${number(seconds, 1)} s`;
+  if (seconds < 10) return `${number(seconds, digits)} s`;
   const whole = Math.round(seconds);
   return whole < 100 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }

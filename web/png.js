@@ -3,10 +3,10 @@
 /** @import * as protocol from "./protocol.js" */
 /** @import { Client } from "./client.js" */
 
-/** @param {Client} client @param {protocol.Picture} picture @param {protocol.Settings} settings @param {boolean} marked @returns {Promise<Blob>} */
-export async function toPng(client, { width, height, rgba }, settings, marked) {
+/** @param {Client} client @param {protocol.Generated} picture @param {protocol.Settings} settings @param {boolean} marked @returns {Promise<Blob>} */
+export async function toPng(client, { width, height, rgba, model }, settings, marked) {
   const pixels = marked ? withMark(width, height, rgba, settings.source ? "EDITED" : "SYNTHETIC") : rgba;
-  const bytes = await client.png({ width, height, rgba: pixels }, settings);
+  const bytes = await client.png({ width, height, rgba: pixels, model }, settings);
   return new Blob([bytes], { type: "image/png" });
 }
 

@@ -13,12 +13,23 @@
 
 /** @import { Saying } from "./language.js" */
 
+/** @typedef {string | FileSystemDirectoryHandle | Iterable<File> | [path: string, file: File][]} Model the absolute URL of a `bundle.json`, or files of this device */
+
+/**
+ * A model whose manifest has been read.
+ * @typedef {object} Bundle
+ * @property {string | null} address of the manifest; null for one of this device
+ * @property {Map<string, File> | null} folder its files, of a model of this device
+ * @property {Uint8Array} bytes of the manifest, as the engine reads it
+ * @property {Manifest} manifest
+ */
+
 /**
  * Fetch the engine and the model and make them ready. One model at a time: a second load replaces the first.
  * @typedef {object} LoadRequest
  * @property {number} id
  * @property {"load"} type
- * @property {string} bundle absolute URL of a `bundle.json`
+ * @property {Bundle} bundle
  * @property {Backend | "auto"} backend `auto` lets the worker look at the device
  * @property {Saying} [why] words for the person when the page has already decided on a backend
  */
@@ -40,6 +51,14 @@
  */
 
 /**
+ * Let the download of the model rest, or go on. It waits for no job.
+ * @typedef {object} PauseRequest
+ * @property {number} id
+ * @property {"pause"} type
+ * @property {boolean} paused
+ */
+
+/**
  * Encode pixels as a PNG whose text chunks say what the image is. It waits for no job.
  * @typedef {object} PngRequest
  * @property {number} id
@@ -48,9 +67,10 @@
  * @property {number} height
  * @property {Uint8ClampedArray} rgba
  * @property {Settings} settings the settings that gave the image
+ * @property {string} model name of the model that drew it, which may not be the one that is loaded now
  */
 
-/** @typedef {LoadRequest | GenerateRequest | CancelRequest | PngRequest} PageMessage */
+/** @typedef {LoadRequest | GenerateRequest | CancelRequest | PauseRequest | PngRequest} PageMessage */
 
 /**
  * What gives an image; the same settings give the same image.
@@ -75,11 +95,11 @@
  */
 
 /**
- * The manifest has been read; the form can be filled before the weights are here.
+ * The manifest has been read, and is what can be loaded; the form can be filled before the weights are here.
  * @typedef {object} ManifestEvent
- * @property {number} id
+ * @property {number} id 0: it is told by the client, before the worker is asked for anything
  * @property {"manifest"} type
- * @property {Manifest} manifest
+ * @property {Bundle} bundle
  */
 
 /**
@@ -87,7 +107,8 @@
  * @typedef {object} ProgressEvent
  * @property {number} id
  * @property {"progress"} type
- * @property {number} done bytes of the model that are here, from the network or the cache
+ * @property {number} done bytes of the model that are here, from the network, the cache or a folder
+ * @property {number} downloaded those of them that came over the network
  * @property {number} total bytes of the model
  * @property {number} engine bytes of the engine (wasm) that are here
  */
@@ -110,8 +131,8 @@
  */
 
 /**
- * The request is done. `value` is a {@link Loaded}, a {@link Generated}, `Uint8Array` (png) or `boolean` (cancel:
- * whether there was such a job).
+ * The request is done. `value` is a {@link Loaded}, a {@link Generated}, `Uint8Array` (png), `boolean` (cancel:
+ * whether there was such a job) or nothing (pause).
  * @typedef {object} ResultMessage
  * @property {number} id
  * @property {"result"} type
@@ -138,13 +159,13 @@
  * @property {Saying} why why this backend, in words
  * @property {Saying[]} warnings sentences, e.g. that the cache is full
  * @property {number} downloadedBytes model bytes from the network
- * @property {number} cachedBytes model bytes from this browser's cache
+ * @property {number} cachedBytes model bytes from this browser's cache, or from a folder of this device
  * @property {number} memoryBytes size of the wasm memory; it never shrinks, so this is its peak
  */
 
 /**
- * @typedef {Picture & {truncated: number, milliseconds: number, memoryBytes: number}} Generated
- * `truncated`: tokens at the end of the prompt which the model did not read.
+ * @typedef {Picture & {model: string, truncated: number, milliseconds: number, memoryBytes: number}} Generated
+ * `model`: its name; `truncated`: tokens at the end of the prompt which the model did not read.
  */
 
 /**

@@ -9,7 +9,7 @@ import { $ } from "./page.js";
 const [status, count, progress, remark] = ["status", "count", "progress", "remark"].map($);
 /** @type {{state: State, words: string | Saying, detail: string | Saying, note: string | Saying}} */
 const now = { state: "loading", words: ["state.starting"], detail: "", note: "" };
-/** Whether a model has ever been ready here: only then is there anything to press. */
+/** Whether a model is ready here: only then is there anything to press. */
 let loaded = false;
 
 /** @param {State} state @param {string | Saying} words @param {string | Saying} [detail] */
@@ -24,8 +24,9 @@ export function note(words) {
   render();
 }
 
-export function modelIsHere() {
-  loaded = true;
+/** @param {boolean} here */
+export function modelIs(here) {
+  loaded = here;
 }
 
 /** @param {number} [value] from 0 to 1; none for work without measure */

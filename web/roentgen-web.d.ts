@@ -37,8 +37,11 @@ export class Roentgen {
 }
 
 export interface LoadOptions {
-  /** Folder of a bundle (with the slash at its end) or its `bundle.json`, relative to the page. Without it: the model beside this module. */
-  model?: string | URL;
+  /**
+   * Folder of a bundle (with the slash at its end) or its `bundle.json`, relative to the page; or the files of one on the
+   * visitor's device, as a folder or a list. Without it: the model beside this module.
+   */
+  model?: string | URL | FileSystemDirectoryHandle | FileList | File[];
   /** `auto`, which is the default, takes WebGPU on a graphics card and the CPU where there is none. */
   backend?: "auto" | "cpu" | "gpu";
   onProgress?: (progress: LoadProgress) => void;
@@ -48,9 +51,11 @@ export interface LoadOptions {
 
 /** Measured bytes. */
 export interface LoadProgress {
-  /** Bytes of the model that are here, from the network or the cache. */
+  /** Bytes of the model that are here, from the network, this browser's cache or a folder. */
   done: number;
-  /** Bytes of the model; 0 until its manifest is here. */
+  /** Those of them that came over the network. */
+  downloaded: number;
+  /** Bytes of the model. */
   total: number;
   /** Bytes of the engine (wasm) that are here. */
   engine: number;
@@ -119,7 +124,7 @@ export interface Model {
   /** Whom to name where its images are shown. */
   attribution?: string;
   intendedUse?: string;
-  /** Address of the model card. */
+  /** Address of the model card; null where there is none, and for a model of the visitor's device. */
   card: string | null;
   /** Prompts that show what the model can do. */
   examples: string[];
@@ -147,6 +152,10 @@ export type ErrorCode =
   | "not-loaded"
   /** The connection was lost; the server answered with an error; a file is not there; it has another size or hash. */
   | "network" | "server" | "not-found" | "file-size" | "hash"
+  /** The page's Content-Security-Policy, or the other site (CORS), does not allow to fetch the model from there. */
+  | "policy" | "cors"
+  /** A file on the visitor's device can no longer be read. */
+  | "file"
   /** The bundle is of another release; its manifest cannot be read, or says what cannot be. */
   | "schema-version" | "json" | "utf8" | "manifest" | "file-name" | "config" | "tokenizer" | "safetensors"
   /** Its weights do not belong to its manifest, or are damaged. */

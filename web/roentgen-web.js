@@ -32,10 +32,12 @@ const DEFAULT_MODEL = new URL("./models/default/", import.meta.url);
 /** @param {Saying} saying */
 const refused = (saying) => new RoentgenError({ code: "request", saying });
 
-/** @param {string | URL} model */
-function address(model) {
+/** An address made whole, or files as they are. @param {LoadOptions["model"]} model @returns {protocol.Model} */
+function whole(model) {
+  const { kind, [Symbol.iterator]: list } = Object(model);
+  if (kind === "directory" || (list && typeof model === "object")) return /** @type {any} */ (model);
   try {
-    return manifestUrl(model, document.baseURI);
+    return manifestUrl(/** @type {string | URL} */ (model), document.baseURI);
   } catch {
     throw refused(["option.model", { address: String(model) }]);
   }
@@ -48,20 +50,18 @@ export class Roentgen {
   #client = new Client((loaded) => (this.#loaded = loaded));
   /** @type {protocol.Loaded | null} */
   #loaded = null;
-  /** @type {protocol.Manifest | null} */
-  #manifest = null;
-  #address = "";
+  /** @type {protocol.Bundle | null} */
+  #bundle = null;
 
   /** @param {LoadOptions} [options] @returns {Promise<Roentgen>} */
   static async load({ model = DEFAULT_MODEL, backend = "auto", onProgress, signal } = {}) {
     if (!["auto", "cpu", "gpu"].includes(backend)) throw refused(["option.backend", { name: String(backend) }]);
     const roentgen = new Roentgen();
-    roentgen.#address = address(model);
     const onEvent = (/** @type {protocol.WorkerMessage} */ event) => {
-      if (event.type === "manifest") roentgen.#manifest = event.manifest;
-      if (event.type === "progress") onProgress?.({ done: event.done, total: event.total, engine: event.engine });
+      if (event.type === "manifest") roentgen.#bundle = event.bundle;
+      if (event.type === "progress") onProgress?.({ done: event.done, downloaded: event.downloaded, total: event.total, engine: event.engine });
     };
-    await roentgen.#client.load({ bundle: roentgen.#address, backend }, { onEvent, signal });
+    await roentgen.#client.load({ bundle: whole(model), backend }, { onEvent, signal });
     return roentgen;
   }
 
@@ -78,17 +78,22 @@ export class Roentgen {
     return (this.#loaded?.warnings ?? []).map(say);
   }
 
+  get #manifest() {
+    return /** @type {protocol.Bundle} */ (this.#bundle).manifest;
+  }
+
   /** @returns {Model} */
   get model() {
-    const { name, license, attribution, intended_use, model_card, examples = [], defaults } = /** @type {protocol.Manifest} */ (this.#manifest);
+    const { name, license, attribution, intended_use, model_card, examples = [], defaults } = this.#manifest;
     const { num_inference_steps: steps, guidance_scale: guidance, scheduler = null, width, height } = defaults;
-    const card = model_card ? new URL(model_card, this.#address).href : null;
+    const { address } = /** @type {protocol.Bundle} */ (this.#bundle);
+    const card = model_card && address ? new URL(model_card, address).href : null;
     return { name, license, attribution, intendedUse: intended_use, card, examples, defaults: { steps, guidance, scheduler, width, height } };
   }
 
   /** @param {GenerateOptions} [options] @returns {Promise<GeneratedImage>} */
   async generate({ onStep, signal, ...options } = {}) {
-    const { settings, problem } = fromOptions(options, /** @type {protocol.Manifest} */ (this.#manifest).defaults);
+    const { settings, problem } = fromOptions(options, this.#manifest.defaults);
     if (!settings) throw refused(problem);
     const onEvent = (/** @type {protocol.WorkerMessage} */ event) => {
       if (event.type === "step") onStep?.({ step: event.step, total: event.total, preview: event.preview && imageData(event.preview) });

@@ -1,5 +1,6 @@
 /** A link that carries the settings in its fragment, which browsers send to no server; never an image. */
 
+import { isLocal } from "./models.js";
 import { note } from "./report.js";
 import { $ } from "./page.js";
 import { toFragment } from "./settings.js";
@@ -13,7 +14,7 @@ export async function copyLink(settings) {
   try {
     await navigator.clipboard.writeText(address);
     field.hidden = true;
-    note([settings.source ? "link.no-picture" : "link.copied"]);
+    note([isLocal() ? "link.no-model" : settings.source ? "link.no-picture" : "link.copied"]);
   } catch {
     // Plain http, or a browser that asks and was told no: the visitor can still copy by hand.
     field.value = address;

@@ -2,19 +2,21 @@
  * Lets the page work without a network after the first visit.
  *
  * While there is a network, every file is asked for anew and kept (the server answers "not modified" where it can), so a new
- * release replaces the old one by itself, file by file, at the next visit. Without one, what was kept last answers. Weights are
- * not here: cache.js keeps them under their hashes.
+ * release replaces the old one by itself, file by file, at the next visit. Without one, what was kept last answers. Models are
+ * not here: cache.js keeps them.
  */
 
 /** Name of what is kept; a change here throws away all that older releases kept. */
 const VERSION = "roentgen-web-page-1";
 
-/** The page; the engine and the manifest of the model are named by the page when it knows which ones it uses. */
+/** The page; the engine is named by the page when it knows which one it uses. */
 const PAGE = [
   "./",
   "./about.js",
   "./backend.js",
+  "./bundle.js",
   "./cache.js",
+  "./choose.js",
   "./client.js",
   "./compare.js",
   "./download.js",
@@ -28,12 +30,16 @@ const PAGE = [
   "./icon.svg",
   "./language.js",
   "./lightbox.js",
+  "./loading.js",
+  "./local.js",
   "./main.js",
   "./manifest.webmanifest",
+  "./models.js",
   "./offline.js",
   "./page.js",
   "./png.js",
   "./report.js",
+  "./request.js",
   "./roentgen-image.js",
   "./roentgen-web.js",
   "./save.js",
@@ -50,6 +56,7 @@ const PAGE = [
   "./style/guide.css",
   "./style/layout.css",
   "./style/report.css",
+  "./style/models.css",
   "./style/source.css",
   "./style/viewer.css",
   "./style/visit.css",

@@ -1,7 +1,8 @@
 /** The work: loads the model, then draws what is queued, one image after another. */
 
-import { bundleUrl, clock, megabytes } from "./page.js";
-import { bar, modelIsHere, show } from "./report.js";
+import { Loading } from "./loading.js";
+import { clock } from "./page.js";
+import { bar, modelIs, show } from "./report.js";
 
 /** @import * as protocol from "./protocol.js" */
 /** @import { Client } from "./client.js" */
@@ -23,11 +24,19 @@ export class Work {
   #drawn = 0;
   /** Whether an image is there to go back to. */
   #any = false;
+  /** The images under way; settles when they are all drawn, or given up. @type {Promise<void>} */
+  #running = Promise.resolve();
+  /** The model that was asked for last. @type {protocol.Model} */
+  #model = "";
+  /** @type {Loading | null} */
+  #loading = null;
+  #loads = 0;
 
   /**
-   * @param {{client: Client, query: URLSearchParams, asked: protocol.Backend | "auto"}} means
+   * @param {{client: Client, asked: protocol.Backend | "auto"}} means
    * @param {object} hears
-   * @param {(manifest: protocol.Manifest) => void} hears.manifest
+   * @param {(bundle: protocol.Bundle) => void} hears.manifest
+   * @param {() => void} hears.noModel a model could not be loaded
    * @param {(job: Job) => void} hears.start
    * @param {(job: Job, step: protocol.StepEvent) => void} hears.step
    * @param {(job: Job, image: protocol.Generated, milliseconds: number) => void} hears.image
@@ -35,7 +44,6 @@ export class Work {
    */
   constructor(means, hears) {
     this.client = means.client;
-    this.query = means.query;
     this.asked = means.asked;
     this.hears = hears;
   }
@@ -44,24 +52,34 @@ export class Work {
     return this.#abort !== null;
   }
 
-  /** The model, made ready. */
-  async start() {
-    bar();
-    show("loading", ["state.fetching-model"]);
+  /** Makes a model ready; the one that failed where none is named. @param {protocol.Model} [model] */
+  async start(model = this.#model) {
+    this.#model = model;
+    const turn = ++this.#loads;
+    this.cancel();
+    await this.#running;
+    if (turn !== this.#loads) return; // another one was asked for meanwhile
+    this.#beginLoading();
     try {
-      const options = { bundle: bundleUrl(this.query.get("bundle")), backend: this.asked };
-      await this.client.load(options, { onEvent: (event) => this.#onLoading(event) });
-      modelIsHere();
+      await this.client.load({ bundle: model, backend: this.asked }, { onEvent: (event) => turn === this.#loads && this.#onLoading(event) });
+      if (turn !== this.#loads) return;
+      modelIs(true);
+      this.#endLoading();
       show("ready", ["state.ready"]);
     } catch (error) {
+      if (turn !== this.#loads) return;
+      this.#endLoading();
       this.#tellError(error);
+      this.hears.noModel();
+      const again = () => turn === this.#loads && this.start();
+      if (error.code === "network") addEventListener("online", again, { once: true });
     }
   }
 
   /** Queues images; they are drawn in this order. @param {Job[]} jobs */
   add(jobs) {
     this.#waiting.push(...jobs);
-    if (!this.busy) this.#run();
+    if (!this.busy) this.#running = this.#run();
   }
 
   /** Ends the image under way within a step, and drops what waits. */
@@ -99,6 +117,7 @@ export class Work {
     } catch (error) {
       this.#tellError(error);
     } finally {
+      this.#endLoading();
       this.#abort = null;
       this.#waiting = [];
       this.hears.end();
@@ -115,6 +134,7 @@ export class Work {
   #onStep(job, started) {
     return (/** @type {protocol.WorkerMessage} */ event) => {
       if (event.type !== "step") return this.#onLoading(event); // the engine stopped and is loaded anew
+      this.#endLoading();
       if (this.#abort?.signal.aborted) return;
       const { step, total } = event;
       const left = ((performance.now() - started) / step) * (total - step);
@@ -127,18 +147,21 @@ export class Work {
 
   /** @param {protocol.WorkerMessage} event */
   #onLoading(event) {
-    if (event.type === "manifest") this.hears.manifest(event.manifest);
-    if (event.type !== "progress") return;
-    const { done, total, engine } = event;
-    if (total && done === total) {
-      bar();
-      show("loading", ["state.preparing"], ["count.here", { total: megabytes(total) }]);
-    } else if (total) {
-      bar(done / total);
-      show("loading", ["state.fetching-model"], ["count.of", { done: megabytes(done), total: megabytes(total) }]);
-    } else {
-      show("loading", ["state.fetching-engine"], ["count.bytes", { done: megabytes(engine) }]);
+    if (event.type === "manifest") {
+      modelIs(false); // the one before makes room for it
+      this.hears.manifest(event.bundle);
     }
+    if (event.type === "progress") (this.#loading ?? this.#beginLoading()).hear(event);
+  }
+
+  #beginLoading() {
+    this.#endLoading();
+    return (this.#loading = new Loading(this.client));
+  }
+
+  #endLoading() {
+    this.#loading?.end();
+    this.#loading = null;
   }
 
   /** @param {any} error */

@@ -5,10 +5,12 @@
  */
 
 import { chooseBackend, onDeviceLost } from "./backend.js";
-import { FileCache } from "./cache.js";
-import { fetchFile, fetchManifest } from "./download.js";
+import { FileCache, filesOf, tidy } from "./cache.js";
+import { fetchFile } from "./download.js";
 import { openEngine } from "./engine.js";
 import { Problem, throwIfCancelled } from "./errors.js";
+import { readFile } from "./local.js";
+import { Pause } from "./request.js";
 
 /** @import * as protocol from "./protocol.js" */
 /** @import { Saying } from "./language.js" */
@@ -17,6 +19,7 @@ import { Problem, throwIfCancelled } from "./errors.js";
 let model = null;
 /** The job under way; a worker has one at most. @type {{id: number, abort: AbortController} | null} */
 let job = null;
+const pause = new Pause();
 /** @type {protocol.Backend | null} */
 let backend = null;
 /** What ended the engine for good. @type {Problem | null} */
@@ -28,6 +31,7 @@ self.onmessage = async ({ data: request }) => {
   const { id, type } = request;
   try {
     if (type === "cancel") return reply(id, cancel(request.target));
+    if (type === "pause") return reply(id, pause.set(request.paused));
     if (type === "png") return reply(id, ...png(request)); // between two steps of an image
     if (job) throw new Problem("busy", "error.busy");
     if (broken) throw broken;
@@ -53,31 +57,34 @@ async function load({ id, bundle, backend: asked, why }, signal) {
   backend = choice.backend;
   if (backend === "gpu") onDeviceLost((why) => breakWith(new Problem("device", "error.device-lost", { why })));
 
-  const progress = { id, type: "progress", done: 0, total: 0, engine: 0 };
-  const bytes = { downloaded: 0, cached: 0 };
-  let told = 0;
-  const tell = () => {
-    progress.done = bytes.downloaded + bytes.cached;
-    if (performance.now() - told < 100 && progress.done !== progress.total) return;
-    told = performance.now();
-    self.postMessage(progress);
+  const { address, folder, bytes: manifestBytes, manifest } = bundle;
+  const files = filesOf(manifest);
+  const total = files.reduce((sum, file) => sum + file.bytes, 0);
+  const bytes = { downloaded: 0, cached: 0, engine: 0 };
+  let timer = 0;
+  const post = () => {
+    clearTimeout(timer);
+    timer = 0;
+    self.postMessage({ id, type: "progress", done: bytes.downloaded + bytes.cached, downloaded: bytes.downloaded, total, engine: bytes.engine });
   };
-  const opening = openEngine(choice.backend, (engine) => (progress.engine = engine, tell()), signal);
+  const tell = () => {
+    if (bytes.downloaded + bytes.cached === total) post(); // decoding keeps this worker from the timer
+    else timer ||= setTimeout(post, 100);
+  };
+  const opening = openEngine(choice.backend, (engine) => (bytes.engine = engine, tell()), signal);
   opening.catch(() => {}); // heard below; the model is on its way meanwhile
 
-  const manifestBytes = await fetchManifest(bundle, signal);
-  const manifest = readManifest(manifestBytes);
-  self.postMessage({ id, type: "manifest", manifest });
-  const files = [manifest.tokenizer, ...manifest.shards];
-  progress.total = files.reduce((sum, file) => sum + file.bytes, 0);
-
-  const cache = await FileCache.open(files.map((file) => file.sha256));
+  const cache = folder ? null : await FileCache.open();
+  if (address) await cache?.keepManifest(address, manifestBytes);
+  const onBytes = ({ downloaded = 0, cached = 0 }) => {
+    bytes.downloaded += downloaded;
+    bytes.cached += cached;
+    tell();
+  };
   const fetching = (file) => {
-    const promise = fetchFile(file, bundle, cache, ({ downloaded = 0, cached = 0 }) => {
-      bytes.downloaded += downloaded;
-      bytes.cached += cached;
-      tell();
-    }, signal);
+    const promise = folder
+      ? readFile(folder, file, signal).then((read) => (onBytes({ cached: read.length }), read))
+      : fetchFile(file, { base: address, cache, onBytes, pause, signal });
     promise.catch(() => {}); // heard when its turn comes
     return promise;
   };
@@ -95,11 +102,12 @@ async function load({ id, bundle, backend: asked, why }, signal) {
   }
   await engine.finish();
   model = { engine, pkg, memory, name: manifest.name };
+  tidy().catch(() => {}); // what only an older version of this model had
   return [{
     backend: choice.backend,
     adapter: choice.adapter,
     why: why ?? choice.why,
-    warnings: cache.warning ? [cache.warning] : [],
+    warnings: cache?.warning ? [cache.warning] : [],
     downloadedBytes: bytes.downloaded,
     cachedBytes: bytes.cached,
     memoryBytes: memory.buffer.byteLength,
@@ -108,7 +116,7 @@ async function load({ id, bundle, backend: asked, why }, signal) {
 
 /** @param {protocol.GenerateRequest} request @param {AbortSignal} signal */
 async function generate({ id, settings }, signal) {
-  const { engine, memory } = loaded();
+  const { engine, memory, name } = loaded();
   const started = performance.now();
   const onStep = async (/** @type {Omit<protocol.StepEvent, "id" | "type">} */ step) => {
     self.postMessage({ id, type: "step", ...step }, step.preview ? [step.preview.rgba.buffer] : []);
@@ -117,13 +125,12 @@ async function generate({ id, settings }, signal) {
   };
   const image = await engine.generate(settings, onStep);
   const milliseconds = performance.now() - started;
-  return [{ ...image, milliseconds, memoryBytes: memory.buffer.byteLength }, [image.rgba.buffer]];
+  return [{ ...image, model: name, milliseconds, memoryBytes: memory.buffer.byteLength }, [image.rgba.buffer]];
 }
 
 /** @param {protocol.PngRequest} request @returns {[Uint8Array, Transferable[]]} */
-function png({ width, height, rgba, settings }) {
-  const { pkg, name } = loaded();
-  const bytes = pkg.encode_png(width, height, rgba, settings, name);
+function png({ width, height, rgba, settings, model }) {
+  const bytes = loaded().pkg.encode_png(width, height, rgba, settings, model);
   return [bytes, [bytes.buffer]];
 }
 
@@ -137,21 +144,6 @@ function cancel(target) {
 function loaded() {
   if (!model) throw new Problem("not-loaded", "error.not-loaded");
   return model;
-}
-
-/** @param {Uint8Array} bytes @returns {protocol.Manifest} only what this page itself uses is checked here; the engine checks the rest */
-function readManifest(bytes) {
-  let manifest;
-  try {
-    manifest = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch {
-    throw new Problem("json", "error.json");
-  }
-  const isFile = (file) => /^\w[\w.-]*$/.test(file?.file) && Number.isSafeInteger(file.bytes) && file.bytes > 0 && file.bytes < 2 ** 31 && /^[0-9a-f]{64}$/.test(file.sha256);
-  if (!Array.isArray(manifest?.shards) || manifest.shards.length === 0 || ![manifest.tokenizer, ...manifest.shards].every(isFile)) {
-    throw new Problem("manifest", "error.manifest");
-  }
-  return manifest;
 }
 
 /** Lets the messages that wait (a cancel, say) be heard. */

@@ -16,8 +16,16 @@ pub struct Answer {
     bytes: Bytes,
     /// What `Content-Length` says is still to come.
     announced: u64,
-    /// When the connection is to be cut, once the last bytes are on their way.
-    cut_at: Option<Instant>,
+    /// What follows when fewer bytes are sent than announced.
+    then: Then,
+}
+
+/// What happens to a connection whose announced bytes do not all come.
+enum Then {
+    /// It is cut, at this time once the last bytes are on their way.
+    Cut(Option<Instant>),
+    /// It stays open, and silent.
+    Hold,
 }
 
 impl Answer {
@@ -26,16 +34,25 @@ impl Answer {
         Answer {
             announced: bytes.len() as u64,
             bytes,
-            cut_at: None,
+            then: Then::Cut(None),
         }
     }
 
     /// Announces all of these, sends the first ones and cuts the connection.
     pub fn cut(bytes: Bytes, after: usize) -> Answer {
+        Answer::first(bytes, after, Then::Cut(None))
+    }
+
+    /// Announces all of these, sends the first ones and then nothing, as a server that has gone to sleep.
+    pub fn hold(bytes: Bytes, after: usize) -> Answer {
+        Answer::first(bytes, after, Then::Hold)
+    }
+
+    fn first(bytes: Bytes, after: usize, then: Then) -> Answer {
         Answer {
             announced: bytes.len() as u64,
             bytes: bytes.slice(..after.min(bytes.len())),
-            cut_at: None,
+            then,
         }
     }
 }
@@ -56,8 +73,11 @@ impl Body for Answer {
         if self.announced == 0 {
             return Poll::Ready(None);
         }
+        let Then::Cut(cut_at) = &mut self.then else {
+            return Poll::Pending; // until the browser goes away
+        };
         let now = Instant::now();
-        let cut_at = *self.cut_at.get_or_insert(now + ARRIVING);
+        let cut_at = *cut_at.get_or_insert(now + ARRIVING);
         if now < cut_at {
             let waker = context.waker().clone();
             std::thread::spawn(move || {

@@ -112,8 +112,8 @@ mod tests {
         let mut found = quoted("src", "error.rs", "=> \"");
         found.extend(quoted("web", ".js", "new Problem(\""));
         found.extend(quoted("web", ".js", "code: \""));
-        // Of the native program, of the page's own address, and of a worker that gets two jobs, which no client gives it.
-        for other in ["io", "model-folder", "picture", "bundle", "busy"] {
+        // Of the native program, and of a worker that gets two jobs, which no client gives it.
+        for other in ["io", "model-folder", "picture", "busy"] {
             assert!(found.remove(other), "{other}");
         }
         assert_eq!(codes(), found);

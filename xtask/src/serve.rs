@@ -4,13 +4,15 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 use http_body_util::BodyExt;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE,
+    ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE,
+    HeaderMap, HeaderValue, RANGE,
 };
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -37,6 +39,8 @@ struct State {
     site: Arc<Site>,
     prefix: String,
     watch: bool,
+    /// Whether pages of other origins may read the files (CORS).
+    open: AtomicBool,
     asked: Mutex<Asked>,
 }
 
@@ -49,8 +53,15 @@ struct Asked {
     elsewhere: Vec<String>,
     /// The first byte that each request for weights asks for.
     starts: Vec<usize>,
-    /// After how many bytes the next answers with weights are to be cut.
-    cuts: VecDeque<usize>,
+    /// What the next answers with weights lack.
+    cuts: VecDeque<Cut>,
+}
+
+/// An answer that ends early: after so many bytes the connection is closed, or stays open and silent.
+#[derive(Clone, Copy)]
+enum Cut {
+    Close(usize),
+    Hold(usize),
 }
 
 impl Serving {
@@ -69,6 +80,7 @@ impl Serving {
             site,
             prefix,
             watch,
+            open: AtomicBool::new(false),
             asked,
         });
         let runtime = Builder::new_multi_thread()
@@ -105,7 +117,18 @@ impl Serving {
 
     /// Cuts the connection of each of the next answers with weights after so many bytes.
     pub fn cut(&self, after: &[usize]) {
-        self.state.asked().cuts.extend(after);
+        let cuts = after.iter().map(|after| Cut::Close(*after));
+        self.state.asked().cuts.extend(cuts);
+    }
+
+    /// Sends so many bytes of the next answer with weights, and then nothing for as long as the browser waits.
+    pub fn hold(&self, after: usize) {
+        self.state.asked().cuts.push_back(Cut::Hold(after));
+    }
+
+    /// Lets pages of other origins read the files (CORS), or no longer.
+    pub fn open_to_others(&self, open: bool) {
+        self.state.open.store(open, Ordering::Relaxed);
     }
 
     /// Where the requests for weights began since the last call.
@@ -184,6 +207,9 @@ impl State {
         }
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        if self.open.load(Ordering::Relaxed) {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        }
         if self.watch {
             let own =
                 "default-src 'self' 'unsafe-inline' 'unsafe-eval' 'wasm-unsafe-eval' blob: data:";
@@ -206,7 +232,8 @@ impl State {
             asked.cuts.pop_front()
         });
         let mut response = Response::new(match cut.flatten() {
-            Some(after) => Answer::cut(rest, after),
+            Some(Cut::Close(after)) => Answer::cut(rest, after),
+            Some(Cut::Hold(after)) => Answer::hold(rest, after),
             None => Answer::whole(rest),
         });
         if let Some(start) = start {

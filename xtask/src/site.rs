@@ -67,6 +67,13 @@ impl Site {
         self.with("", page)
     }
 
+    /// The same site with one folder more, at an address of its own.
+    pub fn and(&self, address: &str, folder: &Path) -> Site {
+        let mut mounts = self.mounts.clone();
+        mounts.insert(0, (address.to_owned(), folder.to_path_buf()));
+        Site { mounts }
+    }
+
     fn with(&self, address: &str, other: &Path) -> Site {
         let mut mounts = self.mounts.clone();
         mounts

@@ -26,9 +26,13 @@ const PATHS: [&str; 4] = [
     "C:\\Program Files (x86)\\Google\\Chrome\\Application\\chrome.exe",
 ];
 
+/// A name of this machine which is no secure context, unlike 127.0.0.1 itself.
+pub const INSECURE: &str = "insecure.test";
+
 /// WebGPU on SwiftShader, the software adapter that comes with the browser, so that each machine computes the same; and no
 /// traffic of the browser's own.
-const FLAGS: [&str; 14] = [
+const FLAGS: [&str; 15] = [
+    "--host-resolver-rules=MAP insecure.test 127.0.0.1",
     "--enable-unsafe-webgpu",
     "--use-webgpu-adapter=swiftshader",
     "--enable-features=Vulkan",

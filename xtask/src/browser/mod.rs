@@ -3,8 +3,12 @@
 mod access;
 mod batch;
 pub mod chrome;
+mod cors;
+mod download;
 mod element;
+mod hands;
 mod lightbox;
+mod models;
 mod module;
 mod offline;
 pub mod page;
@@ -12,6 +16,7 @@ mod parity;
 mod recovery;
 mod sentence;
 mod source;
+mod storage;
 mod visits;
 
 use std::cell::OnceCell;
@@ -142,13 +147,7 @@ impl Setting {
 
     /// Nothing went wrong on a page, and nothing was asked of another host by it.
     fn all_quiet(&self, page: &Page) -> Result<()> {
-        let problems = page.problems();
-        ensure!(problems.is_empty(), "the console shows {problems:?}");
-        let elsewhere = self.serving.take_elsewhere();
-        ensure!(
-            elsewhere.is_empty(),
-            "the page asked another host: {elsewhere:?}"
-        );
+        self.all_quiet_of(page, &self.serving)?;
         let outside: Vec<String> = self
             .serving
             .take_paths()
@@ -158,6 +157,18 @@ impl Setting {
         ensure!(
             outside.is_empty(),
             "the page asked for {outside:?}, which is not below its own path"
+        );
+        Ok(())
+    }
+
+    /// The same for a page of another server.
+    fn all_quiet_of(&self, page: &Page, serving: &Serving) -> Result<()> {
+        let problems = page.problems();
+        ensure!(problems.is_empty(), "the console shows {problems:?}");
+        let elsewhere = serving.take_elsewhere();
+        ensure!(
+            elsewhere.is_empty(),
+            "the page asked another host: {elsewhere:?}"
         );
         Ok(())
     }

@@ -1,15 +1,13 @@
-//! The checks on what fails on the way: a graphics card, whose work the CPU takes over, and a connection, which is taken up
-//! where it was cut. Nobody has to reload anything.
+//! The check on a graphics card that fails on the way: the CPU takes over its work, and nobody has to reload anything.
 
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
 use super::page::Page;
-use super::visits::{DRAWING, DRAWING_GPU, SETTINGS};
+use super::visits::{DRAWING_GPU, SETTINGS};
 use super::{LOADING, Setting};
 use crate::native::Settings;
 use crate::serve::Serving;
@@ -105,68 +103,4 @@ fn step(page: &Page) -> Result<()> {
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(())
-}
-
-/// Cut twice in the middle of the weights: no byte of them that has arrived is asked for again.
-pub fn cut_download(setting: &Setting) -> Result<String> {
-    // An address of its own, so that nothing is in a cache.
-    let serving = Serving::start(setting.site.clone(), 0, "", true)?;
-    let weights = weights(setting.site.bundle())?;
-    ensure!(
-        weights > 3_000_000,
-        "{weights} bytes of weights are no test"
-    );
-    serving.cut(&[1_500_000, 1_000_000]);
-    let page = Page::open(
-        &setting.browser,
-        &format!("{}?backend=cpu", serving.address()),
-    )?;
-    page.wait("ready", LOADING)?;
-    let starts = serving.take_starts();
-    ensure!(
-        starts.len() == 3 && starts[0] == 0 && 0 < starts[1] && starts[1] < starts[2],
-        "the weights were asked for from {starts:?}"
-    );
-    // What was cut off on its way is sent again; more than was sent cannot have arrived.
-    ensure!(
-        starts[1] <= 1_500_000 && starts[2] - starts[1] <= 1_000_000,
-        "the weights were asked for from {starts:?}, which had not all been sent"
-    );
-    let stats = page.stats()?;
-    let tokenizer = page.evaluate("(async () => (await (await fetch('./models/default/bundle.json')).json()).tokenizer.bytes)()")?;
-    let all = weights + tokenizer.as_u64().unwrap_or_default();
-    ensure!(
-        stats["downloadedBytes"] == all,
-        "the page counts {stats}, the model has {all} bytes"
-    );
-    let short = Settings {
-        steps: 2,
-        ..SETTINGS
-    };
-    let (image, _) = page.generate(&short, DRAWING)?;
-    setting.as_native(&image, &short, "the image")?;
-    let elsewhere = serving.take_elsewhere();
-    ensure!(
-        elsewhere.is_empty(),
-        "the page asked another host: {elsewhere:?}"
-    );
-    page.close()?;
-    Ok(format!("{all} bytes counted; asked for from {starts:?}"))
-}
-
-/// Bytes of the weights of a bundle which has one file of them.
-fn weights(bundle: &Path) -> Result<u64> {
-    let mut sizes = Vec::new();
-    for entry in fs::read_dir(bundle)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|end| end == "safetensors") {
-            sizes.push(fs::metadata(&path)?.len());
-        }
-    }
-    ensure!(
-        sizes.len() == 1,
-        "the model has {} shards, this check wants one",
-        sizes.len()
-    );
-    Ok(sizes[0])
 }

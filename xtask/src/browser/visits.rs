@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::page::Page;
 use super::{
-    LOADING, Setting, access, batch, element, lightbox, module, offline, parity, recovery,
-    sentence, source,
+    LOADING, Setting, access, batch, cors, download, element, lightbox, models, module, offline,
+    parity, recovery, sentence, source, storage,
 };
 use crate::native::Settings;
 use crate::serve::Serving;
@@ -39,7 +39,7 @@ pub const SETTINGS: Settings = Settings {
 pub type Check = (&'static str, fn(&Setting) -> Result<String>);
 
 /// In this order: the first visit fills the browser's cache, the later ones use it.
-pub const CHECKS: [Check; 26] = [
+pub const CHECKS: [Check; 34] = [
     ("the cpu engine equals diffusers", cpu_parity),
     ("the image of the cpu engine is the native one", cpu_image),
     ("cancel ends the work and keeps the image", cancel),
@@ -69,7 +69,21 @@ pub const CHECKS: [Check; 26] = [
     ("a damaged model is refused in words", damaged_model),
     (
         "a download that is cut goes on where it stopped",
-        recovery::cut_download,
+        download::cut_download,
+    ),
+    ("a download is paused and resumed", download::pause),
+    (
+        "a download goes on after its tab was closed",
+        download::closed_tab,
+    ),
+    ("a model is chosen", models::choose),
+    ("a model that is none is refused in words", models::refusals),
+    ("a model comes from another site", cors::cors),
+    ("models are deleted", storage::delete),
+    ("a full disk is said, and does no harm", storage::quota),
+    (
+        "a browser that keeps nothing says so",
+        storage::nothing_kept,
     ),
     ("the gpu engine equals diffusers", gpu_parity),
     ("the image of the gpu engine is the native one", gpu_image),

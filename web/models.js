@@ -1,0 +1,148 @@
+/** The models: which one is at work, which ones this browser keeps, and where others come from. */
+
+import { deleteModel, keptModels } from "./cache.js";
+import { manifestUrl } from "./download.js";
+import { inEveryLanguage, say, t } from "./language.js";
+import { $, link, size } from "./page.js";
+import { note } from "./report.js";
+
+/** @import * as protocol from "./protocol.js" */
+/** @import { Kept } from "./cache.js" */
+/** @import { Saying } from "./language.js" */
+
+const [part, list, storage, persist] = ["model-part", "models", "model-storage", "model-persist"].map($);
+/** The model that the site ships. */
+const SHIPPED = manifestUrl("./models/default/", document.baseURI);
+
+/** The model at work. @type {protocol.Bundle | null} */
+let bundle = null;
+/** Its card, where it is a file of this device. @type {string | null} */
+let card = null;
+/** @type {Kept[]} */
+let kept = [];
+/** Why models are not kept. @type {Saying[]} */
+let warnings = [];
+/** @type {(model: protocol.Model) => void} */
+let use = () => {};
+
+/** The model that the address asks for: `?bundle=` names another one than the site's own. */
+export function asked() {
+  const address = new URLSearchParams(location.search).get("bundle") || SHIPPED;
+  try {
+    return manifestUrl(address, document.baseURI);
+  } catch {
+    note(["option.model", { address }]);
+    return SHIPPED;
+  }
+}
+
+/** Whether the model at work is on this device, where no link leads. */
+export const isLocal = () => bundle !== null && bundle.address === null;
+
+/** @param {protocol.Bundle} opened of which the weights are still to come */
+export function tellBundle(opened) {
+  bundle = opened;
+  if (card) URL.revokeObjectURL(card);
+  const file = opened.folder?.get(opened.manifest.model_card ?? "");
+  card = file ? URL.createObjectURL(new Blob([file], { type: "text/plain;charset=utf-8" })) : null;
+  // A link, and a reload, shall find the same model again.
+  const here = new URL(location.href);
+  const { address } = opened;
+  const named = address && address !== SHIPPED && (address.startsWith(`${location.origin}/`) ? new URL(address).pathname : address);
+  here.searchParams.delete("bundle");
+  if (named) here.searchParams.set("bundle", named);
+  if (here.href !== location.href) history.replaceState(null, "", here);
+  refresh();
+}
+
+/** @param {Saying[]} told why models are not kept */
+export function tellKept(told) {
+  warnings = told;
+  refresh();
+}
+
+/** Shows the other models where one that the visitor chose cannot be used. */
+export function tellTrouble() {
+  if ((bundle ? bundle.address : asked()) !== SHIPPED) part.open = true;
+  refresh();
+}
+
+/** Address of the card of the model at work. */
+export function cardOf() {
+  const name = bundle?.manifest.model_card;
+  if (!bundle || !name || !/^\w[\w.-]*$/.test(name)) return null;
+  return bundle.address ? new URL(name, bundle.address).href : card;
+}
+
+async function refresh() {
+  kept = await keptModels().catch(() => []);
+  render();
+  await tellStorage();
+}
+
+function render() {
+  const current = bundle?.address ?? null;
+  const entries = [...kept];
+  if (bundle && !entries.some(({ address }) => address === current)) entries.unshift({ address: current ?? "", name: bundle.manifest.name, bytes: 0, total: 0 });
+  if (!entries.some(({ address }) => address === SHIPPED)) entries.push({ address: SHIPPED, name: t("models.shipped"), bytes: 0, total: 0 });
+  const focused = list.contains(document.activeElement);
+  list.replaceChildren(...entries.map((entry) => item(entry, bundle !== null && entry.address === (current ?? ""))));
+  if (focused) part.querySelector("summary").focus(); // the button that had it is gone
+  $("model-name").textContent = bundle?.manifest.name ?? "";
+}
+
+/** @param {Kept} entry @param {boolean} inUse */
+function item({ address, name, bytes, total }, inUse) {
+  const line = document.createElement("li");
+  const where = bytes > 0 ? t(bytes < total ? "models.partly" : "models.kept", { bytes: size(bytes), total: size(total) }) : t(address ? "models.not-kept" : "models.local");
+  const words = Object.assign(document.createElement("p"), { className: "hint", textContent: [inUse && t("models.in-use"), where].filter(Boolean).join(" · ") });
+  const about = document.createElement("div");
+  about.append(Object.assign(document.createElement("strong"), { textContent: name }), words);
+  const href = cardOf();
+  const licence = inUse && bundle?.manifest.license;
+  if (inUse && (licence || href)) {
+    const more = Object.assign(document.createElement("p"), { className: "hint", textContent: licence ? `${t("foot.licence", { name: licence })} ` : "" });
+    if (href) more.append(Object.assign(link(href, t("foot.card")), { target: "_blank" }));
+    about.append(more);
+  }
+  line.append(about);
+  if (inUse) line.setAttribute("aria-current", "true");
+  else line.append(button("models.use", name, () => use(address)));
+  if (bytes > 0) line.append(button("models.delete", name, () => remove(address, name, inUse)));
+  return line;
+}
+
+/** @param {string} key @param {string} name @param {() => void} press */
+function button(key, name, press) {
+  const made = Object.assign(document.createElement("button"), { type: "button", textContent: t(key), onclick: press });
+  made.setAttribute("aria-label", `${t(key)}: ${name}`);
+  return made;
+}
+
+/** @param {string} address @param {string} name @param {boolean} inUse */
+async function remove(address, name, inUse) {
+  await deleteModel(address).catch(() => {});
+  note([inUse ? "models.deleted-in-use" : "models.deleted", { name }]);
+  await refresh();
+}
+
+async function tellStorage() {
+  const used = kept.reduce((sum, { bytes }) => sum + bytes, 0);
+  const { quota } = (await navigator.storage?.estimate?.().catch(() => null)) ?? {};
+  const lasting = (await navigator.storage?.persisted?.().catch(() => false)) ?? false;
+  const amount = quota ? t("models.storage", { used: size(used), quota: size(quota) }) : used > 0 ? t("models.storage-used", { used: size(used) }) : "";
+  storage.textContent = [...warnings.map(say), amount, lasting && used > 0 && t("models.lasting")].filter(Boolean).join(" ");
+  persist.hidden = lasting || used === 0 || !navigator.storage?.persist;
+}
+
+/** @param {(model: protocol.Model) => void} load */
+export function startModels(load) {
+  use = load;
+  persist.onclick = async () => {
+    const granted = await navigator.storage.persist().catch(() => false);
+    note([granted ? "models.lasting" : "models.not-lasting"]);
+    await tellStorage();
+  };
+  part.addEventListener("toggle", () => part.open && refresh());
+  inEveryLanguage(() => (render(), tellStorage()));
+}

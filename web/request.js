@@ -1,0 +1,97 @@
+/** Requests that are tried again, that can be paused, and that say why they failed. */
+
+import { Problem, throwIfCancelled } from "./errors.js";
+
+/** Pauses before the second, third and fourth try, in milliseconds. */
+const PAUSES = [500, 2000, 5000];
+
+/** Lets downloads rest: connections are closed, and what has arrived is kept. */
+export class Pause {
+  #abort = new AbortController();
+  #resume = () => {};
+  /** Settles when the downloads may go on. @type {Promise<void> | null} */
+  over = null;
+
+  /** Aborted by the next pause. */
+  get signal() {
+    return this.#abort.signal;
+  }
+
+  /** @param {boolean} paused */
+  set(paused) {
+    if (paused === (this.over !== null)) return;
+    if (paused) {
+      this.over = new Promise((resolve) => (this.#resume = resolve));
+      this.#abort.abort();
+    } else {
+      this.#abort = new AbortController();
+      this.over = null;
+      this.#resume();
+    }
+  }
+}
+
+/** @param {string} url @param {RequestInit} options @param {AbortSignal} [signal] the visitor's; that of the options may also be a pause */
+export async function request(url, options, signal) {
+  const response = await fetch(url, { ...options, credentials: "same-origin" }).catch(async (error) => {
+    const { origin } = new URL(url);
+    if (origin !== location.origin && error.name !== "AbortError" && !options.headers) await refused(url, origin);
+    return lost(url, signal)(error);
+  });
+  if (response.ok) return response;
+  const { status } = response;
+  const problem = status === 404 ? new Problem("not-found", "error.not-found", { file: name(url) }) : new Problem("server", "error.server", { status, file: name(url) });
+  throw Object.assign(problem, { status, retry: status >= 500 || status === 429 || status === 416 });
+}
+
+/** What a rejected fetch or read means. @param {string} url @param {AbortSignal} [signal] the visitor's */
+export function lost(url, signal) {
+  return (/** @type {any} */ error) => {
+    throwIfCancelled(signal);
+    if (error instanceof RangeError) throw error;
+    throw Object.assign(new Problem("network", "error.network", { file: name(url) }), { retry: true });
+  };
+}
+
+/**
+ * Browsers give one error for everything that another site's answer can lack. A request whose answer nobody may read tells
+ * them apart: it comes through where only the site's consent (CORS) is missing, and not where the page's own policy forbids it.
+ * @param {string} url @param {string} origin
+ */
+async function refused(url, origin) {
+  let forbidden = false;
+  const hear = (/** @type {any} */ { blockedURI, disposition }) => (forbidden ||= disposition === "enforce" && blockedURI.startsWith(origin));
+  globalThis.addEventListener("securitypolicyviolation", hear);
+  const answered = await fetch(url, { method: "HEAD", mode: "no-cors", credentials: "omit", cache: "no-store" }).then(() => true, () => false);
+  if (!answered) await new Promise((next) => setTimeout(next, 50)); // the violation is told a moment after the rejection
+  globalThis.removeEventListener("securitypolicyviolation", hear);
+  if (forbidden) throw new Problem("policy", "error.policy", { origin });
+  if (answered) throw Object.assign(new Problem("cors", "error.cors", { origin, file: name(url) }), { retry: true });
+}
+
+/** @template T @param {AbortSignal | undefined} signal @param {() => Promise<T>} attempt @param {Pause} [pause] @returns {Promise<T>} */
+export async function retrying(signal, attempt, pause) {
+  for (let tries = 0; ; tries++) {
+    await pause?.over;
+    throwIfCancelled(signal);
+    try {
+      return await attempt();
+    } catch (error) {
+      if (pause?.over) tries = -1; // it was let go on purpose
+      else if (error.further) tries = 0; // a bad connection that brings a large file piece by piece is good enough
+      // An answer that is not the right one is worth one more try only.
+      const wait = ["hash", "cors"].includes(error.code) && tries > 0 ? undefined : PAUSES[Math.max(tries, 0)];
+      if (!error.retry || wait === undefined || signal?.aborted) throw error;
+      if (tries >= 0) await sleep(wait, signal);
+    }
+  }
+}
+
+/** @param {number} milliseconds @param {AbortSignal} [signal] */
+const sleep = (milliseconds, signal) => new Promise((resume) => {
+  setTimeout(resume, milliseconds);
+  signal?.addEventListener("abort", resume, { once: true });
+});
+
+/** @param {string} url */
+const name = (url) => decodeURIComponent(new URL(url).pathname.split("/").pop() ?? url);

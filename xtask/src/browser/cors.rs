@@ -1,0 +1,106 @@
+//! The check on models of another site: what the page's policy forbids is not even asked for, and what the other site does
+//! not allow is said.
+
+use std::fs;
+use std::sync::Arc;
+
+use anyhow::{Result, bail, ensure};
+
+use super::download::{all, until};
+use super::models::{at_work, renamed};
+use super::module::{SHOW, short};
+use super::page::Page;
+use super::visits::DRAWING;
+use super::{LOADING, Setting};
+use crate::serve::Serving;
+use crate::site::Site;
+use crate::workspace::{copy, root};
+
+/// The code of the error that the module gives for a model, or the name of the model.
+const LOAD: &str = "globalThis.load = async (model) => { const {Roentgen} = await import('../../roentgen-web.js'); \
+    try { globalThis.last = await Roentgen.load({model, backend: 'cpu'}); return last.model.name; } catch (error) { return `${error.code}: ${error.message}`; } }";
+
+/// The page as shipped refuses; with one word in its policy it takes the model, as soon as the other site allows it.
+pub fn cors(setting: &Setting) -> Result<String> {
+    let folder = renamed(setting.site.bundle(), "elsewhere")?;
+    let other = Serving::start(Arc::new(Site::of_folder(folder.path())), 0, "/m", false)?;
+    let origin = other.address().replace("/m/", "");
+    let query = format!("?backend=cpu&bundle={}", other.address());
+
+    let own = Serving::start(setting.site.clone(), 0, "", true)?;
+    let words = refused(setting, &format!("{}{query}", own.address()))?;
+    ensure!(
+        words.contains("Content-Security-Policy") && words.contains(&origin),
+        "{words}"
+    );
+    let asked = other.take_paths();
+    ensure!(asked.is_empty(), "the other site was asked for {asked:?}");
+
+    let web = tempfile::tempdir()?;
+    copy(&root().join("web"), web.path())?;
+    let index = web.path().join("index.html");
+    let text = fs::read_to_string(&index)?;
+    let wider = text.replace(
+        "connect-src 'self'",
+        &format!("connect-src 'self' {origin}"),
+    );
+    ensure!(wider != text, "index.html has no connect-src");
+    fs::write(&index, wider)?;
+    let wide = Serving::start(Arc::new(setting.site.with_page(web.path())), 0, "", false)?;
+    let address = format!("{}{query}", wide.address());
+    let words = refused(setting, &address)?;
+    ensure!(
+        words.contains("Access-Control-Allow-Origin") && words.contains(&origin),
+        "{words}"
+    );
+    other.open_to_others(true);
+    let page = Page::open(&setting.browser, &address)?;
+    at_work(&page, "elsewhere")?;
+    let stats = page.stats()?;
+    ensure!(
+        stats["downloadedBytes"] == all(folder.path())?,
+        "the page counts {stats}"
+    );
+    let (image, _) = page.generate(&short(), DRAWING)?;
+    setting.as_native(&image, &short(), "the image of another site's model")?;
+    page.close()?;
+
+    // The module in a page without a policy of its own, and a second visit while the other site is away.
+    let bare = format!("{}models/default/bundle.json", own.address());
+    let page = Page::open(&setting.browser, &bare)?;
+    page.evaluate(SHOW)?;
+    page.evaluate(LOAD)?;
+    let load = format!("load('{}')", other.address());
+    other.open_to_others(false);
+    let end = page.evaluate(&load)?;
+    ensure!(
+        end.as_str().is_some_and(|end| end.starts_with("cors: ")),
+        "without consent the module gives {end}"
+    );
+    other.open_to_others(true);
+    let end = page.evaluate(&load)?;
+    ensure!(end == "elsewhere", "the module gives {end}");
+    drop(other);
+    let end = page.evaluate(&load)?;
+    ensure!(
+        end == "elsewhere",
+        "with the other site away the module gives {end}"
+    );
+    page.close()?;
+    Ok(origin)
+}
+
+/// The words of a page that does not get its model.
+fn refused(setting: &Setting, address: &str) -> Result<String> {
+    let page = Page::open(&setting.browser, address)?;
+    until(
+        &page,
+        "document.documentElement.dataset.state !== 'loading'",
+    )?;
+    if page.wait("ready", LOADING).is_ok() {
+        bail!("{address} gets its model");
+    }
+    let words = page.text("status")?;
+    page.close()?;
+    Ok(words)
+}

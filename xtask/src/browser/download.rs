@@ -1,0 +1,230 @@
+//! The checks on downloads: cut, paused, left alone in a closed tab, damaged where they were kept. No byte is asked for twice.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+
+use super::module::short;
+use super::page::Page;
+use super::visits::{DRAWING, SETTINGS};
+use super::{LOADING, Setting};
+use crate::native::Settings;
+use crate::serve::Serving;
+
+/// Bytes of a piece that the page keeps (`PIECE` in cache.js).
+const PIECE: u64 = 1 << 20;
+
+/// Bytes of weights that arrive before a server falls silent: two pieces, and a part of the third.
+const SILENT_AFTER: usize = 3_000_000;
+
+/// Cut twice in the middle of the weights: no byte of them that has arrived is asked for again.
+pub fn cut_download(setting: &Setting) -> Result<String> {
+    // An address of its own, so that nothing is in a cache.
+    let serving = Serving::start(setting.site.clone(), 0, "", true)?;
+    let weights = weights(setting.site.bundle())?;
+    ensure!(
+        weights > 3_000_000,
+        "{weights} bytes of weights are no test"
+    );
+    serving.cut(&[1_500_000, 1_000_000]);
+    let page = Page::open(
+        &setting.browser,
+        &format!("{}?backend=cpu", serving.address()),
+    )?;
+    page.wait("ready", LOADING)?;
+    let starts = serving.take_starts();
+    ensure!(
+        starts.len() == 3 && starts[0] == 0 && 0 < starts[1] && starts[1] < starts[2],
+        "the weights were asked for from {starts:?}"
+    );
+    // What was cut off on its way is sent again; more than was sent cannot have arrived.
+    ensure!(
+        starts[1] <= 1_500_000 && starts[2] - starts[1] <= 1_000_000,
+        "the weights were asked for from {starts:?}, which had not all been sent"
+    );
+    let stats = page.stats()?;
+    let tokenizer = page.evaluate("(async () => (await (await fetch('./models/default/bundle.json')).json()).tokenizer.bytes)()")?;
+    let all = weights + tokenizer.as_u64().unwrap_or_default();
+    ensure!(
+        stats["downloadedBytes"] == all,
+        "the page counts {stats}, the model has {all} bytes"
+    );
+    let short = Settings {
+        steps: 2,
+        ..SETTINGS
+    };
+    let (image, _) = page.generate(&short, DRAWING)?;
+    setting.as_native(&image, &short, "the image")?;
+    let elsewhere = serving.take_elsewhere();
+    ensure!(
+        elsewhere.is_empty(),
+        "the page asked another host: {elsewhere:?}"
+    );
+    page.close()?;
+    Ok(format!("{all} bytes counted; asked for from {starts:?}"))
+}
+
+/// Bytes of the weights of a bundle which has one file of them.
+pub fn weights(bundle: &Path) -> Result<u64> {
+    let mut sizes = Vec::new();
+    for entry in fs::read_dir(bundle)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|end| end == "safetensors") {
+            sizes.push(fs::metadata(&path)?.len());
+        }
+    }
+    ensure!(
+        sizes.len() == 1,
+        "the model has {} shards, this check wants one",
+        sizes.len()
+    );
+    Ok(sizes[0])
+}
+
+/// Bytes of all files of a model that the page has to fetch, besides its manifest.
+pub fn all(bundle: &Path) -> Result<u64> {
+    let manifest: Value = serde_json::from_slice(&fs::read(bundle.join("bundle.json"))?)?;
+    let tokenizer = manifest["tokenizer"]["bytes"].as_u64().unwrap_or_default();
+    Ok(weights(bundle)? + tokenizer)
+}
+
+/// A page whose download stands still in the middle of the weights.
+fn halted(setting: &Setting, serving: &Serving) -> Result<Page> {
+    serving.hold(SILENT_AFTER);
+    let page = Page::open(
+        &setting.browser,
+        &format!("{}?backend=cpu", serving.address()),
+    )?;
+    until(
+        &page,
+        "document.getElementById('count').textContent.startsWith('3.0 of')",
+    )?;
+    Ok(page)
+}
+
+/// Waits until an expression is true.
+pub fn until(page: &Page, expression: &str) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while page.evaluate(expression)? != true {
+        ensure!(
+            Instant::now() < deadline,
+            "not so after 30 s: {expression}; the page says: {} {} {:?}",
+            page.text("status")?,
+            page.text("remark")?,
+            page.problems()
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// Bytes, speed and time left are shown; a pause lets the connection go, and what follows begins where it ended.
+pub fn pause(setting: &Setting) -> Result<String> {
+    let serving = Serving::start(setting.site.clone(), 0, "", true)?;
+    let page = halted(setting, &serving)?;
+    until(&page, "document.getElementById('pause').checkVisibility()")?;
+    let count = page.text("count")?;
+    ensure!(
+        count.contains("MB/s") && count.ends_with("left"),
+        "the page does not say how fast, or how long: {count}"
+    );
+    until(
+        &page,
+        "document.getElementById('status').textContent.startsWith('Waiting')",
+    )?;
+    page.click("pause")?;
+    until(
+        &page,
+        "document.getElementById('status').textContent.startsWith('Paused')",
+    )?;
+    std::thread::sleep(Duration::from_secs(1)); // longer than the pause before a second try
+    let starts = serving.take_starts();
+    ensure!(
+        starts == [0],
+        "while paused, the weights were asked for from {starts:?}"
+    );
+    page.click("pause")?;
+    page.wait("ready", LOADING)?;
+    let starts = serving.take_starts();
+    ensure!(
+        starts == [SILENT_AFTER],
+        "after the pause the weights were asked for from {starts:?}"
+    );
+    let (stats, all) = (page.stats()?, all(setting.site.bundle())?);
+    ensure!(
+        stats["downloadedBytes"] == all,
+        "the page counts {stats}, the model has {all} bytes"
+    );
+    let (image, _) = page.generate(&short(), DRAWING)?;
+    setting.as_native(&image, &short(), "the image")?;
+    page.close()?;
+    Ok(format!("{count:?}; taken up at byte {SILENT_AFTER}"))
+}
+
+/// A tab that is closed in the middle of the weights loses less than a piece of them, and a piece that is damaged where it
+/// is kept is noticed.
+pub fn closed_tab(setting: &Setting) -> Result<String> {
+    let serving = Serving::start(setting.site.clone(), 0, "", true)?;
+    let page = halted(setting, &serving)?;
+    let (all, weights) = (all(setting.site.bundle())?, weights(setting.site.bundle())?);
+    let whole = SILENT_AFTER as u64 / PIECE;
+    let pieces = |more: &str| {
+        format!(
+            "(async () => {{ const cache = await caches.open('roentgen-web-v2'); const keys = (await cache.keys()).filter(({{url}}) => /\\/[01]$/.test(url)); {more} }})()"
+        )
+    };
+    // The tokenizer is one piece.
+    until(
+        &page,
+        &pieces(&format!("return keys.length === {};", whole + 1)),
+    )?;
+    page.close()?;
+    ensure!(
+        serving.take_starts() == [0],
+        "the first visit asked more than once"
+    );
+
+    let visit = || -> Result<(Value, Vec<usize>)> {
+        let page = Page::open(
+            &setting.browser,
+            &format!("{}?backend=cpu", serving.address()),
+        )?;
+        page.wait("ready", LOADING)?;
+        let stats = page.stats()?;
+        page.close()?;
+        Ok((stats, serving.take_starts()))
+    };
+    let kept = whole * PIECE;
+    let (stats, starts) = visit()?;
+    ensure!(
+        starts.iter().map(|start| *start as u64).eq([kept]),
+        "the second visit asked for the weights from {starts:?}"
+    );
+    ensure!(
+        stats["downloadedBytes"] == weights - kept
+            && stats["cachedBytes"] == all - (weights - kept),
+        "the second visit counts {stats}; {kept} of {weights} bytes were here"
+    );
+
+    let page = Page::open(&setting.browser, &format!("{}icon.svg", serving.address()))?;
+    let damaged = page.evaluate(&pieces(
+        "for (const key of keys) { if (!key.url.endsWith('/1')) continue; const bytes = new Uint8Array(await (await cache.match(key)).arrayBuffer()); \
+         bytes[7] ^= 1; await cache.put(key, new Response(bytes)); return true; }",
+    ))?;
+    page.close()?;
+    ensure!(damaged == true, "no second piece is kept");
+    let (stats, starts) = visit()?;
+    ensure!(
+        starts == [0] && stats["downloadedBytes"] == weights,
+        "with a damaged piece the page asks from {starts:?} and counts {stats}"
+    );
+    let (stats, starts) = visit()?;
+    ensure!(
+        starts.is_empty() && stats["downloadedBytes"] == 0,
+        "after a damaged piece the page asks from {starts:?} and counts {stats}"
+    );
+    Ok(json!({"kept": kept, "then fetched": weights - kept}).to_string())
+}

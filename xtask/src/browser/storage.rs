@@ -1,0 +1,142 @@
+//! The checks on what the browser keeps: models are deleted, a full disk does no harm, and neither does a browser that keeps nothing.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+
+use super::chrome::INSECURE;
+use super::download::{all, until};
+use super::models::{at_work, open_list, renamed};
+use super::module::short;
+use super::page::Page;
+use super::visits::DRAWING;
+use super::{LOADING, Setting};
+use crate::serve::Serving;
+
+/// Bytes of all that the page keeps of models.
+const KEPT: &str = "(async () => { let bytes = 0; const cache = await caches.open('roentgen-web-v2'); \
+    for (const key of await cache.keys()) if (!key.url.includes('?')) bytes += (await (await cache.match(key)).blob()).size; return bytes; })()";
+
+fn kept(page: &Page) -> Result<u64> {
+    page.evaluate(KEPT)?.as_u64().context("no size")
+}
+
+/// Two models are kept; one is deleted, the other needs no network afterwards, and what they share is still there.
+pub fn delete(setting: &Setting) -> Result<String> {
+    let other = renamed(setting.site.bundle(), "other")?;
+    let site = setting.site.and("models/other", other.path());
+    let serving = Serving::start(Arc::new(site), 0, "", true)?;
+    let visit = |query: &str| -> Result<Page> {
+        let page = Page::open(&setting.browser, &format!("{}{query}", serving.address()))?;
+        page.wait("ready", LOADING)?;
+        Ok(page)
+    };
+    visit("?backend=cpu")?.close()?;
+    let page = visit("?backend=cpu&bundle=./models/other/")?;
+    open_list(&page)?;
+    until(
+        &page,
+        "document.querySelectorAll('#models li').length === 2",
+    )?;
+    let both = kept(&page)?;
+    let one = all(setting.site.bundle())?;
+    ensure!(
+        one < both && both < 2 * one + 1000,
+        "{both} bytes are kept of two models, one has {one}"
+    );
+    let words = page.text("model-storage")?;
+    ensure!(
+        words.contains(&format!("{:.1}", both as f64 / 1e6)) && words.contains("GB"),
+        "{both} bytes are told as {words:?}"
+    );
+    page.press("#models [aria-current] button")?;
+    until(
+        &page,
+        "document.getElementById('remark').textContent.startsWith('other is deleted')",
+    )?;
+    until(
+        &page,
+        "document.activeElement.matches('#model-part summary')",
+    )?;
+    ensure!(
+        kept(&page)? == one,
+        "{} bytes are left of {both}",
+        kept(&page)?
+    );
+    let (image, _) = page.generate(&short(), DRAWING)?;
+    setting.as_native(&image, &short(), "the image of a deleted model")?;
+    setting.all_quiet_of(&page, &serving)?;
+    page.close()?;
+    let page = visit("?backend=cpu")?;
+    let stats = page.stats()?;
+    ensure!(
+        stats["downloadedBytes"] == 0 && stats["cachedBytes"] == one,
+        "the model that is left counts {stats}"
+    );
+    page.close()?;
+    Ok(format!("{} of {both} bytes", both - one))
+}
+
+/// A browser that has room for a part keeps that part and says so; the model is whole in memory. With room again, only the
+/// rest is downloaded.
+pub fn quota(setting: &Setting) -> Result<String> {
+    let serving = Serving::start(setting.site.clone(), 0, "", true)?;
+    let address = serving.address();
+    let origin = address.trim_end_matches('/');
+    // Stays open: the measure is that of a debugger, and goes with it.
+    let holder = Page::open(&setting.browser, &format!("{address}icon.svg"))?;
+    holder.quota(origin, Some(3e6))?;
+    let page = Page::open(&setting.browser, &format!("{address}?backend=cpu"))?;
+    page.wait("ready", LOADING)?;
+    let all = all(setting.site.bundle())?;
+    let stats = page.stats()?;
+    ensure!(stats["downloadedBytes"] == all, "the page counts {stats}");
+    until(
+        &page,
+        "document.getElementById('remark').textContent.includes('no room left')",
+    )?;
+    open_list(&page)?;
+    until(
+        &page,
+        "document.getElementById('model-storage').textContent.includes('no room left')",
+    )?;
+    let part = kept(&page)?;
+    ensure!(0 < part && part < 3_000_000, "{part} bytes are kept");
+    let (image, _) = page.generate(&short(), DRAWING)?;
+    setting.as_native(&image, &short(), "the image with a full disk")?;
+    page.close()?;
+    holder.quota(origin, None)?;
+    let page = Page::open(&setting.browser, &format!("{address}?backend=cpu"))?;
+    page.wait("ready", LOADING)?;
+    let stats = page.stats()?;
+    ensure!(
+        stats["cachedBytes"] == part && stats["downloadedBytes"] == all - part,
+        "with room again the page counts {stats}; {part} bytes were kept"
+    );
+    ensure!(kept(&page)? == all, "the model is not kept with room again");
+    page.close()?;
+    holder.close()?;
+    Ok(format!("{part} of {all} bytes kept"))
+}
+
+/// Without https a browser offers no cache, and no hashes: everything works in memory, and the page says so.
+pub fn nothing_kept(setting: &Setting) -> Result<String> {
+    let serving = Serving::start(setting.site.clone(), 0, "", true)?;
+    let address = serving.address().replace("127.0.0.1", INSECURE);
+    let page = Page::open(&setting.browser, &format!("{address}?backend=cpu"))?;
+    page.wait("ready", LOADING)?;
+    ensure!(
+        page.evaluate("isSecureContext || 'caches' in globalThis")? == false,
+        "this is a secure context, and says nothing"
+    );
+    let words = page.text("remark")?;
+    ensure!(words.contains("in memory only"), "the page says {words:?}");
+    let (image, _) = page.generate(&short(), DRAWING)?;
+    setting.as_native(&image, &short(), "the image in memory")?;
+    let folder = renamed(setting.site.bundle(), "local")?;
+    open_list(&page)?;
+    page.choose("#model-files", &[folder.path()])?;
+    at_work(&page, "local")?;
+    page.close()?;
+    Ok(words)
+}
