@@ -74,6 +74,7 @@ export class Client {
     const bundle = await openBundle(model, listening.signal).catch((error) => {
       throw error instanceof Problem ? new RoentgenError(error) : error;
     });
+    if (listening.signal?.aborted) throw cancelled();
     listening.onEvent?.({ type: "manifest", id: 0, bundle });
     this.#options = { bundle, backend };
     this.#auto = backend === "auto";

@@ -1,6 +1,7 @@
 /** Two images of this visit against each other: with a slider, side by side, or as their difference. */
 
 import { inEveryLanguage, number, t } from "./language.js";
+import { nameAtWork } from "./models.js";
 import { $ } from "./page.js";
 import { offer } from "./steps.js";
 import { visited } from "./visit.js";
@@ -80,7 +81,8 @@ function fill() {
   choice.replaceChildren(...options);
   choice.value = String(second?.number ?? "");
   choice.disabled = options.length === 0;
-  without.disabled = !first || withoutFinding(first.settings.prompt) === null;
+  // The same seed says something within one model only.
+  without.disabled = !first || first.image.model !== nameAtWork() || withoutFinding(first.settings.prompt) === null;
   tell();
 }
 

@@ -29,7 +29,8 @@ export function write(settings) {
     if (name in settings && name !== "prompt") field.value = String(settings[name] ?? "");
   }
   if (settings.prompt !== undefined) setPrompt(settings.prompt);
-  if (settings.source !== undefined) put(settings.source);
+  // A picture of another model's size is of no use to this one.
+  if (settings.source !== undefined) put(settings.width === size.width && settings.height === size.height ? settings.source : null);
   if (settings.seed !== undefined) setLocked(true); // whoever brings a seed wants that one
 }
 

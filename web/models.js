@@ -39,6 +39,9 @@ export function asked() {
 /** Whether the model at work is on this device, where no link leads. */
 export const isLocal = () => bundle !== null && bundle.address === null;
 
+/** The model that draws what is asked for now. */
+export const nameAtWork = () => bundle?.manifest.name;
+
 /** @param {protocol.Bundle} opened of which the weights are still to come */
 export function tellBundle(opened) {
   bundle = opened;
@@ -85,6 +88,8 @@ function render() {
   const entries = [...kept];
   if (bundle && !entries.some(({ address }) => address === current)) entries.unshift({ address: current ?? "", name: bundle.manifest.name, bytes: 0, total: 0 });
   if (!entries.some(({ address }) => address === SHIPPED)) entries.push({ address: SHIPPED, name: t("models.shipped"), bytes: 0, total: 0 });
+  const rank = (/** @type {Kept} */ { address }) => Number(address !== SHIPPED);
+  entries.sort((a, b) => rank(a) - rank(b) || a.name.localeCompare(b.name)); // the same order at each visit
   const focused = list.contains(document.activeElement);
   list.replaceChildren(...entries.map((entry) => item(entry, bundle !== null && entry.address === (current ?? ""))));
   if (focused) part.querySelector("summary").focus(); // the button that had it is gone
@@ -95,7 +100,8 @@ function render() {
 function item({ address, name, bytes, total }, inUse) {
   const line = document.createElement("li");
   const where = bytes > 0 ? t(bytes < total ? "models.partly" : "models.kept", { bytes: size(bytes), total: size(total) }) : t(address ? "models.not-kept" : "models.local");
-  const words = Object.assign(document.createElement("p"), { className: "hint", textContent: [inUse && t("models.in-use"), where].filter(Boolean).join(" · ") });
+  const from = address === SHIPPED ? "" : address.replace(`${location.origin}/`, "/").replace(/bundle\.json$/, "");
+  const words = Object.assign(document.createElement("p"), { className: "hint", textContent: [inUse && t("models.in-use"), where, from].filter(Boolean).join(" · ") });
   const about = document.createElement("div");
   about.append(Object.assign(document.createElement("strong"), { textContent: name }), words);
   const href = cardOf();
@@ -130,8 +136,8 @@ async function tellStorage() {
   const used = kept.reduce((sum, { bytes }) => sum + bytes, 0);
   const { quota } = (await navigator.storage?.estimate?.().catch(() => null)) ?? {};
   const lasting = (await navigator.storage?.persisted?.().catch(() => false)) ?? false;
-  const amount = quota ? t("models.storage", { used: size(used), quota: size(quota) }) : used > 0 ? t("models.storage-used", { used: size(used) }) : "";
-  storage.textContent = [...warnings.map(say), amount, lasting && used > 0 && t("models.lasting")].filter(Boolean).join(" ");
+  const amount = t(quota ? "models.storage" : "models.storage-used", { used: size(used), quota: size(quota ?? 0) });
+  storage.textContent = [...warnings.map(say), used > 0 && amount, used > 0 && lasting && t("models.lasting")].filter(Boolean).join(" ");
   persist.hidden = lasting || used === 0 || !navigator.storage?.persist;
 }
 

@@ -30,7 +30,8 @@ export class Work {
   #model = "";
   /** @type {Loading | null} */
   #loading = null;
-  #loads = 0;
+  /** Ends the loading under way for another one. */
+  #instead = new AbortController();
 
   /**
    * @param {{client: Client, asked: protocol.Backend | "auto"}} means
@@ -55,23 +56,24 @@ export class Work {
   /** Makes a model ready; the one that failed where none is named. @param {protocol.Model} [model] */
   async start(model = this.#model) {
     this.#model = model;
-    const turn = ++this.#loads;
+    this.#instead.abort();
+    const { signal } = (this.#instead = new AbortController());
     this.cancel();
     await this.#running;
-    if (turn !== this.#loads) return; // another one was asked for meanwhile
+    if (signal.aborted) return;
     this.#beginLoading();
     try {
-      await this.client.load({ bundle: model, backend: this.asked }, { onEvent: (event) => turn === this.#loads && this.#onLoading(event) });
-      if (turn !== this.#loads) return;
+      await this.client.load({ bundle: model, backend: this.asked }, { signal, onEvent: (event) => signal.aborted || this.#onLoading(event) });
+      if (signal.aborted) return;
       modelIs(true);
       this.#endLoading();
       show("ready", ["state.ready"]);
     } catch (error) {
-      if (turn !== this.#loads) return;
+      if (signal.aborted) return;
       this.#endLoading();
       this.#tellError(error);
       this.hears.noModel();
-      const again = () => turn === this.#loads && this.start();
+      const again = () => signal.aborted || document.documentElement.dataset.state !== "error" || this.start();
       if (error.code === "network") addEventListener("online", again, { once: true });
     }
   }

@@ -34,6 +34,7 @@ const FOCUS: &str = "(document.activeElement?.id || document.activeElement?.clas
 /// Contrast, width and keyboard, before and after an image.
 pub fn access(setting: &Setting) -> Result<String> {
     let page = setting.visit("?backend=cpu")?;
+    page.click("model-part")?; // opens the list of models
     let mut texts = contrast(&page)?;
     page.generate(
         &Settings {
@@ -63,6 +64,9 @@ pub fn access(setting: &Setting) -> Result<String> {
         "generate",
         "dice",
         "lock",
+        "model-folder",
+        "model-address",
+        "model-load",
         "copy",
         "film",
         "tool-window",

@@ -164,6 +164,40 @@ pub fn pause(setting: &Setting) -> Result<String> {
     Ok(format!("{count:?}; taken up at byte {SILENT_AFTER}"))
 }
 
+/// A connection that stays away is said; when the network is back, the download goes on without a press, with what was kept.
+pub fn network_back(setting: &Setting) -> Result<String> {
+    let serving = Serving::start(setting.site.clone(), 0, "", true)?;
+    serving.cut(&[1_500_000, 0, 0, 0]);
+    let page = Page::open(
+        &setting.browser,
+        &format!("{}?backend=cpu", serving.address()),
+    )?;
+    until(&page, "document.documentElement.dataset.state === 'error'")?;
+    let words = page.text("status")?;
+    ensure!(
+        words.contains("connection was lost") && words.contains("kept"),
+        "the page says {words:?}"
+    );
+    ensure!(
+        page.evaluate("document.getElementById('retry').checkVisibility()")? == true,
+        "there is nothing to press"
+    );
+    let starts = serving.take_starts();
+    ensure!(starts[1..] == [1_500_000; 3], "asked for from {starts:?}");
+    for offline in [true, false] {
+        page.network(offline)?;
+    }
+    until(&page, "document.documentElement.dataset.state === 'ready'")?;
+    let (stats, weights) = (page.stats()?, weights(setting.site.bundle())?);
+    let starts = serving.take_starts();
+    ensure!(
+        starts == [1 << 20] && stats["downloadedBytes"] == weights - PIECE,
+        "with the network back it asks from {starts:?} and counts {stats}"
+    );
+    page.close()?;
+    Ok(format!("taken up at byte {}", starts[0]))
+}
+
 /// A tab that is closed in the middle of the weights loses less than a piece of them, and a piece that is damaged where it
 /// is kept is noticed.
 pub fn closed_tab(setting: &Setting) -> Result<String> {

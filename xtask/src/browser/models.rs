@@ -161,6 +161,18 @@ pub fn choose(setting: &Setting) -> Result<String> {
     page.wait("ready", LOADING)?;
     page.drop("film", &[local.path()])?;
     at_work(&page, "local")?;
+    // Of two that are asked for at once the later one comes.
+    page.evaluate(
+        "(() => { document.getElementById('model-address').value = './models/other/'; document.getElementById('model-load').click(); \
+         document.querySelector('#models li:not([aria-current]) button').click(); })()",
+    )?;
+    at_work(&page, &shipped)?;
+    let (image, _) = page.generate(&short(), DRAWING)?;
+    ensure!(
+        image == own && page.text("model-name")? == shipped,
+        "of two models that were asked for at once {} is at work",
+        page.text("model-name")?
+    );
     setting.all_quiet_of(&page, &serving)?;
 
     page.evaluate(SHOW)?;

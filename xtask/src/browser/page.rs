@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use headless_chrome::protocol::cdp::types::Event;
-use headless_chrome::protocol::cdp::{Emulation, Log, Page as Cdp, Runtime, Storage};
+use headless_chrome::protocol::cdp::{Emulation, Log, Network, Page as Cdp, Runtime, Storage};
 use headless_chrome::{Browser, Tab};
 use image::RgbaImage;
 use serde_json::Value;
@@ -149,6 +149,21 @@ impl Page {
     /// Presses a key where the focus is.
     pub fn key(&self, name: &str) -> Result<()> {
         self.tab.press_key(name)?;
+        Ok(())
+    }
+
+    /// Takes the network away from the page, or gives it back.
+    pub fn network(&self, offline: bool) -> Result<()> {
+        self.tab.call_method(Network::EmulateNetworkConditions {
+            offline,
+            latency: 0.0,
+            download_throughput: -1.0,
+            upload_throughput: -1.0,
+            connection_Type: None,
+            packet_loss: None,
+            packet_queue_length: None,
+            packet_reordering: None,
+        })?;
         Ok(())
     }
 

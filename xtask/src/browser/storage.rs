@@ -49,6 +49,11 @@ pub fn delete(setting: &Setting) -> Result<String> {
         words.contains(&format!("{:.1}", both as f64 / 1e6)) && words.contains("GB"),
         "{both} bytes are told as {words:?}"
     );
+    page.click("model-persist")?;
+    until(
+        &page,
+        "/^The browser (keeps them|did not agree)/.test(document.getElementById('remark').textContent)",
+    )?;
     page.press("#models [aria-current] button")?;
     until(
         &page,

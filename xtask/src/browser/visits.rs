@@ -39,7 +39,7 @@ pub const SETTINGS: Settings = Settings {
 pub type Check = (&'static str, fn(&Setting) -> Result<String>);
 
 /// In this order: the first visit fills the browser's cache, the later ones use it.
-pub const CHECKS: [Check; 34] = [
+pub const CHECKS: [Check; 35] = [
     ("the cpu engine equals diffusers", cpu_parity),
     ("the image of the cpu engine is the native one", cpu_image),
     ("cancel ends the work and keeps the image", cancel),
@@ -70,6 +70,10 @@ pub const CHECKS: [Check; 34] = [
     (
         "a download that is cut goes on where it stopped",
         download::cut_download,
+    ),
+    (
+        "a download goes on when the network is back",
+        download::network_back,
     ),
     ("a download is paused and resumed", download::pause),
     (
