@@ -41,6 +41,8 @@ struct State {
     watch: bool,
     /// Whether pages of other origins may read the files (CORS).
     open: AtomicBool,
+    /// Whether ranges are ignored, as the simplest servers do.
+    whole: AtomicBool,
     asked: Mutex<Asked>,
 }
 
@@ -81,6 +83,7 @@ impl Serving {
             prefix,
             watch,
             open: AtomicBool::new(false),
+            whole: AtomicBool::new(false),
             asked,
         });
         let runtime = Builder::new_multi_thread()
@@ -124,6 +127,11 @@ impl Serving {
     /// Sends so many bytes of the next answer with weights, and then nothing for as long as the browser waits.
     pub fn hold(&self, after: usize) {
         self.state.asked().cuts.push_back(Cut::Hold(after));
+    }
+
+    /// Sends whole files from now on, whatever part is asked for.
+    pub fn ignore_ranges(&self) {
+        self.state.whole.store(true, Ordering::Relaxed);
     }
 
     /// Lets pages of other origins read the files (CORS), or no longer.
@@ -224,13 +232,14 @@ impl State {
     fn part(&self, bytes: Bytes, headers: &HeaderMap, path: &str) -> Response<Answer> {
         let total = bytes.len();
         let start = start(headers).filter(|start| *start < total);
-        let rest = bytes.slice(start.unwrap_or(0)..);
         let weights = path.ends_with(".safetensors");
         let cut = weights.then(|| {
             let mut asked = self.asked();
             asked.starts.push(start.unwrap_or(0));
             asked.cuts.pop_front()
         });
+        let start = start.filter(|_| !self.whole.load(Ordering::Relaxed));
+        let rest = bytes.slice(start.unwrap_or(0)..);
         let mut response = Response::new(match cut.flatten() {
             Some(Cut::Close(after)) => Answer::cut(rest, after),
             Some(Cut::Hold(after)) => Answer::hold(rest, after),
