@@ -114,7 +114,7 @@ function item({ address, name, bytes, total }, inUse) {
   line.append(about);
   if (inUse) line.setAttribute("aria-current", "true");
   else line.append(button("models.use", name, () => use(address)));
-  if (bytes > 0) line.append(button("models.delete", name, () => remove(address, name, inUse)));
+  if (kept.some((one) => one.address === address)) line.append(button("models.delete", name, () => remove(address, name, inUse)));
   return line;
 }
 

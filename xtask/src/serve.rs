@@ -11,8 +11,8 @@ use anyhow::{Context, Result};
 use http_body_util::BodyExt;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
-    ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE,
-    HeaderMap, HeaderValue, RANGE,
+    ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_RANGE,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE,
 };
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -212,6 +212,11 @@ impl State {
         let headers = response.headers_mut();
         if let Ok(media) = media_type(&file).parse() {
             headers.insert(CONTENT_TYPE, media);
+        }
+        // Workers go by the headers of their own file, and by nothing in the page's markup.
+        let policy = path.ends_with(".js").then(|| self.site.policy()).flatten();
+        if let Some(Ok(policy)) = policy.map(|policy| policy.parse()) {
+            headers.insert(CONTENT_SECURITY_POLICY, policy);
         }
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));

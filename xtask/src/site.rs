@@ -83,6 +83,14 @@ impl Site {
         Site { mounts }
     }
 
+    /// The Content-Security-Policy of the page.
+    pub fn policy(&self) -> Option<String> {
+        let text = fs::read_to_string(self.file("/")?).ok()?;
+        let (_, rest) = text.split_once("content=\"default-src ")?;
+        let (policy, _) = rest.split_once('"')?;
+        Some(format!("default-src {policy}"))
+    }
+
     /// The file at an address (decoded, without query); nothing outside the folders, and nothing hidden, has one.
     pub fn file(&self, address: &str) -> Option<PathBuf> {
         let address = address.strip_prefix('/')?;
@@ -191,6 +199,15 @@ mod tests {
         ] {
             assert_eq!(site.file(address), None, "{address}");
         }
+    }
+
+    #[test]
+    fn page_has_a_policy() {
+        let (_folder, site) = site();
+        assert_eq!(site.policy(), None);
+        let policy = site.with_page(&root().join("web")).policy().unwrap();
+        assert!(policy.starts_with("default-src 'none'; "));
+        assert!(policy.contains("connect-src 'self';"));
     }
 
     #[test]

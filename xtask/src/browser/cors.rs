@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 
 use super::download::{all, until};
 use super::models::{at_work, renamed};
-use super::module::{SHOW, short};
+use super::module::short;
 use super::page::Page;
 use super::visits::DRAWING;
 use super::{LOADING, Setting};
@@ -65,12 +65,16 @@ pub fn cors(setting: &Setting) -> Result<String> {
     setting.as_native(&image, &short(), "the image of another site's model")?;
     page.close()?;
 
-    // The module in a page without a policy of its own, and a second visit while the other site is away.
-    let bare = format!("{}models/default/bundle.json", own.address());
-    let page = Page::open(&setting.browser, &bare)?;
-    page.evaluate(SHOW)?;
-    page.evaluate(LOAD)?;
+    // The module in a page without a policy of its own: the worker has that of its file.
     let load = format!("load('{}')", other.address());
+    let page = bare(setting, &own)?;
+    let end = page.evaluate(&load)?;
+    ensure!(
+        end.as_str().is_some_and(|end| end.starts_with("policy: ")),
+        "the worker of a page without a policy gives {end}"
+    );
+    page.close()?;
+    let page = bare(setting, &wide)?;
     other.open_to_others(false);
     let end = page.evaluate(&load)?;
     ensure!(
@@ -88,6 +92,14 @@ pub fn cors(setting: &Setting) -> Result<String> {
     );
     page.close()?;
     Ok(origin)
+}
+
+/// A page without a policy, beside the module.
+fn bare(setting: &Setting, serving: &Serving) -> Result<Page> {
+    let address = format!("{}models/default/bundle.json", serving.address());
+    let page = Page::open(&setting.browser, &address)?;
+    page.evaluate(LOAD)?;
+    Ok(page)
 }
 
 /// The words of a page that does not get its model.
