@@ -133,7 +133,7 @@ function annotate() {
   const { image, settings } = shown;
   film.classList.add("developed");
   $("mark").textContent = t(settings.source ? "film.edited" : "film.synthetic");
-  view.setAttribute("aria-label", t("film.image", { prompt: settings.prompt }));
+  view.setAttribute("aria-label", t(settings.source ? "film.edited-image" : "film.image", { prompt: settings.prompt }));
   $("note-left").textContent = t("film.seed", { seed: settings.seed });
   $("note-right").textContent = t("film.not");
   const { centre, width } = viewer.tone;

@@ -1,8 +1,8 @@
 /**
  * `<roentgen-image prompt="…">`: importing this module defines the element.
  *
- * Attributes: `prompt`, `negative-prompt`, `seed`, `steps`, `guidance`, `scheduler` as in `GenerateOptions`; `model` and
- * `backend` as in `LoadOptions`. Parts for `::part()`: `film`, `image`, `mark`, `words`, `error`, `progress`.
+ * Attributes: `prompt`, `negative-prompt`, `seed`, `steps`, `guidance`, `scheduler`, `strength` as in `GenerateOptions`; `image` and
+ * `mask` are addresses of pictures, of which the middle is taken; `model` and `backend` as in `LoadOptions`. Parts for `::part()`: `film`, `image`, `mark`, `words`, `error`, `progress`.
  */
 
 import type { GeneratedImage, RoentgenError } from "./roentgen-web.js";
@@ -10,7 +10,11 @@ import type { GeneratedImage, RoentgenError } from "./roentgen-web.js";
 export class RoentgenImage extends HTMLElement {
   static observedAttributes: string[];
   /** The image that is shown, with its settings and its file; null until there is one. */
-  readonly image: GeneratedImage | null;
+  readonly result: GeneratedImage | null;
+  /** A picture to begin from, of any size, in place of the attribute `image`. */
+  image: ImageData | null;
+  /** White is painted anew; in place of the attribute `mask`. */
+  mask: ImageData | null;
 }
 
 declare global {

@@ -5,8 +5,9 @@
  * model. The mark over the image cannot be switched off: whoever needs bare pixels has `image.imageData`.
  */
 
+import { fit } from "./fit.js";
 import { language, number, say, t } from "./language.js";
-import { Roentgen } from "./roentgen-web.js";
+import { Roentgen, RoentgenError } from "./roentgen-web.js";
 
 /** @import { GeneratedImage, LoadProgress, Step } from "./roentgen-web.d.ts" */
 /** @import { Saying } from "./language.js" */
@@ -19,7 +20,11 @@ const SETTINGS = {
   steps: ["steps", Number],
   guidance: ["guidance", Number],
   scheduler: ["scheduler", String],
+  strength: ["strength", Number],
 };
+
+/** Pictures to begin from, as attributes that are addresses or properties that are pixels. */
+const PICTURES = /** @type {const} */ (["image", "mask"]);
 
 /** Constructed style sheets pass a policy without `unsafe-inline`. */
 const STYLE = new CSSStyleSheet();
@@ -67,10 +72,12 @@ async function shared(options, listen) {
 }
 
 export class RoentgenImage extends HTMLElement {
-  static observedAttributes = [...Object.keys(SETTINGS), "model", "backend"];
+  static observedAttributes = [...Object.keys(SETTINGS), ...PICTURES, "model", "backend"];
 
   /** The image that is shown. @type {GeneratedImage | null} */
-  #image = null;
+  #result = null;
+  /** What was given as pixels. @type {Record<string, ImageData | null>} */
+  #given = { image: null, mask: null };
   /** @type {AbortController | null} */
   #abort = null;
   /** Whether what is shown is not what the attributes ask for. */
@@ -88,8 +95,26 @@ export class RoentgenImage extends HTMLElement {
   }
 
   /** The image that is shown, with its settings and its file; null until there is one. */
+  get result() {
+    return this.#result;
+  }
+
+  /** A picture to begin from; it comes before the attribute `image`. */
   get image() {
-    return this.#image;
+    return this.#given.image;
+  }
+
+  set image(picture) {
+    this.#give("image", picture);
+  }
+
+  /** What of it is painted anew; it comes before the attribute `mask`. */
+  get mask() {
+    return this.#given.mask;
+  }
+
+  set mask(picture) {
+    this.#give("mask", picture);
   }
 
   connectedCallback() {
@@ -100,6 +125,12 @@ export class RoentgenImage extends HTMLElement {
   disconnectedCallback() {
     document.removeEventListener("roentgen-language", this.#render);
     this.#abort?.abort();
+  }
+
+  /** @param {string} name @param {ImageData | null} picture */
+  #give(name, picture) {
+    this.#given[name] = picture;
+    this.attributeChangedCallback();
   }
 
   attributeChangedCallback() {
@@ -116,18 +147,19 @@ export class RoentgenImage extends HTMLElement {
       this.#tell({ status: ["state.fetching-model"] });
       const [model, backend] = ["model", "backend"].map((name) => this.getAttribute(name) ?? undefined);
       const roentgen = await shared({ model, backend }, (progress) => signal.aborted || this.#onProgress(progress));
+      const [image, mask] = await Promise.all(PICTURES.map((name) => this.#picture(name, roentgen.model.defaults, signal)));
       if (signal.aborted) return;
       this.#tell({ status: ["state.drawing"] });
       const onStep = (/** @type {Step} */ step) => signal.aborted || this.#onStep(step);
-      const image = await roentgen.generate({ ...this.#settings(), signal, onStep });
+      const result = await roentgen.generate({ ...this.#settings(), image, mask, signal, onStep });
       this.#stale = false;
-      this.#image = image;
-      this.#paint(image.imageData);
+      this.#result = result;
+      this.#paint(result.imageData);
       this.#tell({});
-      this.#send("roentgen-image", { image });
+      this.#send("roentgen-image", { image: result });
     } catch (error) {
       if (signal.aborted) return; // something else is drawn by now, or nobody looks
-      this.#image = null;
+      this.#result = null;
       this.#paint(null);
       this.#tell({ error });
       this.#send("roentgen-error", { error });
@@ -141,6 +173,24 @@ export class RoentgenImage extends HTMLElement {
       if (text !== null) settings[option] = read(text);
     }
     return settings;
+  }
+
+  /** A picture in the model's size. @param {string} name @param {{width: number, height: number}} size @param {AbortSignal} signal */
+  async #picture(name, size, signal) {
+    const [given, address] = [this.#given[name], this.getAttribute(name)];
+    if (!given && !address) return undefined;
+    try {
+      const response = given ? null : await fetch(new URL(address ?? "", document.baseURI), { signal });
+      if (response && !response.ok) throw new Error(String(response.status));
+      return await fit(given ?? (await response?.blob()), size);
+    } catch {
+      throw new RoentgenError({ code: "request", saying: ["option.picture", { name, address: given ? "ImageData" : address }] });
+    }
+  }
+
+  /** Whether it began from a picture, which may show a person. */
+  get #edited() {
+    return Boolean(this.#given.image ?? this.getAttribute("image"));
   }
 
   /** @param {LoadProgress} progress */
@@ -177,8 +227,8 @@ export class RoentgenImage extends HTMLElement {
     const [film, canvas, mark, progress] = ["figure", "canvas", "[part=mark]", "progress"].map((selector) => this.#part(selector));
     film.lang = language();
     film.setAttribute("aria-busy", String(Boolean(status)));
-    canvas.setAttribute("aria-label", mark.hidden ? t("film.none") : t("film.image", { prompt: this.getAttribute("prompt") }));
-    mark.textContent = t("film.synthetic-not");
+    canvas.setAttribute("aria-label", mark.hidden ? t("film.none") : t(this.#edited ? "film.edited-image" : "film.image", { prompt: this.getAttribute("prompt") }));
+    mark.textContent = t(this.#edited ? "film.edited-not" : "film.synthetic-not");
     const words = { status: say(status), count: say(count), error: error ? say(error.saying ?? error) : "" };
     for (const [id, text] of Object.entries(words)) {
       const line = this.#part(`#${id}`);

@@ -1,5 +1,6 @@
 /** A picture to begin from, and the brush that says which part of it is to be painted anew. Neither leaves this tab. */
 
+import { fit } from "./fit.js";
 import { t } from "./language.js";
 import { $ } from "./page.js";
 import { note } from "./report.js";
@@ -56,16 +57,8 @@ async function open(blob) {
   if (!blob) return;
   if (!size.width) return note(["source.early"]);
   try {
-    const bitmap = await createImageBitmap(blob);
-    const fitted = new OffscreenCanvas(size.width, size.height);
-    const pen = /** @type {OffscreenCanvasRenderingContext2D} */ (fitted.getContext("2d"));
-    const scale = Math.max(size.width / bitmap.width, size.height / bitmap.height);
-    const [w, h] = [bitmap.width * scale, bitmap.height * scale];
-    pen.imageSmoothingQuality = "high";
-    pen.fillRect(0, 0, size.width, size.height); // what is transparent becomes black
-    pen.drawImage(bitmap, (size.width - w) / 2, (size.height - h) / 2, w, h);
-    bitmap.close();
-    put({ rgba: pen.getImageData(0, 0, size.width, size.height).data, mask: null, strength: strength.valueAsNumber });
+    const { data } = await fit(blob, size);
+    put({ rgba: data, mask: null, strength: strength.valueAsNumber });
     note("");
   } catch {
     note(["source.bad-file"]);

@@ -23,6 +23,7 @@ const PAGE = [
   "./embed.html",
   "./engine.js",
   "./errors.js",
+  "./fit.js",
   "./form.js",
   "./gestures.js",
   "./grid.js",

@@ -1,25 +1,90 @@
 //! The check on the element `<roentgen-image>`, in a page that has one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use image::{GrayImage, Luma};
 use serde_json::json;
 
 use super::Setting;
 use super::module::{SHOW, short};
 use super::page::Page;
 use super::visits::SETTINGS;
+use crate::serve::Serving;
+use crate::workspace::{copy, root};
 
 /// Where the example of a page with an element is.
 pub fn embed(setting: &Setting) -> String {
     format!("{}embed.html", setting.serving.address())
 }
 
+/// The element begins from a picture, given as an address and as pixels; a mask of another size says which half is painted
+/// anew. By how much that half changes.
+fn edited(setting: &Setting) -> Result<u64> {
+    let web = tempfile::tempdir()?;
+    copy(&root().join("web"), web.path())?;
+    let slope = |x: u32, _| Luma([u8::try_from(x).unwrap_or(u8::MAX)]);
+    GrayImage::from_fn(128, 128, slope).save(web.path().join("slope.png"))?;
+    let upper = |_, y: u32| Luma([if y < 32 { 255 } else { 0 }]);
+    GrayImage::from_fn(64, 64, upper).save(web.path().join("upper.png"))?;
+    let serving = Serving::start(Arc::new(setting.site.with_page(web.path())), 0, "", true)?;
+    let page = Page::open(
+        &setting.browser,
+        &format!("{}embed.html", serving.address()),
+    )?;
+    drawn(&page)?;
+    page.evaluate(SETTLE)?;
+    let steps = json!({"steps": 4, "image": "slope.png", "mask": "upper.png", "strength": 1});
+    let found = page.evaluate(&format!(
+        "(async () => {{ change({steps}); await settled(); const {{data, width}} = element.result.imageData; \
+         const most = (from, to) => {{ let most = 0; for (let i = from; i < to; i++) if (i % 4 < 3) \
+         most = Math.max(most, Math.abs(data[i] - (i >> 2) % width)); return most; }}; \
+         const mark = element.shadowRoot.querySelector('[part=mark]').textContent; \
+         return {{heard, mark, width, above: most(0, data.length * 0.375), below: most(data.length * 0.625, data.length)}}; }})()"
+    ))?;
+    ensure!(
+        found["heard"] == json!(["image"])
+            && found["mark"] == "Edited by a model, not for diagnosis"
+            && found["width"] == 128
+            && found["below"] == 0,
+        "beginning from an address gave {found}"
+    );
+    let kept = page.evaluate(
+        "(async () => { const {data, width, height} = element.result.imageData; heard.length = 0; \
+         element.image = new ImageData(data.slice(), width, height); element.mask = new ImageData(width, height); \
+         await settled(); return element.result.imageData.data.every((value, i) => value === data[i]); })()",
+    )?;
+    ensure!(kept == true, "with an empty mask the picture changed");
+    let words = page.evaluate(
+        "(async () => { element.image = null; change({image: 'embed.html'}); await settled(); \
+         return [...heard, element.shadowRoot.querySelector('[part=error]').innerText]; })()",
+    )?;
+    ensure!(
+        words[0] == "request"
+            && words[1]
+                .as_str()
+                .is_some_and(|words| words.contains("embed.html")),
+        "a page as a picture gave {words}"
+    );
+    let problems = page.problems();
+    ensure!(problems.is_empty(), "the console shows {problems:?}");
+    page.close()?;
+    let above = found["above"].as_u64().filter(|most| *most > 20);
+    above.with_context(|| format!("hardly anything was painted anew: {found}"))
+}
+
+/// `change` sets attributes, and `settled` waits until the element is through with them; `heard` has what it told.
+const SETTLE: &str = "globalThis.heard = []; for (const name of ['image', 'error']) document.addEventListener(`roentgen-${name}`, ({detail}) => heard.push(detail.error?.code ?? name)); \
+    globalThis.element = document.querySelector('roentgen-image'); globalThis.change = (attributes) => { heard.length = 0; \
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value); }; \
+    globalThis.settled = async () => { while (heard.length === 0) await new Promise((next) => setTimeout(next, 50)); }";
+
 /// Waits for the image of the page's element; an error of the element is an error here.
 pub fn drawn(page: &Page) -> Result<()> {
     page.evaluate(
         "(async () => { await customElements.whenDefined('roentgen-image'); const element = document.querySelector('roentgen-image'); \
-         if (!element.image) await new Promise((drawn, failed) => { element.addEventListener('roentgen-image', drawn); \
+         if (!element.result) await new Promise((drawn, failed) => { element.addEventListener('roentgen-image', drawn); \
          element.addEventListener('roentgen-error', ({detail}) => failed(detail.error)); }); })()",
     )?;
     Ok(())
@@ -35,12 +100,7 @@ pub fn element(setting: &Setting) -> Result<String> {
     let page = Page::open(&setting.browser, &embed(setting))?;
     drawn(&page)?;
     page.evaluate(SHOW)?;
-    page.evaluate(
-        "globalThis.heard = []; for (const name of ['image', 'error']) document.addEventListener(`roentgen-${name}`, ({detail}) => heard.push(detail.error?.code ?? name)); \
-         globalThis.element = document.querySelector('roentgen-image'); globalThis.change = (attributes) => { heard.length = 0; \
-         for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value); }; \
-         globalThis.settled = async () => { while (heard.length === 0) await new Promise((next) => setTimeout(next, 50)); }",
-    )?;
+    page.evaluate(SETTLE)?;
     setting.serving.take_paths();
     let attributes = json!({
         "prompt": SETTINGS.prompt, "negative-prompt": SETTINGS.negative_prompt, "seed": SETTINGS.seed, "steps": 2,
@@ -103,5 +163,8 @@ pub fn element(setting: &Setting) -> Result<String> {
         "the page asked another host: {elsewhere:?}"
     );
     page.close()?;
-    Ok(format!("mean difference {difference:.4} of 255"))
+    let much = edited(setting)?;
+    Ok(format!(
+        "mean difference {difference:.4} of 255; with a picture the painted half changes by up to {much} of 255"
+    ))
 }
