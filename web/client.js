@@ -58,7 +58,7 @@ export class Client {
   #options = null;
   /** Whether the CPU may take over from a graphics card. */
   #auto = false;
-  /** The loading after a failure; images that failed together share it. @type {Promise<protocol.Loaded> | null} */
+  /** The loading after a failure; images that failed together share it. @type {{ready: Promise<protocol.Loaded>, hear: Set<(event: protocol.WorkerMessage) => void>} | null} */
   #reloading = null;
 
   /** @param {(loaded: protocol.Loaded) => void} [onLoaded] hears of each loading that ends well, also of one after a failure */
@@ -136,9 +136,24 @@ export class Client {
     }
   }
 
-  /** @param {Listening} listening */
-  #reload({ onEvent }) {
-    return (this.#reloading ??= this.#load({ onEvent }).finally(() => (this.#reloading = null)));
+  /** Cancelling an image ends the waiting for the engine, not the loading: the next image needs it. @param {Listening} listening */
+  async #reload({ onEvent = () => {}, signal }) {
+    if (signal?.aborted) throw cancelled();
+    if (!this.#reloading) {
+      const hear = new Set();
+      const ready = this.#load({ onEvent: (event) => hear.forEach((tell) => tell(event)) });
+      this.#reloading = { ready: ready.finally(() => (this.#reloading = null)), hear };
+    }
+    const { ready, hear } = this.#reloading;
+    let cancel = () => {};
+    const aborted = new Promise((_, reject) => signal?.addEventListener("abort", (cancel = () => reject(cancelled()))));
+    hear.add(onEvent);
+    try {
+      await Promise.race([ready, aborted]);
+    } finally {
+      hear.delete(onEvent);
+      signal?.removeEventListener("abort", cancel);
+    }
   }
 
   /** @param {any} error */

@@ -22,10 +22,11 @@ export class Loading {
   /** A download that stands still sends nothing: its speed has to fall by itself. */
   #timer = setInterval(() => this.#tell(), 500);
 
-  /** @param {Client} client */
-  constructor(client) {
+  /** @param {Client} client @param {"loading" | "busy"} [state] of the page meanwhile */
+  constructor(client, state = "loading") {
+    this.state = state;
     bar();
-    show("loading", ["state.fetching-model"]);
+    show(state, ["state.fetching-model"]);
     $("pause").onclick = () => {
       this.#paused = !this.#paused;
       client.pause(this.#paused);
@@ -65,13 +66,13 @@ export class Loading {
     $("pause").textContent = t(($("pause").dataset.t = this.#paused ? "form.resume" : "form.pause"));
     if (!loading) {
       bar();
-      return show("loading", ["state.preparing"], ["count.here", here]);
+      return show(this.state, ["state.preparing"], ["count.here", here]);
     }
     bar(done / total);
     const speed = this.#speed();
-    if (this.#paused) show("loading", ["state.paused"], ["count.of", here]);
-    else if (speed === null || downloaded === 0) show("loading", ["state.fetching-model"], ["count.of", here]);
-    else if (speed === 0) show("loading", ["state.stalled"], ["count.of", here]);
-    else show("loading", ["state.fetching-model"], ["count.speed", { ...here, speed: number(speed / 1e6, speed < 1e6 ? 2 : 1), left: clock(1000 * Math.ceil((total - done) / speed), 0) }]);
+    if (this.#paused) show(this.state, ["state.paused"], ["count.of", here]);
+    else if (speed === null || downloaded === 0) show(this.state, ["state.fetching-model"], ["count.of", here]);
+    else if (speed === 0) show(this.state, ["state.stalled"], ["count.of", here]);
+    else show(this.state, ["state.fetching-model"], ["count.speed", { ...here, speed: number(speed / 1e6, speed < 1e6 ? 2 : 1), left: clock(1000 * Math.ceil((total - done) / speed), 0) }]);
   }
 }

@@ -15,9 +15,11 @@ import { paint } from "./tone.js";
  * @property {number} total steps
  */
 
-/** Most images, and most bytes of their frames; beyond, the oldest are let go. */
+/** Most images, and most bytes of pixels; beyond, the oldest lose their frames, and then go themselves. */
 const MOST = 60;
-const MOST_FRAME_BYTES = 64e6;
+const MOST_BYTES = 64e6;
+/** Width of a thumbnail, in pixels of a sharp screen. */
+const THUMB = 128;
 
 const list = $("visit-list");
 /** @type {Entry[]} oldest first */
@@ -32,10 +34,7 @@ export function remember(made, restore) {
   entries.push(entry);
   const item = document.createElement("li");
   const button = Object.assign(document.createElement("button"), { type: "button", className: "thumb" });
-  const canvas = document.createElement("canvas");
-  canvas.setAttribute("aria-hidden", "true");
-  paint(canvas, entry.image);
-  button.append(canvas, Object.assign(document.createElement("span"), { textContent: String(entry.settings.seed) }));
+  button.append(thumb(entry.image), Object.assign(document.createElement("span"), { textContent: String(entry.settings.seed) }));
   button.dataset.number = String(entry.number);
   button.onclick = () => restore(entry);
   item.append(button);
@@ -44,6 +43,18 @@ export function remember(made, restore) {
   trim();
   $("visit").hidden = false;
   return entry;
+}
+
+/** @param {protocol.Picture} image */
+function thumb(image) {
+  const whole = document.createElement("canvas");
+  paint(whole, image);
+  const small = Object.assign(document.createElement("canvas"), { width: THUMB, height: Math.round((THUMB * image.height) / image.width) });
+  small.setAttribute("aria-hidden", "true");
+  const pen = /** @type {CanvasRenderingContext2D} */ (small.getContext("2d"));
+  pen.imageSmoothingQuality = "high";
+  pen.drawImage(whole, 0, 0, small.width, small.height);
+  return small;
 }
 
 /** Marks the image that is on the film. @param {Entry | null} entry */
@@ -61,16 +72,19 @@ function name(button, { number, settings }) {
   button.title = words;
 }
 
+/** The newest image stays, whatever its size; then there is room for older images, and then for their frames. */
 function trim() {
-  while (entries.length > MOST) {
-    entries.shift();
-    list.lastElementChild?.remove();
+  let room = MOST_BYTES;
+  const kept = [...entries].reverse().filter(({ image, settings }, age) => {
+    room -= image.rgba.length + (settings.source?.rgba.length ?? 0);
+    return age === 0 || (age < MOST && room >= 0);
+  });
+  for (const [age, entry] of kept.entries()) {
+    room -= entry.frames.reduce((sum, { picture }) => sum + picture.rgba.length, 0);
+    if (age > 0 && room < 0) entry.frames = [];
   }
-  let bytes = 0;
-  for (const entry of [...entries].reverse()) {
-    bytes += entry.frames.reduce((sum, { picture }) => sum + picture.rgba.length, 0);
-    if (bytes > MOST_FRAME_BYTES) entry.frames = [];
-  }
+  entries.splice(0, entries.length - kept.length);
+  while (list.children.length > entries.length) list.lastElementChild?.remove();
 }
 
 inEveryLanguage(() => {

@@ -135,9 +135,9 @@ export class Work {
   /** @param {Job} job @param {number} started */
   #onStep(job, started) {
     return (/** @type {protocol.WorkerMessage} */ event) => {
-      if (event.type !== "step") return this.#onLoading(event); // the engine stopped and is loaded anew
-      this.#endLoading();
       if (this.#abort?.signal.aborted) return;
+      if (event.type !== "step") return this.#onLoading(event, "busy"); // the engine stopped and is loaded anew
+      this.#endLoading();
       const { step, total } = event;
       const left = ((performance.now() - started) / step) * (total - step);
       bar(step / total);
@@ -147,18 +147,19 @@ export class Work {
     };
   }
 
-  /** @param {protocol.WorkerMessage} event */
-  #onLoading(event) {
+  /** @param {protocol.WorkerMessage} event @param {"loading" | "busy"} [state] an image that waits for the engine can be cancelled */
+  #onLoading(event, state) {
     if (event.type === "manifest") {
       modelIs(false); // the one before makes room for it
       this.hears.manifest(event.bundle);
     }
-    if (event.type === "progress") (this.#loading ?? this.#beginLoading()).hear(event);
+    if (event.type === "progress") (this.#loading ?? this.#beginLoading(state)).hear(event);
   }
 
-  #beginLoading() {
+  /** @param {"loading" | "busy"} [state] */
+  #beginLoading(state) {
     this.#endLoading();
-    return (this.#loading = new Loading(this.client));
+    return (this.#loading = new Loading(this.client, state));
   }
 
   #endLoading() {

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
-use crate::browser::chrome;
 use crate::workspace::cargo;
 use crate::{apt, browser, wasm, workspace};
 
@@ -90,7 +89,7 @@ pub fn run(options: &Options) -> Result<()> {
     };
     let started = Instant::now();
     if steps.contains(&Step::Browser) {
-        chrome::find()?; // whoever lacks a browser should hear it before the long builds
+        browser::programs(&options.filter)?; // whoever lacks a browser should hear it before the long builds
     }
     for step in steps {
         println!("== {}", step.title());

@@ -1,30 +1,32 @@
 //! A browser to test in: found, or installed, and started with a profile of its own.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use headless_chrome::{Browser, LaunchOptions};
 
-use crate::apt;
+use super::program::Program;
 
-/// Names on the PATH.
-const NAMES: [&str; 5] = [
-    "chromium",
-    "chromium-browser",
-    "google-chrome",
-    "google-chrome-stable",
-    "chrome",
-];
-
-/// Where installers put it when it is not on the PATH.
-const PATHS: [&str; 4] = [
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-    "/Applications/Chromium.app/Contents/MacOS/Chromium",
-    "C:\\Program Files\\Google\\Chrome\\Application\\chrome.exe",
-    "C:\\Program Files (x86)\\Google\\Chrome\\Application\\chrome.exe",
-];
+/// Chromium or Chrome.
+pub const CHROME: Program = Program {
+    name: "Chromium or Chrome",
+    variable: "CHROME",
+    names: &[
+        "chromium",
+        "chromium-browser",
+        "google-chrome",
+        "google-chrome-stable",
+        "chrome",
+    ],
+    paths: &[
+        "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+        "/Applications/Chromium.app/Contents/MacOS/Chromium",
+        "C:\\Program Files\\Google\\Chrome\\Application\\chrome.exe",
+        "C:\\Program Files (x86)\\Google\\Chrome\\Application\\chrome.exe",
+    ],
+    package: "chromium",
+};
 
 /// A name of this machine which is no secure context, unlike 127.0.0.1 itself.
 pub const INSECURE: &str = "insecure.test";
@@ -49,44 +51,9 @@ const FLAGS: [&str; 15] = [
     "--hide-scrollbars",
 ];
 
-/// The browser's program: `CHROME`, or a usual name or place, or Debian's `chromium` installed now.
-pub fn find() -> Result<PathBuf> {
-    if let Some(named) = std::env::var_os("CHROME").filter(|name| !name.is_empty()) {
-        let named = PathBuf::from(named);
-        if !named.is_file() {
-            bail!(
-                "CHROME names {}, which is no file. Set it to the program of Chromium or Chrome, or unset it",
-                named.display()
-            );
-        }
-        return Ok(named);
-    }
-    if let Some(found) = search() {
-        return Ok(found);
-    }
-    if apt::install(&["chromium"])?
-        && let Some(found) = search()
-    {
-        return Ok(found);
-    }
-    bail!(
-        "the browser tests need Chromium or Chrome and found neither. Install one, or set CHROME to its program"
-    )
-}
-
-fn search() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).flat_map(|folder| {
-        NAMES.map(|name| folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
-    });
-    on_path
-        .chain(PATHS.map(PathBuf::from))
-        .find(|file| file.is_file())
-}
-
 /// Starts a browser with an empty profile. Dropping it ends it, and only it, and removes the profile.
 pub fn launch(width: u32, height: u32) -> Result<Browser> {
-    let program = find()?;
+    let program = CHROME.find()?;
     let options = LaunchOptions {
         path: Some(program.clone()),
         sandbox: false, // it does not start as root otherwise; it opens nothing but our own page

@@ -1,11 +1,15 @@
 //! What the page must do in a real browser, checked against the native program.
 
 mod access;
+mod axe;
 mod batch;
+mod cancel;
 pub mod chrome;
 mod cors;
 mod download;
 mod element;
+mod firefox;
+mod growth;
 mod hands;
 mod lightbox;
 mod models;
@@ -13,10 +17,13 @@ mod module;
 mod offline;
 pub mod page;
 mod parity;
+mod program;
 mod recovery;
 mod sentence;
+mod socket;
 mod source;
 mod storage;
+mod tabs;
 mod visits;
 
 use std::cell::OnceCell;
@@ -33,6 +40,8 @@ use crate::serve::Serving;
 use crate::site::Site;
 use crate::wasm::Engine;
 
+use chrome::CHROME;
+use firefox::FIREFOX;
 use page::Page;
 use visits::{CHECKS, CPU_DIFFERENCE, Check};
 
@@ -51,8 +60,20 @@ pub struct Setting {
     roentgen: OnceCell<PathBuf>,
 }
 
-/// Builds what is needed and runs the checks whose name contains `filter`.
-pub fn run(bundle: Option<&Path>, filter: &str) -> Result<()> {
+/// Finds, or installs, the browsers that these checks need.
+pub fn programs(filter: &str) -> Result<()> {
+    CHROME.find()?;
+    if chosen(filter)?
+        .iter()
+        .any(|(name, _)| name.contains(FIREFOX.name))
+    {
+        FIREFOX.find()?;
+    }
+    Ok(())
+}
+
+/// The checks whose name contains `filter`.
+fn chosen(filter: &str) -> Result<Vec<&'static Check>> {
     let chosen: Vec<&Check> = CHECKS
         .iter()
         .filter(|(name, _)| name.contains(filter))
@@ -61,6 +82,12 @@ pub fn run(bundle: Option<&Path>, filter: &str) -> Result<()> {
         !chosen.is_empty(),
         "no browser check has {filter:?} in its name"
     );
+    Ok(chosen)
+}
+
+/// Builds what is needed and runs the checks whose name contains `filter`.
+pub fn run(bundle: Option<&Path>, filter: &str) -> Result<()> {
+    let chosen = chosen(filter)?;
     let engines = Engine::ALL.into_iter().filter(|engine| {
         *engine == Engine::Cpu || chosen.iter().any(|(name, _)| name.contains(engine.name()))
     });
@@ -137,10 +164,21 @@ impl Setting {
     /// The mean difference of an image of the cpu engine to the native one; an error where it is too large, which calls the
     /// image `what`.
     fn as_native(&self, image: &RgbaImage, settings: &Settings, what: &str) -> Result<f64> {
+        self.near_native(image, settings, what, CPU_DIFFERENCE)
+    }
+
+    /// The same for another engine, with what is too large there.
+    fn near_native(
+        &self,
+        image: &RgbaImage,
+        settings: &Settings,
+        what: &str,
+        allowed: f64,
+    ) -> Result<f64> {
         let difference = self.difference(image, settings)?;
         ensure!(
-            difference <= CPU_DIFFERENCE,
-            "{what} is {difference:.3} of 255 from the native one, allowed are {CPU_DIFFERENCE}"
+            difference <= allowed,
+            "{what} is {difference:.3} of 255 from the native one, allowed are {allowed}"
         );
         Ok(difference)
     }

@@ -45,7 +45,7 @@ pub fn short() -> Settings {
 }
 
 /// The settings as the module takes them.
-fn options(settings: &Settings) -> Value {
+pub fn options(settings: &Settings) -> Value {
     json!({
         "prompt": settings.prompt,
         "negativePrompt": settings.negative_prompt,

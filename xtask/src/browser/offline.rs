@@ -82,7 +82,7 @@ fn visit(setting: &Setting, address: &str) -> Result<Page> {
 }
 
 /// Waits until the page says that it is kept.
-fn kept(page: &Page) -> Result<()> {
+pub fn kept(page: &Page) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let state = page.evaluate("document.documentElement.dataset.offline ?? ''")?;

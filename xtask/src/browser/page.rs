@@ -43,6 +43,12 @@ impl Page {
         Ok(page)
     }
 
+    /// Sets out for another address, and waits for nothing.
+    pub fn go(&self, address: &str) -> Result<()> {
+        self.tab.navigate_to(address)?;
+        Ok(())
+    }
+
     /// The value of a JavaScript expression, awaited where it is a promise.
     pub fn evaluate(&self, expression: &str) -> Result<Value> {
         let answer = self.tab.call_method(Runtime::Evaluate {
@@ -213,21 +219,7 @@ impl Page {
 
     /// The pixels of a canvas.
     pub fn pixels_of(&self, canvas: &str) -> Result<RgbaImage> {
-        let answer = self.evaluate(&format!(
-            "(() => {{ const canvas = document.getElementById('{canvas}'); const {{width, height}} = canvas; \
-             const bytes = canvas.getContext('2d').getImageData(0, 0, width, height).data; let text = ''; \
-             for (let i = 0; i < bytes.length; i += 4096) text += String.fromCharCode(...bytes.subarray(i, i + 4096)); \
-             return {{width, height, rgba: btoa(text)}}; }})()",
-        ))?;
-        let side = |name: &str| {
-            answer[name]
-                .as_u64()
-                .and_then(|side| u32::try_from(side).ok())
-                .unwrap_or_default()
-        };
-        let bytes = BASE64_STANDARD.decode(answer["rgba"].as_str().unwrap_or_default())?;
-        RgbaImage::from_raw(side("width"), side("height"), bytes)
-            .ok_or_else(|| anyhow!("the canvas gives no pixels"))
+        picture(&self.evaluate(&pixels(canvas))?)
     }
 
     /// What the page has measured.
@@ -319,4 +311,27 @@ fn problem(event: &Event) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// JavaScript for the pixels of a canvas, which [`picture`] reads.
+pub fn pixels(canvas: &str) -> String {
+    format!(
+        "(() => {{ const canvas = document.getElementById('{canvas}'); const {{width, height}} = canvas; \
+         const bytes = canvas.getContext('2d').getImageData(0, 0, width, height).data; let text = ''; \
+         for (let i = 0; i < bytes.length; i += 4096) text += String.fromCharCode(...bytes.subarray(i, i + 4096)); \
+         return {{width, height, rgba: btoa(text)}}; }})()",
+    )
+}
+
+/// The picture that [`pixels`] gives.
+pub fn picture(answer: &Value) -> Result<RgbaImage> {
+    let side = |name: &str| {
+        answer[name]
+            .as_u64()
+            .and_then(|side| u32::try_from(side).ok())
+            .unwrap_or_default()
+    };
+    let bytes = BASE64_STANDARD.decode(answer["rgba"].as_str().unwrap_or_default())?;
+    RgbaImage::from_raw(side("width"), side("height"), bytes)
+        .ok_or_else(|| anyhow!("the canvas gives no pixels"))
 }

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::page::Page;
 use super::{
-    LOADING, Setting, access, batch, cors, download, element, lightbox, models, module, offline,
-    parity, recovery, sentence, source, storage,
+    LOADING, Setting, access, axe, batch, cancel, cors, download, element, firefox, growth,
+    lightbox, models, module, offline, parity, recovery, sentence, source, storage, tabs,
 };
 use crate::native::Settings;
 use crate::serve::Serving;
@@ -39,10 +39,14 @@ pub const SETTINGS: Settings = Settings {
 pub type Check = (&'static str, fn(&Setting) -> Result<String>);
 
 /// In this order: the first visit fills the browser's cache, the later ones use it.
-pub const CHECKS: [Check; 35] = [
+pub const CHECKS: [Check; 40] = [
     ("the cpu engine equals diffusers", cpu_parity),
     ("the image of the cpu engine is the native one", cpu_image),
-    ("cancel ends the work and keeps the image", cancel),
+    ("cancel ends the work and keeps the image", cancel::cancel),
+    (
+        "cancel ends within a step, also while the engine is loaded anew",
+        cancel::measured,
+    ),
     ("a link carries the settings", sentence::link),
     ("chips write the sentence", sentence::chips),
     ("the page speaks German", sentence::german),
@@ -56,6 +60,7 @@ pub const CHECKS: [Check; 35] = [
     ("the denoising film can be gone through", lightbox::steps),
     ("a picture is painted over", source::source),
     ("everybody can use the page", access::access),
+    ("axe-core finds nothing", axe::axe),
     ("another page draws through the module", module::module),
     (
         "the module refuses in codes, and can be aborted",
@@ -63,7 +68,13 @@ pub const CHECKS: [Check; 35] = [
     ),
     ("an element draws in a page of its own", element::element),
     ("the package is complete", module::packaged),
+    ("fifty images need no more memory than ten", growth::growth),
+    ("two tabs load and draw at once", tabs::tabs),
     ("a visit without a network works", offline::offline),
+    (
+        "Firefox draws the native image, also without a network",
+        firefox::firefox,
+    ),
     ("a second visit downloads no model", second_visit),
     ("a damaged copy in the cache is noticed", damaged_cache),
     ("a damaged model is refused in words", damaged_model),
@@ -124,54 +135,6 @@ fn cpu_image(setting: &Setting) -> Result<String> {
         SETTINGS.steps,
         took.as_secs_f64()
     ))
-}
-
-fn cancel(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
-    let short = Settings {
-        steps: 2,
-        ..SETTINGS
-    };
-    let (before, _) = page.generate(&short, DRAWING)?;
-    page.fill(&Settings {
-        seed: 7,
-        steps: 100,
-        ..SETTINGS
-    })?;
-    page.click("generate")?;
-    let deadline = Instant::now() + DRAWING;
-    while !page.text("count")?.contains("step") {
-        ensure!(
-            Instant::now() < deadline && page.state()? == "busy",
-            "no step was shown; the page says: {}",
-            page.text("status")?
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    page.click("cancel")?;
-    let took = page.wait("done", Duration::from_secs(30))?;
-    ensure!(
-        page.text("status")?.contains("ancel"),
-        "the page says: {}",
-        page.text("status")?
-    );
-    ensure!(page.pixels()? == before, "the image of before is gone");
-    page.type_into("seed", "8")?; // the same settings twice in a row would get a new seed
-    page.generate(
-        &Settings {
-            seed: 8,
-            ..short.clone()
-        },
-        DRAWING,
-    )?;
-    let (again, _) = page.generate(&short, DRAWING)?;
-    ensure!(
-        again == before,
-        "the same settings gave another image after a cancelled one"
-    );
-    setting.all_quiet(&page)?;
-    page.close()?;
-    Ok(format!("in {:.2} s", took.as_secs_f64()))
 }
 
 fn second_visit(setting: &Setting) -> Result<String> {
@@ -283,11 +246,7 @@ fn gpu_image(setting: &Setting) -> Result<String> {
         ..SETTINGS
     };
     let (image, took) = page.generate(&few, DRAWING_GPU)?;
-    let difference = setting.difference(&image, &few)?;
-    ensure!(
-        difference <= GPU_DIFFERENCE,
-        "mean difference {difference:.3} of 255, allowed are {GPU_DIFFERENCE}"
-    );
+    let difference = setting.near_native(&image, &few, "the image", GPU_DIFFERENCE)?;
     setting.all_quiet(&page)?;
     page.close()?;
     Ok(format!(
@@ -335,7 +294,7 @@ fn control(setting: &Setting) -> Result<String> {
 }
 
 /// A number among the page's measurements.
-fn number(stats: &Value, name: &str) -> Result<f64> {
+pub fn number(stats: &Value, name: &str) -> Result<f64> {
     stats[name]
         .as_f64()
         .with_context(|| format!("the page does not measure {name}: {stats}"))

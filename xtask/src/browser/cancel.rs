@@ -1,0 +1,169 @@
+//! The checks on cancelling: the page goes on as before, and it takes no longer than a denoising step.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+use super::module::{SHOW, options, short};
+use super::page::Page;
+use super::visits::{DRAWING, SETTINGS, number};
+use super::{LOADING, Setting};
+use crate::native::Settings;
+use crate::serve::Serving;
+use crate::workspace::{copy, root};
+
+/// On the page, an image is cancelled, and the one of before stays.
+pub fn cancel(setting: &Setting) -> Result<String> {
+    let page = setting.visit("?backend=cpu")?;
+    let short = Settings {
+        steps: 2,
+        ..SETTINGS
+    };
+    let (before, _) = page.generate(&short, DRAWING)?;
+    page.fill(&Settings {
+        seed: 7,
+        steps: 100,
+        ..SETTINGS
+    })?;
+    page.click("generate")?;
+    let deadline = Instant::now() + DRAWING;
+    while !page.text("count")?.contains("step") {
+        ensure!(
+            Instant::now() < deadline && page.state()? == "busy",
+            "no step was shown; the page says: {}",
+            page.text("status")?
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    page.click("cancel")?;
+    let took = page.wait("done", Duration::from_secs(30))?;
+    ensure!(
+        page.text("status")?.contains("ancel"),
+        "the page says: {}",
+        page.text("status")?
+    );
+    ensure!(page.pixels()? == before, "the image of before is gone");
+    page.type_into("seed", "8")?; // the same settings twice in a row would get a new seed
+    page.generate(
+        &Settings {
+            seed: 8,
+            ..short.clone()
+        },
+        DRAWING,
+    )?;
+    let (again, _) = page.generate(&short, DRAWING)?;
+    ensure!(
+        again == before,
+        "the same settings gave another image after a cancelled one"
+    );
+    setting.all_quiet(&page)?;
+    page.close()?;
+    Ok(format!("in {:.2} s", took.as_secs_f64()))
+}
+
+/// Put at the end of the worker: it stops on demand.
+const STOP: &str =
+    "new BroadcastChannel('stop').onmessage = () => { throw new Error('stopped by the check'); };";
+
+/// Cancels an image `delay` milliseconds after the step `after` (0: after it was asked for): how it ends, how long that takes,
+/// and the longest of its steps.
+const CANCEL: &str = "globalThis.cancel = async (settings, after, delay) => { const abort = new AbortController(); const times = []; let asked; \
+    const press = () => setTimeout(() => { asked = performance.now(); abort.abort(); }, delay); \
+    const onStep = ({step}) => { times.push(performance.now()); if (step === after) press(); }; \
+    const image = roentgen.generate({...settings, signal: abort.signal, onStep}); if (after === 0) press(); \
+    const end = await image.then(() => 'none', ({code}) => code); const took = performance.now() - asked; \
+    return {end, took, step: Math.max(0, ...times.slice(1).map((time, i) => time - times[i]))}; }";
+
+/// How long it takes from the abort to the rejected promise, at several places in a step and while a stopped engine is
+/// loaded anew.
+pub fn measured(setting: &Setting) -> Result<String> {
+    let web = tempfile::tempdir()?;
+    copy(&root().join("web"), web.path())?;
+    let worker = web.path().join("worker.js");
+    fs::write(&worker, fs::read_to_string(&worker)? + STOP)?;
+    let serving = Serving::start(Arc::new(setting.site.with_page(web.path())), 0, "", true)?;
+    // A bare file, so that no element draws beside the check.
+    let page = Page::open(
+        &setting.browser,
+        &format!("{}models/default/bundle.json", serving.address()),
+    )?;
+    page.evaluate(SHOW)?;
+    page.evaluate(CANCEL)?;
+    page.evaluate("(async () => { const {Roentgen} = await import('../../roentgen-web.js'); globalThis.roentgen = await Roentgen.load({backend: 'cpu'}); })()")?;
+    let long = options(&Settings {
+        steps: 1000,
+        ..SETTINGS
+    });
+    let cancel = |after: u32, delay: f64| -> Result<(f64, f64)> {
+        let found: Value = page.evaluate(&format!("cancel({long}, {after}, {delay})"))?;
+        ensure!(found["end"] == "cancelled", "cancelling gave {found}");
+        Ok((number(&found, "took")?, number(&found, "step")?))
+    };
+    let (_, step) = cancel(8, 0.0)?;
+    let (mut slowest, mut longest) = (0.0_f64, step);
+    for part in [0.0, 0.25, 0.5, 0.75] {
+        let (took, step) = cancel(4, part * step)?;
+        (slowest, longest) = (slowest.max(took), longest.max(step));
+    }
+    // The step under way may be slower than those before it; it is never a second one.
+    ensure!(
+        slowest < 2.0 * longest,
+        "cancelled after {slowest:.0} ms, where a step takes {longest:.0} ms"
+    );
+    let (at_once, _) = cancel(0, 0.0)?;
+    ensure!(
+        at_once < 3.0 * longest, // the sentence is read before the first step
+        "cancelled before the first step after {at_once:.0} ms, where a step takes {longest:.0} ms"
+    );
+
+    serving.take_paths();
+    page.evaluate("(async () => { new BroadcastChannel('stop').postMessage(''); await new Promise((heard) => setTimeout(heard, 500)); })()")?;
+    let (reloading, _) = cancel(0, 20.0)?;
+    ensure!(
+        reloading < 50.0,
+        "cancelled while the engine is loaded after {reloading:.0} ms"
+    );
+    page.evaluate(&format!(
+        "(async () => show((await roentgen.generate({})).imageData))()",
+        options(&short())
+    ))?;
+    setting.as_native(&page.pixels_of("shown")?, &short(), "the image after that")?;
+    let loads = serving
+        .take_paths()
+        .iter()
+        .filter(|path| path.ends_with("worker.js"))
+        .count();
+    ensure!(loads == 1, "the engine was loaded anew {loads} times");
+    page.close()?;
+    on_page(setting, &serving)?;
+    Ok(format!(
+        "{slowest:.0} ms where a step takes {longest:.0} ms, {at_once:.0} ms before the first step, {reloading:.0} ms while loading"
+    ))
+}
+
+/// The same with the page's own button.
+fn on_page(setting: &Setting, serving: &Serving) -> Result<()> {
+    let page = Page::open(
+        &setting.browser,
+        &format!("{}?backend=cpu", serving.address()),
+    )?;
+    page.wait("ready", LOADING)?;
+    page.fill(&short())?;
+    page.evaluate("new BroadcastChannel('stop').postMessage('')")?;
+    std::thread::sleep(Duration::from_millis(500)); // the page hears of it
+    page.evaluate(
+        "document.getElementById('generate').click(), document.getElementById('cancel').click()",
+    )?;
+    let took = page.wait("ready", Duration::from_secs(5))?; // there is no image to go back to
+    ensure!(
+        page.text("status")?.contains("ancel"),
+        "after {took:?} the page says: {}",
+        page.text("status")?
+    );
+    let (image, _) = page.generate(&short(), DRAWING)?;
+    setting.as_native(&image, &short(), "the page's image after that")?;
+    page.close()
+}
