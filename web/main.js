@@ -12,6 +12,7 @@ import { keepForOffline } from "./offline.js";
 import { escape, startLightbox, viewer } from "./lightbox.js";
 import { asked as askedModel, startModels, tellBundle, tellKept, tellTrouble } from "./models.js";
 import { $ } from "./page.js";
+import { offerPictures, startPictures } from "./pictures.js";
 import { note, show } from "./report.js";
 import { savePng } from "./save.js";
 import { fromFragment } from "./settings.js";
@@ -37,6 +38,8 @@ globalThis.roentgen = { stats };
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 /** The model that has introduced itself, by its files. */
 let introduced = "";
+/** Its own settings. @type {protocol.Manifest["defaults"] | null} */
+let own = null;
 /** The image on the film. @type {Entry | null} */
 let shown = null;
 /** Previews of the image under way. @type {Entry["frames"]} */
@@ -47,6 +50,7 @@ let steps = 0;
 const hears = {
   manifest(/** @type {protocol.Bundle} */ bundle) {
     const { manifest } = bundle;
+    own = manifest.defaults;
     tellBundle(bundle);
     tellModel(manifest, (text) => write({ prompt: text }));
     const files = JSON.stringify(manifest.shards);
@@ -58,6 +62,7 @@ const hears = {
   noModel: tellTrouble,
   loaded(/** @type {protocol.Loaded} */ loaded) {
     tellEngine(loaded);
+    if (own) offerPictures(own);
     const { warnings, memoryBytes, why, ...rest } = loaded;
     if (why[0] === "why.gpu-failed") note(["state.cpu-takes-over"]);
     Object.assign(stats, { ...rest, adapter: say(loaded.adapter), wasmMemoryBytes: memoryBytes, timeToReadyMs: stats.timeToReadyMs ?? performance.now() });
@@ -195,6 +200,7 @@ document.documentElement.lang = language();
 $("language").value = language();
 translate();
 startGuide();
+startPictures(client);
 if (innerWidth >= 900) $("guide-part").open = true;
 inEveryLanguage(annotate);
 inEveryLanguage(tellSource);

@@ -18,6 +18,7 @@ mod offline;
 pub mod page;
 mod parity;
 mod program;
+mod quiet;
 mod recovery;
 mod sentence;
 mod socket;
@@ -201,8 +202,7 @@ impl Setting {
 
     /// The same for a page of another server.
     fn all_quiet_of(&self, page: &Page, serving: &Serving) -> Result<()> {
-        let problems = page.problems();
-        ensure!(problems.is_empty(), "the console shows {problems:?}");
+        page.at_peace()?;
         let elsewhere = serving.take_elsewhere();
         ensure!(
             elsewhere.is_empty(),

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use headless_chrome::protocol::cdp::types::Event;
 use headless_chrome::protocol::cdp::{Emulation, Log, Network, Page as Cdp, Runtime, Storage};
@@ -15,6 +15,10 @@ use crate::native::Settings;
 
 /// How often the page's state is looked at.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// Counts what a policy refuses, from before the page's first line; what it refuses to a worker is in the console.
+const REFUSALS: &str = "globalThis.refused = []; \
+    addEventListener('securitypolicyviolation', ({violatedDirective, blockedURI}) => refused.push(`${violatedDirective} ${blockedURI}`));";
 
 /// A tab with the page.
 pub struct Page {
@@ -37,6 +41,12 @@ impl Page {
                     .push(problem);
             }
         }))?;
+        tab.call_method(Cdp::AddScriptToEvaluateOnNewDocument {
+            source: REFUSALS.to_owned(),
+            world_name: None,
+            include_command_line_api: None,
+            run_immediately: None,
+        })?;
         let page = Page { tab, problems };
         page.tab.navigate_to(address)?;
         page.tab.wait_until_navigated()?;
@@ -235,6 +245,21 @@ impl Page {
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner),
         )
+    }
+
+    /// What the policies of the page refused it since it was opened.
+    pub fn refused(&self) -> Result<Vec<Value>> {
+        let refused = self.evaluate("globalThis.refused ?? []")?;
+        Ok(refused.as_array().cloned().unwrap_or_default())
+    }
+
+    /// Nothing went wrong on the page, and its policies refused nothing.
+    pub fn at_peace(&self) -> Result<()> {
+        let problems = self.problems();
+        ensure!(problems.is_empty(), "the console shows {problems:?}");
+        let refused = self.refused()?;
+        ensure!(refused.is_empty(), "its policy refused {refused:?}");
+        Ok(())
     }
 
     /// Sets what the visitor's system prefers, such as `prefers-color-scheme`.

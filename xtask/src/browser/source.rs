@@ -12,7 +12,7 @@ use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
 
 /// Drops a file on the page: a slope of greys, wider than high, or words; what the page remarks on it.
-const DROP: &str = r"(async (kind) => {
+pub const DROP: &str = r"(async (kind) => {
   const canvas = new OffscreenCanvas(300, 200);
   const pen = canvas.getContext('2d');
   for (let x = 0; x < 300; x++) { const v = 40 + Math.floor(x / 2); pen.fillStyle = `rgb(${v},${v},${v})`; pen.fillRect(x, 0, 1, 200); }

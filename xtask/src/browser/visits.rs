@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::page::Page;
 use super::{
     LOADING, Setting, access, axe, batch, cancel, cors, download, element, firefox, growth,
-    lightbox, models, module, offline, parity, recovery, sentence, source, storage, tabs,
+    lightbox, models, module, offline, parity, quiet, recovery, sentence, source, storage, tabs,
 };
 use crate::native::Settings;
 use crate::serve::Serving;
@@ -39,7 +39,7 @@ pub const SETTINGS: Settings = Settings {
 pub type Check = (&'static str, fn(&Setting) -> Result<String>);
 
 /// In this order: the first visit fills the browser's cache, the later ones use it.
-pub const CHECKS: [Check; 40] = [
+pub const CHECKS: [Check; 42] = [
     ("the cpu engine equals diffusers", cpu_parity),
     ("the image of the cpu engine is the native one", cpu_image),
     ("cancel ends the work and keeps the image", cancel::cancel),
@@ -70,6 +70,14 @@ pub const CHECKS: [Check; 40] = [
     ("the package is complete", module::packaged),
     ("fifty images need no more memory than ten", growth::growth),
     ("two tabs load and draw at once", tabs::tabs),
+    (
+        "after loading nothing leaves the page in a whole visit",
+        quiet::quiet,
+    ),
+    (
+        "the pictures on how it works are the model's own",
+        quiet::pictures,
+    ),
     ("a visit without a network works", offline::offline),
     (
         "Firefox draws the native image, also without a network",
@@ -278,14 +286,15 @@ fn control(setting: &Setting) -> Result<String> {
     setting.all_quiet(&page)?;
     page.evaluate("fetch('http://host.invalid/').catch(() => {}), console.error('control')")?;
     let deadline = Instant::now() + Duration::from_secs(20);
-    let (mut reports, mut problems) = (Vec::new(), Vec::new());
-    while reports.is_empty() || problems.is_empty() {
+    let (mut reports, mut problems, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    while reports.is_empty() || problems.is_empty() || refused.is_empty() {
         ensure!(
             Instant::now() < deadline,
-            "reported: {reports:?}; console: {problems:?}"
+            "reported: {reports:?}; console: {problems:?}; refused: {refused:?}"
         );
         reports.extend(setting.serving.take_elsewhere());
         problems.extend(page.problems());
+        refused.extend(page.refused()?);
         std::thread::sleep(Duration::from_millis(20));
     }
     ensure!(reports.concat().contains("host.invalid"), "{reports:?}");

@@ -1,0 +1,130 @@
+/** How the model works, in five pictures that it draws itself when it is asked to. */
+
+import { inEveryLanguage, number, say, t } from "./language.js";
+import { $ } from "./page.js";
+import { paint, paintDifference } from "./tone.js";
+import { phrase } from "./words.js";
+
+/** @import * as protocol from "./protocol.js" */
+/** @import { Client } from "./client.js" */
+/** @import { Saying } from "./language.js" */
+/** @typedef {{picture: protocol.Picture, beside?: protocol.Picture, label: Saying}} Shown `beside`: their difference is shown */
+
+/** One patient who does not exist: everything but what a picture is about stays the same. */
+const SEED = 1895;
+const PATIENT = "PA chest radiograph of a 60-year-old man.";
+const sentence = (/** @type {string} */ words) => `${PATIENT} ${words}`;
+const NORMAL = phrase("normal", "", "");
+const EFFUSION = phrase("effusion", "left", "large");
+const HEART = phrase("cardiomegaly", "", "large");
+/** Nothing of this kind was among the images the model learned from. */
+const UNKNOWN = "A bicycle in front of a house.";
+/** Two strengths of guidance beside the model's own: hardly any, and too much. */
+const [WEAK, STRONG] = [1, 12];
+const FRAMES = 4;
+const IMAGES = 6;
+
+const [button, status, list] = ["how-draw", "how-status", "how-list"].map($);
+/** @type {Client} */
+let client;
+/** The model's own settings. @type {protocol.Manifest["defaults"] | null} */
+let defaults = null;
+/** @type {AbortController | null} */
+let abort = null;
+/** @type {Saying | string} */
+let words = "";
+/** What is written below the pictures, in the language of the moment. @type {{canvas: HTMLCanvasElement, span: HTMLElement, label: Saying}[]} */
+let labels = [];
+
+/** @param {Client} worker */
+export function startPictures(worker) {
+  client = worker;
+  button.onclick = () => (abort ? abort.abort() : draw());
+  inEveryLanguage(render);
+}
+
+/** A model is ready; pictures of another one are of no use. @param {protocol.Manifest["defaults"]} own */
+export function offerPictures(own) {
+  if (JSON.stringify(own) !== JSON.stringify(defaults)) clear();
+  defaults = own;
+  render();
+}
+
+function clear() {
+  for (const row of list.querySelectorAll(".pictures")) row.replaceChildren();
+  labels = [];
+  words = "";
+}
+
+async function draw() {
+  abort = new AbortController();
+  const { signal } = abort;
+  clear();
+  let drawn = 0;
+  /** @param {string} prompt @param {number} [guidance] @param {(event: protocol.StepEvent) => void} [hear] */
+  const image = async (prompt, guidance, hear = () => {}) => {
+    const { width, height, num_inference_steps, guidance_scale, scheduler = null } = /** @type {protocol.Manifest["defaults"]} */ (defaults);
+    tell(["how.drawing", { number: ++drawn, total: IMAGES }]);
+    const settings = { prompt, negative_prompt: "", seed: SEED, num_inference_steps, guidance_scale: guidance ?? guidance_scale, scheduler, width, height };
+    return client.generate(settings, { signal, onEvent: (event) => event.type === "step" && hear(event) });
+  };
+  try {
+    const own = /** @type {protocol.Manifest["defaults"]} */ (defaults);
+    const frames = /** @type {Shown[]} */ ([]);
+    const effusion = await image(sentence(EFFUSION), undefined, ({ step, preview: picture }) => picture && frames.push({ picture, label: ["how.step", { step }] }));
+    put("noise", [...some(frames), { picture: effusion, label: ["how.step", { step: own.num_inference_steps }] }]);
+    const normal = await image(sentence(NORMAL));
+    const heart = await image(sentence(HEART));
+    put("words", [[normal, NORMAL], [effusion, EFFUSION], [heart, HEART]].map(([picture, said]) => ({ picture, label: ["how.said", { said }] })));
+    const [weak, strong] = [await image(sentence(EFFUSION), WEAK), await image(sentence(EFFUSION), STRONG)];
+    const strengths = [[weak, WEAK], [effusion, own.guidance_scale], [strong, STRONG]];
+    put("guidance", strengths.map(([picture, value]) => ({ picture, label: ["how.guided", { value: () => number(value, value % 1 ? 1 : 0) }] })));
+    put("pair", [
+      { picture: normal, label: ["how.without"] },
+      { picture: effusion, label: ["how.with"] },
+      { picture: normal, beside: effusion, label: ["how.difference"] },
+    ]);
+    put("limits", [{ picture: await image(UNKNOWN), label: ["how.said", { said: UNKNOWN }] }]);
+    tell(["how.done"]);
+  } catch (error) {
+    tell(error.code === "cancelled" ? ["state.cancelled"] : (error.saying ?? error.message));
+  } finally {
+    abort = null;
+    render();
+  }
+}
+
+/** The first of the frames, and others evenly after it. @param {Shown[]} frames */
+const some = (frames) => frames.filter((_, i) => i % Math.ceil(frames.length / FRAMES) === 0);
+
+/** @param {string} figure @param {Shown[]} pictures */
+function put(figure, pictures) {
+  const row = list.querySelector(`[data-figure=${figure}] .pictures`);
+  for (const { picture, beside, label } of pictures) {
+    const [part, canvas, span] = ["div", "canvas", "span"].map((name) => document.createElement(name));
+    if (beside) paintDifference(canvas, picture, beside);
+    else paint(canvas, picture);
+    canvas.setAttribute("role", "img");
+    part.append(canvas, span);
+    row.append(part);
+    labels.push({ canvas, span, label });
+  }
+  render();
+}
+
+/** @param {Saying | string} saying */
+function tell(saying) {
+  words = saying;
+  render();
+}
+
+function render() {
+  button.disabled = defaults === null;
+  button.textContent = t(abort ? "form.cancel" : "how.draw");
+  const text = say(words);
+  if (status.textContent !== text) status.textContent = text; // a live region speaks at each change
+  for (const { canvas, span, label } of labels) {
+    span.textContent = say(label);
+    canvas.setAttribute("aria-label", t("film.image", { prompt: say(label) }));
+  }
+}
