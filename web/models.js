@@ -45,6 +45,7 @@ export const nameAtWork = () => bundle?.manifest.name;
 /** @param {protocol.Bundle} opened of which the weights are still to come */
 export function tellBundle(opened) {
   bundle = opened;
+  $("own-model").hidden = true;
   if (card) URL.revokeObjectURL(card);
   const file = opened.folder?.get(opened.manifest.model_card ?? "");
   card = file ? URL.createObjectURL(new Blob([file], { type: "text/plain;charset=utf-8" })) : null;
@@ -64,9 +65,11 @@ export function tellKept(told) {
   refresh();
 }
 
-/** Shows the other models where one that the visitor chose cannot be used. */
+/** Offers the site's own model where there is none at work, as the one that the visitor chose cannot be used. */
 export function tellTrouble() {
-  if ((bundle ? bundle.address : asked()) !== SHIPPED) part.open = true;
+  const chosen = (bundle ? bundle.address : asked()) !== SHIPPED;
+  $("own-model").hidden = $("retry").hidden || !chosen;
+  if (chosen) part.open = true;
   refresh();
 }
 
@@ -144,6 +147,7 @@ async function tellStorage() {
 /** @param {(model: protocol.Model) => void} load */
 export function startModels(load) {
   use = load;
+  $("own-model").onclick = () => use(SHIPPED);
   persist.onclick = async () => {
     const granted = await navigator.storage.persist().catch(() => false);
     note([granted ? "models.lasting" : "models.not-lasting"]);

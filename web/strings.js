@@ -85,6 +85,7 @@ export const STRINGS = {
   // The models
   "models.title": ["Model", "Modell"],
   "models.shipped": ["The model of this site", "Das Modell dieser Seite"],
+  "models.own": ["Use this site’s model", "Das Modell dieser Seite nehmen"],
   "models.in-use": ["in use", "in Gebrauch"],
   "models.kept": ["{bytes} in this browser", "{bytes} in diesem Browser"],
   "models.partly": ["{bytes} of {total} in this browser", "{bytes} von {total} in diesem Browser"],

@@ -263,7 +263,7 @@ pub fn refusals(setting: &Setting) -> Result<String> {
         page.evaluate("document.getElementById('generate').disabled")? == true,
         "without a model there is something to press"
     );
-    page.press("#models li:not([aria-current]) button")?;
+    page.click("own-model")?;
     at_work(&page, &shipped)?;
     let (again, _) = page.generate(&short(), DRAWING)?;
     ensure!(again == own, "the model of before gives another image");
