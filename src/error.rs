@@ -218,13 +218,16 @@ pub enum Error {
     #[error("the model gave no usable image: {0}")]
     Output(String),
     /// A picture to begin from cannot be read.
-    #[error("the picture {file} cannot be read ({why}); give a PNG, JPEG or WebP file")]
+    #[error("the picture {file} cannot be read ({why}); give a PNG, JPEG, WebP or DICOM file")]
     Picture {
         /// Path as the user gave it.
         file: String,
         /// What is wrong with it.
         why: String,
     },
+    /// The DICOM file could not be encoded.
+    #[error("the image cannot be written as DICOM: {0}")]
+    Dicom(String),
     /// The PNG could not be encoded.
     #[error("the image cannot be written as PNG: {0}")]
     Png(String),
@@ -260,6 +263,7 @@ impl Error {
             Error::Io { .. } => "io",
             Error::Output(_) => "output",
             Error::Picture { .. } => "picture",
+            Error::Dicom(_) => "dicom",
             Error::Png(_) => "png",
         }
     }

@@ -14,12 +14,14 @@ pub mod bundle;
 #[cfg(not(target_family = "wasm"))]
 pub mod checkpoint;
 pub mod device;
+pub mod dicom;
 pub mod embeddings;
 pub mod error;
 pub mod image;
 pub mod latents;
 pub mod names;
 pub mod nn;
+pub mod origin;
 #[doc(hidden)]
 pub mod parity;
 pub mod pipeline;

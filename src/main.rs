@@ -1,13 +1,14 @@
 //! `roentgen`: a sentence in, a radiograph out, on this computer.
 
 use clap::{Args, Parser, Subcommand};
-use image::{DynamicImage, imageops::FilterType};
+use image::{DynamicImage, GrayImage, imageops::FilterType};
 use indicatif::{ProgressBar, ProgressStyle};
 use roentgen_web::{
     Error, Result,
     bundle::{decode_plain, write_atomically},
     checkpoint::ModelFolder,
     device::{self, Backend},
+    dicom,
     image::Image,
     latents::scheduler::{Scheduler, SchedulerKind},
     pipeline::{Generated, Pipeline, PipelineBuilder, Request, Step},
@@ -40,7 +41,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Draw one image and save it as PNG, with its origin in the file's text chunks
+    /// Draw one image and save it as PNG or DICOM, with its origin in the file's metadata
     Generate(Generate),
 }
 
@@ -76,7 +77,7 @@ struct Generate {
     /// cpu or gpu
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     backend: Backend,
-    /// Begin from this picture (PNG, JPEG, WebP), whose middle is fitted to the image's size
+    /// Begin from this picture (PNG, JPEG, WebP, DICOM), whose middle is fitted to the image's size
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
     /// Paint only where this picture is white and leave the rest of `--image` as it is
@@ -91,7 +92,7 @@ struct Generate {
     /// Also write `prompt_embeds`, the final `latents` and `image` in [-1, 1] to this safetensors file
     #[arg(long, value_name = "FILE")]
     dump: Option<PathBuf>,
-    /// Where the PNG goes
+    /// Where the image goes: a DICOM Secondary Capture where the name ends in .dcm, else a PNG
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
@@ -161,7 +162,15 @@ fn generate(args: &Generate) -> Result<()> {
             "every pixel is equal; try another seed, or the other --backend".into(),
         ));
     }
-    write_atomically(&args.out, &png::encode(&image, &request, &model.name)?)?;
+    let is_dicom = args
+        .out
+        .extension()
+        .is_some_and(|end| end.eq_ignore_ascii_case("dcm"));
+    let bytes = match is_dicom {
+        true => dicom::write::encode(&image, &request, &model.name, false)?,
+        false => png::encode(&image, &request, &model.name)?,
+    };
+    write_atomically(&args.out, &bytes)?;
     if let Some(file) = &args.dump {
         write_atomically(file, &dump(&generated)?)?;
     }
@@ -258,7 +267,11 @@ fn picture(file: &Path, width: usize, height: usize) -> Result<Image> {
         why,
     };
     let bytes = fs::read(file).map_err(Error::io(file))?;
-    let picture = image::load_from_memory(&bytes).map_err(|e| unreadable(e.to_string()))?;
+    let picture = match dicom::read::is_dicom(&bytes) {
+        true => radiograph(&bytes),
+        false => image::load_from_memory(&bytes).map_err(|e| e.to_string()),
+    };
+    let picture = picture.map_err(unreadable)?;
     // A size that no model has is refused with the rest of the request.
     let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX).clamp(1, 1 << 14);
     let picture = picture.resize_to_fill(side(width), side(height), FilterType::CatmullRom);
@@ -274,6 +287,13 @@ fn picture(file: &Path, width: usize, height: usize) -> Result<Image> {
         channels,
         data,
     })
+}
+
+fn radiograph(bytes: &[u8]) -> Result<DynamicImage, String> {
+    let grey = dicom::read::read(bytes)?.to_image();
+    GrayImage::from_raw(grey.width as u32, grey.height as u32, grey.data)
+        .map(DynamicImage::ImageLuma8)
+        .ok_or_else(|| "it has fewer pixels than its size says".into())
 }
 
 fn read_latents(file: &Path) -> Result<Weight> {

@@ -14,6 +14,7 @@ use wasm_bindgen_futures::JsFuture;
 
 use crate::bundle::{Decoder, Manifest};
 use crate::device;
+use crate::dicom;
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::latents::scheduler::SchedulerKind;
@@ -287,13 +288,38 @@ pub fn encode_png(
     model: String,
 ) -> Result<Vec<u8>, Thrown> {
     let request = Settings::read(settings)?.into_request()?;
-    let image = Image {
+    Ok(png::encode(&canvas(width, height, rgba), &request, &model)?)
+}
+
+/// The same as DICOM Secondary Capture. `marked`: words are in the pixels.
+#[wasm_bindgen]
+pub fn encode_dicom(
+    width: usize,
+    height: usize,
+    rgba: Vec<u8>,
+    settings: JsValue,
+    model: String,
+    marked: bool,
+) -> Result<Vec<u8>, Thrown> {
+    let request = Settings::read(settings)?.into_request()?;
+    let image = canvas(width, height, rgba);
+    Ok(dicom::write::encode(&image, &request, &model, marked)?)
+}
+
+/// The grey image of a DICOM file: `{width, height, rgba}`.
+#[wasm_bindgen]
+pub fn read_dicom(bytes: Vec<u8>, file: String) -> Result<Object, Thrown> {
+    let radiograph = dicom::read::read(&bytes).map_err(|why| Error::Picture { file, why })?;
+    Ok(picture(&radiograph.to_image()))
+}
+
+fn canvas(width: usize, height: usize, rgba: Vec<u8>) -> Image {
+    Image {
         width,
         height,
         channels: 4,
         data: rgba,
-    };
-    Ok(png::encode(&image, &request, &model)?)
+    }
 }
 
 fn wrong_stage() -> Error {

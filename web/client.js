@@ -19,6 +19,9 @@ import { say } from "./language.js";
 /** Errors of a graphics card which the CPU does not have. */
 const GPU_ERRORS = ["panic", "device", "output", "engine", "unsupported"];
 
+/** Requests that wait for no image. */
+const AT_ONCE = ["encode", "dicom"];
+
 /** An error with a stable `code`, whose saying is fit to be shown. */
 export class RoentgenError extends Error {
   /** @param {{code: string, saying: Saying, fatal?: boolean, backend?: protocol.Backend | null}} from */
@@ -100,9 +103,14 @@ export class Client {
     }
   }
 
-  /** @param {protocol.Picture & {model: string}} picture @param {protocol.Settings} settings @returns {Promise<Uint8Array>} */
-  png({ width, height, rgba, model }, settings) {
-    return this.#request({ type: "png", width, height, rgba, model, settings });
+  /** @param {"png" | "dicom"} format @param {protocol.Picture & {model: string}} picture @param {protocol.Settings} settings @param {boolean} marked @returns {Promise<Uint8Array>} */
+  encode(format, { width, height, rgba, model }, settings, marked) {
+    return this.#request({ type: "encode", format, width, height, rgba, model, settings, marked });
+  }
+
+  /** @param {Uint8Array} bytes @param {string} file its name @returns {Promise<protocol.Picture>} */
+  readDicom(bytes, file) {
+    return this.#request({ type: "dicom", bytes, file });
   }
 
   /** Lets the download of the model rest, or go on. @param {boolean} paused */
@@ -172,7 +180,7 @@ export class Client {
     if (!this.#worker) return Promise.reject(notLoaded());
     const id = ++this.#lastId;
     const promise = new Promise((resolve, reject) => this.#pending.set(id, { resolve, reject, onEvent }));
-    if (request.type === "png") this.#worker.postMessage({ ...request, id });
+    if (AT_ONCE.includes(request.type)) this.#worker.postMessage({ ...request, id });
     else this.#waiting.push({ ...request, id });
     this.#next();
     const cancel = () => this.#cancel(id);

@@ -14,7 +14,7 @@ import { asked as askedModel, startModels, tellBundle, tellKept, tellTrouble } f
 import { $ } from "./page.js";
 import { offerPictures, startPictures } from "./pictures.js";
 import { note, show } from "./report.js";
-import { savePng } from "./save.js";
+import { saveImage } from "./save.js";
 import { fromFragment } from "./settings.js";
 import { copyLink } from "./share.js";
 import { startSource, tellSource } from "./source.js";
@@ -132,7 +132,7 @@ function restore(entry) {
 /** Words around the film, of the image that is on it. */
 function annotate() {
   $("empty").hidden = shown !== null;
-  $("save").disabled = shown === null;
+  $("save").disabled = $("save-dicom").disabled = shown === null;
   $("tools").disabled = $("source-shown").disabled = shown === null;
   if (!shown) return;
   const { image, settings } = shown;
@@ -184,13 +184,15 @@ $("copy").onclick = () => {
   if (settings) copyLink(settings);
   else note(problem);
 };
-$("save").onclick = () => shown && savePng(client, shown, marked.checked).catch((error) => show("error", error.saying ?? error.message));
+for (const [id, type] of /** @type {const} */ ([["save", "image/png"], ["save-dicom", "application/dicom"]])) {
+  $(id).onclick = () => shown && saveImage(client, shown, { marked: marked.checked, type }).catch((error) => show("error", error.saying ?? error.message));
+}
 marked.onchange = () => film.classList.toggle("unmarked", !marked.checked);
 $("language").onchange = () => setLanguage($("language").value);
 addEventListener("hashchange", followLink);
 viewer.onChange = annotate;
 startLightbox(() => shown !== null);
-startSource(() => shown?.image ?? null);
+startSource(client, () => shown?.image ?? null);
 startCompare(viewer, {
   draw: (first, words) => work.add([{ settings: { ...first.settings, prompt: words }, batch: { seeds: [first.settings.seed], index: 0 }, beside: first }]),
   close: () => shown && put(shown),

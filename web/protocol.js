@@ -59,18 +59,29 @@
  */
 
 /**
- * Encode pixels as a PNG whose text chunks say what the image is. It waits for no job.
- * @typedef {object} PngRequest
+ * Encode pixels as a file whose metadata says what the image is. It waits for no job.
+ * @typedef {object} EncodeRequest
  * @property {number} id
- * @property {"png"} type
+ * @property {"encode"} type
+ * @property {"png" | "dicom"} format
  * @property {number} width
  * @property {number} height
  * @property {Uint8ClampedArray} rgba
  * @property {Settings} settings the settings that gave the image
  * @property {string} model name of the model that drew it, which may not be the one that is loaded now
+ * @property {boolean} marked whether the mark is in the pixels
  */
 
-/** @typedef {LoadRequest | GenerateRequest | CancelRequest | PauseRequest | PngRequest} PageMessage */
+/**
+ * Read the grey image of a DICOM file. It waits for no job.
+ * @typedef {object} DicomRequest
+ * @property {number} id
+ * @property {"dicom"} type
+ * @property {Uint8Array} bytes
+ * @property {string} file its name, for errors
+ */
+
+/** @typedef {LoadRequest | GenerateRequest | CancelRequest | PauseRequest | EncodeRequest | DicomRequest} PageMessage */
 
 /**
  * What gives an image; the same settings give the same image.
@@ -131,8 +142,8 @@
  */
 
 /**
- * The request is done. `value` is a {@link Loaded}, a {@link Generated}, `Uint8Array` (png), `boolean` (cancel:
- * whether there was such a job) or nothing (pause).
+ * The request is done. `value` is a {@link Loaded}, a {@link Generated}, `Uint8Array` (encode), a {@link Picture} (dicom),
+ * `boolean` (cancel: whether there was such a job) or nothing (pause).
  * @typedef {object} ResultMessage
  * @property {number} id
  * @property {"result"} type

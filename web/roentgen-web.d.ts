@@ -78,10 +78,13 @@ export interface Settings {
 
 /** A picture to begin from. What is made of it says in its file, and in its mark, that it was edited and may show a person. */
 export interface Source {
-  /** Of the model's width and height (`model.defaults`); a picture of a person stays one. Not with the scheduler `pndm`. */
-  image?: ImageData;
+  /**
+   * Of the model's width and height (`model.defaults`), or a file (PNG, JPEG, WebP, DICOM), whose middle is used. A picture of
+   * a person stays one. Not with the scheduler `pndm`.
+   */
+  image?: ImageData | Blob;
   /** White is painted anew, black is kept exactly, greys mix; as large as `image`. Without it all is painted anew. */
-  mask?: ImageData;
+  mask?: ImageData | Blob;
   /** How little of the picture is left under the paint: above 0 and at most 1, without it 0.6. */
   strength?: number;
 }
@@ -112,10 +115,11 @@ export interface GeneratedImage {
   /** How long the drawing took. */
   readonly milliseconds: number;
   /**
-   * A PNG which says in its metadata that it is synthetic (or edited), and which model, release and settings gave it; with
-   * the word SYNTHETIC (or EDITED) in its pixels unless `marked` is false. Not after `dispose()`.
+   * A PNG, or with `type` a DICOM Secondary Capture, which says in its metadata that it is synthetic (or edited), and which
+   * model, release and settings gave it; with the word SYNTHETIC (or EDITED) in its pixels unless `marked` is false. Not
+   * after `dispose()`.
    */
-  toBlob(options?: { marked?: boolean }): Promise<Blob>;
+  toBlob(options?: { marked?: boolean; type?: "image/png" | "application/dicom" }): Promise<Blob>;
 }
 
 export interface Model {
@@ -165,4 +169,6 @@ export type ErrorCode =
   /** The graphics card failed, or gave no image; not enough memory; a mistake in the engine or around it. */
   | "device" | "output" | "memory" | "panic" | "unexpected"
   /** The image could not be written. */
-  | "png";
+  | "png" | "dicom"
+  /** The file given to begin from cannot be read as a picture. */
+  | "picture";

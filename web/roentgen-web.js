@@ -11,8 +11,9 @@
 
 import { cancelled, Client, RoentgenError } from "./client.js";
 import { manifestUrl } from "./download.js";
+import { toFile, TYPES } from "./file.js";
 import { say } from "./language.js";
-import { toPng } from "./png.js";
+import { openPicture } from "./picture.js";
 import { fromOptions, toOptions } from "./settings.js";
 
 /** @import * as protocol from "./protocol.js" */
@@ -25,6 +26,9 @@ export { RoentgenError };
 export const version = "0.1.0";
 /** The `schema_version` of the bundles that this release reads. */
 export const bundleSchemaVersion = 1;
+
+/** Options that may be files. */
+const SOURCE_FILES = ["image", "mask"];
 
 /** Beside this module, wherever the page that uses it is. */
 const DEFAULT_MODEL = new URL("./models/default/", import.meta.url);
@@ -92,7 +96,9 @@ export class Roentgen {
   }
 
   /** @param {GenerateOptions} [options] @returns {Promise<GeneratedImage>} */
-  async generate({ onStep, signal, ...options } = {}) {
+  async generate({ onStep, signal, ...asked } = {}) {
+    const files = SOURCE_FILES.some((name) => asked[name] instanceof Blob);
+    const options = files ? await this.#withPictures(asked) : asked;
     const { settings, problem } = fromOptions(options, this.#manifest.defaults);
     if (!settings) throw refused(problem);
     const onEvent = (/** @type {protocol.WorkerMessage} */ event) => {
@@ -107,8 +113,24 @@ export class Roentgen {
       imageData: imageData(picture),
       truncated: picture.truncated,
       milliseconds: picture.milliseconds,
-      toBlob: ({ marked = true } = {}) => toPng(this.#client, picture, settings, marked),
+      toBlob: async ({ marked = true, type = "image/png" } = {}) => {
+        if (!TYPES[type]) throw refused(["option.type", { type: String(type), known: Object.keys(TYPES).join(", ") }]);
+        return toFile(this.#client, picture, settings, { marked, type });
+      },
     };
+  }
+
+  /** Options with their files read. @param {GenerateOptions} options */
+  async #withPictures(options) {
+    const { width, height } = this.model.defaults;
+    const read = async (/** @type {string} */ name) => {
+      if (!(options[name] instanceof Blob)) return [name, options[name]];
+      const unreadable = () => new RoentgenError({ code: "picture", saying: ["source.bad-file"] });
+      const picture = await openPicture(this.#client, options[name], { width, height }).catch((error) => error);
+      if (picture instanceof ImageData) return [name, picture];
+      throw picture instanceof RoentgenError ? picture : unreadable();
+    };
+    return { ...options, ...Object.fromEntries(await Promise.all(SOURCE_FILES.map(read))) };
   }
 
   dispose() {

@@ -1,11 +1,12 @@
 /** A picture to begin from, and the brush that says which part of it is to be painted anew. Neither leaves this tab. */
 
-import { fit } from "./fit.js";
 import { t } from "./language.js";
 import { $ } from "./page.js";
+import { openPicture } from "./picture.js";
 import { note } from "./report.js";
 
 /** @import * as protocol from "./protocol.js" */
+/** @import { Client } from "./client.js" */
 
 const [part, editor, canvas, strength, brush, file] = ["source-part", "source-editor", "source-canvas", "source-strength", "source-brush", "source-file"].map($);
 const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
@@ -16,6 +17,8 @@ const SOFT = 4;
 /** @type {Uint8ClampedArray | null} pixels as a canvas has them */
 let rgba = null;
 let mask = new Uint8ClampedArray(0);
+/** Reads DICOM. @type {Client} */
+let client;
 /** Where the brush is for those who move it by keys. @type {{x: number, y: number} | null} */
 let cursor = null;
 
@@ -57,11 +60,11 @@ async function open(blob) {
   if (!blob) return;
   if (!size.width) return note(["source.early"]);
   try {
-    const { data } = await fit(blob, size);
+    const { data } = await openPicture(client, blob, size);
     put({ rgba: data, mask: null, strength: strength.valueAsNumber });
     note("");
-  } catch {
-    note(["source.bad-file"]);
+  } catch (error) {
+    note(error.saying ?? ["source.bad-file"]); // the browser's own words are for programmers
   }
 }
 
@@ -120,8 +123,9 @@ function press(event) {
   draw();
 }
 
-/** @param {() => protocol.Picture | null} shown the image on the film */
-export function startSource(shown) {
+/** @param {Client} reader @param {() => protocol.Picture | null} shown the image on the film */
+export function startSource(reader, shown) {
+  client = reader;
   canvas.onpointerdown = (/** @type {PointerEvent} */ event) => {
     if (event.button !== 0) return;
     canvas.setPointerCapture(event.pointerId);

@@ -50,7 +50,8 @@ export const STRINGS = {
   "form.bad.scheduler": ["This scheduler is not known here. Choose one from the list.", "Dieses Verfahren gibt es hier nicht. Wählen Sie eines aus der Liste."],
   "option.unknown": ["There is no setting “{name}”. Use one of {known}.", "Es gibt keine Einstellung „{name}“. Nehmen Sie eine von {known}."],
   "option.backend": ["There is no backend “{name}”. Use auto, cpu or gpu.", "Es gibt kein Backend „{name}“. Nehmen Sie auto, cpu oder gpu."],
-  "option.image": ["image and mask have to be ImageData of {width} × {height} pixels, and a mask or a strength needs an image.", "image und mask müssen ImageData von {width} × {height} Pixeln sein, und mask oder strength brauchen ein image."],
+  "option.image": ["image and mask have to be files, or ImageData of {width} × {height} pixels, and a mask or a strength needs an image.", "image und mask müssen Dateien oder ImageData von {width} × {height} Pixeln sein, und mask oder strength brauchen ein image."],
+  "option.type": ["There is no file type “{type}”. Use one of {known}.", "Es gibt keinen Dateityp „{type}“. Nehmen Sie einen von {known}."],
   "option.picture": ["The picture for {name} could not be read: {address}. Check its address and that it is a PNG, JPEG or WebP; from another site it needs that site's leave (CORS) and the page's policy.", "Das Bild für {name} ließ sich nicht lesen: {address}. Prüfen Sie seine Adresse, und ob es ein PNG, JPEG oder WebP ist; von einer anderen Seite braucht es deren Erlaubnis (CORS) und die Richtlinie dieser Seite."],
   "option.strength": ["strength has to be a number above 0 and at most 1.", "strength muss eine Zahl über 0 und höchstens 1 sein."],
   "option.model": ["“{address}” is not an address of a model. Name a folder, with a slash at its end, or a bundle.json.", "„{address}“ ist keine Adresse eines Modells. Nennen Sie einen Ordner, mit einem Schrägstrich am Ende, oder eine bundle.json."],
@@ -62,7 +63,7 @@ export const STRINGS = {
 
   // A picture to begin from
   "source.title": ["Begin from a picture", "Von einem Bild ausgehen"],
-  "source.hint": ["Choose, drop or paste a PNG, JPEG or WebP; its middle is used. It stays in this tab. An image that begins from a radiograph may still show that person, and says so.", "Ein PNG, JPEG oder WebP wählen, hierher ziehen oder einfügen; seine Mitte wird verwendet. Es bleibt in diesem Tab. Ein Bild, das von einer Aufnahme ausgeht, kann die Person noch zeigen, und sagt das."],
+  "source.hint": ["Choose, drop or paste a PNG, JPEG, WebP or DICOM; its middle is used. It stays in this tab. An image that begins from a radiograph may still show that person, and says so.", "Ein PNG, JPEG, WebP oder DICOM wählen, hierher ziehen oder einfügen; seine Mitte wird verwendet. Es bleibt in diesem Tab. Ein Bild, das von einer Aufnahme ausgeht, kann die Person noch zeigen, und sagt das."],
   "source.open": ["Choose a file", "Datei wählen"],
   "source.shown": ["Use the image shown", "Das gezeigte Bild nehmen"],
   "source.canvas": ["The picture to begin from. Paint over the part that is to change: drag, or move with the arrow keys and press Space.", "Das Ausgangsbild. Übermalen Sie, was sich ändern soll: ziehen, oder mit den Pfeiltasten bewegen und die Leertaste drücken."],
@@ -78,7 +79,7 @@ export const STRINGS = {
   "source.weak": ["At this strength none of the steps is left. Raise the strength or the steps.", "Bei dieser Stärke bleibt keiner der Schritte. Erhöhen Sie die Stärke oder die Schritte."],
   "source.pndm": ["PNDM cannot begin from a picture. Choose another scheduler, or remove the picture.", "PNDM kann nicht von einem Bild ausgehen. Wählen Sie ein anderes Verfahren, oder entfernen Sie das Bild."],
   "source.early": ["The model is not here yet; give the picture again when it is.", "Das Modell ist noch nicht da; geben Sie das Bild dann noch einmal."],
-  "source.bad-file": ["This browser cannot read that file as a picture. Give a PNG, JPEG or WebP.", "Dieser Browser kann diese Datei nicht als Bild lesen. Geben Sie ein PNG, JPEG oder WebP."],
+  "source.bad-file": ["This browser cannot read that file as a picture. Give a PNG, JPEG, WebP or DICOM.", "Dieser Browser kann diese Datei nicht als Bild lesen. Geben Sie ein PNG, JPEG, WebP oder DICOM."],
   "link.no-model": ["The link is copied. It carries the settings; the model stays on your device, so that whoever opens the link needs it as well.", "Der Link ist kopiert. Er enthält die Einstellungen; das Modell bleibt auf Ihrem Gerät, und wer den Link öffnet, braucht es auch."],
   "link.no-picture": ["The link is copied. It carries the settings; the picture they begin from stays here.", "Der Link ist kopiert. Er enthält die Einstellungen; das Ausgangsbild bleibt hier."],
 
@@ -177,6 +178,7 @@ export const STRINGS = {
   "film.grid": ["All of the batch", "Alle der Reihe"],
   "film.marked": ["Mark as synthetic", "Als künstlich kennzeichnen"],
   "film.save": ["Save as PNG", "Als PNG speichern"],
+  "film.save-dicom": ["Save as DICOM", "Als DICOM speichern"],
   "grid.name": ["Images of this batch", "Bilder dieser Reihe"],
   "grid.cell": ["Image {number} of {total}, seed {seed}", "Bild {number} von {total}, Startwert {seed}"],
   "help.title": ["The lightbox", "Der Leuchtkasten"],

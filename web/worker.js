@@ -32,7 +32,8 @@ self.onmessage = async ({ data: request }) => {
   try {
     if (type === "cancel") return reply(id, cancel(request.target));
     if (type === "pause") return reply(id, pause.set(request.paused));
-    if (type === "png") return reply(id, ...png(request)); // between two steps of an image
+    if (type === "encode") return reply(id, ...encode(request)); // between two steps of an image
+    if (type === "dicom") return reply(id, ...dicom(request));
     if (job) throw new Problem("busy", "error.busy");
     if (broken) throw broken;
     job = { id, abort: new AbortController() };
@@ -128,10 +129,16 @@ async function generate({ id, settings }, signal) {
   return [{ ...image, model: name, milliseconds, memoryBytes: memory.buffer.byteLength }, [image.rgba.buffer]];
 }
 
-/** @param {protocol.PngRequest} request @returns {[Uint8Array, Transferable[]]} */
-function png({ width, height, rgba, settings, model }) {
-  const bytes = loaded().pkg.encode_png(width, height, rgba, settings, model);
+/** @param {protocol.EncodeRequest} request @returns {[Uint8Array, Transferable[]]} */
+function encode({ format, width, height, rgba, settings, model, marked }) {
+  const bytes = loaded().pkg[`encode_${format}`](width, height, rgba, settings, model, marked);
   return [bytes, [bytes.buffer]];
+}
+
+/** @param {protocol.DicomRequest} request @returns {[protocol.Picture, Transferable[]]} */
+function dicom({ bytes, file }) {
+  const picture = loaded().pkg.read_dicom(bytes, file);
+  return [picture, [picture.rgba.buffer]];
 }
 
 /** @param {number} target */

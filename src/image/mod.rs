@@ -1,5 +1,6 @@
 //! Latents -> Image, and back for training: `AutoencoderKL` (diffusers: `models/autoencoders/autoencoder_kl.py`).
 
+pub mod contrast;
 pub mod decoder;
 pub mod encoder;
 mod mid;

@@ -1,4 +1,4 @@
-//! DICOM radiographs: pixels as a viewer shows them, and what the header says of the patient.
+//! DICOM radiographs: their pixels, and what the header says of the patient.
 
 use std::fs::File;
 use std::io::Read;
@@ -6,11 +6,12 @@ use std::path::Path;
 
 use dicom_dictionary_std::tags;
 use dicom_object::{DefaultDicomObject, OpenFileOptions, Tag};
-use dicom_pixeldata::{ConvertOptions, PhotometricInterpretation, PixelDecoder, VoiLutOption};
 use image::GrayImage;
+use roentgen_web::dicom::{fault, read::read};
+use roentgen_web::image::contrast::narrow;
 
 use crate::dataset::{AgeGroup, Record, Sex, View};
-use crate::images::narrow;
+use crate::images::grey;
 
 /// `Modality` of a projection radiograph: computed, digital, film scanned (PS3.3, C.7.3.1.1.1).
 const RADIOGRAPHS: [&str; 3] = ["CR", "DX", "RG"];
@@ -25,43 +26,18 @@ pub fn is_dicom(path: &Path) -> bool {
     read.is_ok() && &start[128..] == b"DICM"
 }
 
-/// The image of a file: rescale slope and intercept applied, then the first window if there is one, then turned over where
-/// low values are bright (`MONOCHROME1`), so that bones are white.
+/// The image of a file, as [`roentgen_web::dicom::read`] has it, its contrast stretched.
 ///
 /// # Errors
 /// A sentence which says why this file is of no use.
 pub fn read_grey(path: &Path) -> Result<GrayImage, String> {
-    let file = dicom_object::open_file(path).map_err(|e| fault(&e))?;
-    let pixels = file.decode_pixel_data().map_err(|e| fault(&e))?;
-    if pixels.number_of_frames() != 1 {
-        return Err(format!("has {} frames, not one", pixels.number_of_frames()));
-    }
-    let bright_is_low = match pixels.photometric_interpretation() {
-        PhotometricInterpretation::Monochrome1 => true,
-        PhotometricInterpretation::Monochrome2 => false,
-        other => return Err(format!("is {other}, not monochrome")),
-    };
-    // Without a window the library stretches the values itself, and not those below zero.
-    let window = match pixels.window() {
-        Ok(Some(_)) => VoiLutOption::First,
-        _ => VoiLutOption::Identity,
-    };
-    let options = ConvertOptions::new().with_voi_lut(window);
-    let values: Vec<f32> = pixels
-        .to_vec_frame_with_options(0, &options)
-        .map_err(|e| fault(&e))?;
-    let finite = values.iter().copied().filter(|v| v.is_finite());
-    let (low, high) = finite.fold((f32::MAX, f32::MIN), |(l, h), v| (l.min(v), h.max(v)));
-    let range = (high - low).max(f32::MIN_POSITIVE);
-    let wide = values.iter().map(|v| {
-        // A float-to-integer cast saturates, and takes what is no number as 0.
-        let value = ((v - low) / range * f32::from(u16::MAX)).round() as u16;
-        match bright_is_low {
-            true => u16::MAX - value,
-            false => value,
-        }
-    });
-    narrow(&wide.collect::<Vec<_>>(), pixels.columns(), pixels.rows())
+    let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+    let found = read(&bytes)?;
+    grey(
+        narrow(&found.values),
+        found.width as u32,
+        found.height as u32,
+    )
 }
 
 /// What the header says: view, sex and age. Nobody graded the image.
@@ -125,17 +101,6 @@ fn years(age: &str) -> Option<u32> {
         _ => return None,
     };
     (years <= 120).then_some(years)
-}
-
-/// An error with its causes, on one line.
-fn fault(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -4,17 +4,11 @@ use std::panic::{self, UnwindSafe};
 use std::path::Path;
 
 use image::{DynamicImage, GrayImage, ImageReader, imageops, imageops::FilterType};
+use roentgen_web::image::contrast::{
+    BLACK_PERCENTILE, MIN_RANGE, WHITE_PERCENTILE, narrow, percentile,
+};
 
 use crate::dicom;
-
-/// Percentile of the grey values which becomes black.
-pub const BLACK_PERCENTILE: f64 = 1.0;
-/// Percentile of the grey values which becomes white. Side markers and wires are brighter than anatomy and cover
-/// less than half a percent of the image.
-pub const WHITE_PERCENTILE: f64 = 99.5;
-/// Narrowest range of grey values that is stretched to the full range (a gain of four at most), so that an almost
-/// blank exposure does not turn into noise.
-pub const MIN_RANGE: f32 = 64.0;
 
 /// Reads a grey image of `size` x `size` pixels, and the width at which it was stored.
 ///
@@ -68,28 +62,15 @@ fn decode(path: &Path) -> Result<GrayImage, String> {
         | DynamicImage::ImageRgba16(_)) => {
             let image = image.into_luma16();
             let (w, h) = image.dimensions();
-            narrow(image.as_raw(), w, h)?
+            grey(narrow(image.as_raw()), w, h)?
         }
         image => image.into_luma8(),
     })
 }
 
-/// 16 bits to 8: the values between the two percentiles that [`read_grey`] stretches, however few of the bits are used.
-pub(crate) fn narrow(values: &[u16], width: u32, height: u32) -> Result<GrayImage, String> {
-    let mut histogram = vec![0usize; 1 << 16];
-    for value in values {
-        histogram[usize::from(*value)] += 1;
-    }
-    let low = percentile(&histogram, BLACK_PERCENTILE);
-    let high = percentile(&histogram, WHITE_PERCENTILE);
-    // The bits that are used at all are the full range, as 8 bits are in an 8-bit file.
-    let brightest = values.iter().max().copied().unwrap_or(0);
-    let full = f32::from(brightest.max(255)).log2().floor() + 1.0;
-    let gain = 255.0 / (high - low).max(MIN_RANGE / 256.0 * full.exp2());
-    let grey = values
-        .iter()
-        .map(|v| ((f32::from(*v) - low) * gain).round() as u8);
-    GrayImage::from_raw(width, height, grey.collect())
+/// Pixels as an image.
+pub(crate) fn grey(pixels: Vec<u8>, width: u32, height: u32) -> Result<GrayImage, String> {
+    GrayImage::from_raw(width, height, pixels)
         .ok_or_else(|| "has fewer pixels than its size says".into())
 }
 
@@ -129,31 +110,9 @@ fn stretch(image: GrayImage) -> Vec<u8> {
     pixels
 }
 
-/// Smallest grey value which at least `percent` % of the pixels do not exceed, from the number of pixels of each value.
-fn percentile(histogram: &[usize], percent: f64) -> f32 {
-    let pixels: usize = histogram.iter().sum();
-    let wanted = (pixels as f64 * percent / 100.0).ceil() as usize;
-    let mut seen = 0;
-    for (value, count) in histogram.iter().enumerate() {
-        seen += count;
-        if seen >= wanted {
-            return value as f32;
-        }
-    }
-    histogram.len() as f32 - 1.0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn percentiles_count_pixels() {
-        let mut histogram = [0; 256];
-        histogram[..200].fill(1);
-        assert_eq!(percentile(&histogram, 1.0), 1.0);
-        assert_eq!(percentile(&histogram, 99.5), 198.0);
-    }
 
     #[test]
     fn a_flat_image_is_lifted_to_the_full_range() {
@@ -167,22 +126,6 @@ mod tests {
     fn the_gain_is_limited() {
         let image = GrayImage::from_fn(64, 64, |x, _| image::Luma([100 + (x / 32) as u8]));
         assert_eq!(stretch(image).iter().max(), Some(&4));
-    }
-    #[test]
-    fn twelve_bits_in_sixteen_keep_their_shades() {
-        let values: Vec<u16> = (0..4096).collect();
-        let image = narrow(&values, 64, 64).unwrap();
-        let shades: std::collections::BTreeSet<u8> = image.as_raw().iter().copied().collect();
-        assert_eq!(shades.len(), 256);
-        let flat = vec![2000; 4096];
-        assert!(
-            narrow(&flat, 64, 64)
-                .unwrap()
-                .as_raw()
-                .iter()
-                .all(|p| *p == 0)
-        );
-        assert!(narrow(&flat, 64, 65).is_err());
     }
 
     #[test]

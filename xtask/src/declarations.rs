@@ -113,7 +113,7 @@ mod tests {
         found.extend(quoted("web", ".js", "new Problem(\""));
         found.extend(quoted("web", ".js", "code: \""));
         // Of the native program, and of a worker that gets two jobs, which no client gives it.
-        for other in ["io", "model-folder", "picture", "busy"] {
+        for other in ["io", "model-folder", "busy"] {
             assert!(found.remove(other), "{other}");
         }
         assert_eq!(codes(), found);

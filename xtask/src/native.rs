@@ -32,6 +32,14 @@ pub fn build() -> Result<PathBuf> {
 pub fn generate(roentgen: &Path, model: &Path, settings: &Settings) -> Result<RgbaImage> {
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("native.png");
+    save(roentgen, model, settings, &out)?;
+    Ok(image::open(&out)
+        .with_context(|| format!("cannot read what {} wrote", roentgen.display()))?
+        .into_rgba8())
+}
+
+/// Draws on the CPU, into a file.
+pub fn save(roentgen: &Path, model: &Path, settings: &Settings, out: &Path) -> Result<()> {
     let mut generate = command(roentgen);
     generate
         .arg("generate")
@@ -39,7 +47,7 @@ pub fn generate(roentgen: &Path, model: &Path, settings: &Settings) -> Result<Rg
         .arg(model)
         .args(["--backend", "cpu", "--prompt", &settings.prompt])
         .arg("--out")
-        .arg(&out);
+        .arg(out);
     generate.args([
         "--seed",
         &settings.seed.to_string(),
@@ -57,8 +65,5 @@ pub fn generate(roentgen: &Path, model: &Path, settings: &Settings) -> Result<Rg
     }
     run(generate
         .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null()))?;
-    Ok(image::open(&out)
-        .with_context(|| format!("cannot read what {} wrote", roentgen.display()))?
-        .into_rgba8())
+        .stderr(std::process::Stdio::null()))
 }

@@ -107,10 +107,15 @@ pub fn catch_saved(page: &Page) -> Result<()> {
     Ok(())
 }
 
-/// Presses "Save" and gives the file's bytes.
+/// Presses "Save as PNG" and gives the file's bytes.
 pub fn saved(page: &Page) -> Result<Vec<u8>> {
+    saved_by(page, "save")
+}
+
+/// Presses a button that saves and gives the file's bytes.
+pub fn saved_by(page: &Page, id: &str) -> Result<Vec<u8>> {
     page.evaluate("globalThis.saved = undefined")?;
-    page.click("save")?;
+    page.click(id)?;
     let bytes = page.evaluate(
         "(async () => { for (let i = 0; i < 200 && !globalThis.saved; i++) await new Promise((next) => setTimeout(next, 50)); \
          const bytes = new Uint8Array(await globalThis.saved.arrayBuffer()); return btoa(String.fromCharCode(...bytes)); })()",

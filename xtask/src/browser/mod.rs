@@ -6,6 +6,7 @@ mod batch;
 mod cancel;
 pub mod chrome;
 mod cors;
+mod dicom;
 mod download;
 mod element;
 mod firefox;
@@ -129,16 +130,18 @@ impl Setting {
         Ok(page)
     }
 
-    /// The image for these settings from the native program, and how far `image` is from it.
-    fn difference(&self, image: &RgbaImage, settings: &Settings) -> Result<f64> {
+    /// The native program.
+    fn roentgen(&self) -> Result<&Path> {
         if self.roentgen.get().is_none() {
             let _ = self.roentgen.set(native::build()?);
         }
-        let roentgen = self
-            .roentgen
-            .get()
-            .context("the native program is not there")?;
-        let expected = native::generate(roentgen, self.site.bundle(), settings)?;
+        let roentgen = self.roentgen.get();
+        Ok(roentgen.context("the native program is not there")?)
+    }
+
+    /// The image for these settings from the native program, and how far `image` is from it.
+    fn difference(&self, image: &RgbaImage, settings: &Settings) -> Result<f64> {
+        let expected = native::generate(self.roentgen()?, self.site.bundle(), settings)?;
         ensure!(
             image.dimensions() == expected.dimensions(),
             "the page drew {:?} pixels, the native program {:?}",

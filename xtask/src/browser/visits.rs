@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::page::Page;
 use super::{
-    LOADING, Setting, access, axe, batch, cancel, cors, download, element, firefox, growth,
+    LOADING, Setting, access, axe, batch, cancel, cors, dicom, download, element, firefox, growth,
     lightbox, models, module, offline, parity, quiet, recovery, sentence, source, storage, tabs,
 };
 use crate::native::Settings;
@@ -39,7 +39,7 @@ pub const SETTINGS: Settings = Settings {
 pub type Check = (&'static str, fn(&Setting) -> Result<String>);
 
 /// In this order: the first visit fills the browser's cache, the later ones use it.
-pub const CHECKS: [Check; 42] = [
+pub const CHECKS: [Check; 43] = [
     ("the cpu engine equals diffusers", cpu_parity),
     ("the image of the cpu engine is the native one", cpu_image),
     ("cancel ends the work and keeps the image", cancel::cancel),
@@ -55,6 +55,10 @@ pub const CHECKS: [Check; 42] = [
         batch::batch,
     ),
     ("a saved file says what it is", batch::save),
+    (
+        "a DICOM file is read by others, and begun from",
+        dicom::dicom,
+    ),
     ("the lightbox zooms, moves and windows", lightbox::lightbox),
     ("two images are compared", lightbox::compare),
     ("the denoising film can be gone through", lightbox::steps),

@@ -1,13 +1,16 @@
-/** A picture as a PNG: what it is and what gave it in the metadata, and the mark in the pixels where it is wanted. */
+/** A picture as a file: what it is and what gave it in the metadata, and the mark in the pixels where it is wanted. */
 
 /** @import * as protocol from "./protocol.js" */
 /** @import { Client } from "./client.js" */
 
-/** @param {Client} client @param {protocol.Generated} picture @param {protocol.Settings} settings @param {boolean} marked @returns {Promise<Blob>} */
-export async function toPng(client, { width, height, rgba, model }, settings, marked) {
+/** Types of files, and what the engine calls them. @type {Record<string, "png" | "dicom">} */
+export const TYPES = { "image/png": "png", "application/dicom": "dicom" };
+
+/** @param {Client} client @param {protocol.Generated} picture @param {protocol.Settings} settings @param {{marked: boolean, type: string}} as @returns {Promise<Blob>} */
+export async function toFile(client, { width, height, rgba, model }, settings, { marked, type }) {
   const pixels = marked ? withMark(width, height, rgba, settings.source ? "EDITED" : "SYNTHETIC") : rgba;
-  const bytes = await client.png({ width, height, rgba: pixels, model }, settings);
-  return new Blob([bytes], { type: "image/png" });
+  const bytes = await client.encode(TYPES[type], { width, height, rgba: pixels, model }, settings, marked);
+  return new Blob([bytes], { type });
 }
 
 /** @param {number} width @param {number} height @param {Uint8ClampedArray} rgba @param {string} words */

@@ -1,0 +1,15 @@
+//! DICOM: an image as Secondary Capture, and a radiograph to begin from.
+
+pub mod read;
+pub mod write;
+
+/// An error with its causes, on one line.
+pub fn fault(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}
