@@ -40,11 +40,18 @@ pub fn is_dicom(bytes: &[u8]) -> bool {
 /// The end of a sentence on the file which says why it is of no use.
 pub fn read(bytes: &[u8]) -> Result<Radiograph, String> {
     let file = from_reader(bytes).map_err(|e| fault(&e))?;
-    let side = |tag| file.element(tag).ok()?.to_int::<u64>().ok();
-    match (side(tags::COLUMNS), side(tags::ROWS)) {
+    let number = |tag| file.element(tag).ok()?.to_int::<u64>().ok();
+    match (number(tags::COLUMNS), number(tags::ROWS)) {
         (Some(width), Some(height)) if (1..=MOST_PIXELS).contains(&(width * height)) => {}
         (Some(width), Some(height)) => return Err(format!("is {width}x{height} pixels large")),
         _ => return Err("has no image in it".into()),
+    }
+    match (number(tags::BITS_ALLOCATED), number(tags::BITS_STORED)) {
+        (Some(all @ (8 | 16)), Some(used)) if (1..=all).contains(&used) => {}
+        (all, used) => {
+            let bits = |bits: Option<u64>| bits.map_or("no".into(), |bits| bits.to_string());
+            return Err(format!("has {} of {} bits a pixel", bits(used), bits(all)));
+        }
     }
     let pixels = file.decode_pixel_data().map_err(|e| {
         let why = fault(&e);
@@ -222,16 +229,21 @@ mod tests {
     #[test]
     fn a_damaged_file_is_refused_and_nothing_panics() {
         let good = file("MONOCHROME2", &WINDOW);
-        for end in 0..good.len() {
-            let _ = read(&good[..end]);
+        for end in 0..good.len() - 16 {
+            assert!(read(&good[..end]).is_err(), "{end} bytes");
         }
-        for at in 128..good.len() {
-            // Small changes: a length in gigabytes would only ask for that much memory.
-            for value in [0, good[at] ^ 1, good[at] ^ 2] {
+        // Sizes and bits that cannot be.
+        let number = b"US\x02\x00";
+        let numbers = good.windows(4).enumerate().filter(|(_, w)| w == number);
+        let mut tried = 0;
+        for (at, _) in numbers {
+            for value in [0u16, 1, 0x7fff, 0xffff] {
                 let mut bad = good.clone();
-                bad[at] = value;
+                bad[at + 4..at + 6].copy_from_slice(&value.to_le_bytes());
                 let _ = read(&bad);
+                tried += 1;
             }
         }
+        assert_eq!(tried, 28);
     }
 }
