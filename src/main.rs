@@ -217,6 +217,7 @@ fn request(args: &Generate, model: &ModelFolder, latents: Option<Weight>) -> Res
         height,
         latents,
         source,
+        words: false,
     })
 }
 

@@ -128,6 +128,7 @@ pub fn run_request(files: &Files) -> Result<Request> {
         height: run.height,
         latents: Some(case.tensor("input.latents")?.clone()),
         source: None,
+        words: false,
     })
 }
 

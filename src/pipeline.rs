@@ -1,5 +1,9 @@
 //! Text -> Image: the only file that knows every stage (diffusers: `StableDiffusionPipeline`).
 
+mod request;
+
+pub use request::{Generated, MOST_SIDE, Request, Step};
+
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -7,10 +11,11 @@ use crate::embeddings::{CLIPTextConfig, CLIPTextModel};
 use crate::error::{Error, Result};
 use crate::image::{AutoencoderKL, AutoencoderKLConfig, Image};
 use crate::latents::noise::gaussian;
-use crate::latents::scheduler::{Scheduler, SchedulerConfig, SchedulerKind};
+use crate::latents::scheduler::{Scheduler, SchedulerConfig};
 use crate::latents::{UNet2DConditionConfig, UNet2DConditionModel};
+use crate::nn::text::Text;
 use crate::source::Source;
-use crate::tokens::ClipTokenizer;
+use crate::tokens::{ClipTokenizer, PartTokens};
 use crate::weights::{Weight, WeightLoader, Weights};
 
 /// diffusers' configs of a model's parts, each with the keys of its own `config.json`.
@@ -32,57 +37,6 @@ struct Networks {
     text_encoder: CLIPTextModel,
     unet: UNet2DConditionModel,
     vae: AutoencoderKL,
-}
-
-/// What to make.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Request {
-    /// What the radiograph should show.
-    pub prompt: String,
-    /// What it should not show; only heard with `guidance_scale` above 1.
-    pub negative_prompt: String,
-    /// Stands for the starting noise.
-    pub seed: u64,
-    /// Denoising steps, at least 1.
-    pub num_inference_steps: usize,
-    /// Strength of classifier-free guidance; 1 or less is none.
-    pub guidance_scale: f64,
-    /// `None`: the one that the checkpoint names.
-    pub scheduler: Option<SchedulerKind>,
-    /// Image width in pixels.
-    pub width: usize,
-    /// Image height in pixels.
-    pub height: usize,
-    /// Starting noise `[1, C, h, w]` of variance 1, instead of the seed's.
-    pub latents: Option<Weight>,
-    /// A picture to begin from; `None`: from noise alone.
-    pub source: Option<Source>,
-}
-
-/// A step that was just done.
-#[derive(Debug)]
-pub struct Step<'a> {
-    /// Calls of the U-Net so far, from 1.
-    pub index: usize,
-    /// Calls of the U-Net in all.
-    pub total: usize,
-    /// The clean latents as predicted at this step, for a preview.
-    pub pred_original_sample: &'a [f32],
-    /// Their shape, `[1, C, h, w]`.
-    pub shape: [usize; 4],
-}
-
-/// Everything that one run makes.
-#[derive(Clone, Debug)]
-pub struct Generated {
-    /// `[1, T, E]`
-    pub prompt_embeds: Weight,
-    /// Final latents as the scheduler leaves them, `[1, C, h, w]`.
-    pub latents: Weight,
-    /// `[1, 1|3, H, W]` in -1 to 1.
-    pub image: Weight,
-    /// Tokens of the prompt that did not fit.
-    pub truncated: usize,
 }
 
 /// A pipeline whose weights arrive one part after another.
@@ -190,7 +144,7 @@ impl Pipeline {
         request: &Request,
         mut on_step: impl AsyncFnMut(Step<'_>) -> Result<()>,
     ) -> Result<Generated> {
-        let shape = self.latents_shape(request)?;
+        let shape = request.latents_shape(&self.configs.vae)?;
         let mut scheduler = Scheduler::new(&self.configs.scheduler, request.scheduler)?;
         scheduler.set_timesteps(request.num_inference_steps)?;
 
@@ -204,6 +158,10 @@ impl Pipeline {
             Tensor::cat(vec![self.embed(&negative.ids), prompt_embeds.clone()], 0)
         } else {
             prompt_embeds.clone()
+        };
+        let text = match request.words {
+            true => Text::recorded(context, [shape[2], shape[3]]),
+            false => Text::new(context),
         };
 
         // 2. noise, and the picture below it
@@ -231,9 +189,7 @@ impl Pipeline {
         // 3. denoise
         for (i, &timestep) in timesteps.iter().enumerate().skip(begin) {
             let input = scheduler.scale_model_input(&latents);
-            let prediction = self
-                .predict(input, shape, timestep, &context, guided)
-                .await?;
+            let prediction = self.predict(input, shape, timestep, &text, guided).await?;
             let prediction = match guided {
                 true => guide(&prediction, request.guidance_scale as f32),
                 false => prediction,
@@ -276,7 +232,19 @@ impl Pipeline {
             },
             image,
             truncated,
+            attention: match text.mean_attention() {
+                Some(attention) => Some(read(attention).await?),
+                None => None,
+            },
         })
+    }
+
+    /// The words of a prompt, and which rows of [`Generated::attention`] are theirs.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] if the prompt cannot be split.
+    pub fn parts(&self, prompt: &str) -> Result<Vec<PartTokens>> {
+        self.tokenizer.parts(prompt)
     }
 
     /// Decodes latents as a [`Step`] carries them.
@@ -287,47 +255,6 @@ impl Pipeline {
         Ok(Image::from_weight(&self.decode(latents, shape).await?))
     }
 
-    /// `[1, C, h, w]` of the latents of the requested image.
-    fn latents_shape(&self, request: &Request) -> Result<[usize; 4]> {
-        let f = self.configs.vae.downscale();
-        for (field, pixels) in [("width", request.width), ("height", request.height)] {
-            if pixels == 0 || !pixels.is_multiple_of(f) {
-                let why =
-                    format!("{pixels} pixels are not a multiple of {f}, which this model needs");
-                return Err(Error::Request { field, why });
-            }
-        }
-        if !request.guidance_scale.is_finite() {
-            let why = format!("{} is not a number to guide with", request.guidance_scale);
-            return Err(Error::Request {
-                field: "guidance_scale",
-                why,
-            });
-        }
-        if let Some(source) = &request.source {
-            source.check(request.width, request.height)?;
-        }
-        let shape = [
-            1,
-            self.configs.vae.latent_channels,
-            request.height / f,
-            request.width / f,
-        ];
-        if let Some(latents) = &request.latents
-            && (latents.shape != shape || latents.data.iter().any(|v| !v.is_finite()))
-        {
-            let why = format!(
-                "finite latents of shape {shape:?} are needed, not {:?}",
-                latents.shape
-            );
-            return Err(Error::Request {
-                field: "latents",
-                why,
-            });
-        }
-        Ok(shape)
-    }
-
     /// `[T]` ids to `[1, T, E]` embeddings.
     fn embed(&self, ids: &[u32]) -> Tensor<3> {
         let ids: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
@@ -335,13 +262,13 @@ impl Pipeline {
         self.networks.text_encoder.forward(ids.unsqueeze())
     }
 
-    /// The U-Net's output, once for every row of `context`.
+    /// The U-Net's output, once for every row of `text`.
     async fn predict(
         &self,
         sample: Vec<f32>,
         shape: [usize; 4],
         timestep: f64,
-        context: &Tensor<3>,
+        text: &Text,
         guided: bool,
     ) -> Result<Vec<f32>> {
         let copies = if guided { 2 } else { 1 };
@@ -349,10 +276,7 @@ impl Pipeline {
         let sample = sample.repeat_dim(0, copies);
         let timesteps = vec![timestep as f32; copies];
         let timesteps = Tensor::<1>::from_floats(timesteps.as_slice(), &self.device);
-        let prediction = self
-            .networks
-            .unet
-            .forward(sample, timesteps, context.clone());
+        let prediction = self.networks.unet.forward_text(sample, timesteps, text);
         Ok(read(prediction).await?.data)
     }
 
@@ -389,11 +313,4 @@ async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Weight> {
     let data = tensor.into_data_async().await.map_err(|e| failed(&e))?;
     let data = data.try_into_vec_as().map_err(|e| failed(&e))?;
     Ok(Weight { shape, data })
-}
-
-impl Generated {
-    /// The image in 8 bits.
-    pub fn to_image(&self) -> Image {
-        Image::from_weight(&self.image)
-    }
 }

@@ -77,6 +77,7 @@ mod tests {
             height: 2,
             latents: None,
             source: None,
+            words: false,
         }
     }
 

@@ -3,6 +3,10 @@
 //! The work is done by the `tokenizers` crate from a `tokenizer.json`. Older checkpoints hold `vocab.json` and
 //! `merges.txt` instead; from these the same `tokenizer.json` is composed that `transformers` composes.
 
+mod words;
+
+pub use words::{Part, PartTokens};
+
 use crate::{Error, Result};
 use serde_json::{Value, json};
 use tokenizers::{AddedToken, PaddingParams, PaddingStrategy, Tokenizer, TruncationParams};

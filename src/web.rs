@@ -4,11 +4,14 @@
 //! then asks for images. Every failure reaches JavaScript as an `Error` with the text of [`enum@Error`] and its stable `code`; a
 //! panic, which no promise survives, is told to the function given to [`set_panic_handler`].
 
+mod settings;
+
 use std::cell::RefCell;
 
 use burn::tensor::Device;
-use js_sys::{Array, Function, Object, Promise, Reflect, Uint8Array, Uint8ClampedArray};
-use serde::Deserialize;
+use js_sys::{
+    Array, Float32Array, Function, Object, Promise, Reflect, Uint8Array, Uint8ClampedArray,
+};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
@@ -17,12 +20,12 @@ use crate::device;
 use crate::dicom;
 use crate::error::{Error, Result};
 use crate::image::Image;
-use crate::latents::scheduler::SchedulerKind;
 use crate::parity;
-use crate::pipeline::{Pipeline, PipelineBuilder, Request, Step};
+use crate::pipeline::{Pipeline, PipelineBuilder, Step};
 use crate::png;
-use crate::source::Source;
-use crate::tokens::ClipTokenizer;
+use crate::tokens::{ClipTokenizer, Part, PartTokens};
+use crate::weights::Weight;
+use settings::Settings;
 
 /// A preview is decoded when the steps since the last one took this many times as long as decoding it did, so that
 /// previews add at most a fifth to the time of an image.
@@ -80,77 +83,6 @@ impl From<Error> for Thrown {
 impl From<Thrown> for JsValue {
     fn from(thrown: Thrown) -> Self {
         thrown.0
-    }
-}
-
-/// What gives an image, as the page writes it; `Settings` in `web/protocol.js`.
-#[derive(Deserialize)]
-struct Settings {
-    prompt: String,
-    negative_prompt: String,
-    seed: u64,
-    num_inference_steps: usize,
-    guidance_scale: f64,
-    scheduler: Option<String>,
-    width: usize,
-    height: usize,
-    source: Option<SourceSettings>,
-}
-
-/// A picture to begin from, of the image's width and height; `Source` in `web/protocol.js`.
-#[derive(Deserialize)]
-struct SourceSettings {
-    /// `width * height * 4` bytes, as a canvas has them.
-    #[serde(with = "serde_wasm_bindgen::preserve")]
-    rgba: Uint8ClampedArray,
-    /// `width * height` bytes, or null.
-    #[serde(default, with = "serde_wasm_bindgen::preserve")]
-    mask: JsValue,
-    strength: f64,
-}
-
-impl SourceSettings {
-    fn into_source(self, width: usize, height: usize) -> Source {
-        let image = |channels, data| Image {
-            width,
-            height,
-            channels,
-            data,
-        };
-        let mask = self.mask.dyn_into::<Uint8ClampedArray>();
-        Source {
-            image: image(4, self.rgba.to_vec()),
-            mask: mask.ok().map(|mask| image(1, mask.to_vec())),
-            strength: self.strength,
-        }
-    }
-}
-
-impl Settings {
-    fn read(value: JsValue) -> Result<Settings> {
-        serde_wasm_bindgen::from_value(value).map_err(|error| Error::Request {
-            field: "settings",
-            why: format!("cannot be read: {error}"),
-        })
-    }
-
-    fn into_request(self) -> Result<Request> {
-        let (width, height) = (self.width, self.height);
-        Ok(Request {
-            scheduler: self
-                .scheduler
-                .map(|name| name.parse::<SchedulerKind>())
-                .transpose()?,
-            prompt: self.prompt,
-            negative_prompt: self.negative_prompt,
-            seed: self.seed,
-            num_inference_steps: self.num_inference_steps,
-            guidance_scale: self.guidance_scale,
-            width,
-            height,
-            latents: None,
-            source: self.source.map(|source| source.into_source(width, height)),
-        })
     }
 }
 
@@ -219,7 +151,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Draws one image: `{width, height, rgba, truncated}`, `truncated` being the tokens of the prompt that did not fit.
+    /// Draws one image: `{width, height, rgba, truncated, words?}`, `truncated` being the tokens of the prompt that did not fit
+    /// and `words` what each word of it was attended to, where the settings ask for it.
     ///
     /// After each step `on_step({step, total, preview?})` is called and the promise it returns awaited, so that the worker hears
     /// its messages; where it resolves to `false`, the image ends with the error `cancelled`.
@@ -267,6 +200,13 @@ impl Engine {
         }
         let object = picture(&image);
         set(&object, "truncated", &generated.truncated.into());
+        if let Some(attention) = &generated.attention {
+            let parts = pipeline.parts(&request.prompt)?;
+            let words = parts
+                .iter()
+                .map(|part| word(part, attention, &request.prompt));
+            set(&object, "words", &words.collect::<Array>());
+        }
         Ok(object)
     }
 
@@ -375,6 +315,27 @@ fn picture(image: &Image) -> Object {
         "rgba",
         &Uint8ClampedArray::from(image.to_rgba().as_slice()),
     );
+    object
+}
+
+/// `Word` in `web/protocol.js`.
+fn word(part: &PartTokens, attention: &Weight, prompt: &str) -> Object {
+    let object = Object::new();
+    let kind = match &part.part {
+        Part::Start => "start",
+        Part::Word(range) => {
+            let letters = |end: usize| prompt[..end].encode_utf16().count();
+            set(&object, "from", &letters(range.start).into());
+            set(&object, "to", &letters(range.end).into());
+            "word"
+        }
+        Part::End => "end",
+    };
+    set(&object, "kind", &kind.into());
+    set(&object, "height", &attention.shape[1].into());
+    set(&object, "width", &attention.shape[2].into());
+    let map = part.map(attention);
+    set(&object, "map", &Float32Array::from(map.as_slice()));
     object
 }
 

@@ -8,6 +8,7 @@ use roentgen_web::checkpoint::ModelFolder;
 use roentgen_web::latents::scheduler::SchedulerKind;
 use roentgen_web::parity::{relative_l2, run_request, tensors};
 use roentgen_web::pipeline::{Generated, Pipeline, PipelineBuilder, Request, Step};
+use roentgen_web::tokens::PartTokens;
 use roentgen_web::{Error, Result};
 
 /// The bound of the relative L2 error.
@@ -44,6 +45,40 @@ fn folders_give_diffusers_images() {
             println!("{name} {output}: {error:.1e}");
             assert!(error <= TOLERANCE, "{name} {output}: {error:.1e}");
         }
+    }
+}
+
+/// Each token's share of the cross-attention, against diffusers with a processor that keeps the probabilities.
+#[test]
+fn attention_is_diffusers_attention() {
+    let golden_maps = tensors(&files(&golden("attention"))["case.safetensors"]).unwrap();
+    for name in ["pipeline_sd1", "pipeline_sd2"] {
+        let pipeline = pipeline(name).unwrap();
+        let plain = run_request(&files(&golden(name))).unwrap();
+        let request = Request {
+            words: true,
+            ..plain.clone()
+        };
+        let generated = generate(&pipeline, &request).unwrap();
+        let found = generated.attention.expect("it was asked for");
+        let expected = &golden_maps[&format!("output.{name}")];
+        assert_eq!(found.shape, expected.shape);
+        let error = relative_l2(&found.data, &expected.data);
+        println!("{name} attention: {error:.1e}");
+        assert!(error <= TOLERANCE, "{name}: {error:.1e}");
+
+        // All parts together get all of the attention but what full stops and the like get.
+        let parts = pipeline.parts(&request.prompt).unwrap();
+        let plane = found.shape[1] * found.shape[2];
+        let share = |part: &PartTokens| part.map(&found).iter().sum::<f32>() / plane as f32;
+        let all: f32 = parts.iter().map(share).sum();
+        assert!((0.5..1.0).contains(&all), "{all}");
+        assert!(parts.iter().all(|part| share(part) > 0.0));
+
+        // Asking changes nothing.
+        let without = generate(&pipeline, &plain).unwrap();
+        assert!(without.attention.is_none());
+        assert_eq!(without.latents, generated.latents);
     }
 }
 
@@ -119,6 +154,13 @@ fn bad_requests_name_the_setting() {
         (
             Request {
                 width: 30,
+                ..base.clone()
+            },
+            "width",
+        ),
+        (
+            Request {
+                width: 4096,
                 ..base.clone()
             },
             "width",

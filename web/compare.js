@@ -19,17 +19,20 @@ let first = null;
 let second = null;
 /** @type {() => void} */
 let back = () => {};
+/** @type {() => void} */
+let begin = () => {};
 
 export const comparing = () => !bar.hidden;
 
 /**
  * @param {Viewer} lightbox
- * @param {{draw: (first: Entry, prompt: string) => void, close: () => void}} then draws the image without the finding; shows one image again
+ * @param {{open: () => void, draw: (first: Entry, prompt: string) => void, close: () => void}} then makes room on the film; draws the image without the finding; shows one image again
  */
-export function startCompare(lightbox, { draw, close }) {
+export function startCompare(lightbox, { open, draw, close }) {
   viewer = lightbox;
+  begin = open;
   back = close;
-  toggle.onclick = () => (comparing() ? leave() : first && open(first, null));
+  toggle.onclick = () => (comparing() ? leave() : first && pair(first, null));
   choice.onchange = () => pick(visited().find(({ number }) => String(number) === choice.value) ?? null);
   without.onclick = () => {
     const prompt = first && withoutFinding(first.settings.prompt);
@@ -46,10 +49,17 @@ export function compareFrom(entry) {
   toggle.disabled = !entry;
 }
 
+/** Images that can be compared with another one: those of its size. @param {Entry} a */
+function fitting(a) {
+  const { width, height } = a.image;
+  return visited().filter((entry) => entry !== a && entry.image.width === width && entry.image.height === height);
+}
+
 /** @param {Entry} a @param {Entry | null} b the newest other image where none is named */
-export function open(a, b) {
+export function pair(a, b) {
+  begin();
   first = a;
-  const others = visited().filter((entry) => entry !== a && entry.image.width === a.image.width);
+  const others = fitting(a);
   // The same seed says most; else whatever came last.
   second = b ?? others.findLast(({ settings }) => settings.seed === a.settings.seed) ?? others.at(-1) ?? null;
   bar.hidden = false;
@@ -74,7 +84,7 @@ function pick(entry) {
 
 /** The list of images, in the words of now. */
 function fill() {
-  const options = visited().filter((entry) => entry !== first).reverse().map((entry) => {
+  const options = (first ? fitting(first) : []).reverse().map((entry) => {
     const text = t("visit.entry", { number: entry.number, seed: entry.settings.seed, prompt: entry.settings.prompt });
     return Object.assign(document.createElement("option"), { value: String(entry.number), textContent: text });
   });

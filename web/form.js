@@ -1,5 +1,6 @@
 /** The form: settings to fields and back, and what the seed does between two images. */
 
+import { inEveryLanguage, t } from "./language.js";
 import { LONGEST, readSetting, rollSeed } from "./settings.js";
 import { $ } from "./page.js";
 import { put, readSource, setSize } from "./source.js";
@@ -12,13 +13,16 @@ const FIELDS = { prompt: $("prompt"), negative_prompt: $("negative"), seed: $("s
 const lock = $("lock");
 /** The seed of the image drawn last: unlocked, the next image gets another one. @type {number | null} */
 let used = null;
-const size = { width: 0, height: 0 };
+const size = $("size");
+/** Sizes to choose from, the model's own first. @type {{width: number, height: number}[]} */
+let sizes = [];
 
 /** What the model suggests. @param {protocol.Manifest} manifest */
-export function suggest({ defaults, examples = [] }) {
+export function suggest({ defaults, examples = [], sizes: others = [] }) {
   const { width = 0, height = 0, ...rest } = defaults ?? {};
-  Object.assign(size, { width, height });
-  setSize(width, height);
+  sizes = [{ width, height }, ...others.map(([width, height]) => ({ width, height }))];
+  nameSizes();
+  choose(width, height);
   write({ scheduler: null, ...rest });
   if (!FIELDS.prompt.value && examples.length > 0) setPrompt(examples[0]);
 }
@@ -28,6 +32,7 @@ export function write(settings) {
   for (const [name, field] of Object.entries(FIELDS)) {
     if (name in settings && name !== "prompt") field.value = String(settings[name] ?? "");
   }
+  if (settings.width || settings.height) choose(settings.width ?? chosen().width, settings.height ?? chosen().height);
   if (settings.prompt !== undefined) setPrompt(settings.prompt);
   // A picture of another model's size is of no use to this one.
   if (settings.source !== undefined) put(settings.width === size.width && settings.height === size.height ? settings.source : null);
@@ -42,7 +47,7 @@ export function setPrompt(text) {
 
 /** @returns {{settings: protocol.Settings, problem: null} | {settings: null, problem: Saying}} */
 export function read() {
-  const settings = /** @type {any} */ ({ ...size, source: readSource() });
+  const settings = /** @type {any} */ ({ ...chosen(), source: readSource() });
   for (const [name, field] of Object.entries(FIELDS)) {
     settings[name] = readSetting(/** @type {any} */ (name), field.value);
     if (settings[name] === undefined) return { settings: null, problem: [`form.bad.${name}`] };
@@ -51,6 +56,27 @@ export function read() {
   if (source && Math.floor(steps * source.strength) < 1) return { settings: null, problem: ["source.weak"] };
   if (source && scheduler === "pndm") return { settings: null, problem: ["source.pndm"] };
   return { settings, problem: null };
+}
+
+/** The size of the images to be drawn. */
+const chosen = () => sizes[size.selectedIndex] ?? { width: 0, height: 0 };
+
+/** A size that is not offered may come from a link, a file or another image: it is then. @param {number} width @param {number} height */
+function choose(width, height) {
+  let at = sizes.findIndex((one) => one.width === width && one.height === height);
+  if (at < 0) {
+    at = sizes.push({ width, height }) - 1;
+    nameSizes();
+  }
+  size.selectedIndex = at;
+  setSize(width, height);
+}
+
+function nameSizes() {
+  const at = size.selectedIndex;
+  const words = (/** @type {{width: number, height: number}} */ values, /** @type {number} */ i) => t(i === 0 ? "form.size-own" : "form.size-other", values);
+  size.replaceChildren(...sizes.map((values, i) => Object.assign(document.createElement("option"), { textContent: words(values, i) })));
+  size.selectedIndex = Math.max(0, at);
 }
 
 /** How many images a press gives. */
@@ -73,6 +99,8 @@ function setLocked(yes) {
 }
 
 FIELDS.seed.addEventListener("input", () => setLocked(FIELDS.seed.value.trim() !== ""));
+size.onchange = () => setSize(chosen().width, chosen().height);
+inEveryLanguage(nameSizes);
 lock.onclick = () => setLocked(!locked());
 $("dice").onclick = () => {
   FIELDS.seed.value = rollSeed();

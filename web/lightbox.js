@@ -6,7 +6,7 @@ import { $ } from "./page.js";
 import { Viewer } from "./viewer.js";
 
 const [section, film, help] = ["viewer", "film", "help"].map($);
-export const viewer = new Viewer(film, $("view"), $("other"));
+export const viewer = new Viewer(film, $("view"), $("other"), $("attention-map"));
 
 /** What one finger, or the mouse, does on the film; without a mouse a finger scrolls the page at first. @type {import("./gestures.js").Tool} */
 let tool = "none";

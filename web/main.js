@@ -1,9 +1,10 @@
 /** The page: who hears whom. It knows nothing of models; that is the worker's. */
 
 import { tellEngine, tellModel } from "./about.js";
+import { attentionOf, attentionWanted, leaveAttention, startAttention } from "./attention.js";
 import { startChoosing } from "./choose.js";
 import { Client } from "./client.js";
-import { comparing, compareFrom, leave, open as comparePair, startCompare } from "./compare.js";
+import { comparing, compareFrom, leave, pair as comparePair, startCompare } from "./compare.js";
 import { batch, freshSeed, read, seedUsed, suggest, write } from "./form.js";
 import * as grid from "./grid.js";
 import { startGuide } from "./guide.js";
@@ -16,7 +17,7 @@ import { offerPictures, startPictures } from "./pictures.js";
 import { note, show } from "./report.js";
 import { saveImage } from "./save.js";
 import { fromFragment } from "./settings.js";
-import { copyLink } from "./share.js";
+import { copyLink, loadSettings, saveSettings } from "./share.js";
 import { startSource, tellSource } from "./source.js";
 import { offer } from "./steps.js";
 import { paint } from "./tone.js";
@@ -91,7 +92,12 @@ const hears = {
     film.classList.add("sampling");
     $("empty").hidden = true;
   },
-  image(/** @type {Job} */ { settings, batch, beside }, /** @type {protocol.Generated} */ image, /** @type {number} */ milliseconds) {
+  image(/** @type {Job} */ { settings, batch, beside, again }, /** @type {protocol.Generated} */ image, /** @type {number} */ milliseconds) {
+    if (again) {
+      again.image.words = image.words;
+      if (again === shown) attentionOf(again);
+      return;
+    }
     const entry = remember({ settings, image, frames, total: steps }, restore);
     stats.timeToImageMs = milliseconds;
     stats.wasmMemoryBytes = image.memoryBytes;
@@ -117,6 +123,7 @@ function put(entry) {
   paint($("result"), entry.image);
   viewer.set(entry.image);
   offer(entry, (picture) => viewer.set(picture));
+  attentionOf(entry);
   compareFrom(entry);
   mark(entry);
   annotate();
@@ -154,6 +161,7 @@ function generate() {
   const many = batch();
   note("");
   seedUsed(settings.seed);
+  settings.words = attentionWanted();
   // Seeds count up to 2^53 - 1; a batch that would go beyond starts over at 0.
   const seeds = Array.from({ length: many }, (_, i) => (settings.seed + i <= Number.MAX_SAFE_INTEGER ? settings.seed + i : i));
   work.add(seeds.map((seed, index) => ({ settings: { ...settings, seed }, batch: { seeds, index } })));
@@ -179,10 +187,17 @@ document.addEventListener("keydown", (event) => {
 const work = new Work({ client, asked }, hears);
 $("cancel").onclick = () => work.cancel();
 $("retry").onclick = () => work.start();
-$("copy").onclick = () => {
-  const { settings, problem } = read();
-  if (settings) copyLink(settings);
-  else note(problem);
+for (const [id, hand] of /** @type {const} */ ([["copy", copyLink], ["settings-save", saveSettings]])) {
+  $(id).onclick = () => {
+    const { settings, problem } = read();
+    if (settings) hand(settings);
+    else note(problem);
+  };
+}
+$("settings-load").onclick = () => $("settings-file").click();
+$("settings-file").onchange = () => {
+  loadSettings($("settings-file").files?.[0], write);
+  $("settings-file").value = ""; // the same file may be chosen again
 };
 for (const [id, type] of /** @type {const} */ ([["save", "image/png"], ["save-dicom", "application/dicom"]])) {
   $(id).onclick = () => shown && saveImage(client, shown, { marked: marked.checked, type }).catch((error) => show("error", error.saying ?? error.message));
@@ -192,8 +207,13 @@ $("language").onchange = () => setLanguage($("language").value);
 addEventListener("hashchange", followLink);
 viewer.onChange = annotate;
 startLightbox(() => shown !== null);
-startSource(client, () => shown?.image ?? null);
+startSource(client, () => shown?.image ?? null, (file) => loadSettings(file, write));
+startAttention({
+  begin: leave,
+  redraw: (again) => work.add([{ settings: { ...again.settings, words: true }, batch: { seeds: [again.settings.seed], index: 0 }, again }]),
+});
 startCompare(viewer, {
+  open: leaveAttention,
   draw: (first, words) => work.add([{ settings: { ...first.settings, prompt: words }, batch: { seeds: [first.settings.seed], index: 0 }, beside: first }]),
   close: () => shown && put(shown),
 });

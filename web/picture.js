@@ -9,12 +9,17 @@ const DICOM = [..."DICM"].map((letter) => letter.charCodeAt(0));
 
 /**
  * The middle of a file's picture (PNG, JPEG, WebP, DICOM), in another size.
- * @param {Client} client @param {Blob} blob @param {{width: number, height: number}} size @returns {Promise<ImageData>}
+ * @param {Client} client @param {Blob | ImageData} from @param {{width: number, height: number}} size @returns {Promise<ImageData>}
  */
-export async function openPicture(client, blob, size) {
-  const start = new Uint8Array(await blob.slice(128, 132).arrayBuffer());
-  const dicom = DICOM.every((byte, i) => start[i] === byte);
-  return fit(dicom ? await readDicom(client, blob) : blob, size);
+export async function openPicture(client, from, size) {
+  return fit((await isDicom(from)) ? await readDicom(client, /** @type {Blob} */ (from)) : from, size);
+}
+
+/** @param {Blob | ImageData} from */
+async function isDicom(from) {
+  if (from instanceof ImageData) return false;
+  const start = new Uint8Array(await from.slice(128, 132).arrayBuffer());
+  return DICOM.every((byte, i) => start[i] === byte);
 }
 
 /** @param {Client} client @param {Blob} blob */

@@ -95,6 +95,7 @@
  * @property {number} width pixels
  * @property {number} height pixels
  * @property {Source | null} [source]
+ * @property {boolean} [words] whether the attention to each word is wanted; it changes no image
  */
 
 /**
@@ -175,8 +176,19 @@
  */
 
 /**
- * @typedef {Picture & {model: string, truncated: number, milliseconds: number, memoryBytes: number}} Generated
+ * @typedef {Picture & {model: string, truncated: number, milliseconds: number, memoryBytes: number, words?: Word[]}} Generated
  * `model`: its name; `truncated`: tokens at the end of the prompt which the model did not read.
+ */
+
+/**
+ * How much of the attention a part of the prompt got: a word, BOS before it, or EOS and the padding after it.
+ * @typedef {object} Word
+ * @property {"word" | "start" | "end"} kind
+ * @property {number} [from] where a word begins in the prompt
+ * @property {number} [to] where it ends
+ * @property {number} width
+ * @property {number} height
+ * @property {Float32Array} map for each place of the image, row by row, the part of its attention, from 0 to 1
  */
 
 /**
@@ -191,6 +203,7 @@
  * @property {BundleFile[]} shards
  * @property {{num_inference_steps: number, guidance_scale: number, width: number, height: number, scheduler?: string}} defaults
  * @property {string[]} [examples]
+ * @property {[width: number, height: number][]} [sizes] other sizes that have been looked at
  */
 
 /**

@@ -33,7 +33,7 @@ STYLE.replaceSync(`
   :host([hidden]) { display: none; }
   figure { position: relative; display: grid; place-items: end stretch; margin: 0; aspect-ratio: 1; overflow: hidden;
     background: #050606; color: #e9ebea; font: 0.8rem/1.4 system-ui, sans-serif; }
-  canvas { position: absolute; inset: 0; width: 100%; height: 100%; }
+  canvas { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: contain; }
   [part="mark"], [part="words"], [part="error"] { position: relative; padding: 0.15em 0.5em; background: rgb(5 6 6 / 72%); }
   [part="mark"] { position: absolute; inset: 0.5em auto auto 0.5em; font-weight: 600; }
   [part="words"] { display: flex; justify-content: space-between; gap: 1em; padding-bottom: calc(0.15em + 3px); font-variant-numeric: tabular-nums; }

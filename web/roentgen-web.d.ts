@@ -74,12 +74,18 @@ export interface Settings {
   guidance: number;
   /** `null` is the one that the model was made with. */
   scheduler: "ddim" | "pndm" | "euler" | "dpm++2m" | null;
+  /**
+   * Pixels, at most 2048, and a multiple of what the model's autoencoder needs (8 as a rule). Models repeat or crop anatomy in
+   * sizes far from their own; `model.sizes` has those that have been looked at.
+   */
+  width: number;
+  height: number;
 }
 
 /** A picture to begin from. What is made of it says in its file, and in its mark, that it was edited and may show a person. */
 export interface Source {
   /**
-   * Of the model's width and height (`model.defaults`), or a file (PNG, JPEG, WebP, DICOM), whose middle is used. A picture of
+   * Of the width and height of the image to be drawn, or a file (PNG, JPEG, WebP, DICOM), whose middle is used. A picture of
    * a person stays one. Not with the scheduler `pndm`.
    */
   image?: ImageData | Blob;
@@ -91,6 +97,8 @@ export interface Source {
 
 /** What is left out is the model's own, and the seed is rolled. */
 export interface GenerateOptions extends Partial<Settings>, Source {
+  /** Whether `words` of the image are wanted, which take a little time and change no image. */
+  words?: boolean;
   onStep?: (step: Step) => void;
   /** Aborting ends the image within a denoising step; one that waits for its turn ends at once. */
   signal?: AbortSignal;
@@ -110,6 +118,8 @@ export interface GeneratedImage {
   readonly seed: number;
   /** The model's own pixels, without the mark. Whoever shows them has to say that they are synthetic. */
   readonly imageData: ImageData;
+  /** Start, words and end of the prompt, where they were asked for. */
+  readonly words?: WordAttention[];
   /** Tokens at the end of the prompt that the model did not read. */
   readonly truncated: number;
   /** How long the drawing took. */
@@ -122,6 +132,27 @@ export interface GeneratedImage {
   toBlob(options?: { marked?: boolean; type?: "image/png" | "application/dicom" }): Promise<Blob>;
 }
 
+/**
+ * How much of the attention of the image a part of the prompt got: the mean over the heads, layers and steps of the U-Net (DAAM,
+ * arXiv:2210.04885). It says where the model looked at a word, not why it drew what it drew.
+ */
+export interface WordAttention {
+  /** A word; what stands before all words; or what stands after them, where the text encoder has read the whole prompt. */
+  kind: "word" | "start" | "end";
+  /** The word; empty for the other two. */
+  text: string;
+  /** Where a word begins in the prompt. */
+  from?: number;
+  /** Where it ends. */
+  to?: number;
+  /** The mean of `map`. Together the shares are 1, less what signs without a letter get. */
+  share: number;
+  width: number;
+  height: number;
+  /** For each place of the image, row by row, the part of its attention, from 0 to 1. */
+  map: Float32Array;
+}
+
 export interface Model {
   name: string;
   license?: string;
@@ -132,6 +163,8 @@ export interface Model {
   card: string | null;
   /** Prompts that show what the model can do. */
   examples: string[];
+  /** Other sizes, width and height, in which its images have been found good. */
+  sizes: [number, number][];
   defaults: { steps: number; guidance: number; scheduler: string | null; width: number; height: number };
 }
 

@@ -17,7 +17,7 @@ import { openPicture } from "./picture.js";
 import { fromOptions, toOptions } from "./settings.js";
 
 /** @import * as protocol from "./protocol.js" */
-/** @import { GeneratedImage, GenerateOptions, LoadOptions, Model } from "./roentgen-web.d.ts" */
+/** @import { GeneratedImage, GenerateOptions, LoadOptions, Model, WordAttention } from "./roentgen-web.d.ts" */
 /** @import { Saying } from "./language.js" */
 
 export { RoentgenError };
@@ -49,6 +49,12 @@ function whole(model) {
 
 /** @param {protocol.Picture} picture */
 const imageData = ({ width, height, rgba }) => new ImageData(rgba, width, height);
+
+/** @param {protocol.Word} word @param {string} prompt @returns {WordAttention} */
+function described(word, prompt) {
+  const { kind, from, to, width, height, map } = word;
+  return { kind, text: prompt.slice(from ?? 0, to ?? 0), from, to, share: map.reduce((sum, part) => sum + part, 0) / map.length, width, height, map };
+}
 
 export class Roentgen {
   #client = new Client((loaded) => (this.#loaded = loaded));
@@ -88,11 +94,11 @@ export class Roentgen {
 
   /** @returns {Model} */
   get model() {
-    const { name, license, attribution, intended_use, model_card, examples = [], defaults } = this.#manifest;
+    const { name, license, attribution, intended_use, model_card, examples = [], sizes = [], defaults } = this.#manifest;
     const { num_inference_steps: steps, guidance_scale: guidance, scheduler = null, width, height } = defaults;
     const { address } = /** @type {protocol.Bundle} */ (this.#bundle);
     const card = model_card && address ? new URL(model_card, address).href : null;
-    return { name, license, attribution, intendedUse: intended_use, card, examples, defaults: { steps, guidance, scheduler, width, height } };
+    return { name, license, attribution, intendedUse: intended_use, card, examples, sizes, defaults: { steps, guidance, scheduler, width, height } };
   }
 
   /** @param {GenerateOptions} [options] @returns {Promise<GeneratedImage>} */
@@ -111,6 +117,7 @@ export class Roentgen {
       settings: Object.freeze({ ...toOptions(settings), ...(image && { image, mask, strength }) }),
       seed: settings.seed,
       imageData: imageData(picture),
+      words: picture.words?.map((word) => described(word, settings.prompt)),
       truncated: picture.truncated,
       milliseconds: picture.milliseconds,
       toBlob: async ({ marked = true, type = "image/png" } = {}) => {
@@ -122,7 +129,7 @@ export class Roentgen {
 
   /** Options with their files read. @param {GenerateOptions} options */
   async #withPictures(options) {
-    const { width, height } = this.model.defaults;
+    const { width = this.model.defaults.width, height = this.model.defaults.height } = options;
     const read = async (/** @type {string} */ name) => {
       if (!(options[name] instanceof Blob)) return [name, options[name]];
       const unreadable = () => new RoentgenError({ code: "picture", saying: ["source.bad-file"] });

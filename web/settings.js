@@ -7,6 +7,7 @@ export const SCHEDULERS = ["ddim", "pndm", "euler", "dpm++2m"];
 export const LONGEST = 1000;
 export const MOST_STEPS = 1000;
 export const MOST_GUIDANCE = 50;
+export const MOST_PIXELS = 2048;
 
 /** How each setting is read from the text of a field or a link; `undefined` is a value that cannot be. */
 const READ = {
@@ -16,13 +17,15 @@ const READ = {
   num_inference_steps: (text) => whole(text, 1, MOST_STEPS),
   guidance_scale: (text) => (/^\d+(\.\d+)?$/.test(text.trim()) && Number(text) <= MOST_GUIDANCE ? Number(text) : undefined),
   scheduler: (text) => (text === "" ? null : SCHEDULERS.includes(text) ? text : undefined),
+  width: (text) => whole(text, 1, MOST_PIXELS),
+  height: (text) => whole(text, 1, MOST_PIXELS),
 };
 
-/** Names in a link, short and readable. The size is the model's, and an image is never in a link. */
-const IN_LINK = { prompt: "prompt", negative: "negative_prompt", seed: "seed", steps: "num_inference_steps", guidance: "guidance_scale", scheduler: "scheduler" };
+/** Names in a link, short and readable. An image is never in a link. */
+const IN_LINK = { prompt: "prompt", negative: "negative_prompt", seed: "seed", steps: "num_inference_steps", guidance: "guidance_scale", scheduler: "scheduler", width: "width", height: "height" };
 
-/** Names in the programming interface, roentgen-web.js. */
-export const OPTIONS = { prompt: "prompt", negativePrompt: "negative_prompt", seed: "seed", steps: "num_inference_steps", guidance: "guidance_scale", scheduler: "scheduler" };
+/** Names in the programming interface, roentgen-web.js, and in a file of settings. */
+export const OPTIONS = { prompt: "prompt", negativePrompt: "negative_prompt", seed: "seed", steps: "num_inference_steps", guidance: "guidance_scale", scheduler: "scheduler", width: "width", height: "height" };
 
 /** @param {string} text @param {number} least @param {number} most */
 function whole(text, least, most) {
@@ -64,6 +67,8 @@ export function fromFragment(fragment) {
 
 /** Options that make a source; they are pictures, and in no link. */
 export const SOURCE_OPTIONS = ["image", "mask", "strength"];
+/** Options that are no settings of the form. */
+const OTHER_OPTIONS = [...SOURCE_OPTIONS, "words"];
 const STRENGTH = 0.6;
 
 /**
@@ -75,16 +80,16 @@ export function fromOptions(options, defaults) {
   const refuse = (/** @type {Saying} */ ...problem) => ({ settings: null, problem });
   const settings = /** @type {any} */ ({ prompt: "", negative_prompt: "", seed: Number(rollSeed()), scheduler: null, ...defaults });
   for (const [option, value] of Object.entries(options)) {
-    if (value === undefined || SOURCE_OPTIONS.includes(option)) continue;
+    if (value === undefined || OTHER_OPTIONS.includes(option)) continue;
     const name = OPTIONS[option];
-    if (!name) return refuse("option.unknown", { name: option, known: [...Object.keys(OPTIONS), ...SOURCE_OPTIONS].join(", ") });
-    const kind = typeof settings[name] === "number" ? "number" : "string";
-    const own = name === "scheduler" && value === null;
-    const read = own ? null : typeof value === kind ? READ[name](String(value)) : undefined;
+    if (!name) return refuse("option.unknown", { name: option, known: [...Object.keys(OPTIONS), ...OTHER_OPTIONS].join(", ") });
+    const read = readValue(name, value);
     if (read === undefined) return refuse(`form.bad.${name}`);
     settings[name] = read;
   }
-  const { image, mask, strength = STRENGTH } = options;
+  const { image, mask, strength = STRENGTH, words = false } = options;
+  if (typeof words !== "boolean") return refuse("option.words");
+  settings.words = words;
   if (!image && !mask && options.strength === undefined) return { settings, problem: null };
   const { width, height } = settings;
   const fits = (/** @type {any} */ picture) => picture instanceof ImageData && picture.width === width && picture.height === height;
@@ -92,6 +97,41 @@ export function fromOptions(options, defaults) {
   if (!(typeof strength === "number" && strength > 0 && strength <= 1)) return refuse("option.strength");
   // Copies: they may have to wait for their turn, and belong to the image that they gave.
   settings.source = { rgba: image.data.slice(), mask: mask ? mask.data.filter((_, i) => i % 4 === 0) : null, strength };
+  return { settings, problem: null };
+}
+
+const WORDS = ["prompt", "negative_prompt", "scheduler"];
+
+/** As {@link readSetting}, of a value that a program or a file gives. @param {string} name @param {unknown} value */
+function readValue(name, value) {
+  if (name === "scheduler" && value === null) return null;
+  return typeof value === (WORDS.includes(name) ? "string" : "number") ? READ[name](String(value)) : undefined;
+}
+
+/** A file of settings, with the names of the programming interface. @param {protocol.Settings} settings */
+export const toJson = (settings) => `${JSON.stringify(toOptions(settings), null, 2)}\n`;
+
+/**
+ * What a file of settings asks for, or a sentence on why it is ignored; as with a link, one bad value spoils it.
+ * @param {string} text
+ * @returns {{settings: Partial<protocol.Settings>, problem: Saying | null}}
+ */
+export function fromJson(text) {
+  const settings = /** @type {any} */ ({});
+  const refuse = (/** @type {Saying} */ ...problem) => ({ settings: {}, problem });
+  let options;
+  try {
+    options = JSON.parse(text);
+  } catch {
+    return refuse("json.none");
+  }
+  if (typeof options !== "object" || options === null || Array.isArray(options)) return refuse("json.none");
+  for (const [option, value] of Object.entries(options)) {
+    const name = Object.hasOwn(OPTIONS, option) && OPTIONS[option];
+    if (!name) return refuse("json.unknown", { part: option.slice(0, 40) });
+    settings[name] = readValue(name, value);
+    if (settings[name] === undefined) return refuse("json.bad", { part: option, value: String(JSON.stringify(value)).slice(0, 40) });
+  }
   return { settings, problem: null };
 }
 

@@ -16,7 +16,10 @@ const size = { width: 0, height: 0 };
 const SOFT = 4;
 /** @type {Uint8ClampedArray | null} pixels as a canvas has them */
 let rgba = null;
+/** Where they come from, to be fitted again to another size. @type {Blob | ImageData | null} */
+let origin = null;
 let mask = new Uint8ClampedArray(0);
+const isJson = (/** @type {File} */ { name, type }) => type === "application/json" || /\.json$/i.test(name);
 /** Reads DICOM. @type {Client} */
 let client;
 /** Where the brush is for those who move it by keys. @type {{x: number, y: number} | null} */
@@ -26,7 +29,9 @@ let cursor = null;
 export function setSize(width, height) {
   if (size.width === width && size.height === height) return;
   Object.assign(size, { width, height });
+  const from = origin;
   put(null);
+  if (from) open(from);
 }
 
 /** What the form says of it; null for an image from words alone. @returns {protocol.Source | null} */
@@ -39,6 +44,7 @@ export function readSource() {
 /** Brings back what gave an earlier image. @param {protocol.Source | null} source */
 export function put(source) {
   rgba = source?.rgba ?? null;
+  origin = rgba && new ImageData(new Uint8ClampedArray(rgba), size.width, size.height);
   mask = source?.mask?.slice() ?? new Uint8ClampedArray(size.width * size.height);
   if (source) strength.value = String(source.strength);
   cursor = null;
@@ -49,19 +55,15 @@ export function put(source) {
   draw();
 }
 
-/** Takes an image that was made here. @param {protocol.Picture} picture */
-function take({ width, height, rgba }) {
-  setSize(width, height);
-  put({ rgba, mask: null, strength: strength.valueAsNumber });
-}
-
-/** The middle of a file's picture, in the size of the images to be made. @param {Blob | undefined} blob */
-async function open(blob) {
-  if (!blob) return;
+/** The middle of a file's picture, or of one that was made here, in the size of the images to be made. @param {Blob | ImageData | undefined} from */
+export async function open(from) {
+  if (!from) return;
   if (!size.width) return note(["source.early"]);
   try {
-    const { data } = await openPicture(client, blob, size);
+    const { data, width, height } = await openPicture(client, from, size);
+    if (width !== size.width || height !== size.height) return open(from); // another size was chosen meanwhile
     put({ rgba: data, mask: null, strength: strength.valueAsNumber });
+    origin = from;
     note("");
   } catch (error) {
     note(error.saying ?? ["source.bad-file"]); // the browser's own words are for programmers
@@ -123,8 +125,8 @@ function press(event) {
   draw();
 }
 
-/** @param {Client} reader @param {() => protocol.Picture | null} shown the image on the film */
-export function startSource(reader, shown) {
+/** @param {Client} reader @param {() => protocol.Picture | null} shown the image on the film @param {(file: File) => void} loadSettings */
+export function startSource(reader, shown, loadSettings) {
   client = reader;
   canvas.onpointerdown = (/** @type {PointerEvent} */ event) => {
     if (event.button !== 0) return;
@@ -141,7 +143,7 @@ export function startSource(reader, shown) {
   $("source-open").onclick = () => file.click();
   $("source-shown").onclick = () => {
     const picture = shown();
-    if (picture) take(picture);
+    if (picture) open(new ImageData(picture.rgba, picture.width, picture.height));
   };
   file.onchange = () => {
     open(file.files?.[0]);
@@ -151,7 +153,9 @@ export function startSource(reader, shown) {
   document.addEventListener("drop", (event) => {
     if (!event.dataTransfer?.files.length) return;
     event.preventDefault(); // else the browser would leave the page for the file
-    open(event.dataTransfer.files[0]);
+    const [dropped] = event.dataTransfer.files;
+    if (isJson(dropped)) loadSettings(dropped);
+    else open(dropped);
   });
   document.addEventListener("paste", (event) => {
     const pasted = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));

@@ -13,6 +13,7 @@ const VERSION = "roentgen-web-page-1";
 const PAGE = [
   "./",
   "./about.js",
+  "./attention.js",
   "./backend.js",
   "./bundle.js",
   "./cache.js",
@@ -51,6 +52,7 @@ const PAGE = [
   "./source.js",
   "./steps.js",
   "./strings.js",
+  "./style/attention.css",
   "./style/base.css",
   "./style/buttons.css",
   "./style/embed.css",

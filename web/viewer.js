@@ -24,10 +24,10 @@ export class Viewer {
   /** Called after every change. @type {() => void} */
   onChange = () => {};
 
-  /** @param {HTMLElement} film @param {HTMLCanvasElement} view @param {HTMLCanvasElement} other */
-  constructor(film, view, other) {
+  /** @param {HTMLElement} film @param {HTMLCanvasElement} view @param {HTMLCanvasElement} other @param {HTMLCanvasElement} over what lies over the first image */
+  constructor(film, view, other, over) {
     this.film = film;
-    this.canvases = [view, other];
+    this.canvases = [view, other, over];
   }
 
   /** @param {protocol.Picture} a @param {protocol.Picture | null} [b] @param {Mode} [mode] */

@@ -14,6 +14,7 @@ import { bar, modelIs, show } from "./report.js";
  * @property {protocol.Settings} settings
  * @property {{seeds: number[], index: number}} batch the press that asked for it: its seeds, and which of them this is
  * @property {any} [beside] the image to compare it with
+ * @property {any} [again] the image that this one is, drawn again for what was not kept of it
  */
 
 export class Work {

@@ -1,7 +1,11 @@
 //! `bundle.json`: what a bundle is and which files it has. Everything in it is checked before anything is fetched.
 
 use super::{MANIFEST_FILE, Precision, SCHEMA_VERSION, SHARD_BYTES, quantize::matrix};
-use crate::{Error, Result, latents::scheduler::SchedulerKind, pipeline::ComponentConfigs};
+use crate::{
+    Error, Result,
+    latents::scheduler::SchedulerKind,
+    pipeline::{ComponentConfigs, MOST_SIDE},
+};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 use std::{
@@ -43,6 +47,9 @@ pub struct Manifest {
     /// Prompts that show what the model can do.
     #[serde(default)]
     pub examples: Vec<String>,
+    /// Other sizes (width, height) at which somebody has looked at the model's images and found them good.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sizes: Vec<[usize; 2]>,
 }
 
 /// A file beside the manifest.
@@ -151,6 +158,10 @@ impl Manifest {
         }
         ensure(!self.shards.is_empty(), || "it lists no shards".into())?;
         self.defaults.check()?;
+        for size in &self.sizes {
+            let good = |side: &usize| (1..=MOST_SIDE).contains(side);
+            ensure(size.iter().all(good), || format!("`sizes` has {size:?}"))?;
+        }
         let components = serde_json::to_value(&self.components)
             .map_err(|e| Error::Manifest { why: e.to_string() })?;
         check_sizes("components", &components)?;

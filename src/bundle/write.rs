@@ -189,6 +189,7 @@ impl BundleWriter {
             tensors: self.tensors,
             defaults: info.defaults,
             examples: info.examples,
+            sizes: vec![], // for whoever looks at the new model's images
         };
         let json = serde_json::to_string_pretty(&manifest)
             .map_err(|e| Error::Manifest { why: e.to_string() })?;

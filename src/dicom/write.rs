@@ -215,6 +215,7 @@ mod tests {
             height: 3,
             latents: None,
             source: None,
+            words: false,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use burn::nn::Linear;
 use burn::prelude::*;
-use burn::tensor::{module::attention, ops::AttentionModuleOptions};
+use burn::tensor::{activation::softmax, module::attention, ops::AttentionModuleOptions};
 
 use super::{linear, linear_no_bias};
 
@@ -52,6 +52,20 @@ impl Attention {
         let k = split_heads(self.to_k.forward(context.clone()), self.heads);
         let v = split_heads(self.to_v.forward(context), self.heads);
         self.to_out[0].forward(merge_heads(sliced_attention(q, k, v, false)))
+    }
+
+    /// How much of each query's attention each key gets, the mean of all heads: `softmax(q k^T / sqrt(d))`.
+    ///
+    /// # Shapes
+    /// - `x`: `[B, Tq, query_dim]`
+    /// - `context`: `[B, Tk, context_dim]`
+    /// - output: `[B, Tq, Tk]`, which sums to 1 over the keys
+    pub fn probabilities(&self, x: Tensor<3>, context: Tensor<3>) -> Tensor<3> {
+        let q = split_heads(self.to_q.forward(x), self.heads);
+        let k = split_heads(self.to_k.forward(context), self.heads);
+        let scale = (q.dims()[3] as f64).sqrt();
+        let scores = q.matmul(k.swap_dims(2, 3)) / scale; // [B, heads, Tq, Tk]
+        softmax(scores, 3).mean_dim(1).squeeze_dim(1)
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod attention;
 pub mod resample;
 pub mod resnet;
+pub mod text;
 pub mod transformer;
 
 use burn::nn::{

@@ -4,7 +4,7 @@ use burn::nn::{Dropout, DropoutConfig, GroupNorm, LayerNorm, LayerNormConfig, Li
 use burn::prelude::*;
 use burn::tensor::activation::gelu;
 
-use super::{attention::Attention, group_norm, linear};
+use super::{attention::Attention, group_norm, linear, text::Text};
 
 /// Linear layer to twice the width, one half gating the other (`models/activations.py`, class `GEGLU`).
 #[derive(Module, Debug)]
@@ -68,12 +68,14 @@ impl BasicTransformerBlock {
         }
     }
 
-    fn forward(&self, x: Tensor<3>, context: &Tensor<3>) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, text: &Text, size: [usize; 2]) -> Tensor<3> {
         let x = x.clone() + self.attn1.forward(self.norm1.forward(x), None);
-        let x = x.clone()
-            + self
-                .attn2
-                .forward(self.norm2.forward(x), Some(context.clone()));
+        let query = self.norm2.forward(x.clone());
+        let embeddings = || text.embeddings.clone();
+        text.attended(size, || {
+            self.attn2.probabilities(query.clone(), embeddings())
+        });
+        let x = x + self.attn2.forward(query, Some(embeddings()));
         x.clone() + self.ff.forward(self.norm3.forward(x))
     }
 }
@@ -125,14 +127,14 @@ impl Transformer2DModelConfig {
 impl Transformer2DModel {
     /// # Shapes
     /// - `x`: `[B, C, h, w]`
-    /// - `context`: `[B, T, cross_attention_dim]`
+    /// - `text`: `[B, T, cross_attention_dim]`
     /// - output: `[B, C, h, w]`
-    pub fn forward(&self, x: Tensor<4>, context: &Tensor<3>) -> Tensor<4> {
+    pub fn forward(&self, x: Tensor<4>, text: &Text) -> Tensor<4> {
         let [b, c, h, w] = x.dims();
         let tokens = self.norm.forward(x.clone()).reshape([b, c, h * w]);
         let mut tokens = self.proj_in.forward(tokens.swap_dims(1, 2)); // [B, h*w, C]
         for block in &self.transformer_blocks {
-            tokens = block.forward(tokens, context);
+            tokens = block.forward(tokens, text, [h, w]);
         }
         let tokens = self.proj_out.forward(tokens).swap_dims(1, 2);
         x + tokens.reshape([b, c, h, w])

@@ -198,3 +198,37 @@ fn damaged_files_are_errors() {
         "tokenizer"
     );
 }
+
+#[test]
+fn words_are_found_in_the_prompt() {
+    let tokenizer = tokenizer(None);
+    let words = |text: &str| -> Vec<(String, Vec<usize>)> {
+        let parts = tokenizer.parts(text).expect("parts");
+        let last = parts.last().expect("an end").clone();
+        assert_eq!(
+            (&parts[0].part, &parts[0].tokens[..]),
+            (&Part::Start, &[0][..])
+        );
+        assert_eq!(
+            (last.part, *last.tokens.last().expect("tokens")),
+            (Part::End, 76)
+        );
+        let word = |p: PartTokens| match p.part {
+            Part::Word(range) => Some((text[range].to_owned(), p.tokens)),
+            _ => None,
+        };
+        parts.into_iter().filter_map(word).collect()
+    };
+    let found = words("  LEFT\n\teffusion!!  (ß 60-left) .");
+    let expected = [
+        ("LEFT", vec![1]),
+        ("effusion", vec![2]),
+        ("ß", vec![6, 7]),
+        ("60-left", vec![8, 9, 11]),
+    ];
+    let expected = expected.map(|(word, tokens)| (word.to_owned(), tokens));
+    assert_eq!(found, expected);
+    assert_eq!(words(""), []);
+    let long = words(&"left ".repeat(100));
+    assert_eq!((long.len(), &long[74].1), (75, &vec![75]));
+}

@@ -8,6 +8,7 @@ Only needed when a case is added or a library's version raised; the tests read t
 
 import torch
 
+import attention
 import autoencoders
 import edits
 import gradients
@@ -22,7 +23,7 @@ import unets
 def main():
     # One thread, so that sums are added in the same order on every machine.
     torch.set_num_threads(1)
-    parts = (schedulers, tokenizers_, text_encoders, unets, autoencoders, pipelines, edits, gradients, metrics)
+    parts = (schedulers, tokenizers_, text_encoders, unets, autoencoders, pipelines, attention, edits, gradients, metrics)
     for part in parts:
         print(part.__name__)
         part.make()

@@ -71,6 +71,7 @@ pub fn draw(pipeline: &Pipeline, prompts: &[&str], sampling: Sampling, path: &Pa
             height: sampling.size,
             latents: None,
             source: None,
+            words: false,
         };
         let generated = pollster::block_on(pipeline.generate(&request, async |_| Ok(())))?;
         // Autoencoders of colour photographs give three channels, which are alike for a radiograph.

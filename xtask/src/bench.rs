@@ -130,6 +130,7 @@ fn measure(site: &Arc<Site>, options: &Options) -> Result<Value> {
         steps: options.steps,
         guidance: guidance(&page)?,
         scheduler: "",
+        size: None,
     };
     let (image, drawing) = page.generate(&settings, LIMIT)?;
     let first = started.elapsed();
@@ -192,6 +193,7 @@ pub fn screenshot(options: &ScreenshotOptions) -> Result<()> {
             None => guidance(&page)?,
         },
         scheduler: "",
+        size: None,
     };
     page.generate(&settings, LIMIT)?;
     page.evaluate("document.activeElement?.blur(), document.querySelectorAll('details:not(#guide-part)').forEach((part) => part.removeAttribute('open')), scrollTo(0, 0)")?;

@@ -18,6 +18,8 @@ pub struct Settings {
     pub guidance: f64,
     /// As in the page's list and in `--scheduler`; empty for the model's own.
     pub scheduler: &'static str,
+    /// Width and height; `None` for the model's own.
+    pub size: Option<(u32, u32)>,
 }
 
 /// Builds `roentgen` with the features it has in the tests, so that nothing is built a second time.
@@ -55,6 +57,10 @@ pub fn save(roentgen: &Path, model: &Path, settings: &Settings, out: &Path) -> R
         &settings.steps.to_string(),
     ]);
     generate.args(["--guidance", &settings.guidance.to_string()]);
+    if let Some((width, height)) = settings.size {
+        generate.args(["--width", &width.to_string()]);
+        generate.args(["--height", &height.to_string()]);
+    }
     for (name, value) in [
         ("--negative", &*settings.negative_prompt),
         ("--scheduler", settings.scheduler),

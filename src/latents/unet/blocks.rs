@@ -6,6 +6,7 @@ use burn::prelude::*;
 use crate::nn::{
     resample::{Downsample2D, Upsample2D},
     resnet::ResnetBlock2D,
+    text::Text,
     transformer::Transformer2DModel,
 };
 
@@ -36,19 +37,19 @@ impl DownBlock2D {
     /// Pushes every intermediate onto `skips`.
     ///
     /// # Shapes
-    /// - `x`: `[B, C_in, h, w]`; `temb`: `[B, T]`; `context`: `[B, L, E]`
+    /// - `x`: `[B, C_in, h, w]`; `temb`: `[B, T]`; `text`: `[B, L, E]`
     /// - output: `[B, C_out, h/2, w/2]`, or `[B, C_out, h, w]` at the last level
     pub fn forward(
         &self,
         mut x: Tensor<4>,
         temb: &Tensor<2>,
-        context: &Tensor<3>,
+        text: &Text,
         skips: &mut Vec<Tensor<4>>,
     ) -> Tensor<4> {
         for (i, resnet) in self.resnets.iter().enumerate() {
             x = resnet.forward(x, Some(temb));
             if let Some(attention) = self.attentions.get(i) {
-                x = attention.forward(x, context);
+                x = attention.forward(x, text);
             }
             skips.push(x.clone());
         }
@@ -62,12 +63,12 @@ impl DownBlock2D {
 
 impl MidBlock2D {
     /// # Shapes
-    /// - `x`, output: `[B, C, h, w]`; `temb`: `[B, T]`; `context`: `[B, L, E]`
-    pub fn forward(&self, x: Tensor<4>, temb: &Tensor<2>, context: &Tensor<3>) -> Tensor<4> {
+    /// - `x`, output: `[B, C, h, w]`; `temb`: `[B, T]`; `text`: `[B, L, E]`
+    pub fn forward(&self, x: Tensor<4>, temb: &Tensor<2>, text: &Text) -> Tensor<4> {
         let mut x = self.resnets[0].forward(x, Some(temb));
         for (i, resnet) in self.resnets[1..].iter().enumerate() {
             if let Some(attention) = self.attentions.get(i) {
-                x = attention.forward(x, context);
+                x = attention.forward(x, text);
             }
             x = resnet.forward(x, Some(temb));
         }
@@ -79,20 +80,20 @@ impl UpBlock2D {
     /// Pops one skip for every resnet.
     ///
     /// # Shapes
-    /// - `x`: `[B, C_in, h, w]`; `temb`: `[B, T]`; `context`: `[B, L, E]`
+    /// - `x`: `[B, C_in, h, w]`; `temb`: `[B, T]`; `text`: `[B, L, E]`
     /// - output: `[B, C_out, 2h, 2w]` (cropped to the next skip's size), or `[B, C_out, h, w]` at the last level
     pub fn forward(
         &self,
         mut x: Tensor<4>,
         temb: &Tensor<2>,
-        context: &Tensor<3>,
+        text: &Text,
         skips: &mut Vec<Tensor<4>>,
     ) -> Tensor<4> {
         for (i, resnet) in self.resnets.iter().enumerate() {
             let skip = skips.pop().expect("one skip for every up resnet");
             x = resnet.forward(Tensor::cat(vec![x, skip], 1), Some(temb));
             if let Some(attention) = self.attentions.get(i) {
-                x = attention.forward(x, context);
+                x = attention.forward(x, text);
             }
         }
         for upsampler in &self.upsamplers {

@@ -11,6 +11,7 @@ use burn::tensor::activation::silu;
 use self::blocks::{DownBlock2D, MidBlock2D, UpBlock2D};
 pub use self::config::UNet2DConditionConfig;
 use self::time::{TimestepEmbedding, Timesteps};
+use crate::nn::text::Text;
 
 /// The U-Net: predicts the noise (or the velocity) in noisy latents.
 #[derive(Module, Debug)]
@@ -38,6 +39,11 @@ impl UNet2DConditionModel {
         timesteps: Tensor<1>,
         encoder_hidden_states: Tensor<3>,
     ) -> Tensor<4> {
+        self.forward_text(sample, timesteps, &Text::new(encoder_hidden_states))
+    }
+
+    /// As [`Self::forward`], with a text that may keep a record of the attention it gets.
+    pub fn forward_text(&self, sample: Tensor<4>, timesteps: Tensor<1>, text: &Text) -> Tensor<4> {
         // 1. time
         let temb = self
             .time_embedding
@@ -46,15 +52,15 @@ impl UNet2DConditionModel {
         let mut sample = self.conv_in.forward(sample);
         let mut skips = vec![sample.clone()];
         for block in &self.down_blocks {
-            sample = block.forward(sample, &temb, &encoder_hidden_states, &mut skips);
+            sample = block.forward(sample, &temb, text, &mut skips);
         }
         // 3. middle
         if let Some(mid) = &self.mid_block {
-            sample = mid.forward(sample, &temb, &encoder_hidden_states);
+            sample = mid.forward(sample, &temb, text);
         }
         // 4. up
         for block in &self.up_blocks {
-            sample = block.forward(sample, &temb, &encoder_hidden_states, &mut skips);
+            sample = block.forward(sample, &temb, text, &mut skips);
         }
         // 5. out
         self.conv_out

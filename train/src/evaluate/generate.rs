@@ -232,6 +232,7 @@ impl Generator {
             height: size,
             latents: None,
             source: None,
+            words: false,
         };
         let generated = pollster::block_on(pipeline.generate(&request, async |_| Ok(())))?;
         let grey = generated.to_image().to_grey().data;

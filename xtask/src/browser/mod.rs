@@ -1,6 +1,7 @@
 //! What the page must do in a real browser, checked against the native program.
 
 mod access;
+mod attention;
 mod axe;
 mod batch;
 mod cancel;
@@ -22,6 +23,7 @@ mod program;
 mod quiet;
 mod recovery;
 mod sentence;
+mod settings;
 mod socket;
 mod source;
 mod storage;

@@ -44,6 +44,15 @@ pub fn short() -> Settings {
     }
 }
 
+/// An image of another size with the attention to its words; and one that begins from a DICOM file, under a mask that keeps all.
+const MORE: &str = "async (asked) => { \
+    const small = await roentgen.generate({...asked, width: 64, height: 96, words: true}); globalThis.word = small.words[1]; \
+    const dicom = await image.toBlob({type: 'application/dicom', marked: false}); const {width, height} = image.imageData; \
+    const again = await roentgen.generate({...asked, image: dicom, mask: new ImageData(width, height)}); \
+    return {size: [small.imageData.width, small.imageData.height], type: dicom.type, words: small.words.slice(0, 3).map(({text}) => text), \
+      shares: small.words.reduce((sum, {share}) => sum + share, 0), \
+      kept: again.imageData.data.every((value, i) => value === image.imageData.data[i])}; }";
+
 /// The settings as the module takes them.
 pub fn options(settings: &Settings) -> Value {
     json!({
@@ -81,7 +90,7 @@ pub fn module(setting: &Setting) -> Result<String> {
     ))?;
     let steps = page.evaluate("steps.map(({step, total}) => [step, total])")?;
     ensure!(steps == json!([[1, 2], [2, 2]]), "the steps are {steps}");
-    let told = page.evaluate("image.settings")?;
+    let told = page.evaluate("(({width, height, ...rest}) => rest)(image.settings)")?;
     ensure!(told == asked, "{asked} became {told}");
     ensure!(
         page.pixels_of("shown")? == own,
@@ -93,6 +102,18 @@ pub fn module(setting: &Setting) -> Result<String> {
         "the same settings gave another image"
     );
     file(&page, &own)?;
+    let more = page.evaluate(&format!("({MORE})({asked})"))?;
+    ensure!(
+        more["size"] == json!([64, 96])
+            && more["type"] == "application/dicom"
+            && more["kept"] == true,
+        "size, file and words gave {more}"
+    );
+    let shares = more["shares"].as_f64().unwrap_or_default();
+    ensure!(
+        more["words"] == json!(["", "PA", "chest"]) && (0.5..=1.001).contains(&shares),
+        "the words are {more}"
+    );
     let changed = page.evaluate(EDIT)?;
     ensure!(
         changed["below"] == 0
@@ -148,6 +169,7 @@ fn declarations(page: &Page) -> Result<()> {
         ("Step", "Object.keys(steps[0])"),
         ("GeneratedImage", "Object.keys(image)"),
         ("Model", "Object.keys(roentgen.model)"),
+        ("WordAttention", "Object.keys(word)"),
     ];
     for (name, expression) in found {
         let found = page.evaluate(&format!("({expression}).toSorted()"))?;

@@ -141,6 +141,7 @@ pub fn pictures(setting: &Setting) -> Result<String> {
             steps: number(&page, "steps")? as u32,
             guidance: guidance.map_or_else(|| number(&page, "guidance"), Ok)?,
             scheduler: "",
+            size: None,
         };
         let image = page.pixels_of("picked")?;
         worst = worst.max(setting.as_native(&image, &settings, &format!("{figure} {place}"))?);

@@ -10,8 +10,9 @@ use serde_json::Value;
 
 use super::page::Page;
 use super::{
-    LOADING, Setting, access, axe, batch, cancel, cors, dicom, download, element, firefox, growth,
-    lightbox, models, module, offline, parity, quiet, recovery, sentence, source, storage, tabs,
+    LOADING, Setting, access, attention, axe, batch, cancel, cors, dicom, download, element,
+    firefox, growth, lightbox, models, module, offline, parity, quiet, recovery, sentence,
+    settings, source, storage, tabs,
 };
 use crate::native::Settings;
 use crate::serve::Serving;
@@ -33,13 +34,14 @@ pub const SETTINGS: Settings = Settings {
     steps: 6,
     guidance: 3.5,
     scheduler: "dpm++2m",
+    size: None,
 };
 
 /// A check: its name, and what it found when all is well.
 pub type Check = (&'static str, fn(&Setting) -> Result<String>);
 
 /// In this order: the first visit fills the browser's cache, the later ones use it.
-pub const CHECKS: [Check; 43] = [
+pub const CHECKS: [Check; 46] = [
     ("the cpu engine equals diffusers", cpu_parity),
     ("the image of the cpu engine is the native one", cpu_image),
     ("cancel ends the work and keeps the image", cancel::cancel),
@@ -62,6 +64,9 @@ pub const CHECKS: [Check; 43] = [
     ("the lightbox zooms, moves and windows", lightbox::lightbox),
     ("two images are compared", lightbox::compare),
     ("the denoising film can be gone through", lightbox::steps),
+    ("a word shows what was attended to it", attention::attention),
+    ("settings are a file", settings::file),
+    ("an image has the size that was chosen", settings::sizes),
     ("a picture is painted over", source::source),
     ("everybody can use the page", access::access),
     ("axe-core finds nothing", axe::axe),

@@ -1,0 +1,115 @@
+//! What is asked of a pipeline, and what comes of it.
+
+use crate::error::{Error, Result};
+use crate::image::{AutoencoderKLConfig, Image};
+use crate::latents::scheduler::SchedulerKind;
+use crate::source::Source;
+use crate::weights::Weight;
+
+/// Longest side of an image, in pixels. Attention over the latents grows with its fourth power.
+pub const MOST_SIDE: usize = 2048;
+
+/// What to make.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// What the radiograph should show.
+    pub prompt: String,
+    /// What it should not show; only heard with `guidance_scale` above 1.
+    pub negative_prompt: String,
+    /// Stands for the starting noise.
+    pub seed: u64,
+    /// Denoising steps, at least 1.
+    pub num_inference_steps: usize,
+    /// Strength of classifier-free guidance; 1 or less is none.
+    pub guidance_scale: f64,
+    /// `None`: the one that the checkpoint names.
+    pub scheduler: Option<SchedulerKind>,
+    /// Image width in pixels.
+    pub width: usize,
+    /// Image height in pixels.
+    pub height: usize,
+    /// Starting noise `[1, C, h, w]` of variance 1, instead of the seed's.
+    pub latents: Option<Weight>,
+    /// A picture to begin from; `None`: from noise alone.
+    pub source: Option<Source>,
+    /// Whether [`Generated::attention`] is wanted.
+    pub words: bool,
+}
+
+/// A step that was just done.
+#[derive(Debug)]
+pub struct Step<'a> {
+    /// Calls of the U-Net so far, from 1.
+    pub index: usize,
+    /// Calls of the U-Net in all.
+    pub total: usize,
+    /// The clean latents as predicted at this step, for a preview.
+    pub pred_original_sample: &'a [f32],
+    /// Their shape, `[1, C, h, w]`.
+    pub shape: [usize; 4],
+}
+
+/// Everything that one run makes.
+#[derive(Clone, Debug)]
+pub struct Generated {
+    /// `[1, T, E]`
+    pub prompt_embeds: Weight,
+    /// Final latents as the scheduler leaves them, `[1, C, h, w]`.
+    pub latents: Weight,
+    /// `[1, 1|3, H, W]` in -1 to 1.
+    pub image: Weight,
+    /// Tokens of the prompt that did not fit.
+    pub truncated: usize,
+    /// How much of the attention of each latent position each token of the prompt got, `[T, h, w]`, which sums to 1 over
+    /// the tokens: the mean over heads, layers and steps ([`crate::nn::text`]). Where it was wanted.
+    pub attention: Option<Weight>,
+}
+
+impl Request {
+    /// `[1, C, h, w]` of the latents of the requested image.
+    pub(super) fn latents_shape(&self, vae: &AutoencoderKLConfig) -> Result<[usize; 4]> {
+        let f = vae.downscale();
+        for (field, pixels) in [("width", self.width), ("height", self.height)] {
+            if pixels == 0 || !pixels.is_multiple_of(f) {
+                let why =
+                    format!("{pixels} pixels are not a multiple of {f}, which this model needs");
+                return Err(Error::Request { field, why });
+            }
+            if pixels > MOST_SIDE {
+                let why = format!("{pixels} pixels are too many; at most {MOST_SIDE} are drawn");
+                return Err(Error::Request { field, why });
+            }
+        }
+        if !self.guidance_scale.is_finite() {
+            let why = format!("{} is not a number to guide with", self.guidance_scale);
+            return Err(Error::Request {
+                field: "guidance_scale",
+                why,
+            });
+        }
+        if let Some(source) = &self.source {
+            source.check(self.width, self.height)?;
+        }
+        let shape = [1, vae.latent_channels, self.height / f, self.width / f];
+        if let Some(latents) = &self.latents
+            && (latents.shape != shape || latents.data.iter().any(|v| !v.is_finite()))
+        {
+            let why = format!(
+                "finite latents of shape {shape:?} are needed, not {:?}",
+                latents.shape
+            );
+            return Err(Error::Request {
+                field: "latents",
+                why,
+            });
+        }
+        Ok(shape)
+    }
+}
+
+impl Generated {
+    /// The image in 8 bits.
+    pub fn to_image(&self) -> Image {
+        Image::from_weight(&self.image)
+    }
+}
