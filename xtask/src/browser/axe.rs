@@ -56,6 +56,11 @@ pub fn axe(setting: &Setting) -> Result<String> {
     page.wait("done", DRAWING)?;
     look("two images compared")?;
     page.click("compare")?;
+    page.click("attention")?;
+    page.wait("done", DRAWING)?;
+    page.press("#attention-words button")?;
+    look("what was attended to")?;
+    page.click("attention")?;
     page.click("keys")?;
     look("help")?;
     page.key("Escape")?;
