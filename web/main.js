@@ -71,9 +71,9 @@ const hears = {
     if (warnings.length > 0) note(warnings[0]);
     keepForOffline(loaded.backend, warnings.length === 0);
   },
-  start(/** @type {Job} */ { batch }) {
+  start(/** @type {Job} */ { batch, again }) {
     frames = [];
-    if (batch.index === 0) {
+    if (batch.index === 0 && !again) {
       if (batch.seeds.length > 1) grid.begin(batch.seeds, restore);
       else grid.dismiss();
       leave();

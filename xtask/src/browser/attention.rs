@@ -101,6 +101,18 @@ pub fn attention(setting: &Setting) -> Result<String> {
     );
     page.click("attention")?;
     ensure!(!shown(&page)?, "the map cannot be put away");
+
+    // Of a batch one image is drawn again, and the batch stays.
+    page.type_into("batch", "2")?;
+    page.click("generate")?;
+    page.wait("done", DRAWING)?;
+    page.press("#grid button:nth-child(2)")?;
+    page.click("attention")?;
+    page.wait("done", DRAWING)?;
+    ensure!(
+        shown(&page)? && page.evaluate("document.getElementById('to-grid').hidden")? == false,
+        "drawing one image of a batch again took the batch away"
+    );
     setting.all_quiet(&page)?;
     page.close()?;
     Ok(format!(
