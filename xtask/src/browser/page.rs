@@ -274,6 +274,16 @@ impl Page {
         Ok(())
     }
 
+    /// Chooses the language; the browser keeps the choice for the site, so whoever leaves English has to come back to it.
+    pub fn speak(&self, language: &str) -> Result<()> {
+        self.evaluate(&format!(
+            "(() => {{ const list = document.getElementById('language'); list.value = '{language}'; list.dispatchEvent(new Event('change')); }})()"
+        ))?;
+        let lang = self.evaluate("document.documentElement.lang")?;
+        ensure!(lang == language, "the page is in {lang}");
+        Ok(())
+    }
+
     /// Makes the window as large as a device's.
     pub fn resize(&self, width: u32, height: u32, scale: f64) -> Result<()> {
         self.tab.call_method(Emulation::SetDeviceMetricsOverride {

@@ -70,7 +70,7 @@ pub fn quiet(setting: &Setting) -> Result<String> {
     page.click("cancel")?;
     page.wait("done", DRAWING)?;
     for language in ["de", "en"] {
-        page.evaluate(&format!("(() => {{ const list = document.getElementById('language'); list.value = '{language}'; list.dispatchEvent(new Event('change')); }})()"))?;
+        page.speak(language)?;
     }
     page.evaluate("location.hash = 'prompt=Chest&steps=2'")?;
     std::thread::sleep(Duration::from_millis(1000)); // reports, and requests that nobody waits for, have come
