@@ -5,14 +5,11 @@
 
 use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear};
 use burn::prelude::*;
-use burn::tensor::activation::{gelu, sigmoid};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::nn::{
-    attention::{merge_heads, sliced_attention, split_heads},
-    linear,
-};
+use crate::kernels::{self, Activation};
+use crate::nn::linear;
 
 /// Activation of the encoder's feed-forward layers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +85,8 @@ struct CLIPEncoderLayer {
     layer_norm1: LayerNorm,
     mlp: CLIPMLP,
     layer_norm2: LayerNorm,
+    #[module(skip)]
+    epsilon: f64,
 }
 
 #[derive(Module, Debug)]
@@ -101,6 +100,8 @@ pub struct CLIPTextModel {
     embeddings: CLIPTextEmbeddings,
     encoder: CLIPEncoder,
     final_layer_norm: LayerNorm,
+    #[module(skip)]
+    epsilon: f64,
 }
 
 impl CLIPTextConfig {
@@ -142,6 +143,7 @@ impl CLIPTextConfig {
                 quick: self.hidden_act == HiddenAct::QuickGelu,
             },
             layer_norm2: norm(),
+            epsilon: self.layer_norm_eps,
         };
         // transformers starts both tables at a standard deviation of 0.02 (`initializer_range`).
         let table = |rows| {
@@ -161,36 +163,37 @@ impl CLIPTextConfig {
                 layers: (0..self.num_hidden_layers).map(layer).collect(),
             },
             final_layer_norm: norm(),
+            epsilon: self.layer_norm_eps,
         })
     }
 }
 
 impl CLIPAttention {
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let q = split_heads(self.q_proj.forward(x.clone()), self.heads);
-        let k = split_heads(self.k_proj.forward(x.clone()), self.heads);
-        let v = split_heads(self.v_proj.forward(x), self.heads);
-        self.out_proj
-            .forward(merge_heads(sliced_attention(q, k, v, true)))
+    fn forward(&self, x: Tensor<3>, residual: Tensor<3>) -> Tensor<3> {
+        let project = |layer| kernels::linear(layer, x.clone(), Activation::None, None);
+        let [q, k, v] = [&self.q_proj, &self.k_proj, &self.v_proj].map(project);
+        let out = kernels::attention(q, k, v, self.heads, true);
+        kernels::linear(&self.out_proj, out, Activation::None, Some(residual))
     }
 }
 
 impl CLIPMLP {
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let x = self.fc1.forward(x);
-        let x = if self.quick {
-            x.clone() * sigmoid(x * 1.702)
-        } else {
-            gelu(x)
+    fn forward(&self, x: Tensor<3>, residual: Tensor<3>) -> Tensor<3> {
+        let activation = match self.quick {
+            true => Activation::QuickGelu,
+            false => Activation::Gelu,
         };
-        self.fc2.forward(x)
+        let x = kernels::linear(&self.fc1, x, activation, None);
+        kernels::linear(&self.fc2, x, Activation::None, Some(residual))
     }
 }
 
 impl CLIPEncoderLayer {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let x = x.clone() + self.self_attn.forward(self.layer_norm1.forward(x));
-        x.clone() + self.mlp.forward(self.layer_norm2.forward(x))
+        let hidden = kernels::layer_norm(&self.layer_norm1, self.epsilon, x.clone());
+        let x = self.self_attn.forward(hidden, x);
+        let hidden = kernels::layer_norm(&self.layer_norm2, self.epsilon, x.clone());
+        self.mlp.forward(hidden, x)
     }
 }
 
@@ -208,6 +211,6 @@ impl CLIPTextModel {
         for layer in &self.encoder.layers {
             x = layer.forward(x);
         }
-        self.final_layer_norm.forward(x)
+        kernels::layer_norm(&self.final_layer_norm, self.epsilon, x)
     }
 }

@@ -18,6 +18,7 @@ pub mod dicom;
 pub mod embeddings;
 pub mod error;
 pub mod image;
+pub mod kernels;
 pub mod latents;
 pub mod names;
 pub mod nn;

@@ -2,10 +2,10 @@
 
 use burn::nn::{GroupNorm, conv::Conv2d};
 use burn::prelude::*;
-use burn::tensor::activation::silu;
 
 use super::AutoencoderKLConfig;
 use super::mid::{EPS, MidBlock, resnet};
+use crate::kernels::{self, Added};
 use crate::nn::{conv3x3, group_norm, resample::Upsample2D, resnet::ResnetBlock2D};
 
 #[derive(Module, Debug)]
@@ -66,7 +66,8 @@ impl Decoder {
     /// - `x`: `[B, latent_channels, h, w]`
     /// - output: `[B, out_channels, h*f, w*f]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let mut x = self.mid_block.forward(self.conv_in.forward(x));
+        let conv = |conv, x| kernels::conv2d(conv, x, false, Added::default());
+        let mut x = self.mid_block.forward(conv(&self.conv_in, x));
         for block in &self.up_blocks {
             for resnet in &block.resnets {
                 x = resnet.forward(x, None);
@@ -76,6 +77,7 @@ impl Decoder {
                 x = upsampler.forward(x, [2 * h, 2 * w]);
             }
         }
-        self.conv_out.forward(silu(self.conv_norm_out.forward(x)))
+        let x = kernels::group_norm(&self.conv_norm_out, x, true);
+        conv(&self.conv_out, x)
     }
 }

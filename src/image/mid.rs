@@ -3,8 +3,8 @@
 use burn::nn::{GroupNorm, Linear};
 use burn::prelude::*;
 
+use crate::kernels::{self, Activation};
 use crate::nn::{
-    attention::sliced_attention,
     group_norm, linear,
     resnet::{ResnetBlock2D, ResnetBlock2DConfig},
 };
@@ -36,15 +36,13 @@ impl SpatialAttention {
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [b, c, h, w] = x.dims();
-        let tokens = self.group_norm.forward(x.clone()).reshape([b, c, h * w]);
-        let tokens: Tensor<3> = tokens.swap_dims(1, 2); // [B, h*w, C]
-        let head = |t: Tensor<3>| t.unsqueeze_dim::<4>(1); // [B, 1, h*w, C]
-        let q = head(self.to_q.forward(tokens.clone()));
-        let k = head(self.to_k.forward(tokens.clone()));
-        let v = head(self.to_v.forward(tokens));
-        let tokens = sliced_attention(q, k, v, false).squeeze_dim::<3>(1);
-        let tokens = self.to_out[0].forward(tokens).swap_dims(1, 2);
-        x + tokens.reshape([b, c, h, w])
+        let rows = |x: Tensor<4>| x.reshape([b, c, h * w]).swap_dims(1, 2); // [B, h*w, C]
+        let tokens = rows(kernels::group_norm(&self.group_norm, x.clone(), false));
+        let project = |layer| kernels::linear(layer, tokens.clone(), Activation::None, None);
+        let [q, k, v] = [&self.to_q, &self.to_k, &self.to_v].map(project);
+        let tokens = kernels::attention(q, k, v, 1, false);
+        let tokens = kernels::linear(&self.to_out[0], tokens, Activation::None, Some(rows(x)));
+        tokens.swap_dims(1, 2).reshape([b, c, h, w])
     }
 }
 

@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use self::decoder::Decoder;
 use self::encoder::Encoder;
 use crate::error::{Error, Result};
+use crate::kernels::{self, Added};
 use crate::nn::conv1x1;
 
 /// diffusers' `AutoencoderKL` config.
@@ -183,7 +184,7 @@ impl AutoencoderKL {
     pub fn encode(&self, image: Tensor<4>) -> DiagonalGaussian {
         let moments = self.encoder.forward(image);
         let moments = match &self.quant_conv {
-            Some(conv) => conv.forward(moments),
+            Some(conv) => kernels::conv2d(conv, moments, false, Added::default()),
             None => moments,
         };
         let halves = moments.chunk(2, 1);
@@ -200,7 +201,7 @@ impl AutoencoderKL {
     /// - output: `[B, out_channels, h*f, w*f]`, about -1 to 1
     pub fn decode(&self, latents: Tensor<4>) -> Tensor<4> {
         let latents = match &self.post_quant_conv {
-            Some(conv) => conv.forward(latents),
+            Some(conv) => kernels::conv2d(conv, latents, false, Added::default()),
             None => latents,
         };
         self.decoder.forward(latents)

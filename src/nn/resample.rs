@@ -7,6 +7,7 @@ use burn::nn::{
 use burn::prelude::*;
 
 use super::conv3x3;
+use crate::kernels::{self, Added};
 
 /// Strided 3x3 convolution that halves height and width.
 #[derive(Module, Debug)]
@@ -32,7 +33,7 @@ impl Downsample2D {
     /// - `x`: `[B, C, h, w]`
     /// - output: `[B, C, ceil(h/2), ceil(w/2)]` (floor for padding 0)
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.conv.forward(x)
+        kernels::conv2d(&self.conv, x, false, Added::default())
     }
 }
 
@@ -58,15 +59,10 @@ impl Upsample2D {
     /// - output: `[B, C, size[0], size[1]]`, `size` being at most `[2h, 2w]`
     pub fn forward(&self, x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
         let [b, c, h, w] = x.dims();
-        let doubled: Tensor<4> = x
-            .reshape([b, c, h, 1, w, 1])
-            .expand([b, c, h, 2, w, 2])
-            .reshape([b, c, 2 * h, 2 * w]);
-        let doubled = if size == [2 * h, 2 * w] {
-            doubled
-        } else {
-            doubled.slice([0..b, 0..c, 0..size[0], 0..size[1]])
-        };
-        self.conv.forward(doubled)
+        if size == [2 * h, 2 * w] {
+            return kernels::conv2d(&self.conv, x, true, Added::default());
+        }
+        let doubled = kernels::conv2d::double(x).slice([0..b, 0..c, 0..size[0], 0..size[1]]);
+        kernels::conv2d(&self.conv, doubled, false, Added::default())
     }
 }

@@ -2,9 +2,9 @@
 
 use burn::nn::{GroupNorm, Linear, conv::Conv2d};
 use burn::prelude::*;
-use burn::tensor::activation::silu;
 
 use super::{conv1x1, conv3x3, group_norm, linear};
+use crate::kernels::{self, Activation, Added};
 
 /// Sizes of a [`ResnetBlock2D`].
 #[derive(Clone, Debug)]
@@ -50,18 +50,37 @@ impl ResnetBlock2DConfig {
 impl ResnetBlock2D {
     /// # Shapes
     /// - `x`: `[B, C_in, h, w]`
-    /// - `temb`: `[B, T]`, present exactly when the block was made with `temb_channels`
+    /// - `temb`: `[B, T]`, present exactly when the block was made with `temb_channels`. It has been through the SiLU that
+    ///   diffusers puts here: it is the same in every block.
     /// - output: `[B, C_out, h, w]`
     pub fn forward(&self, x: Tensor<4>, temb: Option<&Tensor<2>>) -> Tensor<4> {
-        let mut h = self.conv1.forward(silu(self.norm1.forward(x.clone())));
-        if let (Some(proj), Some(temb)) = (&self.time_emb_proj, temb) {
-            let t = proj.forward(silu(temb.clone())); // [B, C_out]
-            h = h + t.unsqueeze_dims::<4>(&[2, 3]);
-        }
-        let h = self.conv2.forward(silu(self.norm2.forward(h)));
-        match &self.conv_shortcut {
-            Some(shortcut) => shortcut.forward(x) + h,
-            None => x + h,
-        }
+        let time = self.time_emb_proj.as_ref().zip(temb);
+        let time =
+            time.map(|(proj, temb)| kernels::linear_rows(proj, temb.clone(), Activation::None)); // [B, C_out]
+        let h = kernels::group_norm(&self.norm1, x.clone(), true);
+        let h = kernels::conv2d(
+            &self.conv1,
+            h,
+            false,
+            Added {
+                time,
+                residual: None,
+            },
+        );
+        let h = kernels::group_norm(&self.norm2, h, true);
+        let x = match &self.conv_shortcut {
+            Some(shortcut) => kernels::conv2d(shortcut, x, false, Added::default()),
+            None => x,
+        };
+        let residual = Some(x);
+        kernels::conv2d(
+            &self.conv2,
+            h,
+            false,
+            Added {
+                time: None,
+                residual,
+            },
+        )
     }
 }

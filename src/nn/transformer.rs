@@ -2,21 +2,17 @@
 
 use burn::nn::{Dropout, DropoutConfig, GroupNorm, LayerNorm, LayerNormConfig, Linear};
 use burn::prelude::*;
-use burn::tensor::activation::gelu;
 
 use super::{attention::Attention, group_norm, linear, text::Text};
+use crate::kernels::{self, Activation};
+
+/// Epsilon of the layer normalisations (`norm_eps` of diffusers' `BasicTransformerBlock`).
+const EPS: f64 = 1e-5;
 
 /// Linear layer to twice the width, one half gating the other (`models/activations.py`, class `GEGLU`).
 #[derive(Module, Debug)]
 pub struct GEGLU {
     proj: Linear,
-}
-
-impl GEGLU {
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let halves = self.proj.forward(x).chunk(2, 2);
-        halves[0].clone() * gelu(halves[1].clone())
-    }
 }
 
 /// GEGLU and a linear layer back, with the inner width four times the outer.
@@ -38,8 +34,9 @@ impl FeedForward {
         }
     }
 
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        self.net.2.forward(self.net.0.forward(x))
+    fn forward(&self, x: Tensor<3>, residual: Tensor<3>) -> Tensor<3> {
+        let x = kernels::geglu(&self.net.0.proj, x);
+        kernels::linear(&self.net.2, x, Activation::None, Some(residual))
     }
 }
 
@@ -57,7 +54,7 @@ pub struct BasicTransformerBlock {
 
 impl BasicTransformerBlock {
     fn init(dim: usize, context_dim: usize, heads: usize, device: &Device) -> Self {
-        let norm = || LayerNormConfig::new(dim).with_epsilon(1e-5).init(device);
+        let norm = || LayerNormConfig::new(dim).with_epsilon(EPS).init(device);
         Self {
             norm1: norm(),
             attn1: Attention::init(dim, dim, heads, false, device),
@@ -69,14 +66,16 @@ impl BasicTransformerBlock {
     }
 
     fn forward(&self, x: Tensor<3>, text: &Text, size: [usize; 2]) -> Tensor<3> {
-        let x = x.clone() + self.attn1.forward(self.norm1.forward(x), None);
-        let query = self.norm2.forward(x.clone());
+        let query = kernels::layer_norm(&self.norm1, EPS, x.clone());
+        let x = self.attn1.forward(query, None, x);
+        let query = kernels::layer_norm(&self.norm2, EPS, x.clone());
         let embeddings = || text.embeddings.clone();
         text.attended(size, || {
             self.attn2.probabilities(query.clone(), embeddings())
         });
-        let x = x + self.attn2.forward(query, Some(embeddings()));
-        x.clone() + self.ff.forward(self.norm3.forward(x))
+        let x = self.attn2.forward(query, Some(embeddings()), x);
+        let hidden = kernels::layer_norm(&self.norm3, EPS, x.clone());
+        self.ff.forward(hidden, x)
     }
 }
 
@@ -131,12 +130,14 @@ impl Transformer2DModel {
     /// - output: `[B, C, h, w]`
     pub fn forward(&self, x: Tensor<4>, text: &Text) -> Tensor<4> {
         let [b, c, h, w] = x.dims();
-        let tokens = self.norm.forward(x.clone()).reshape([b, c, h * w]);
-        let mut tokens = self.proj_in.forward(tokens.swap_dims(1, 2)); // [B, h*w, C]
+        let rows = |x: Tensor<4>| x.reshape([b, c, h * w]).swap_dims(1, 2); // [B, h*w, C]
+        let project = |layer, x, residual| kernels::linear(layer, x, Activation::None, residual);
+        let tokens = rows(kernels::group_norm(&self.norm, x.clone(), false));
+        let mut tokens = project(&self.proj_in, tokens, None);
         for block in &self.transformer_blocks {
             tokens = block.forward(tokens, text, [h, w]);
         }
-        let tokens = self.proj_out.forward(tokens).swap_dims(1, 2);
-        x + tokens.reshape([b, c, h, w])
+        let tokens = project(&self.proj_out, tokens, Some(rows(x)));
+        tokens.swap_dims(1, 2).reshape([b, c, h, w])
     }
 }

@@ -6,11 +6,11 @@ pub mod time;
 
 use burn::nn::{GroupNorm, conv::Conv2d};
 use burn::prelude::*;
-use burn::tensor::activation::silu;
 
 use self::blocks::{DownBlock2D, MidBlock2D, UpBlock2D};
 pub use self::config::UNet2DConditionConfig;
 use self::time::{TimestepEmbedding, Timesteps};
+use crate::kernels::{self, Added};
 use crate::nn::text::Text;
 
 /// The U-Net: predicts the noise (or the velocity) in noisy latents.
@@ -49,7 +49,8 @@ impl UNet2DConditionModel {
             .time_embedding
             .forward(self.time_proj.forward(timesteps));
         // 2. down, keeping every intermediate for the way up
-        let mut sample = self.conv_in.forward(sample);
+        let conv = |conv, x| kernels::conv2d(conv, x, false, Added::default());
+        let mut sample = conv(&self.conv_in, sample);
         let mut skips = vec![sample.clone()];
         for block in &self.down_blocks {
             sample = block.forward(sample, &temb, text, &mut skips);
@@ -63,7 +64,7 @@ impl UNet2DConditionModel {
             sample = block.forward(sample, &temb, text, &mut skips);
         }
         // 5. out
-        self.conv_out
-            .forward(silu(self.conv_norm_out.forward(sample)))
+        let sample = kernels::group_norm(&self.conv_norm_out, sample, true);
+        conv(&self.conv_out, sample)
     }
 }

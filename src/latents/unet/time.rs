@@ -2,8 +2,8 @@
 
 use burn::nn::Linear;
 use burn::prelude::*;
-use burn::tensor::activation::silu;
 
+use crate::kernels::{self, Activation};
 use crate::nn::linear;
 
 /// Sinusoidal features of a timestep (`get_timestep_embedding`).
@@ -54,8 +54,9 @@ impl TimestepEmbedding {
     }
 
     /// # Shapes
-    /// - `x`: `[B, channels]`; output: `[B, width]`
+    /// - `x`: `[B, channels]`; output: `[B, width]`, through one more SiLU, which is where every block begins
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        self.linear_2.forward(silu(self.linear_1.forward(x)))
+        let x = kernels::linear_rows(&self.linear_1, x, Activation::Silu);
+        kernels::linear_rows(&self.linear_2, x, Activation::Silu)
     }
 }

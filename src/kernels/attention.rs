@@ -1,0 +1,252 @@
+//! Attention that never writes its scores down.
+
+use burn::prelude::*;
+use burn::tensor::{module::attention as stock, ops::AttentionModuleOptions};
+
+/// Elements of the score matrix `[B, heads, Tq, Tk]` that may exist at once where a backend materialises it: 64 MiB in f32, half
+/// of WebGPU's default binding size. Longer queries go through in slices.
+const MAX_SCORES: usize = 1 << 24;
+
+/// `softmax(q k^T / sqrt(d)) v` for each of `heads` heads, which lie one after another in `C = heads * d`.
+///
+/// # Shapes
+/// - `q`: `[B, Tq, C]`; `k`, `v`: `[B, Tk, C]`; output: `[B, Tq, C]`
+/// - `is_causal`: a query attends to the keys up to its own place only (`Tq = Tk`)
+pub fn attention(
+    q: Tensor<3>,
+    k: Tensor<3>,
+    v: Tensor<3>,
+    heads: usize,
+    is_causal: bool,
+) -> Tensor<3> {
+    #[cfg(feature = "gpu")]
+    if let Some(out) = gpu::attention(&q, &k, &v, heads, is_causal) {
+        return out;
+    }
+    plain(q, k, v, heads, is_causal)
+}
+
+/// The same of burn's own operations.
+pub fn plain(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, is_causal: bool) -> Tensor<3> {
+    let [q, k, v] = [q, k, v].map(|x| split_heads(x, heads));
+    merge_heads(sliced(q, k, v, is_causal))
+}
+
+/// `[B, T, heads * d] -> [B, heads, T, d]`
+pub(crate) fn split_heads(x: Tensor<3>, heads: usize) -> Tensor<4> {
+    let [b, t, c] = x.dims();
+    x.reshape([b, t, heads, c / heads]).swap_dims(1, 2)
+}
+
+/// `[B, heads, T, d] -> [B, T, heads * d]`
+fn merge_heads(x: Tensor<4>) -> Tensor<3> {
+    let [b, heads, t, d] = x.dims();
+    x.swap_dims(1, 2).reshape([b, t, heads * d])
+}
+
+/// Over slices of the queries where the scores would be too large to hold.
+fn sliced(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, is_causal: bool) -> Tensor<4> {
+    let options = AttentionModuleOptions {
+        is_causal,
+        ..Default::default()
+    };
+    let [b, heads, tq, d] = q.dims();
+    let tk = k.dims()[2];
+    let rows = (MAX_SCORES / (b * heads * tk)).max(1);
+    if tq <= rows || is_causal {
+        return stock(q, k, v, None, None, options);
+    }
+    let slices = (0..tq).step_by(rows).map(|start| {
+        let end = (start + rows).min(tq);
+        let q = q.clone().slice([0..b, 0..heads, start..end, 0..d]);
+        stock(q, k.clone(), v.clone(), None, None, options)
+    });
+    Tensor::cat(slices.collect(), 2)
+}
+
+#[cfg(feature = "gpu")]
+mod gpu {
+    use crate::kernels::launch::{empty, on_gpu, tensor};
+    use crate::kernels::tile::{KEYS, QUERIES, shares_keys};
+    use burn::tensor::Tensor;
+    use cubecl::prelude::*;
+
+    /// Widest head that a unit's registers hold: the widest of SD 1.x's U-Net. The autoencoder's one head of 512 is left to the
+    /// plain way.
+    const WIDEST: usize = 160;
+
+    /// Strides of a `[B, T, C]` tensor.
+    #[derive(CubeType, CubeLaunch, Clone)]
+    struct Strides {
+        batch: usize,
+        token: usize,
+        channel: usize,
+    }
+
+    pub(super) fn attention(
+        q: &Tensor<3>,
+        k: &Tensor<3>,
+        v: &Tensor<3>,
+        heads: usize,
+        is_causal: bool,
+    ) -> Option<Tensor<3>> {
+        let [b, tq, c] = q.dims();
+        let tk = k.dims()[1];
+        let d = c / heads;
+        if d > WIDEST {
+            return None;
+        }
+        let [q, k, v] = [on_gpu(q)?, on_gpu(k)?, on_gpu(v)?];
+        let strides = |cube: &burn_cubecl::tensor::CubeTensor| {
+            let strides = cube.meta.strides();
+            StridesLaunch::new(strides[0], strides[1], strides[2])
+        };
+        let out = empty(&q, [b, c, tq]);
+        let (q_strides, k_strides, v_strides) = (strides(&q), strides(&k), strides(&v));
+        // SAFETY: the kernel stays within the shapes that the strides are of.
+        unsafe {
+            kernel::launch_unchecked(
+                &out.client,
+                CubeCount::Static(tq.div_ceil(QUERIES) as u32, heads as u32, b as u32),
+                CubeDim::new_1d(QUERIES as u32),
+                q.into_buffer_arg(),
+                k.into_buffer_arg(),
+                v.into_buffer_arg(),
+                out.clone().into_buffer_arg(),
+                q_strides,
+                k_strides,
+                v_strides,
+                tq,
+                tk,
+                1.0 / (d as f32).sqrt(),
+                d,
+                is_causal,
+                shares_keys(),
+            );
+        }
+        Some(tensor::<3>(out).swap_dims(1, 2))
+    }
+
+    /// Each unit has one query in registers and goes over the keys in groups of [`KEYS`], with the running maximum and sum of
+    /// Milakov and Gimelshein 2018 (arXiv:1805.02867), as FlashAttention does. Where keys are `shared`, a workgroup reads a group
+    /// together.
+    #[cube(launch_unchecked)]
+    fn kernel(
+        q: &[f32],
+        k: &[f32],
+        v: &[f32],
+        out: &mut [f32],
+        q_strides: Strides,
+        k_strides: Strides,
+        v_strides: Strides,
+        queries: usize,
+        keys: usize,
+        scale: f32,
+        #[comptime] d: usize,
+        #[comptime] is_causal: bool,
+        #[comptime] shared: bool,
+    ) {
+        let query = CUBE_POS_X as usize * QUERIES + UNIT_POS as usize;
+        let head = CUBE_POS_Y as usize * d;
+        let batch = CUBE_POS_Z as usize;
+        // Units past the last query compute it again, as all have to meet at the barriers.
+        let read = select(query < queries, query, queries - 1);
+        let q_start = batch * q_strides.batch + read * q_strides.token + head * q_strides.channel;
+        let k_start = batch * k_strides.batch + head * k_strides.channel;
+        let v_start = batch * v_strides.batch + head * v_strides.channel;
+        let group_size = comptime!(if shared { KEYS * d } else { 1 });
+        let mut group_k = Shared::<[f32]>::new_slice(group_size);
+        let mut group_v = Shared::<[f32]>::new_slice(group_size);
+
+        let mut own = Array::<f32>::new(d);
+        let mut sums = Array::<f32>::new(d);
+        #[unroll]
+        for i in 0..d {
+            own[i] = q[q_start + i * q_strides.channel] * scale;
+            sums[i] = 0.0;
+        }
+        let mut scores = Array::<f32>::new(KEYS);
+        let mut highest = f32::new(-1e30);
+        let mut weight = f32::new(0.0);
+        // Of a workgroup, so that all of its units do the same.
+        let last = if comptime!(is_causal) {
+            min(CUBE_POS_X as usize * QUERIES + QUERIES, keys)
+        } else {
+            keys
+        };
+        let mut first = 0;
+        while first < last {
+            if comptime!(shared) {
+                sync_cube();
+                let mut at = UNIT_POS as usize;
+                while at < comptime!(KEYS * d) {
+                    let (i, j) = (at / KEYS, at % KEYS);
+                    let key = min(first + j, keys - 1);
+                    group_k[at] = k[k_start + key * k_strides.token + i * k_strides.channel];
+                    group_v[at] = v[v_start + key * v_strides.token + i * v_strides.channel];
+                    at += QUERIES;
+                }
+                sync_cube();
+            }
+            #[unroll]
+            for j in 0..KEYS {
+                scores[j] = 0.0;
+            }
+            #[unroll]
+            for i in 0..d {
+                #[unroll]
+                for j in 0..KEYS {
+                    if comptime!(shared) {
+                        scores[j] += own[i] * group_k[i * KEYS + j];
+                    } else {
+                        let key = min(first + j, keys - 1);
+                        scores[j] +=
+                            own[i] * k[k_start + key * k_strides.token + i * k_strides.channel];
+                    }
+                }
+            }
+            let mut top = highest;
+            #[unroll]
+            for j in 0..KEYS {
+                let key = first + j;
+                let mut seen = key < keys;
+                if comptime!(is_causal) {
+                    seen = seen && key <= read;
+                }
+                scores[j] = select(seen, scores[j], f32::new(-1e30));
+                top = max(top, scores[j]);
+            }
+            let shrink = f32::exp(highest - top);
+            highest = top;
+            weight *= shrink;
+            #[unroll]
+            for j in 0..KEYS {
+                scores[j] = f32::exp(scores[j] - top);
+                weight += scores[j];
+            }
+            #[unroll]
+            for i in 0..d {
+                let mut sum = sums[i] * shrink;
+                #[unroll]
+                for j in 0..KEYS {
+                    if comptime!(shared) {
+                        sum += scores[j] * group_v[i * KEYS + j];
+                    } else {
+                        let key = min(first + j, keys - 1);
+                        sum +=
+                            scores[j] * v[v_start + key * v_strides.token + i * v_strides.channel];
+                    }
+                }
+                sums[i] = sum;
+            }
+            first += KEYS;
+        }
+        if query < queries {
+            #[unroll]
+            for i in 0..d {
+                let channel = batch * (CUBE_COUNT_Y as usize * d) + head + i;
+                out[channel * queries + query] = sums[i] / weight;
+            }
+        }
+    }
+}

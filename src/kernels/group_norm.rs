@@ -1,0 +1,144 @@
+//! Group normalisation and the SiLU that follows it almost everywhere, in one launch.
+
+use burn::nn::GroupNorm;
+use burn::prelude::*;
+use burn::tensor::activation::silu;
+
+/// `[B, C, h, w]` to the same, each group of channels with mean 0 and variance 1 before scale and shift; then `x * sigmoid(x)` where
+/// `activated`.
+pub fn group_norm(norm: &GroupNorm, x: Tensor<4>, activated: bool) -> Tensor<4> {
+    #[cfg(feature = "gpu")]
+    if let Some(out) = gpu::group_norm(norm, &x, activated) {
+        return out;
+    }
+    plain(norm, x, activated)
+}
+
+/// The same of burn's own operations.
+pub fn plain(norm: &GroupNorm, x: Tensor<4>, activated: bool) -> Tensor<4> {
+    let out = norm.forward(x);
+    if activated { silu(out) } else { out }
+}
+
+#[cfg(feature = "gpu")]
+mod gpu {
+    use crate::kernels::launch::{beside, contiguous, empty, tensor};
+    use crate::kernels::linear::Activation;
+    use crate::kernels::product::activate;
+    use crate::kernels::tile::norm_units;
+    use burn::nn::GroupNorm;
+    use burn::tensor::Tensor;
+    use cubecl::prelude::*;
+
+    pub(super) fn group_norm(
+        norm: &GroupNorm,
+        x: &Tensor<4>,
+        activated: bool,
+    ) -> Option<Tensor<4>> {
+        let (gamma, beta) = (norm.gamma.as_ref()?, norm.beta.as_ref()?);
+        let input = contiguous(x)?;
+        let [b, c, h, w] = x.dims();
+        let size = c / norm.num_groups * h * w;
+        let out = empty(&input, [b, c, h, w]);
+        let units = norm_units(size);
+        // SAFETY: the kernel stays within `[B, C, h, w]` and `[C]`.
+        unsafe {
+            kernel::launch_unchecked(
+                &out.client,
+                CubeCount::Static(norm.num_groups as u32, b as u32, 1),
+                CubeDim::new_1d(units as u32),
+                input.into_buffer_arg(),
+                beside(gamma.val()).into_buffer_arg(),
+                beside(beta.val()).into_buffer_arg(),
+                out.clone().into_buffer_arg(),
+                size,
+                h * w,
+                norm.epsilon as f32,
+                activated,
+                units,
+            );
+        }
+        Some(tensor(out))
+    }
+
+    /// A workgroup for each group of each image. The variance is that of differences to the mean, in a pass of its own: the
+    /// difference of two sums of squares loses too many digits where the mean is large.
+    #[cube(launch_unchecked)]
+    fn kernel(
+        x: &[f32],
+        gamma: &[f32],
+        beta: &[f32],
+        out: &mut [f32],
+        size: usize,
+        pixels: usize,
+        epsilon: f32,
+        #[comptime] activated: bool,
+        #[comptime] units: usize,
+    ) {
+        let unit = UNIT_POS as usize;
+        let group = CUBE_POS_X as usize;
+        let start = (CUBE_POS_Y as usize * CUBE_COUNT_X as usize + group) * size;
+        let mut parts = Shared::<[f32]>::new_slice(units);
+
+        let mut sum = f32::new(0.0);
+        let mut at = unit;
+        while at < size {
+            sum += x[start + at];
+            at += units;
+        }
+        let mean = total(sum, &mut parts, unit, units) / size as f32;
+
+        let mut squares = f32::new(0.0);
+        at = unit;
+        while at < size {
+            let difference = x[start + at] - mean;
+            squares += difference * difference;
+            at += units;
+        }
+        let variance = total(squares, &mut parts, unit, units) / size as f32;
+        let scale = 1.0 / f32::sqrt(variance + epsilon);
+
+        let first_channel = group * (size / pixels);
+        at = unit;
+        while at < size {
+            let channel = first_channel + at / pixels;
+            let value = (x[start + at] - mean) * scale * gamma[channel] + beta[channel];
+            out[start + at] = activate(
+                value,
+                comptime!(if activated {
+                    Activation::Silu
+                } else {
+                    Activation::None
+                }),
+            );
+            at += units;
+        }
+    }
+
+    /// The sum of what all units of a workgroup have, for all of them.
+    #[cube]
+    pub(in crate::kernels) fn total(
+        part: f32,
+        parts: &mut Shared<[f32]>,
+        unit: usize,
+        #[comptime] units: usize,
+    ) -> f32 {
+        if comptime!(units == 1) {
+            part
+        } else {
+            parts[unit] = part;
+            sync_cube();
+            let mut half = comptime!(units / 2).runtime();
+            while half > 0 {
+                if unit < half {
+                    parts[unit] = parts[unit] + parts[unit + half];
+                }
+                sync_cube();
+                half /= 2;
+            }
+            let sum = parts[0];
+            sync_cube(); // before the next call writes
+            sum
+        }
+    }
+}

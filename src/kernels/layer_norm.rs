@@ -1,0 +1,128 @@
+//! Layer normalisation over channels.
+
+use burn::nn::LayerNorm;
+use burn::prelude::*;
+
+/// `[B, T, C]` to the same, each token with mean 0 and variance 1 before scale and shift. `epsilon` is the layer's own, which burn keeps to
+/// itself.
+pub fn layer_norm(norm: &LayerNorm, epsilon: f64, x: Tensor<3>) -> Tensor<3> {
+    #[cfg(feature = "gpu")]
+    if let Some(out) = gpu::layer_norm(norm, epsilon, &x) {
+        return out;
+    }
+    norm.forward(x)
+}
+
+#[cfg(feature = "gpu")]
+mod gpu {
+    use crate::kernels::launch::{beside, empty, on_gpu, tensor};
+    use crate::kernels::tile::{TOKENS, token_slices};
+    use burn::nn::LayerNorm;
+    use burn::tensor::Tensor;
+    use cubecl::prelude::*;
+
+    pub(super) fn layer_norm(norm: &LayerNorm, epsilon: f64, x: &Tensor<3>) -> Option<Tensor<3>> {
+        let beta = norm.beta.as_ref()?;
+        let input = on_gpu(x)?;
+        let [b, t, c] = x.dims();
+        let strides = input.meta.strides();
+        let [batch, token, channel] = [strides[0], strides[1], strides[2]];
+        let out = empty(&input, [b, c, t]);
+        let slices = token_slices();
+        // SAFETY: the kernel stays within `[B, T, C]` and `[C]`.
+        unsafe {
+            kernel::launch_unchecked(
+                &out.client,
+                CubeCount::Static(t.div_ceil(TOKENS) as u32, b as u32, 1),
+                CubeDim::new_1d((TOKENS * slices) as u32),
+                input.into_buffer_arg(),
+                beside(norm.gamma.val()).into_buffer_arg(),
+                beside(beta.val()).into_buffer_arg(),
+                out.clone().into_buffer_arg(),
+                t,
+                c,
+                batch,
+                token,
+                channel,
+                epsilon as f32,
+                slices,
+            );
+        }
+        Some(tensor::<3>(out).swap_dims(1, 2))
+    }
+
+    /// Each token has `slices` units, which take every `slices`-th channel; neighbouring units have neighbouring tokens.
+    #[cube(launch_unchecked)]
+    fn kernel(
+        x: &[f32],
+        gamma: &[f32],
+        beta: &[f32],
+        out: &mut [f32],
+        tokens: usize,
+        channels: usize,
+        batch_stride: usize,
+        token_stride: usize,
+        channel_stride: usize,
+        epsilon: f32,
+        #[comptime] slices: usize,
+    ) {
+        let column = UNIT_POS as usize % TOKENS;
+        let slice = UNIT_POS as usize / TOKENS;
+        let token = CUBE_POS_X as usize * TOKENS + column;
+        let batch = CUBE_POS_Y as usize;
+        // Units past the last token compute it again, as all have to meet at the barriers.
+        let read = select(token < tokens, token, tokens - 1);
+        let start = batch * batch_stride + read * token_stride;
+        let mut parts = Shared::<[f32]>::new_slice(comptime!(slices * TOKENS));
+
+        let mut sum = f32::new(0.0);
+        let mut channel = slice;
+        while channel < channels {
+            sum += x[start + channel * channel_stride];
+            channel += slices;
+        }
+        let mean = total(sum, &mut parts, column, slice, slices) / channels as f32;
+        let mut squares = f32::new(0.0);
+        channel = slice;
+        while channel < channels {
+            let difference = x[start + channel * channel_stride] - mean;
+            squares += difference * difference;
+            channel += slices;
+        }
+        let variance = total(squares, &mut parts, column, slice, slices) / channels as f32;
+        let scale = 1.0 / f32::sqrt(variance + epsilon);
+        if token < tokens {
+            channel = slice;
+            while channel < channels {
+                let value = (x[start + channel * channel_stride] - mean) * scale;
+                out[(batch * channels + channel) * tokens + token] =
+                    value * gamma[channel] + beta[channel];
+                channel += slices;
+            }
+        }
+    }
+
+    /// The sum of what the units of one token have, for all of them.
+    #[cube]
+    fn total(
+        part: f32,
+        parts: &mut Shared<[f32]>,
+        column: usize,
+        slice: usize,
+        #[comptime] slices: usize,
+    ) -> f32 {
+        if comptime!(slices == 1) {
+            part
+        } else {
+            parts[slice * TOKENS + column] = part;
+            sync_cube();
+            let mut sum = f32::new(0.0);
+            #[unroll]
+            for i in 0..slices {
+                sum += parts[i * TOKENS + column];
+            }
+            sync_cube(); // before the next call writes
+            sum
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Linear layers, with the activation or the addition that follows them.
+
+use burn::nn::Linear;
+use burn::prelude::*;
+use burn::tensor::activation::{gelu, sigmoid, silu};
+
+/// What an output goes through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Activation {
+    /// Nothing.
+    #[default]
+    None,
+    /// `x / 2 * (1 + erf(x / sqrt(2)))`
+    Gelu,
+    /// `x * sigmoid(1.702 x)`, as OpenAI's CLIP has it.
+    QuickGelu,
+    /// `x * sigmoid(x)`
+    Silu,
+}
+
+impl Activation {
+    /// Of burn's own operations.
+    pub fn plain<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+        match self {
+            Activation::None => x,
+            Activation::Gelu => gelu(x),
+            Activation::QuickGelu => x.clone() * sigmoid(x * 1.702),
+            Activation::Silu => silu(x),
+        }
+    }
+}
+
+/// `activation(x W + b) + residual`, `[B, T, in]` to `[B, T, out]`.
+pub fn linear(
+    layer: &Linear,
+    x: Tensor<3>,
+    activation: Activation,
+    residual: Option<Tensor<3>>,
+) -> Tensor<3> {
+    #[cfg(feature = "gpu")]
+    if let Some(out) = gpu::linear(layer, &x, activation, false, residual.as_ref()) {
+        return out;
+    }
+    let out = activation.plain(layer.forward(x));
+    match residual {
+        Some(residual) => residual + out,
+        None => out,
+    }
+}
+
+/// `activation(x W + b)`, `[B, in]` to `[B, out]`.
+pub fn linear_rows(layer: &Linear, x: Tensor<2>, activation: Activation) -> Tensor<2> {
+    let [b, _] = x.dims();
+    let out = linear(layer, x.unsqueeze_dim(1), activation, None); // [B, 1, out]
+    let [_, _, c_out] = out.dims();
+    out.swap_dims(1, 2).reshape([b, c_out])
+}
+
+/// `a * gelu(g)` of the halves `a` and `g` of `x W + b`, `[B, T, in]` to `[B, T, out / 2]` (diffusers: `models/activations.py`, class
+/// `GEGLU`).
+pub fn geglu(layer: &Linear, x: Tensor<3>) -> Tensor<3> {
+    #[cfg(feature = "gpu")]
+    if let Some(out) = gpu::linear(layer, &x, Activation::Gelu, true, None) {
+        return out;
+    }
+    let halves = layer.forward(x).chunk(2, 2);
+    halves[0].clone() * gelu(halves[1].clone())
+}
+
+#[cfg(feature = "gpu")]
+mod gpu {
+    use super::*;
+    use crate::kernels::launch::{beside, contiguous, on_gpu, tensor};
+    use crate::kernels::product::{Arguments, Form, WeightOrder, product};
+
+    pub(super) fn linear(
+        layer: &Linear,
+        x: &Tensor<3>,
+        activation: Activation,
+        gated: bool,
+        residual: Option<&Tensor<3>>,
+    ) -> Option<Tensor<3>> {
+        let input = on_gpu(x)?;
+        let [b, t, c_in] = x.dims();
+        let rows = layer.weight.dims()[1];
+        let form = Form {
+            side: 1,
+            stride: 1,
+            padding: 0,
+            doubled: false,
+            order: WeightOrder::InOut,
+            activation,
+            gated,
+        };
+        // From [B, T, C] to the order batch, channel, pixel.
+        let strides = |cube: &burn_cubecl::tensor::CubeTensor| {
+            let strides = cube.meta.strides();
+            [strides[0], strides[2], strides[1]]
+        };
+        let residual = match residual {
+            Some(residual) => {
+                let residual = on_gpu(residual)?;
+                let strides = strides(&residual);
+                Some((residual, strides))
+            }
+            None => None,
+        };
+        let out = product(
+            form,
+            Arguments {
+                x_strides: strides(&input),
+                x: input,
+                size: [1, t],
+                weight: contiguous(&layer.weight.val())?,
+                bias: layer.bias.as_ref().map(|bias| beside(bias.val())),
+                time: None,
+                residual,
+                out_size: [1, t],
+                shape: [b, c_in, rows],
+            },
+        );
+        Some(tensor::<3>(out).swap_dims(1, 2))
+    }
+}

@@ -1,0 +1,48 @@
+//! The networks' operations, each in two ways: a plain one of burn's own operations, and a GPU kernel of ours.
+//!
+//! The plain way runs on the CPU and wherever gradients are wanted. The kernels run on a GPU and are written in CubeCL, so that
+//! one source serves WebGPU, native wgpu and CUDA. burn's stock operations there are naive where there is no tensor core that
+//! they know (3x3 convolutions), one thread a row (norms), or materialise the scores (attention), and many: a browser spends more
+//! time on launching than on computing. Ours fuse what follows into the pass over the output.
+//!
+//! Dimension letters as in the crate, and `P` for the pixels of a map, `h * w`.
+//!
+//! Features lie channel by channel, `[B, C, P]`, also where diffusers has rows of tokens, `[B, T, C]`: a linear layer is then
+//! a 1x1 convolution, neighbouring threads read neighbouring pixels in every kernel, and the permutations between the two
+//! are views that copy nothing.
+
+pub mod attention;
+#[doc(hidden)]
+pub mod cases;
+pub mod conv2d;
+pub mod group_norm;
+#[cfg(feature = "gpu")]
+mod launch;
+pub mod layer_norm;
+pub mod linear;
+#[cfg(feature = "gpu")]
+mod product;
+#[doc(hidden)]
+pub mod table;
+#[cfg(feature = "gpu")]
+mod tile;
+
+pub use attention::attention;
+pub use conv2d::{Added, conv2d};
+pub use group_norm::group_norm;
+pub use layer_norm::layer_norm;
+pub use linear::{Activation, geglu, linear, linear_rows};
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static PLAIN: AtomicBool = AtomicBool::new(false);
+
+/// From now on only the plain operations are taken, or the kernels again where they can run: what a benchmark compares.
+pub fn take_plain(plain: bool) {
+    PLAIN.store(plain, Ordering::Relaxed);
+}
+
+#[cfg_attr(not(feature = "gpu"), allow(dead_code))]
+fn is_plain() -> bool {
+    PLAIN.load(Ordering::Relaxed)
+}
