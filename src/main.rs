@@ -7,7 +7,7 @@ use roentgen_web::{
     Error, Result,
     bundle::{decode_plain, write_atomically},
     checkpoint::ModelFolder,
-    device::{self, Backend},
+    device::{self, Backend, Limits},
     dicom,
     image::Image,
     latents::scheduler::{Scheduler, SchedulerKind},
@@ -77,6 +77,9 @@ struct Generate {
     /// cpu or gpu
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     backend: Backend,
+    /// What is asked of a GPU: all that the adapter has, or WebGPU's default limits without optional features
+    #[arg(long, value_name = "adapter|default", default_value = "adapter")]
+    limits: Limits,
     /// Begin from this picture (PNG, JPEG, WebP, DICOM), whose middle is fitted to the image's size
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
@@ -148,7 +151,7 @@ fn generate(args: &Generate) -> Result<()> {
     let latents = args.latents.as_deref().map(read_latents).transpose()?;
     let model = ModelFolder::open(&args.model)?;
     let request = request(args, &model, latents)?;
-    let pipeline = load(&model, args.backend)?;
+    let pipeline = load(&model, args.backend, args.limits)?;
     let generated = run(&pipeline, &request)?;
     if generated.truncated > 0 {
         eprintln!(
@@ -221,8 +224,12 @@ fn request(args: &Generate, model: &ModelFolder, latents: Option<Weight>) -> Res
     })
 }
 
-fn load(model: &ModelFolder, backend: Backend) -> Result<Pipeline> {
-    let device = pollster::block_on(device::open(backend))?;
+fn load(model: &ModelFolder, backend: Backend, limits: Limits) -> Result<Pipeline> {
+    let options = device::Options {
+        limits,
+        software: false, // natively wgpu knows
+    };
+    let device = pollster::block_on(device::open_with(backend, options))?;
     let spinner = ProgressBar::new_spinner().with_message(format!("loading {}", model.name));
     let mut builder =
         PipelineBuilder::new(model.configs.clone(), model.tokenizer.clone(), &device)?;

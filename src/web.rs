@@ -104,16 +104,18 @@ pub struct Engine {
 
 #[wasm_bindgen]
 impl Engine {
-    /// Opens the device and prepares the empty model. `backend` is `cpu` or `gpu`, as this module was built.
+    /// Opens the device and prepares the empty model. `backend` is `cpu` or `gpu`, as this module was built; `adapter` is what
+    /// [`options`] reads.
     pub async fn create(
         backend: String,
         manifest: Vec<u8>,
         tokenizer: Vec<u8>,
+        adapter: JsValue,
     ) -> Result<Engine, Thrown> {
         let manifest = Manifest::parse(&manifest)?;
         manifest.tokenizer.verify(&tokenizer)?;
         let tokenizer = ClipTokenizer::from_json(&tokenizer)?;
-        let device = device::open(backend.parse()?).await?;
+        let device = device::open_with(backend.parse()?, options(&adapter)?).await?;
         let builder = Box::new(PipelineBuilder::new(
             manifest.components.clone(),
             tokenizer,
@@ -278,9 +280,9 @@ pub struct Parity {
 
 #[wasm_bindgen]
 impl Parity {
-    /// Opens the device. `backend` is `cpu` or `gpu`, as this module was built.
-    pub async fn open(backend: String) -> Result<Parity, Thrown> {
-        let device = device::open(backend.parse()?).await?;
+    /// Opens the device. `backend` is `cpu` or `gpu`, as this module was built; `adapter` is what [`options`] reads.
+    pub async fn open(backend: String, adapter: JsValue) -> Result<Parity, Thrown> {
+        let device = device::open_with(backend.parse()?, options(&adapter)?).await?;
         Ok(Parity { device })
     }
 
@@ -298,6 +300,16 @@ impl Parity {
         }
         Ok(errors)
     }
+}
+
+/// `{limits?: "adapter" | "default", software?: boolean}`, or nothing: how a device is opened.
+fn options(adapter: &JsValue) -> Result<device::Options> {
+    let property = |key: &str| Reflect::get(adapter, &JsValue::from_str(key)).ok();
+    let limits = property("limits").and_then(|limits| limits.as_string());
+    Ok(device::Options {
+        limits: limits.map_or(Ok(Default::default()), |name| name.parse())?,
+        software: property("software").is_some_and(|software| software.is_truthy()),
+    })
 }
 
 /// Calls `function` and waits for what it returns, promise or not.
