@@ -1,5 +1,8 @@
 //! `roentgen`: a sentence in, a radiograph out, on this computer.
 
+#[path = "cli/measure.rs"]
+mod measure;
+
 use clap::{Args, Parser, Subcommand};
 use image::{DynamicImage, GrayImage, imageops::FilterType};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -43,6 +46,12 @@ struct Cli {
 enum Command {
     /// Draw one image and save it as PNG or DICOM, with its origin in the file's metadata
     Generate(Generate),
+    /// Measure how long each stage of a model takes, as JSON
+    #[command(hide = true)] // for `cargo xtask bench stages`
+    Stages(measure::Stages),
+    /// Write a bundle of random weights
+    #[command(hide = true)]
+    Random(measure::Random),
 }
 
 #[derive(Args)]
@@ -107,12 +116,16 @@ fn main() -> ExitCode {
         Err(error) if !error.use_stderr() => error.exit(),
         Err(error) => return fail(&one_sentence(&error.to_string())),
     };
-    let Command::Generate(args) = cli.command;
     // The GPU's driver and runtime report lost devices and full memory by panicking. That is still an error, not a crash.
     if std::env::var_os("RUST_BACKTRACE").is_none() {
         panic::set_hook(Box::new(|_| {}));
     }
-    match panic::catch_unwind(AssertUnwindSafe(|| generate(&args))) {
+    let run = || match &cli.command {
+        Command::Generate(args) => generate(args),
+        Command::Stages(args) => measure::stages(args),
+        Command::Random(args) => measure::random(args),
+    };
+    match panic::catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => fail(&error.to_string()),
         Err(panic) => {

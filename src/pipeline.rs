@@ -1,6 +1,8 @@
 //! Text -> Image: the only file that knows every stage (diffusers: `StableDiffusionPipeline`).
 
 mod request;
+#[doc(hidden)]
+pub mod stages;
 
 pub use request::{Generated, MOST_SIDE, Request, Step};
 

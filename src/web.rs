@@ -21,7 +21,7 @@ use crate::dicom;
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::parity;
-use crate::pipeline::{Pipeline, PipelineBuilder, Step};
+use crate::pipeline::{Pipeline, PipelineBuilder, Step, stages::Input};
 use crate::png;
 use crate::tokens::{ClipTokenizer, Part, PartTokens};
 use crate::weights::Weight;
@@ -210,6 +210,27 @@ impl Engine {
             set(&object, "words", &words.collect::<Array>());
         }
         Ok(object)
+    }
+
+    /// Runs one of [`crate::pipeline::stages::STAGES`] alone and gives its output: for `cargo xtask bench stages`, which holds a clock.
+    pub async fn stage(
+        &self,
+        stage: String,
+        sample: Vec<f32>,
+        shape: Vec<usize>,
+        text: Vec<f32>,
+        text_shape: Vec<usize>,
+    ) -> Result<Float32Array, Thrown> {
+        let Stage::Ready(pipeline) = &self.stage else {
+            return Err(wrong_stage().into());
+        };
+        let weight = |data, shape| Weight { shape, data };
+        let input = Input {
+            sample: weight(sample, shape),
+            text: weight(text, text_shape),
+        };
+        let output = pipeline.stage(&stage, &input).await?;
+        Ok(Float32Array::from(output.data.as_slice()))
     }
 
     /// The stage, leaving [`Stage::Failed`] in its place until a new one is set.
