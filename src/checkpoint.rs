@@ -1,6 +1,9 @@
-//! Folder -> model: a bundle, or a diffusers checkpoint as `save_pretrained` writes it.
+//! Folder -> model: a bundle, a diffusers checkpoint as `save_pretrained` writes it, or one file of Stable Diffusion in its
+//! original layout.
 
 mod files;
+mod infer;
+mod original;
 
 use crate::{
     Error, Result,
@@ -8,13 +11,12 @@ use crate::{
     latents::scheduler::SchedulerConfig,
     pipeline::ComponentConfigs,
     tokens::{ClipTokenizer, TokenizerOptions},
-    weights::Weights,
+    weights::{Weight, Weights},
 };
-use files::WeightFile;
+use files::{Places, WeightFile};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{
-    collections::BTreeSet,
     fs,
     io::ErrorKind,
     path::{Path, PathBuf},
@@ -50,6 +52,21 @@ enum Source {
     Checkpoint {
         files: Vec<WeightFile>,
     },
+    Original {
+        file: PathBuf,
+    },
+}
+
+/// What a single file does not say of its model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Prediction {
+    /// Noise in SD 1.x; an SD 2.x is refused, as both kinds were published.
+    #[default]
+    Unknown,
+    /// The noise: SD 1.x, SD 2.x at 512 pixels.
+    Epsilon,
+    /// v: SD 2.x at 768 pixels.
+    V,
 }
 
 impl ModelFolder {
@@ -61,7 +78,7 @@ impl ModelFolder {
     pub fn open(dir: &Path) -> Result<Self> {
         if !dir.is_dir() {
             let why = if dir.exists() {
-                "it is a file"
+                "it is a file (`train import` makes a bundle of one)"
             } else {
                 "there is no such folder"
             };
@@ -100,20 +117,78 @@ impl ModelFolder {
         for component in ["text_encoder", "unet", "vae"] {
             files.extend(WeightFile::find(dir, component)?);
         }
-        let pixels = configs.unet.sample_size.unwrap_or(64) * configs.vae.downscale();
         Ok(Self {
             name: checkpoint_name(dir)?,
-            defaults: Defaults {
-                num_inference_steps: DIFFUSERS_STEPS,
-                guidance_scale: DIFFUSERS_GUIDANCE,
-                width: pixels,
-                height: pixels,
-                scheduler: None,
-            },
+            defaults: defaults(&configs),
             configs,
             tokenizer,
             source: Source::Checkpoint { files },
         })
+    }
+
+    /// Opens a `.safetensors` file in the layout in which Stable Diffusion 1.x and 2.x were published. The folder `beside`
+    /// has the tokenizer, in `tokenizer/`; a diffusers config that it has holds instead of what the file's shapes say.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a file that is none of this kind or an SD 2.x of unknown prediction; [`Error::Io`],
+    /// [`Error::Safetensors`], [`Error::UnknownTensor`] for what the file holds; those of [`Self::open`] for the folder.
+    pub fn open_original(file: &Path, beside: &Path, prediction: Prediction) -> Result<Self> {
+        let ends = |end: &str| {
+            file.extension()
+                .is_some_and(|e| e.eq_ignore_ascii_case(end))
+        };
+        if !ends("safetensors") {
+            return Err(Error::Config {
+                what: file.display().to_string(),
+                why: "only .safetensors files are read; a .ckpt holds Python's pickled objects, which may run any program: \
+                      convert it where it was made with safetensors' `save_file(torch.load(ckpt, weights_only=True)\
+                      [\"state_dict\"], out)`"
+                    .into(),
+            });
+        }
+        let (open_clip, places) = original::places(file)?;
+        let scheduler = read_optional(&beside.join("scheduler/scheduler_config.json"))?;
+        if open_clip && scheduler.is_none() && prediction == Prediction::Unknown {
+            return Err(Error::Request {
+                field: "prediction",
+                why: "has to be given for an SD 2.x, which may predict either: epsilon (512 pixels) or v (768 pixels)"
+                    .into(),
+            });
+        }
+        let mut configs = infer::configs(&places, open_clip, prediction == Prediction::V)?;
+        if let Some(scheduler) = scheduler {
+            configs.scheduler = SchedulerConfig::parse(&scheduler)?;
+        }
+        instead(beside, "text_encoder", &mut configs.text_encoder)?;
+        instead(beside, "unet", &mut configs.unet)?;
+        instead(beside, "vae", &mut configs.vae)?;
+        let name = file.file_stem().unwrap_or_default();
+        Ok(Self {
+            name: name.to_string_lossy().into_owned(),
+            defaults: defaults(&configs),
+            configs,
+            tokenizer: tokenizer(beside)?,
+            source: Source::Original { file: file.into() },
+        })
+    }
+
+    /// Every tensor of a checkpoint by its name, in the names' order, one in memory at a time.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a bundle, whose weights have been rounded already; [`Error::Io`], [`Error::Safetensors`] and
+    /// [`Error::DuplicateTensor`] for its files.
+    pub fn tensors(&self) -> Result<impl Iterator<Item = Result<(String, Weight)>> + use<>> {
+        let places = match &self.source {
+            Source::Checkpoint { files } => Places::of(files)?,
+            Source::Original { file } => original::places(file)?.1,
+            Source::Bundle { dir, .. } => {
+                return Err(Error::Config {
+                    what: dir.display().to_string(),
+                    why: "it is a bundle already; give the checkpoint that it was made from".into(),
+                });
+            }
+        };
+        Ok(places.by_name().tensors())
     }
 
     /// The weights part by part, one shard or a few hundred megabytes at a time. Nothing comes after an error.
@@ -126,21 +201,40 @@ impl ModelFolder {
                     decoder.decode_shard(index, &read_entry(dir, entry)?)
                 }))
             }
-            Source::Checkpoint { files } => {
-                let mut seen = BTreeSet::new();
-                let parts = files.iter().flat_map(WeightFile::parts);
-                Box::new(parts.map(move |part| {
-                    let part = part?;
-                    match part.keys().find(|name| !seen.insert((*name).clone())) {
-                        Some(name) => Err(Error::DuplicateTensor { name: name.clone() }),
-                        None => Ok(part),
-                    }
-                }))
-            }
+            Source::Checkpoint { files } => parts_of(Places::of(files)),
+            Source::Original { file } => parts_of(original::places(file).map(|(_, places)| places)),
         };
         let mut failed = false;
         Box::new(parts.take_while(move |part| !std::mem::replace(&mut failed, part.is_err())))
     }
+}
+
+/// What diffusers' pipeline does where nothing is asked for.
+fn defaults(configs: &ComponentConfigs) -> Defaults {
+    let pixels = configs.unet.sample_size.unwrap_or(64) * configs.vae.downscale();
+    Defaults {
+        num_inference_steps: DIFFUSERS_STEPS,
+        guidance_scale: DIFFUSERS_GUIDANCE,
+        width: pixels,
+        height: pixels,
+        scheduler: None,
+    }
+}
+
+fn parts_of(places: Result<Places>) -> Box<dyn Iterator<Item = Result<Weights>>> {
+    match places {
+        Ok(places) => Box::new(places.parts()),
+        Err(error) => Box::new(std::iter::once(Err(error))),
+    }
+}
+
+/// Takes a component's `config.json` where the folder has one.
+fn instead<T: DeserializeOwned>(dir: &Path, component: &str, inferred: &mut T) -> Result<()> {
+    let file = format!("{component}/config.json");
+    if dir.join(&file).is_file() {
+        *inferred = config(dir, &file)?;
+    }
+    Ok(())
 }
 
 /// A file of a bundle, its size known before it is read.

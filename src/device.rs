@@ -1,8 +1,13 @@
 //! Where the networks run: the CPU, or a GPU through wgpu (natively) or WebGPU (in a browser).
 
+#[cfg(feature = "gpu")]
+mod gpu;
+#[cfg(all(feature = "gpu", not(target_family = "wasm")))]
+mod native;
+
 use crate::{Error, Result};
 use burn::tensor::Device;
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::OnceLock};
 
 /// The two kinds of device. Which of them a program has is decided when it is built (features `cpu` and `gpu`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,14 +42,78 @@ impl FromStr for Backend {
     }
 }
 
+/// What is asked of a GPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Limits {
+    /// All that the adapter has of what computing needs.
+    #[default]
+    Adapter,
+    /// WebGPU's default limits and not one optional feature: what everyone with WebGPU has.
+    Default,
+}
+
+impl FromStr for Limits {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "adapter" => Ok(Limits::Adapter),
+            "default" => Ok(Limits::Default),
+            _ => Err(Error::Request {
+                field: "limits",
+                why: format!("`{name}` are not known; use adapter or default"),
+            }),
+        }
+    }
+}
+
+/// What the GPU in use is made of; kernels choose their tiles by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdapterClass {
+    /// A program on the CPU: SwiftShader, lavapipe, WARP. Barriers and workgroup memory are dear.
+    Software,
+    /// Anything else.
+    Gpu,
+}
+
+/// How a device is to be opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// What is asked of a GPU.
+    pub limits: Limits,
+    /// Whoever opens the device knows its adapter for a program: browsers tell JavaScript more than wgpu.
+    pub software: bool,
+}
+
+/// The GPU that was opened first.
+static ADAPTER: OnceLock<(AdapterClass, String)> = OnceLock::new();
+
+/// The class of the GPU that was opened first; [`AdapterClass::Gpu`] before that.
+pub fn adapter_class() -> AdapterClass {
+    ADAPTER.get().map_or(AdapterClass::Gpu, |(class, _)| *class)
+}
+
+/// Its name and graphics API as wgpu has them, once a GPU was opened.
+pub fn adapter_name() -> Option<&'static str> {
+    ADAPTER.get().map(|(_, name)| name.as_str())
+}
+
+/// Opens the device with all that its adapter has.
+///
+/// # Errors
+/// As [`open_with`].
+pub async fn open(backend: Backend) -> Result<Device> {
+    open_with(backend, Options::default()).await
+}
+
 /// Opens the device, once in a program's life.
 ///
 /// # Errors
 /// [`Error::Device`] if this program was built without that backend, or there is no GPU that can be used.
-pub async fn open(backend: Backend) -> Result<Device> {
+pub async fn open_with(backend: Backend, options: Options) -> Result<Device> {
     match backend {
         Backend::Cpu => cpu(),
-        Backend::Gpu => gpu().await,
+        Backend::Gpu => gpu(options).await,
     }
 }
 
@@ -62,23 +131,12 @@ fn cpu() -> Result<Device> {
 }
 
 #[cfg(feature = "gpu")]
-async fn gpu() -> Result<Device> {
-    use burn::tensor::wgpu::WgpuBackend;
-    let api = if cfg!(target_family = "wasm") {
-        WgpuBackend::WebGpu
-    } else {
-        WgpuBackend::Auto
-    };
-    let options = Device::wgpu_options().graphics_api(api);
-    options.init_async().await.map_err(|error| {
-        Error::Device(format!(
-            "no GPU can be used ({error}); use the cpu backend, or update the graphics driver"
-        ))
-    })
+async fn gpu(options: Options) -> Result<Device> {
+    gpu::open(options).await
 }
 
 #[cfg(not(feature = "gpu"))]
-async fn gpu() -> Result<Device> {
+async fn gpu(_: Options) -> Result<Device> {
     Err(Error::Device(
         "this build has no GPU backend; use the cpu backend, or the build with the feature `gpu`"
             .into(),

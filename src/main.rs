@@ -1,5 +1,8 @@
 //! `roentgen`: a sentence in, a radiograph out, on this computer.
 
+#[path = "cli/measure.rs"]
+mod measure;
+
 use clap::{Args, Parser, Subcommand};
 use image::{DynamicImage, GrayImage, imageops::FilterType};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -7,7 +10,7 @@ use roentgen_web::{
     Error, Result,
     bundle::{decode_plain, write_atomically},
     checkpoint::ModelFolder,
-    device::{self, Backend},
+    device::{self, Backend, Limits},
     dicom,
     image::Image,
     latents::scheduler::{Scheduler, SchedulerKind},
@@ -43,6 +46,12 @@ struct Cli {
 enum Command {
     /// Draw one image and save it as PNG or DICOM, with its origin in the file's metadata
     Generate(Generate),
+    /// Measure how long each stage of a model takes, as JSON
+    #[command(hide = true)] // for `cargo xtask bench stages`
+    Stages(measure::Stages),
+    /// Write a bundle of random weights
+    #[command(hide = true)]
+    Random(measure::Random),
 }
 
 #[derive(Args)]
@@ -77,6 +86,9 @@ struct Generate {
     /// cpu or gpu
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     backend: Backend,
+    /// What is asked of a GPU: all that the adapter has, or WebGPU's default limits without optional features
+    #[arg(long, value_name = "adapter|default", default_value = "adapter")]
+    limits: Limits,
     /// Begin from this picture (PNG, JPEG, WebP, DICOM), whose middle is fitted to the image's size
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
@@ -104,12 +116,16 @@ fn main() -> ExitCode {
         Err(error) if !error.use_stderr() => error.exit(),
         Err(error) => return fail(&one_sentence(&error.to_string())),
     };
-    let Command::Generate(args) = cli.command;
     // The GPU's driver and runtime report lost devices and full memory by panicking. That is still an error, not a crash.
     if std::env::var_os("RUST_BACKTRACE").is_none() {
         panic::set_hook(Box::new(|_| {}));
     }
-    match panic::catch_unwind(AssertUnwindSafe(|| generate(&args))) {
+    let run = || match &cli.command {
+        Command::Generate(args) => generate(args),
+        Command::Stages(args) => measure::stages(args),
+        Command::Random(args) => measure::random(args),
+    };
+    match panic::catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => fail(&error.to_string()),
         Err(panic) => {
@@ -148,7 +164,7 @@ fn generate(args: &Generate) -> Result<()> {
     let latents = args.latents.as_deref().map(read_latents).transpose()?;
     let model = ModelFolder::open(&args.model)?;
     let request = request(args, &model, latents)?;
-    let pipeline = load(&model, args.backend)?;
+    let pipeline = load(&model, args.backend, args.limits)?;
     let generated = run(&pipeline, &request)?;
     if generated.truncated > 0 {
         eprintln!(
@@ -221,8 +237,12 @@ fn request(args: &Generate, model: &ModelFolder, latents: Option<Weight>) -> Res
     })
 }
 
-fn load(model: &ModelFolder, backend: Backend) -> Result<Pipeline> {
-    let device = pollster::block_on(device::open(backend))?;
+fn load(model: &ModelFolder, backend: Backend, limits: Limits) -> Result<Pipeline> {
+    let options = device::Options {
+        limits,
+        software: false, // natively wgpu knows
+    };
+    let device = pollster::block_on(device::open_with(backend, options))?;
     let spinner = ProgressBar::new_spinner().with_message(format!("loading {}", model.name));
     let mut builder =
         PipelineBuilder::new(model.configs.clone(), model.tokenizer.clone(), &device)?;

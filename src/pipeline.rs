@@ -1,8 +1,12 @@
 //! Text -> Image: the only file that knows every stage (diffusers: `StableDiffusionPipeline`).
 
 mod request;
+#[doc(hidden)]
+pub mod stages;
 
 pub use request::{Generated, MOST_SIDE, Request, Step};
+
+use std::collections::BTreeMap;
 
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -16,7 +20,7 @@ use crate::latents::{UNet2DConditionConfig, UNet2DConditionModel};
 use crate::nn::text::Text;
 use crate::source::Source;
 use crate::tokens::{ClipTokenizer, PartTokens};
-use crate::weights::{Weight, WeightLoader, Weights};
+use crate::weights::{self, Weight, WeightLoader, Weights};
 
 /// diffusers' configs of a model's parts, each with the keys of its own `config.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -103,6 +107,11 @@ impl PipelineBuilder {
             tokenizer,
             device: device.clone(),
         })
+    }
+
+    /// Name and shape of every weight that the configs ask for.
+    pub fn expected(&self) -> BTreeMap<String, Vec<usize>> {
+        weights::expected(&self.networks)
     }
 
     /// Puts a part of the weights in place.

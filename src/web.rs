@@ -21,7 +21,7 @@ use crate::dicom;
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::parity;
-use crate::pipeline::{Pipeline, PipelineBuilder, Step};
+use crate::pipeline::{Pipeline, PipelineBuilder, Step, stages::Input};
 use crate::png;
 use crate::tokens::{ClipTokenizer, Part, PartTokens};
 use crate::weights::Weight;
@@ -104,16 +104,18 @@ pub struct Engine {
 
 #[wasm_bindgen]
 impl Engine {
-    /// Opens the device and prepares the empty model. `backend` is `cpu` or `gpu`, as this module was built.
+    /// Opens the device and prepares the empty model. `backend` is `cpu` or `gpu`, as this module was built; `adapter` is what
+    /// [`options`] reads.
     pub async fn create(
         backend: String,
         manifest: Vec<u8>,
         tokenizer: Vec<u8>,
+        adapter: JsValue,
     ) -> Result<Engine, Thrown> {
         let manifest = Manifest::parse(&manifest)?;
         manifest.tokenizer.verify(&tokenizer)?;
         let tokenizer = ClipTokenizer::from_json(&tokenizer)?;
-        let device = device::open(backend.parse()?).await?;
+        let device = device::open_with(backend.parse()?, options(&adapter)?).await?;
         let builder = Box::new(PipelineBuilder::new(
             manifest.components.clone(),
             tokenizer,
@@ -210,6 +212,27 @@ impl Engine {
         Ok(object)
     }
 
+    /// Runs one of [`crate::pipeline::stages::STAGES`] alone and gives its output: for `cargo xtask bench stages`, which holds a clock.
+    pub async fn stage(
+        &self,
+        stage: String,
+        sample: Vec<f32>,
+        shape: Vec<usize>,
+        text: Vec<f32>,
+        text_shape: Vec<usize>,
+    ) -> Result<Float32Array, Thrown> {
+        let Stage::Ready(pipeline) = &self.stage else {
+            return Err(wrong_stage().into());
+        };
+        let weight = |data, shape| Weight { shape, data };
+        let input = Input {
+            sample: weight(sample, shape),
+            text: weight(text, text_shape),
+        };
+        let output = pipeline.stage(&stage, &input).await?;
+        Ok(Float32Array::from(output.data.as_slice()))
+    }
+
     /// The stage, leaving [`Stage::Failed`] in its place until a new one is set.
     fn take(&mut self) -> Stage {
         std::mem::replace(&mut self.stage, Stage::Failed)
@@ -278,9 +301,9 @@ pub struct Parity {
 
 #[wasm_bindgen]
 impl Parity {
-    /// Opens the device. `backend` is `cpu` or `gpu`, as this module was built.
-    pub async fn open(backend: String) -> Result<Parity, Thrown> {
-        let device = device::open(backend.parse()?).await?;
+    /// Opens the device. `backend` is `cpu` or `gpu`, as this module was built; `adapter` is what [`options`] reads.
+    pub async fn open(backend: String, adapter: JsValue) -> Result<Parity, Thrown> {
+        let device = device::open_with(backend.parse()?, options(&adapter)?).await?;
         Ok(Parity { device })
     }
 
@@ -298,6 +321,16 @@ impl Parity {
         }
         Ok(errors)
     }
+}
+
+/// `{limits?: "adapter" | "default", software?: boolean}`, or nothing: how a device is opened.
+fn options(adapter: &JsValue) -> Result<device::Options> {
+    let property = |key: &str| Reflect::get(adapter, &JsValue::from_str(key)).ok();
+    let limits = property("limits").and_then(|limits| limits.as_string());
+    Ok(device::Options {
+        limits: limits.map_or(Ok(Default::default()), |name| name.parse())?,
+        software: property("software").is_some_and(|software| software.is_truthy()),
+    })
 }
 
 /// Calls `function` and waits for what it returns, promise or not.

@@ -120,6 +120,13 @@ pub fn load<M: Module>(module: M, weights: Weights) -> Result<M> {
     Ok(module)
 }
 
+/// Name and shape, as the checkpoint has them, of every parameter; nothing is allocated for one that is not yet there.
+pub fn expected(module: &impl Module) -> BTreeMap<String, Vec<usize>> {
+    let mut shapes = Shapes::default();
+    module.visit(&mut shapes);
+    shapes.found
+}
+
 /// Reads a module's weights back from the device, in the checkpoint's names and layout. Blocks, so native only.
 #[cfg(not(target_family = "wasm"))]
 pub fn collect(module: &impl Module) -> Weights {
@@ -154,6 +161,30 @@ impl ModuleVisitor for Names {
 
     fn visit_float<const D: usize>(&mut self, _: &Param<Tensor<D>>) {
         self.found.push(self.path.key());
+    }
+}
+
+#[derive(Default)]
+struct Shapes {
+    path: Path,
+    found: BTreeMap<String, Vec<usize>>,
+}
+
+impl ModuleVisitor for Shapes {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let mut shape = param.lazy_shape().to_vec();
+        if self.path.is_linear_weight() {
+            shape.reverse();
+        }
+        self.found.insert(self.path.key(), shape);
     }
 }
 

@@ -6,35 +6,72 @@
 /** Names under which browsers report an adapter that is a program on the CPU. */
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|microsoft basic render|\bwarp\b|software/i;
 
+/** What burn reads of an adapter and WebGPU guarantees: https://www.w3.org/TR/webgpu/#limits */
+const DEFAULT_LIMITS = {
+  maxStorageBuffersPerShaderStage: 8,
+  maxStorageBufferBindingSize: 128 << 20,
+  maxBufferSize: 256 << 20,
+  maxUniformBufferBindingSize: 64 << 10,
+  maxComputeWorkgroupStorageSize: 16384,
+  maxComputeInvocationsPerWorkgroup: 256,
+  maxComputeWorkgroupSizeX: 256,
+  maxComputeWorkgroupSizeY: 256,
+  maxComputeWorkgroupSizeZ: 64,
+  maxComputeWorkgroupsPerDimension: 65535,
+  minUniformBufferOffsetAlignment: 256,
+  minStorageBufferOffsetAlignment: 256,
+};
+
 /**
  * @param {protocol.Backend | "auto"} asked
- * @returns {Promise<{backend: protocol.Backend, adapter: string | Saying, why: Saying}>}
+ * @returns {Promise<{backend: protocol.Backend, adapter: string | Saying, software: boolean, why: Saying}>}
  */
 export async function chooseBackend(asked) {
-  const cpu = (/** @type {string} */ key, values = {}) => ({ backend: /** @type {const} */ ("cpu"), adapter: /** @type {Saying} */ (["why.cpu-name"]), why: /** @type {Saying} */ ([key, values]) });
+  const cpu = (/** @type {string} */ key, values = {}) => ({ backend: /** @type {const} */ ("cpu"), adapter: /** @type {Saying} */ (["why.cpu-name"]), software: true, why: /** @type {Saying} */ ([key, values]) });
   if (asked === "cpu") return cpu("why.asked", { backend: asked });
   if (!navigator.gpu) return cpu("why.no-webgpu");
   const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" }).catch(() => null);
   if (!adapter) return cpu("why.no-adapter");
   const name = adapterName(adapter);
-  // The engine's GPU runtime starts its clocks with this feature and stops without it (see cubecl-wgpu's stream.rs).
-  if (!adapter.features.has("timestamp-query")) return cpu("why.no-timestamps", { name });
-  if (asked === "gpu") return { backend: "gpu", adapter: name, why: ["why.asked", { backend: asked }] };
-  if (adapter.info?.isFallbackAdapter || adapter.isFallbackAdapter || SOFTWARE.test(name)) {
-    return cpu("why.software", { name });
-  }
-  return { backend: "gpu", adapter: name, why: ["why.card"] };
+  const software = Boolean(adapter.info?.isFallbackAdapter || adapter.isFallbackAdapter || SOFTWARE.test(name));
+  if (asked === "gpu") return { backend: "gpu", adapter: name, software, why: ["why.asked", { backend: asked }] };
+  return software ? cpu("why.software", { name }) : { backend: "gpu", adapter: name, software, why: ["why.card"] };
 }
 
 /**
- * Tells when a device is lost that is opened from now on. The engine itself may hear of it late, or wait for ever.
- * @param {(why: string) => void} tell
+ * Has adapters that are asked for from now on name what the engine's GPU runtime looks for in them: always `timestamp-query`,
+ * without which it stops though it needs none (`src/device/gpu.rs` asks no device for it); and with `limits` of `default`
+ * nothing beyond the limits that every WebGPU has, and no optional feature. Devices are what they are.
+ * @param {protocol.Limits} limits
  */
-export function onDeviceLost(tell) {
+export function presentAdapters(limits) {
+  const request = GPU.prototype.requestAdapter;
+  GPU.prototype.requestAdapter = async function (options) {
+    const adapter = await request.call(this, options);
+    if (!adapter) return adapter;
+    const narrow = limits === "default";
+    const features = new Set([...(narrow ? [] : adapter.features), "timestamp-query"]);
+    Object.defineProperty(adapter, "features", { value: features, configurable: true });
+    if (narrow) {
+      const named = /** @type {Record<string, number>} */ ({});
+      for (const name in adapter.limits) named[name] = adapter.limits[name];
+      Object.defineProperty(adapter, "limits", { value: { ...named, ...DEFAULT_LIMITS }, configurable: true });
+    }
+    return adapter;
+  };
+}
+
+/**
+ * Tells when a device is opened from now on, and when it is lost. The engine itself may hear of that late, or wait for ever.
+ * @param {{opened: (device: protocol.Device) => void, lost: (why: string) => void}} tell
+ */
+export function onDevice(tell) {
   const open = GPUAdapter.prototype.requestDevice;
   GPUAdapter.prototype.requestDevice = async function (descriptor) {
     const device = await open.call(this, descriptor);
-    device.lost.then(({ message, reason }) => tell(message || reason));
+    const { maxBufferSize, maxStorageBufferBindingSize, maxComputeInvocationsPerWorkgroup } = device.limits;
+    tell.opened({ features: [...device.features], limits: { maxBufferSize, maxStorageBufferBindingSize, maxComputeInvocationsPerWorkgroup } });
+    device.lost.then(({ message, reason }) => tell.lost(message || reason));
     return device;
   };
 }

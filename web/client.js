@@ -45,7 +45,7 @@ const notLoaded = () => new RoentgenError({ code: "not-loaded", saying: ["error.
  * @property {AbortSignal} [signal] aborting it cancels the request
  */
 
-/** @typedef {{bundle: protocol.Bundle, backend: protocol.Backend | "auto", why?: Saying}} Options of a loading, and of the next one after a failure */
+/** @typedef {{bundle: protocol.Bundle, backend: protocol.Backend | "auto", limits: protocol.Limits, why?: Saying}} Options of a loading, and of the next one after a failure */
 
 export class Client {
   /** @type {Worker | null} */
@@ -71,15 +71,15 @@ export class Client {
 
   /**
    * Replaces the model at work by another one; a model that cannot even be opened leaves the one at work in its place.
-   * @param {{bundle: protocol.Model, backend: protocol.Backend | "auto"}} options @param {Listening} [listening] @returns {Promise<protocol.Loaded>}
+   * @param {{bundle: protocol.Model, backend: protocol.Backend | "auto", limits?: protocol.Limits}} options @param {Listening} [listening] @returns {Promise<protocol.Loaded>}
    */
-  async load({ bundle: model, backend }, listening = {}) {
+  async load({ bundle: model, backend, limits = "adapter" }, listening = {}) {
     const bundle = await openBundle(model, listening.signal).catch((error) => {
       throw error instanceof Problem ? new RoentgenError(error) : error;
     });
     if (listening.signal?.aborted) throw cancelled();
     listening.onEvent?.({ type: "manifest", id: 0, bundle });
-    this.#options = { bundle, backend };
+    this.#options = { bundle, backend, limits };
     this.#auto = backend === "auto";
     try {
       return await this.#load(listening);

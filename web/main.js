@@ -31,9 +31,10 @@ import { Work } from "./work.js";
 const [form, film, view, preview, marked] = ["form", "film", "view", "preview", "marked"].map($);
 const query = new URLSearchParams(location.search);
 const asked = /** @type {protocol.Backend | "auto"} */ (["cpu", "gpu"].includes(query.get("backend") ?? "") ? query.get("backend") : "auto");
+const limits = query.get("clamp") === "default" ? "default" : "adapter";
 const client = new Client((loaded) => hears.loaded(loaded));
 /** Measurements for whoever wants to look: `roentgen.stats` in the console. */
-const stats = { backend: null, adapter: null, timeToReadyMs: null, timeToImageMs: null, wasmMemoryBytes: 0, downloadedBytes: 0, cachedBytes: 0 };
+const stats = { backend: null, adapter: null, device: null, timeToReadyMs: null, timeToImageMs: null, wasmMemoryBytes: 0, downloadedBytes: 0, cachedBytes: 0 };
 globalThis.roentgen = { stats };
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -184,7 +185,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !escape()) work.cancel();
 });
 
-const work = new Work({ client, asked }, hears);
+const work = new Work({ client, asked, limits }, hears);
 $("cancel").onclick = () => work.cancel();
 $("retry").onclick = () => work.start();
 for (const [id, hand] of /** @type {const} */ ([["copy", copyLink], ["settings-save", saveSettings]])) {

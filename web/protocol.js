@@ -10,6 +10,7 @@
  */
 
 /** @typedef {"cpu" | "gpu"} Backend */
+/** @typedef {"adapter" | "default"} Limits what is asked of a graphics card: all that it has, or what every WebGPU has */
 
 /** @import { Saying } from "./language.js" */
 
@@ -31,6 +32,7 @@
  * @property {"load"} type
  * @property {Bundle} bundle
  * @property {Backend | "auto"} backend `auto` lets the worker look at the device
+ * @property {Limits} limits what is asked of a graphics card
  * @property {Saying} [why] words for the person when the page has already decided on a backend
  */
 
@@ -164,10 +166,13 @@
 
 /** @typedef {ManifestEvent | ProgressEvent | StepEvent | ResultMessage | ErrorMessage} WorkerMessage */
 
+/** @typedef {{features: string[], limits: Record<string, number>}} Device a WebGPU device: its optional features, and some of its limits */
+
 /**
  * @typedef {object} Loaded
  * @property {Backend} backend
  * @property {string | Saying} adapter what computes, in words
+ * @property {Device | null} device what a graphics card gave
  * @property {Saying} why why this backend, in words
  * @property {Saying[]} warnings sentences, e.g. that the cache is full
  * @property {number} downloadedBytes model bytes from the network

@@ -317,7 +317,6 @@ export const STRINGS = {
   "why.asked": ["backend={backend} was asked for", "backend={backend} wurde verlangt"],
   "why.no-webgpu": ["this browser offers no WebGPU", "dieser Browser bietet kein WebGPU"],
   "why.no-adapter": ["this browser found no graphics card that it may use", "dieser Browser fand keine Grafikkarte, die er nutzen darf"],
-  "why.no-timestamps": ["the graphics card ({name}) lacks the WebGPU feature timestamp-query here", "der Grafikkarte ({name}) fehlt hier die WebGPU-Funktion timestamp-query"],
   "why.software": ["the only graphics adapter here is a program ({name}), which is slower than the CPU itself", "die einzige Grafikkarte hier ist ein Programm ({name}), das langsamer ist als der Prozessor selbst"],
   "why.card": ["a graphics card is there and WebGPU may use it", "es gibt eine Grafikkarte, und WebGPU darf sie nutzen"],
   "why.gpu-failed": ["the graphics card failed: {error}", "die Grafikkarte hat versagt: {error}"],

@@ -35,7 +35,7 @@ export class Work {
   #instead = new AbortController();
 
   /**
-   * @param {{client: Client, asked: protocol.Backend | "auto"}} means
+   * @param {{client: Client, asked: protocol.Backend | "auto", limits: protocol.Limits}} means
    * @param {object} hears
    * @param {(bundle: protocol.Bundle) => void} hears.manifest
    * @param {() => void} hears.noModel a model could not be loaded
@@ -47,6 +47,7 @@ export class Work {
   constructor(means, hears) {
     this.client = means.client;
     this.asked = means.asked;
+    this.limits = means.limits;
     this.hears = hears;
   }
 
@@ -64,7 +65,7 @@ export class Work {
     if (signal.aborted) return;
     this.#beginLoading();
     try {
-      await this.client.load({ bundle: model, backend: this.asked }, { signal, onEvent: (event) => signal.aborted || this.#onLoading(event) });
+      await this.client.load({ bundle: model, backend: this.asked, limits: this.limits }, { signal, onEvent: (event) => signal.aborted || this.#onLoading(event) });
       if (signal.aborted) return;
       modelIs(true);
       this.#endLoading();

@@ -4,7 +4,7 @@
  * Messages in and out are those of protocol.js.
  */
 
-import { chooseBackend, onDeviceLost } from "./backend.js";
+import { chooseBackend, onDevice, presentAdapters } from "./backend.js";
 import { FileCache, filesOf, tidy } from "./cache.js";
 import { fetchFile } from "./download.js";
 import { openEngine } from "./engine.js";
@@ -53,10 +53,15 @@ self.onmessage = async ({ data: request }) => {
 };
 
 /** @param {protocol.LoadRequest} request @param {AbortSignal} signal */
-async function load({ id, bundle, backend: asked, why }, signal) {
+async function load({ id, bundle, backend: asked, limits, why }, signal) {
   const choice = await chooseBackend(asked);
   backend = choice.backend;
-  if (backend === "gpu") onDeviceLost((why) => breakWith(new Problem("device", "error.device-lost", { why })));
+  /** @type {protocol.Device | null} */
+  let device = null;
+  if (backend === "gpu") {
+    presentAdapters(limits);
+    onDevice({ opened: (found) => (device = found), lost: (why) => breakWith(new Problem("device", "error.device-lost", { why })) });
+  }
 
   const { address, folder, bytes: manifestBytes, manifest } = bundle;
   const files = filesOf(manifest);
@@ -94,7 +99,7 @@ async function load({ id, bundle, backend: asked, why }, signal) {
 
   const { pkg, memory } = await opening;
   pkg.set_panic_handler(onPanic);
-  const engine = await pkg.Engine.create(choice.backend, manifestBytes, tokenizer);
+  const engine = await pkg.Engine.create(choice.backend, manifestBytes, tokenizer, { limits, software: choice.software });
   for (let i = 0; i < manifest.shards.length; i++) {
     const shard = await next; // one shard is decoded while the next one arrives
     if (i + 1 < manifest.shards.length) next = fetching(manifest.shards[i + 1]);
@@ -107,6 +112,7 @@ async function load({ id, bundle, backend: asked, why }, signal) {
   return [{
     backend: choice.backend,
     adapter: choice.adapter,
+    device,
     why: why ?? choice.why,
     warnings: cache?.warning ? [cache.warning] : [],
     downloadedBytes: bytes.downloaded,

@@ -21,7 +21,7 @@ mod write;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use manifest::check_file_name;
 pub use manifest::{Defaults, FileEntry, Manifest, TensorEntry};
-pub use policy::{Precision, precision_for};
+pub use policy::{Policy, Precision, precision_for};
 pub use quantize::BLOCK;
 pub use shard::Decoder;
 pub use shard::decode_plain;

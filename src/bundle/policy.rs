@@ -57,8 +57,42 @@ impl FromStr for Precision {
     }
 }
 
-/// Weights at the edges of the networks: few numbers, and their error goes straight into the image or the latents.
-const EDGES: [&str; 8] = [
+/// Which number formats a bundle aims at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// One format, with the exceptions that [`precision_for`] makes.
+    Uniform(Precision),
+    /// q4 for the U-Net's matrices, q8 for its convolutions, for the text encoder and for the autoencoder.
+    Mixed,
+}
+
+impl From<Precision> for Policy {
+    fn from(precision: Precision) -> Self {
+        Policy::Uniform(precision)
+    }
+}
+
+impl FromStr for Policy {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "mixed" => Ok(Policy::Mixed),
+            _ => name
+                .parse()
+                .map(Policy::Uniform)
+                .map_err(|_| Error::Request {
+                    field: "quantize",
+                    why: format!("{name:?} is not known; use f32, f16, q8, q4 or mixed"),
+                }),
+        }
+    }
+}
+
+/// Weights at the edges of the networks: few numbers, and their error goes straight into the image, the latents or, of the
+/// time embedding, into every resnet.
+const EDGES: [&str; 9] = [
+    "unet.time_embedding.",
     "unet.conv_in.",
     "unet.conv_out.",
     "vae.encoder.conv_in.",
@@ -74,13 +108,14 @@ const SHORTEST_ROW: usize = super::BLOCK;
 
 /// The number format for the tensor `name` (component first) of this `shape` in a bundle that aims at `target`.
 ///
-/// `f32` and `f16` are meant literally. `q8` and `q4` quantize matrices and convolutions and keep as f16: biases and
-/// normalisations, the first and last convolutions, position embeddings, and rows shorter than a block. `q4` keeps as
-/// q8 what is small yet touches everything (time embedding, token table) and the autoencoder, whose
-/// error the eye sees directly.
-pub fn precision_for(target: Precision, name: &str, shape: &[usize]) -> Precision {
-    if matches!(target, Precision::F32 | Precision::F16) {
-        return target;
+/// `f32` and `f16` are meant literally. The others quantize matrices and convolutions and keep as f16: biases and
+/// normalisations, the first and last convolutions, the time embedding, position embeddings, and rows shorter than a
+/// block. `q4` keeps as q8 the token table, which touches everything, and the autoencoder, whose error the eye sees
+/// directly.
+pub fn precision_for(target: impl Into<Policy>, name: &str, shape: &[usize]) -> Precision {
+    let target = target.into();
+    if let Policy::Uniform(plain @ (Precision::F32 | Precision::F16)) = target {
+        return plain;
     }
     let columns: usize = shape.iter().skip(1).product();
     if shape.len() < 2
@@ -90,13 +125,13 @@ pub fn precision_for(target: Precision, name: &str, shape: &[usize]) -> Precisio
     {
         return Precision::F16;
     }
-    let careful = name.starts_with("vae.")
-        || name.starts_with("unet.time_embedding.")
-        || name.ends_with("token_embedding.weight");
-    if target == Precision::Q4 && careful {
-        Precision::Q8
-    } else {
-        target
+    let careful = name.starts_with("vae.") || name.ends_with("token_embedding.weight");
+    let convolution = shape.iter().skip(2).product::<usize>() > 1;
+    match target {
+        Policy::Uniform(Precision::Q4) if careful => Precision::Q8,
+        Policy::Uniform(precision) => precision,
+        Policy::Mixed if name.starts_with("unet.") && !convolution => Precision::Q4,
+        Policy::Mixed => Precision::Q8,
     }
 }
 
@@ -107,27 +142,43 @@ mod tests {
 
     #[test]
     fn policies() {
-        let table: [(&str, &[usize], Precision, Precision); 9] = [
-            ("unet.conv_in.weight", &[320, 4, 3, 3], F16, F16),
+        let table: [(&str, &[usize], Precision, Precision, Precision); 11] = [
+            ("unet.conv_in.weight", &[320, 4, 3, 3], F16, F16, F16),
             (
                 "unet.mid_block.resnets.0.conv1.weight",
                 &[64, 64, 3, 3],
                 Q8,
                 Q4,
+                Q8,
             ),
-            ("unet.mid_block.resnets.0.conv1.bias", &[64], F16, F16),
-            ("unet.time_embedding.linear_1.weight", &[256, 64], Q8, Q8),
-            ("unet.conv_out.weight", &[4, 320, 3, 3], F16, F16),
+            ("unet.mid_block.resnets.0.conv1.bias", &[64], F16, F16, F16),
+            (
+                "unet.mid_block.attentions.0.proj_in.weight",
+                &[64, 64, 1, 1],
+                Q8,
+                Q4,
+                Q4,
+            ),
+            (
+                "unet.time_embedding.linear_1.weight",
+                &[256, 64],
+                F16,
+                F16,
+                F16,
+            ),
+            ("unet.conv_out.weight", &[4, 320, 3, 3], F16, F16, F16),
             (
                 "vae.decoder.mid_block.resnets.0.conv1.weight",
                 &[64, 64, 3, 3],
                 Q8,
                 Q8,
+                Q8,
             ),
-            ("vae.post_quant_conv.weight", &[4, 4, 1, 1], F16, F16),
+            ("vae.post_quant_conv.weight", &[4, 4, 1, 1], F16, F16, F16),
             (
                 "text_encoder.embeddings.token_embedding.weight",
                 &[1000, 64],
+                Q8,
                 Q8,
                 Q8,
             ),
@@ -136,11 +187,20 @@ mod tests {
                 &[77, 64],
                 F16,
                 F16,
+                F16,
+            ),
+            (
+                "text_encoder.encoder.layers.0.mlp.fc1.weight",
+                &[256, 64],
+                Q8,
+                Q4,
+                Q8,
             ),
         ];
-        for (name, shape, q8, q4) in table {
+        for (name, shape, q8, q4, mixed) in table {
             assert_eq!(precision_for(Q8, name, shape), q8, "{name}");
             assert_eq!(precision_for(Q4, name, shape), q4, "{name}");
+            assert_eq!(precision_for(Policy::Mixed, name, shape), mixed, "{name}");
             assert_eq!(precision_for(F32, name, shape), F32, "{name}");
             assert_eq!(precision_for(F16, name, shape), F16, "{name}");
         }
@@ -155,5 +215,8 @@ mod tests {
             );
         }
         assert_eq!("int8".parse::<Precision>().unwrap_err().code(), "request");
+        assert_eq!("mixed".parse::<Policy>().unwrap(), Policy::Mixed);
+        assert_eq!("q4".parse::<Policy>().unwrap(), Policy::Uniform(Q4));
+        assert_eq!("int8".parse::<Policy>().unwrap_err().code(), "request");
     }
 }

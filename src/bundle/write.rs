@@ -4,8 +4,8 @@
 //! stays readable until the new one is whole.
 
 use super::{
-    BLOCK, Defaults, FileEntry, MANIFEST_FILE, Manifest, Precision, SCHEMA_VERSION, SHARD_BYTES,
-    TensorEntry, precision_for,
+    BLOCK, Defaults, FileEntry, MANIFEST_FILE, Manifest, Policy, Precision, SCHEMA_VERSION,
+    SHARD_BYTES, TensorEntry, precision_for,
     quantize::{encode_q4, encode_q8, matrix, q4_bytes},
 };
 use crate::{Error, Result, pipeline::ComponentConfigs, tokens::ClipTokenizer, weights::Weight};
@@ -41,7 +41,7 @@ pub struct BundleInfo {
 #[derive(Debug)]
 pub struct BundleWriter {
     dir: PathBuf,
-    target: Precision,
+    target: Policy,
     shard_bytes: usize,
     tensors: BTreeMap<String, TensorEntry>,
     shards: Vec<FileEntry>,
@@ -64,7 +64,7 @@ impl BundleWriter {
     ///
     /// # Errors
     /// [`Error::Io`] if the folder cannot be made.
-    pub fn new(dir: impl Into<PathBuf>, target: Precision) -> Result<Self> {
+    pub fn new(dir: impl Into<PathBuf>, target: impl Into<Policy>) -> Result<Self> {
         Self::with_shard_bytes(dir, target, SHARD_BYTES)
     }
 
@@ -74,14 +74,14 @@ impl BundleWriter {
     /// As [`Self::new`].
     pub fn with_shard_bytes(
         dir: impl Into<PathBuf>,
-        target: Precision,
+        target: impl Into<Policy>,
         shard_bytes: usize,
     ) -> Result<Self> {
         let dir = dir.into();
         fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
         Ok(Self {
             dir,
-            target,
+            target: target.into(),
             shard_bytes: shard_bytes.min(SHARD_BYTES),
             tensors: BTreeMap::new(),
             shards: Vec::new(),

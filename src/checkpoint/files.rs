@@ -1,17 +1,21 @@
-//! Weight files of a diffusers checkpoint: which there are, and their tensors under this crate's names.
+//! Weight files of a checkpoint: which there are, and where each tensor of the model lies, under this crate's names.
 
-use super::{no_model, read_optional};
+use super::{infer::Shapes, no_model, read_optional};
 use crate::{
     Error, Result,
     bundle::{check_file_name, decode_plain},
     names::current_name,
     weights::{Weight, Weights},
 };
-use safetensors::tensor::{Metadata, TensorInfo, TensorView};
+use safetensors::{
+    Dtype,
+    tensor::{Metadata, TensorInfo, TensorView},
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{Read, Seek, SeekFrom},
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -65,22 +69,6 @@ impl WeightFile {
             format!("{component} has no safetensors weights (.bin files have to be converted)");
         Err(no_model(dir, &why))
     }
-
-    /// The tensors as f32, a few hundred megabytes at a time.
-    pub fn parts(&self) -> impl Iterator<Item = Result<Weights>> + use<> {
-        let component = self.component;
-        let (path, opened) = (self.path.clone(), Reader::open(&self.path));
-        let mut opened = Some(opened);
-        std::iter::from_fn(move || {
-            let mut reader = match opened.take()? {
-                Ok(reader) => reader,
-                Err(error) => return Some(Err(error)),
-            };
-            let part = reader.next_part(component, &path)?;
-            opened = part.is_ok().then_some(Ok(reader));
-            Some(part)
-        })
-    }
 }
 
 /// The files that an index names, each once.
@@ -99,91 +87,178 @@ fn shards(index: &Path) -> Result<BTreeSet<String>> {
     Ok(files)
 }
 
-/// An open file and its tensors that are still to be read, in the order in which they lie.
-struct Reader {
-    file: File,
-    data_start: u64,
-    left: std::vec::IntoIter<(String, TensorInfo)>,
+/// One tensor of a model, or the rows of a larger one that it is, in a file.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// This crate's name, component first.
+    pub name: String,
+    /// The model's shape of it.
+    pub shape: Vec<usize>,
+    dtype: Dtype,
+    file: usize,
+    /// Where its bytes are, from the beginning of the file.
+    start: u64,
+    bytes: usize,
 }
 
-impl Reader {
-    fn open(path: &Path) -> Result<Self> {
-        let name = path.display().to_string();
-        let bad = |why: &str| Error::Safetensors {
-            file: name.clone(),
-            why: why.into(),
-        };
-        let mut file = File::open(path).map_err(Error::io(path))?;
-        let size = file.metadata().map_err(Error::io(path))?.len();
-        let mut length = [0; 8];
-        if size < 8 {
-            return Err(bad("it is too short"));
-        }
-        file.read_exact(&mut length).map_err(Error::io(path))?;
-        let length = u64::from_le_bytes(length);
-        if length > HEADER_BYTES || length > size - 8 {
-            return Err(bad(
-                "its header would be longer than the file, or than any header is",
-            ));
-        }
-        let mut header = vec![0; length as usize];
-        file.read_exact(&mut header).map_err(Error::io(path))?;
-        let header: Metadata = serde_json::from_slice(&header).map_err(|e| bad(&e.to_string()))?;
-        if header.data_len() as u64 != size - 8 - length {
-            return Err(bad("it is not as long as its header says"));
-        }
-        let names = header.offset_keys().into_iter();
-        let tensors: Vec<_> = names
-            .filter_map(|name| Some((name.clone(), header.info(&name)?.clone())))
-            .collect();
-        Ok(Self {
-            file,
-            data_start: 8 + length,
-            left: tensors.into_iter(),
-        })
-    }
-
-    fn next_part(&mut self, component: &str, path: &Path) -> Option<Result<Weights>> {
-        let mut part = Weights::new();
-        let mut bytes = 0;
-        while bytes < PART_BYTES {
-            let Some((key, info)) = self.left.next() else {
-                return (!part.is_empty()).then_some(Ok(part));
-            };
-            let Some(name) = current_name(component, &key) else {
-                continue;
-            };
-            let name = format!("{component}.{name}");
-            bytes += info.data_offsets.1 - info.data_offsets.0;
-            match self.read(&name, &info, path) {
-                Ok(weight) if part.contains_key(&name) => {
-                    drop(weight);
-                    return Some(Err(Error::DuplicateTensor { name }));
-                }
-                Ok(weight) => drop(part.insert(name, weight)),
-                Err(error) => return Some(Err(error)),
-            }
-        }
-        Some(Ok(part))
-    }
-
-    /// One tensor. Its offsets lie within the file and fit its shape: safetensors checked that with the header.
-    fn read(&mut self, name: &str, info: &TensorInfo, path: &Path) -> Result<Weight> {
+impl Place {
+    /// The whole of a tensor.
+    pub fn of(name: String, info: &TensorInfo, file: usize, data_start: u64) -> Self {
         let (start, end) = info.data_offsets;
-        let mut bytes = vec![0; end - start];
-        self.file
-            .seek(SeekFrom::Start(self.data_start + start as u64))
-            .map_err(Error::io(path))?;
-        self.file.read_exact(&mut bytes).map_err(Error::io(path))?;
-        let view = TensorView::new(info.dtype, info.shape.clone(), &bytes).map_err(|e| {
-            Error::Safetensors {
-                file: path.display().to_string(),
-                why: e.to_string(),
-            }
-        })?;
-        Ok(Weight {
+        Self {
+            name,
             shape: info.shape.clone(),
-            data: decode_plain(name, &view)?,
+            dtype: info.dtype,
+            file,
+            start: data_start + start as u64,
+            bytes: end - start,
+        }
+    }
+
+    /// Some of its rows (first dimension), which it must have.
+    pub fn rows(mut self, rows: Range<usize>) -> Self {
+        let row = self.bytes / self.shape[0].max(1);
+        self.start += (rows.start * row) as u64;
+        self.bytes = rows.len() * row;
+        self.shape[0] = rows.len();
+        self
+    }
+}
+
+/// Where every tensor of a model is.
+#[derive(Debug)]
+pub(super) struct Places {
+    files: Vec<PathBuf>,
+    places: Vec<Place>,
+}
+
+impl Places {
+    /// Those of some files, every name once.
+    ///
+    /// # Errors
+    /// [`Error::DuplicateTensor`].
+    pub fn new(files: Vec<PathBuf>, places: Vec<Place>) -> Result<Self> {
+        let mut names = BTreeSet::new();
+        match places.iter().find(|place| !names.insert(&place.name)) {
+            Some(Place { name, .. }) => Err(Error::DuplicateTensor { name: name.clone() }),
+            None => Ok(Self { files, places }),
+        }
+    }
+
+    /// Those of a diffusers checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Safetensors`], [`Error::DuplicateTensor`].
+    pub fn of(weights: &[WeightFile]) -> Result<Self> {
+        let (mut files, mut places) = (Vec::new(), Vec::new());
+        for WeightFile { component, path } in weights {
+            let (start, tensors) = header(path)?;
+            for (key, info) in tensors {
+                if let Some(name) = current_name(component, &key) {
+                    let name = format!("{component}.{name}");
+                    places.push(Place::of(name, &info, files.len(), start));
+                }
+            }
+            files.push(path.clone());
+        }
+        Self::new(files, places)
+    }
+
+    /// Shapes by name.
+    pub fn shapes(&self) -> Shapes<'_> {
+        let places = self.places.iter();
+        places.map(|p| (&p.name[..], &p.shape[..])).collect()
+    }
+
+    /// The same, ordered by name.
+    pub fn by_name(mut self) -> Self {
+        self.places.sort_by(|a, b| a.name.cmp(&b.name));
+        self
+    }
+
+    /// The tensors one after another.
+    pub fn tensors(self) -> impl Iterator<Item = Result<(String, Weight)>> {
+        let mut open: Option<(usize, File)> = None;
+        let Self { files, places } = self;
+        places.into_iter().map(move |place| {
+            let path = &files[place.file];
+            let file = match &mut open {
+                Some((index, file)) if *index == place.file => file,
+                other => {
+                    let file = File::open(path).map_err(Error::io(path))?;
+                    &mut other.insert((place.file, file)).1
+                }
+            };
+            let weight = read(&place, file, path)?;
+            Ok((place.name, weight))
         })
     }
+
+    /// The tensors a few hundred megabytes at a time.
+    pub fn parts(self) -> impl Iterator<Item = Result<Weights>> {
+        let mut tensors = self.tensors();
+        std::iter::from_fn(move || {
+            let mut part = Weights::new();
+            let mut bytes = 0;
+            while bytes < PART_BYTES {
+                match tensors.next() {
+                    None => return (!part.is_empty()).then_some(Ok(part)),
+                    Some(Err(error)) => return Some(Err(error)),
+                    Some(Ok((name, weight))) => {
+                        bytes += weight.data.len() * 4;
+                        part.insert(name, weight);
+                    }
+                }
+            }
+            Some(Ok(part))
+        })
+    }
+}
+
+/// Where the data of a safetensors file begins, and its tensors in the order in which they lie.
+pub(super) fn header(path: &Path) -> Result<(u64, Vec<(String, TensorInfo)>)> {
+    let bad = |why: &str| Error::Safetensors {
+        file: path.display().to_string(),
+        why: why.into(),
+    };
+    let mut file = File::open(path).map_err(Error::io(path))?;
+    let size = file.metadata().map_err(Error::io(path))?.len();
+    let mut length = [0; 8];
+    if size < 8 {
+        return Err(bad("it is too short"));
+    }
+    file.read_exact(&mut length).map_err(Error::io(path))?;
+    let length = u64::from_le_bytes(length);
+    if length > HEADER_BYTES || length > size - 8 {
+        return Err(bad(
+            "its header would be longer than the file, or than any header is",
+        ));
+    }
+    let mut header = vec![0; length as usize];
+    file.read_exact(&mut header).map_err(Error::io(path))?;
+    let header: Metadata = serde_json::from_slice(&header).map_err(|e| bad(&e.to_string()))?;
+    if header.data_len() as u64 != size - 8 - length {
+        return Err(bad("it is not as long as its header says"));
+    }
+    let names = header.offset_keys().into_iter();
+    let tensors = names.filter_map(|name| Some((name.clone(), header.info(&name)?.clone())));
+    Ok((8 + length, tensors.collect()))
+}
+
+/// One tensor. Its offsets lie within the file and fit its shape: safetensors checked that with the header.
+fn read(place: &Place, file: &mut File, path: &Path) -> Result<Weight> {
+    let mut bytes = vec![0; place.bytes];
+    file.seek(SeekFrom::Start(place.start))
+        .map_err(Error::io(path))?;
+    file.read_exact(&mut bytes).map_err(Error::io(path))?;
+    let view = TensorView::new(place.dtype, place.shape.clone(), &bytes).map_err(|e| {
+        Error::Safetensors {
+            file: path.display().to_string(),
+            why: e.to_string(),
+        }
+    })?;
+    Ok(Weight {
+        shape: place.shape.clone(),
+        data: decode_plain(&place.name, &view)?,
+    })
 }

@@ -13,6 +13,7 @@ import autoencoders
 import edits
 import gradients
 import metrics
+import originals
 import pipelines
 import schedulers
 import text_encoders
@@ -23,7 +24,7 @@ import unets
 def main():
     # One thread, so that sums are added in the same order on every machine.
     torch.set_num_threads(1)
-    parts = (schedulers, tokenizers_, text_encoders, unets, autoencoders, pipelines, attention, edits, gradients, metrics)
+    parts = (schedulers, tokenizers_, text_encoders, unets, autoencoders, pipelines, originals, attention, edits, gradients, metrics)
     for part in parts:
         print(part.__name__)
         part.make()

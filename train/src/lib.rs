@@ -13,6 +13,8 @@
 //! ─export─▶ bundle, ─diffusers─▶ diffusers checkpoint
 //! ```
 //!
+//! Or as it is: `Stable Diffusion checkpoint ─import─▶ bundle`.
+//!
 //! And how good it is: `bundle + val split ─evaluate─▶ figures`.
 
 pub mod curve;
@@ -27,6 +29,7 @@ pub mod export;
 pub mod findings;
 pub mod finetune;
 pub mod images;
+pub mod import;
 pub mod latents;
 pub mod location;
 pub mod objective;

@@ -15,6 +15,7 @@ use train::evaluate::augment::{self, Augmentation};
 use train::evaluate::training::{self, ClassifierRun};
 use train::evaluate::{self, Evaluation};
 use train::finetune::{self, run::FineTuneRun};
+use train::import::{self, Import};
 use train::latents::Latents;
 use train::run::{Run, RunFolder};
 use train::samples::{self, Sampling};
@@ -87,6 +88,8 @@ enum Command {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Writes the bundle of a Stable Diffusion checkpoint: a diffusers folder, or one file in the original layout
+    Import(Import),
     /// Writes a bundle, or a checkpoint for diffusers
     Export {
         #[command(flatten)]
@@ -191,6 +194,11 @@ fn run(cli: Cli) -> Result<()> {
             samples::contact_sheet(&pipeline, sampling, &out)
         }
         Command::Curve { run, out } => curve::draw(&RunFolder(run.folder), &out),
+        Command::Import(args) => {
+            let manifest = import::run(&args)?;
+            println!("{}: {} bytes", args.out.display(), manifest.total_bytes());
+            Ok(())
+        }
         Command::Export {
             run,
             out,

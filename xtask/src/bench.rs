@@ -1,4 +1,8 @@
-//! `cargo xtask bench` and `cargo xtask screenshot`: the page measured, and pictured, as a visitor has it.
+//! `cargo xtask bench` and `cargo xtask screenshot`: the page measured, and pictured, as a visitor has it; `bench stages`
+//! measures the networks alone.
+
+mod record;
+mod stages;
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::browser::chrome;
@@ -22,7 +26,10 @@ const LIMIT: Duration = Duration::from_secs(1800);
 
 /// What `bench` can be told.
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Options {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// Which engine
     #[arg(long, value_enum, default_value = "cpu")]
     engine: Engine,
@@ -35,6 +42,13 @@ pub struct Options {
     /// The model [default: models/default]
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
+}
+
+/// What else can be measured.
+#[derive(Subcommand)]
+enum Part {
+    /// U-Net, text encoder and decoder alone, in every engine
+    Stages(stages::Options),
 }
 
 /// What `screenshot` can be told.
@@ -71,6 +85,9 @@ const PROMPT: &str = "PA chest radiograph of a 60-year-old man. Large left pleur
 
 /// Measures from an empty cache to the first image, and prints a row for the README.
 pub fn run(options: &Options) -> Result<()> {
+    if let Some(Part::Stages(options)) = &options.part {
+        return stages::measure(options);
+    }
     let site = Arc::new(Site::build(&[options.engine], options.bundle.as_deref())?);
     let mut runs = (0..options.runs.max(1))
         .map(|_| measure(&site, options))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::page::Page;
 use super::{
@@ -41,7 +41,7 @@ pub const SETTINGS: Settings = Settings {
 pub type Check = (&'static str, fn(&Setting) -> Result<String>);
 
 /// In this order: the first visit fills the browser's cache, the later ones use it.
-pub const CHECKS: [Check; 46] = [
+pub const CHECKS: [Check; 47] = [
     ("the cpu engine equals diffusers", cpu_parity),
     ("the image of the cpu engine is the native one", cpu_image),
     ("cancel ends the work and keeps the image", cancel::cancel),
@@ -119,6 +119,7 @@ pub const CHECKS: [Check; 46] = [
     ),
     ("the gpu engine equals diffusers", gpu_parity),
     ("the image of the gpu engine is the native one", gpu_image),
+    ("the gpu engine needs the default limits only", gpu_clamped),
     (
         "the cpu takes over from a gpu that is lost",
         recovery::lost_device,
@@ -251,8 +252,27 @@ fn damaged_model(setting: &Setting) -> Result<String> {
 }
 
 fn gpu_image(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=gpu")?;
+    gpu(setting, "?backend=gpu", |_| Ok(()))
+}
+
+fn gpu_clamped(setting: &Setting) -> Result<String> {
+    // https://www.w3.org/TR/webgpu/#limits
+    let default = json!({"features": ["core-features-and-limits"], "limits": {
+        "maxBufferSize": 256 << 20,
+        "maxStorageBufferBindingSize": 128 << 20,
+        "maxComputeInvocationsPerWorkgroup": 256,
+    }});
+    gpu(setting, "?backend=gpu&clamp=default", |device| {
+        ensure!(*device == default, "the device is {device}");
+        Ok(())
+    })
+}
+
+/// An image of the gpu engine, on a device that `check` has looked at.
+fn gpu(setting: &Setting, query: &str, check: impl Fn(&Value) -> Result<()>) -> Result<String> {
+    let page = setting.visit(query)?;
     let stats = page.stats()?;
+    check(&stats["device"])?;
     ensure!(
         stats["backend"] == "gpu",
         "the page chose {}",

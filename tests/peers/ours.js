@@ -1,0 +1,57 @@
+/** Our engine in a page of its own: one model, and its stages one at a time. */
+
+/** What a stage is given: the numbers of `src/pipeline/stages.rs`. @param {number} count */
+export function numbers(count) {
+  const hash = (/** @type {number} */ i) => Math.imul(i, 2654435761) >>> 0;
+  return Float32Array.from({ length: count }, (_, i) => ((hash(i) / 4294967296) * 2 - 1) * 1.7);
+}
+
+/** The inputs of every stage of a model. @param {any} manifest */
+export function inputs({ components: { text_encoder: text, vae }, defaults }) {
+  const tokens = text.max_position_embeddings ?? 77;
+  const side = defaults.width >> (vae.block_out_channels.length - 1);
+  const shape = [1, vae.latent_channels, side, side];
+  const sample = numbers(shape.reduce((a, b) => a * b));
+  const none = { text: new Float32Array(0), textShape: [0] };
+  return {
+    text_encoder: { sample: Float32Array.from({ length: tokens }, (_, i) => (i * 7) % text.vocab_size), shape: [1, tokens], ...none },
+    unet: { sample, shape, text: numbers(tokens * text.hidden_size), textShape: [1, tokens, text.hidden_size] },
+    decoder: { sample, shape, ...none },
+  };
+}
+
+/**
+ * Loads a bundle; `limits` is `adapter` or `default`.
+ * @param {"cpu" | "gpu"} backend @param {string} bundle address, with the slash at its end @param {string} limits
+ */
+export async function open(backend, bundle, limits) {
+  const { chooseBackend, presentAdapters } = await import("/backend.js");
+  const { adapter, software } = await chooseBackend(backend);
+  if (backend === "gpu") presentAdapters(limits);
+  const pkg = await import(`/pkg/${backend}/roentgen_web.js`);
+  const wasm = await pkg.default({ module_or_path: `/pkg/${backend}/roentgen_web_bg.wasm` });
+  const bytes = async (/** @type {string} */ file) => new Uint8Array(await (await fetch(bundle + file)).arrayBuffer());
+  const manifestBytes = await bytes("bundle.json");
+  const manifest = JSON.parse(new TextDecoder().decode(manifestBytes));
+  const engine = await pkg.Engine.create(backend, manifestBytes, await bytes(manifest.tokenizer.file), { limits, software });
+  for (const [i, { file }] of manifest.shards.entries()) await engine.add_shard(i, await bytes(file));
+  await engine.finish();
+  const given = inputs(manifest);
+  return {
+    adapter: typeof adapter === "string" ? adapter : "one CPU thread",
+    memory: () => wasm.memory.buffer.byteLength,
+    inputs: given,
+    /** @param {keyof typeof given} stage @returns {Promise<Float32Array>} */
+    run: (stage) => {
+      const { sample, shape, text, textShape } = given[stage];
+      return engine.stage(stage, sample, new Uint32Array(shape), text, new Uint32Array(textShape));
+    },
+  };
+}
+
+/** Milliseconds of one run. @param {() => Promise<unknown>} run */
+export async function time(run) {
+  const started = performance.now();
+  const output = await run();
+  return { milliseconds: performance.now() - started, output };
+}
