@@ -54,6 +54,18 @@ pub fn lightbox(setting: &Setting) -> Result<String> {
     page.click("reset")?;
     ensure!((zoom(&page)? - 1.0).abs() < 1e-6, "reset leaves the zoom");
 
+    page.wheel("film", -300.0)?; // the film has been clicked, so that the page does not scroll
+    let by_wheel = zoom(&page)?;
+    ensure!(
+        (by_wheel - 2.0).abs() < 0.01,
+        "the wheel zooms to {by_wheel}"
+    );
+    page.evaluate("document.getElementById('film').dispatchEvent(new MouseEvent('dblclick', {bubbles: true}))")?;
+    ensure!(
+        (zoom(&page)? - 1.0).abs() < 1e-6,
+        "a double click leaves the zoom"
+    );
+
     page.pinch("film", 0.2, 0.5)?;
     let by_touch = zoom(&page)?;
     ensure!(
