@@ -41,7 +41,7 @@ pub const SETTINGS: Settings = Settings {
 pub type Check = (&'static str, fn(&Setting) -> Result<String>);
 
 /// In this order: the first visit fills the browser's cache, the later ones use it.
-pub const CHECKS: [Check; 55] = [
+pub const CHECKS: [Check; 56] = [
     ("the cpu engine equals diffusers", cpu_parity),
     ("the image of the cpu engine is the native one", cpu_image),
     ("cancel ends the work and keeps the image", cancel::cancel),
@@ -134,6 +134,10 @@ pub const CHECKS: [Check; 55] = [
     (
         "the cpu takes over from a gpu that is lost",
         recovery::lost_device,
+    ),
+    (
+        "a gpu that gives no device is said, and the cpu draws",
+        recovery::no_device,
     ),
     ("a request to another host would be seen", control),
 ];
