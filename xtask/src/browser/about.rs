@@ -32,7 +32,7 @@ pub fn about(setting: &Setting) -> Result<String> {
     let text = card[1].as_str().unwrap_or_default();
     ensure!(
         card[0] == 200
-            && ["# ", "Limit", "iagnos"]
+            && ["Not for diagnosis", "trained on"]
                 .iter()
                 .all(|word| text.contains(word)),
         "the model card is answered with {}: {:.200}",

@@ -97,7 +97,7 @@ impl Page {
 
     /// `loading`, `ready`, `busy`, `done` or `error`.
     pub fn state(&self) -> Result<String> {
-        let state = self.evaluate("document.documentElement.dataset.state ?? ''")?;
+        let state = self.evaluate("document.documentElement?.dataset.state ?? ''")?;
         Ok(state.as_str().unwrap_or_default().to_owned())
     }
 
