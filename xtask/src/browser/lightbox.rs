@@ -54,7 +54,13 @@ pub fn lightbox(setting: &Setting) -> Result<String> {
     page.click("reset")?;
     ensure!((zoom(&page)? - 1.0).abs() < 1e-6, "reset leaves the zoom");
 
-    page.wheel("film", -300.0)?; // the film has been clicked, so that the page does not scroll
+    page.wheel("film", -300.0)?;
+    ensure!(
+        (zoom(&page)? - 1.0).abs() < 1e-6,
+        "the wheel zooms a film that is not in use, where the page should scroll"
+    );
+    page.evaluate("document.getElementById('film').focus()")?;
+    page.wheel("film", -300.0)?;
     let by_wheel = zoom(&page)?;
     ensure!(
         (by_wheel - 2.0).abs() < 0.01,
