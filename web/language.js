@@ -26,7 +26,7 @@ export function t(key, values = {}) {
     console.error(`strings.js has no "${key}" in "${current}"`);
     return key;
   }
-  return text.replace(/\{(\w+)\}/g, (_, name) => say(values[name]));
+  return text.replace(/\{(\w+)\}/g, (_, name) => say(values[name])).replace(/\.\.$/, "."); // a sentence at the end of another one
 }
 
 /** @param {unknown} saying text as it is, a {@link Saying}, or a function that writes a number in the language of the moment */

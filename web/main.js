@@ -163,6 +163,7 @@ function generate() {
   note("");
   seedUsed(settings.seed);
   settings.words = attentionWanted();
+  settings.previews = $("previews").checked;
   // Seeds count up to 2^53 - 1; a batch that would go beyond starts over at 0.
   const seeds = Array.from({ length: many }, (_, i) => (settings.seed + i <= Number.MAX_SAFE_INTEGER ? settings.seed + i : i));
   work.add(seeds.map((seed, index) => ({ settings: { ...settings, seed }, batch: { seeds, index } })));

@@ -61,12 +61,12 @@ async function draw() {
   const { signal } = abort;
   clear();
   let drawn = 0;
-  /** @param {string} prompt @param {number} [guidance] @param {(event: protocol.StepEvent) => void} [hear] */
-  const image = async (prompt, guidance, hear = () => {}) => {
+  /** @param {string} prompt @param {number} [guidance] @param {(event: protocol.StepEvent) => void} [hear] of every step */
+  const image = async (prompt, guidance, hear) => {
     const { width, height, num_inference_steps, guidance_scale, scheduler = null } = /** @type {protocol.Manifest["defaults"]} */ (defaults);
     tell(["how.drawing", { number: ++drawn, total: IMAGES }]);
-    const settings = { prompt, negative_prompt: "", seed: SEED, num_inference_steps, guidance_scale: guidance ?? guidance_scale, scheduler, width, height };
-    return client.generate(settings, { signal, onEvent: (event) => event.type === "step" && hear(event) });
+    const settings = { prompt, negative_prompt: "", seed: SEED, num_inference_steps, guidance_scale: guidance ?? guidance_scale, scheduler, width, height, previews: hear !== undefined };
+    return client.generate(settings, { signal, onEvent: (event) => event.type === "step" && hear?.(event) });
   };
   try {
     const own = /** @type {protocol.Manifest["defaults"]} */ (defaults);

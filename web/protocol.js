@@ -98,6 +98,7 @@
  * @property {number} height pixels
  * @property {Source | null} [source]
  * @property {boolean} [words] whether the attention to each word is wanted; it changes no image
+ * @property {boolean} [previews] whether a preview is wanted at every step, however long it takes; it changes no image
  */
 
 /**

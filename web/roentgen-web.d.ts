@@ -99,6 +99,8 @@ export interface Source {
 export interface GenerateOptions extends Partial<Settings>, Source {
   /** Whether `words` of the image are wanted, which take a little time and change no image. */
   words?: boolean;
+  /** Whether each step but the last, which is the image, has a `preview`; it changes no image, and can double its time. */
+  previews?: boolean;
   onStep?: (step: Step) => void;
   /** Aborting ends the image within a denoising step; one that waits for its turn ends at once. */
   signal?: AbortSignal;
@@ -108,7 +110,7 @@ export interface Step {
   /** Counted from 1. */
   step: number;
   total: number;
-  /** The image as the model expects it; not at every step, as decoding one takes time. */
+  /** The image as the model expects it; without `previews` not at every step, as decoding one takes time. */
   preview?: ImageData;
 }
 

@@ -68,7 +68,7 @@ export function fromFragment(fragment) {
 /** Options that make a source; they are pictures, and in no link. */
 export const SOURCE_OPTIONS = ["image", "mask", "strength"];
 /** Options that are no settings of the form. */
-const OTHER_OPTIONS = [...SOURCE_OPTIONS, "words"];
+const OTHER_OPTIONS = [...SOURCE_OPTIONS, "words", "previews"];
 const STRENGTH = 0.6;
 
 /**
@@ -87,9 +87,11 @@ export function fromOptions(options, defaults) {
     if (read === undefined) return refuse(`form.bad.${name}`);
     settings[name] = read;
   }
-  const { image, mask, strength = STRENGTH, words = false } = options;
-  if (typeof words !== "boolean") return refuse("option.words");
-  settings.words = words;
+  for (const name of ["words", "previews"]) {
+    settings[name] = options[name] ?? false;
+    if (typeof settings[name] !== "boolean") return refuse("option.boolean", { name });
+  }
+  const { image, mask, strength = STRENGTH } = options;
   if (!image && !mask && options.strength === undefined) return { settings, problem: null };
   const { width, height } = settings;
   const fits = (/** @type {any} */ picture) => picture instanceof ImageData && picture.width === width && picture.height === height;

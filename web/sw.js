@@ -30,6 +30,8 @@ const PAGE = [
   "./gestures.js",
   "./grid.js",
   "./guide.js",
+  "./icon-192.png",
+  "./icon-512.png",
   "./icon.svg",
   "./language.js",
   "./lightbox.js",

@@ -200,8 +200,11 @@ function onPanic(message) {
   breakWith(new Problem("panic", "error.panic", { why: message }));
 }
 
-/** Rust's messages begin small and end without a full stop; a file's name stays as it is. @param {string} text */
-const sentence = (text) => (/^[a-z]+[ ,]/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text) + (/[.!?]$/.test(text) ? "" : ".");
+/** Rust's messages begin small and end without a full stop; a file's name stays as it is, and a browser's stack is for nobody here. @param {string} message */
+const sentence = (message) => {
+  const text = message.replace(/\n[^]*?(?=\)*(; |$))/, "");
+  return (/^[a-z]+[ ,]/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text) + (/[.!?]$/.test(text) ? "" : ".");
+};
 
 self.addEventListener("unhandledrejection", (event) => {
   event.preventDefault();

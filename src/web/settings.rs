@@ -25,6 +25,9 @@ pub(super) struct Settings {
     /// Whether the attention to each word is wanted.
     #[serde(default)]
     words: bool,
+    /// Whether a preview is wanted at every step, however long it takes.
+    #[serde(default)]
+    pub(super) previews: bool,
 }
 
 /// A picture to begin from, of the image's width and height; `Source` in `web/protocol.js`.

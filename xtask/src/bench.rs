@@ -1,5 +1,4 @@
-//! `cargo xtask bench` and `cargo xtask screenshot`: the page measured, and pictured, as a visitor has it; `bench stages`
-//! measures the networks alone.
+//! `cargo xtask bench`: the page measured as a visitor has it; `bench stages` measures the networks alone.
 
 mod record;
 mod stages;
@@ -22,7 +21,7 @@ use crate::wasm::{self, Engine};
 use crate::workspace::target;
 
 /// The longest that loading, or one image, may take.
-const LIMIT: Duration = Duration::from_secs(1800);
+pub const LIMIT: Duration = Duration::from_secs(1800);
 
 /// What `bench` can be told.
 #[derive(Args)]
@@ -51,36 +50,7 @@ enum Part {
     Stages(stages::Options),
 }
 
-/// What `screenshot` can be told.
-#[derive(Args)]
-pub struct ScreenshotOptions {
-    /// Where to write the PNG
-    #[arg(long)]
-    out: PathBuf,
-    /// What the radiograph shows
-    #[arg(long, default_value = PROMPT)]
-    prompt: String,
-    /// Seed of the noise
-    #[arg(long, default_value_t = 1895)]
-    seed: u64,
-    /// Denoising steps
-    #[arg(long, default_value_t = 20)]
-    steps: u32,
-    /// Guidance [default: the model's]
-    #[arg(long)]
-    guidance: Option<f64>,
-    /// Width of the window in CSS pixels; below 600 it is a phone
-    #[arg(long, default_value_t = 1180)]
-    width: u32,
-    /// Height of the window in CSS pixels
-    #[arg(long, default_value_t = 900)]
-    height: u32,
-    /// The model [default: models/default]
-    #[arg(long, value_name = "DIR")]
-    bundle: Option<PathBuf>,
-}
-
-/// The sentence on the first page of the README.
+/// What is drawn.
 const PROMPT: &str = "PA chest radiograph of a 60-year-old man. Large left pleural effusion.";
 
 /// Measures from an empty cache to the first image, and prints a row for the README.
@@ -170,7 +140,7 @@ fn measure(site: &Arc<Site>, options: &Options) -> Result<Value> {
 }
 
 /// The guidance that the page proposes: the model's.
-fn guidance(page: &Page) -> Result<f64> {
+pub fn guidance(page: &Page) -> Result<f64> {
     let shown = page.evaluate("({guidance: document.getElementById('guidance').valueAsNumber})")?;
     shown["guidance"]
         .as_f64()
@@ -186,37 +156,4 @@ fn machine() -> String {
         .find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1))
         .unwrap_or(std::env::consts::ARCH);
     format!("{cores} cores of {name}")
-}
-
-/// Makes an image in the page and takes a picture of the page.
-pub fn screenshot(options: &ScreenshotOptions) -> Result<()> {
-    let serving = Serving::start(
-        Arc::new(Site::build(&[Engine::Cpu], options.bundle.as_deref())?),
-        0,
-        "",
-        false,
-    )?;
-    let browser = chrome::launch(options.width, options.height)?;
-    let page = Page::open(&browser, &format!("{}?backend=cpu", serving.address()))?;
-    page.resize(options.width, options.height, 2.0)?;
-    page.wait("ready", LIMIT)?;
-    let settings = Settings {
-        prompt: options.prompt.clone().into(),
-        negative_prompt: "".into(),
-        seed: options.seed,
-        steps: options.steps,
-        guidance: match options.guidance {
-            Some(guidance) => guidance,
-            None => guidance(&page)?,
-        },
-        scheduler: "",
-        size: None,
-    };
-    page.generate(&settings, LIMIT)?;
-    page.evaluate("document.activeElement?.blur(), document.querySelectorAll('details:not(#guide-part)').forEach((part) => part.removeAttribute('open')), scrollTo(0, 0)")?;
-    std::thread::sleep(Duration::from_millis(500)); // transitions end
-    fs::write(&options.out, page.screenshot()?)
-        .with_context(|| format!("cannot write {}", options.out.display()))?;
-    println!("{}", options.out.display());
-    Ok(())
 }

@@ -15,6 +15,7 @@ mod declarations;
 mod demo;
 mod native;
 mod package;
+mod screenshot;
 mod serve;
 mod site;
 mod toolchain;
@@ -41,8 +42,8 @@ enum Task {
     Test(checks::Options),
     /// Measure the page in a browser: time to the first image, memory, download
     Bench(bench::Options),
-    /// Take a picture of the page with an image made in it
-    Screenshot(bench::ScreenshotOptions),
+    /// Take pictures of the page with an image made in it: desktop and phone, light and dark
+    Screenshot(screenshot::Options),
     /// Build the wasm engines only
     Wasm {
         /// Which engines; both when none is named
@@ -56,7 +57,7 @@ fn run(task: Task) -> Result<()> {
         Task::Web(options) => package::run(&options),
         Task::Test(options) => checks::run(&options),
         Task::Bench(options) => bench::run(&options),
-        Task::Screenshot(options) => bench::screenshot(&options),
+        Task::Screenshot(options) => screenshot::run(&options),
         Task::Wasm { engines } => {
             let engines = if engines.is_empty() {
                 wasm::Engine::ALL.to_vec()

@@ -6,7 +6,10 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::wasm::{self, Engine};
-use crate::workspace::{copy, root};
+use crate::workspace::{copy_where, root};
+
+/// The folder of `web/` with pictures for its README, which is no part of the site.
+pub const PICTURES: &str = "screenshots";
 
 /// Folders under their addresses.
 pub struct Site {
@@ -102,6 +105,9 @@ impl Site {
             .mounts
             .iter()
             .find_map(|(mount, folder)| Some((folder, below(address, mount)?)))?;
+        if Path::new(rest).starts_with(PICTURES) {
+            return None;
+        }
         let mut file = folder.join(rest);
         if rest.is_empty() || address.ends_with('/') {
             file.push("index.html");
@@ -126,7 +132,8 @@ impl Site {
             );
         }
         for (mount, source) in self.mounts.iter().filter(|(mount, _)| wanted(mount)) {
-            copy(source, &folder.join(mount)).with_context(|| {
+            let part = |path: &Path| path != source.join(PICTURES);
+            copy_where(source, &folder.join(mount), &part).with_context(|| {
                 format!("cannot copy {} to {}", source.display(), folder.display())
             })?;
         }
@@ -158,6 +165,7 @@ mod tests {
             "web/main.js",
             "pkg/a.wasm",
             "pkg/.made-from",
+            "web/screenshots/desktop.webp",
             "secret.txt",
         ] {
             let path = folder.path().join(file);
@@ -193,6 +201,7 @@ mod tests {
             "/pkg/cpu/../../secret.txt",
             "/pkg/cpu/.made-from",
             "/..\\secret.txt",
+            "/screenshots/desktop.webp",
             "",
             "main.js",
             &absolute,
@@ -217,6 +226,7 @@ mod tests {
         site.write_to(&dist).unwrap();
         assert!(dist.join("index.html").is_file() && dist.join("pkg/cpu/a.wasm").is_file());
         assert!(!dist.join("pkg/cpu/.made-from").exists());
+        assert!(!dist.join("screenshots").exists());
         assert!(site.write_to(&dist).is_err());
     }
 }

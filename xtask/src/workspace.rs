@@ -108,15 +108,20 @@ fn shown(command: &Command) -> String {
 
 /// Copies a folder with what is in it, hidden files left out.
 pub fn copy(from: &Path, to: &Path) -> Result<()> {
+    copy_where(from, to, &|_| true)
+}
+
+/// The same, of the files and folders that are wanted.
+pub fn copy_where(from: &Path, to: &Path, wanted: &dyn Fn(&Path) -> bool) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (source, target) = (entry.path(), to.join(entry.file_name()));
-        if entry.file_name().to_string_lossy().starts_with('.') {
+        if entry.file_name().to_string_lossy().starts_with('.') || !wanted(&source) {
             continue;
         }
         if source.is_dir() {
-            copy(&source, &target)?;
+            copy_where(&source, &target, wanted)?;
         } else {
             fs::copy(&source, &target)?;
         }

@@ -6,6 +6,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::Setting;
+use super::download::until;
+use super::element::{drawn, embed};
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
@@ -80,18 +82,58 @@ pub fn access(setting: &Setting) -> Result<String> {
             "Tab passes over #{id}: {reached:?}"
         );
     }
+    phone(&page)?;
+    setting.all_quiet(&page)?;
+    page.close()?;
+    let page = Page::open(&setting.browser, &embed(setting))?;
+    drawn(&page)?;
+    page.resize(320, 640, 2.0)?;
+    narrow(&page, "a page with an element")?;
+    page.close()?;
+    Ok(format!("{texts} texts, {} stops of Tab", reached.len()))
+}
+
+/// Nothing is wider than a narrow phone, whatever is open.
+fn phone(page: &Page) -> Result<()> {
     page.resize(320, 640, 2.0)?;
     page.evaluate(
         "document.querySelectorAll('details').forEach((part) => part.setAttribute('open', ''))",
     )?;
-    let width = page.evaluate("document.documentElement.scrollWidth")?;
+    narrow(page, "everything open")?;
+    page.click("source-shown")?;
+    until(page, "!document.getElementById('source-editor').hidden")?;
+    narrow(page, "a picture to paint over")?;
+    page.click("source-remove")?;
+    page.click("compare")?;
+    page.click("compare-without")?;
+    page.wait("done", DRAWING)?;
+    for how in ["side", "difference", "slider"] {
+        page.press(&format!("#compare-bar input[value={how}]"))?;
+        narrow(page, how)?;
+    }
+    page.click("attention")?;
+    page.wait("done", DRAWING)?;
+    page.press("#attention-words button:last-child")?;
+    narrow(page, "what was attended to")?;
+    page.click("attention")?;
+    page.type_into("batch", "9")?;
+    page.type_into("steps", "1")?;
+    page.click("generate")?;
+    page.wait("done", DRAWING)?;
+    narrow(page, "a batch of nine")?;
+    page.click("keys")?;
+    narrow(page, "help")?;
+    page.key("Escape")
+}
+
+/// No part needs scrolling sideways, in the page or in the dialog over it.
+fn narrow(page: &Page, state: &str) -> Result<()> {
+    let wide = page.evaluate("[document.documentElement, document.getElementById('help')].filter((part) => part?.scrollWidth > 320).map((part) => part.scrollWidth)")?;
     ensure!(
-        width.as_u64().is_some_and(|width| width <= 320),
-        "the page is {width} wide on a screen of 320"
+        wide == json!([]),
+        "with {state} the page is {wide} wide on a screen of 320"
     );
-    setting.all_quiet(&page)?;
-    page.close()?;
-    Ok(format!("{texts} texts, {} stops of Tab", reached.len()))
+    Ok(())
 }
 
 /// How many texts there are in light and dark, when none is faint.

@@ -44,6 +44,19 @@ pub fn batch(setting: &Setting) -> Result<String> {
     page.click("lock")?;
     press_and_wait(&page)?;
     ensure!(value(&page, "seed")? != "1896", "the seed was not rolled");
+    page.type_into("seed", "7")?; // whoever types a seed keeps it
+    page.click("dice")?;
+    let free = page.evaluate("document.getElementById('lock').ariaPressed")?;
+    ensure!(
+        value(&page, "seed")? != "7" && free == "false",
+        "the dice leave the seed {}, kept: {free}",
+        value(&page, "seed")?
+    );
+    for (images, fine) in [("0", false), ("1", true), ("9", true), ("10", false)] {
+        page.type_into("batch", images)?;
+        let valid = page.evaluate("document.getElementById('batch').validity.valid")?;
+        ensure!(valid == fine, "{images} images are taken: {valid}");
+    }
 
     // A second press while the first works waits its turn; cancel ends both.
     let before = page.pixels()?;

@@ -183,7 +183,23 @@ fn connect(profile: &TempDir, process: &mut Child) -> Result<(Socket, String)> {
     Ok((socket, tab.to_owned()))
 }
 
-/// The cpu engine's image is the native one, with a server and without.
+/// The tools of the page, one after another: what came of each.
+const TOOLS: &str = "(async () => { const $ = (id) => document.getElementById(id); const look = () => new Promise((next) => setTimeout(next, 50)); \
+    const done = async () => { do await look(); while (document.documentElement.dataset.state === 'busy'); }; \
+    const own = $('view').toDataURL(); $('invert').click(); const inverted = $('view').toDataURL() !== own; $('reset').click(); \
+    $('compare').click(); $('compare-without').click(); await done(); document.querySelector('#compare-bar input[value=difference]').click(); \
+    const difference = /Mean difference [1-9]/.test($('compare-words').textContent); $('compare').click(); \
+    $('attention').click(); await done(); document.querySelector('#attention-words button:nth-child(12)').click(); \
+    const attention = !$('attention-map').hidden; $('attention').click(); \
+    $('previews').checked = true; $('batch').value = 4; $('steps').value = 4; $('generate').click(); await done(); \
+    const cells = document.querySelectorAll('#grid button:not(:disabled)').length; \
+    document.querySelector('#grid button').click(); const frames = Number($('steps-range').max) + 1; \
+    const make = URL.createObjectURL; let file; URL.createObjectURL = (blob) => make.call(URL, file = blob); HTMLAnchorElement.prototype.click = () => {}; \
+    const files = {}; for (const id of ['save', 'save-dicom']) { file = undefined; $(id).click(); while (!file) await look(); files[file.type] = (await file.text()).includes('SYNTHETIC^IMAGE') || (await file.text()).includes('ynthetic'); } \
+    $('source-shown').click(); while ($('source-editor').hidden) await look(); $('generate').click(); await done(); const mark = $('mark').textContent; $('source-remove').click(); \
+    $('batch').value = 1; return {inverted, difference, attention, cells, frames, files, mark, images: document.querySelectorAll('#visit-list button').length}; })()";
+
+/// The cpu engine's image is the native one, with a server and without; and the tools of the page work.
 pub fn firefox(setting: &Setting) -> Result<String> {
     let mut browser = Firefox::launch()?;
     let serving = Serving::start(setting.site.clone(), 0, "/page", true)?;
@@ -191,6 +207,12 @@ pub fn firefox(setting: &Setting) -> Result<String> {
     browser.visit(&address)?;
     let ready = number(&browser.evaluate("roentgen.stats")?, "timeToReadyMs")? / 1000.0;
     let (difference, took) = draw(setting, &mut browser, &SETTINGS)?;
+    let tools = browser.evaluate(TOOLS)?;
+    let expected = json!({
+        "inverted": true, "difference": true, "attention": true, "cells": 4, "frames": 4,
+        "files": {"image/png": true, "application/dicom": true}, "mark": "Edited by a model", "images": 10,
+    });
+    ensure!(tools == expected, "Firefox's tools gave {tools}");
     let started = Instant::now();
     while browser.evaluate("document.documentElement.dataset.offline ?? ''")? != "ready" {
         ensure!(

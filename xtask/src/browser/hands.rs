@@ -18,6 +18,17 @@ impl Page {
         self.mouse(Input::DispatchMouseEventTypeOption::MouseReleased, end)
     }
 
+    /// Turns the wheel over the middle of an element; up is negative.
+    pub fn wheel(&self, id: &str, delta: f64) -> Result<()> {
+        let (x, y) = self.place(id, (0.5, 0.5))?;
+        self.tab.call_method(Input::DispatchMouseEvent {
+            delta_x: Some(0.0),
+            delta_y: Some(delta),
+            ..pointer(Input::DispatchMouseEventTypeOption::MouseWheel, (x, y))
+        })?;
+        Ok(())
+    }
+
     /// Chooses files, or a folder, in a file field.
     pub fn choose(&self, selector: &str, paths: &[&Path]) -> Result<()> {
         let paths: Vec<String> = paths
@@ -107,25 +118,38 @@ impl Page {
         ))
     }
 
-    fn mouse(&self, what: Input::DispatchMouseEventTypeOption, (x, y): (f64, f64)) -> Result<()> {
+    fn mouse(&self, what: Input::DispatchMouseEventTypeOption, place: (f64, f64)) -> Result<()> {
         self.tab.call_method(Input::DispatchMouseEvent {
-            Type: what,
-            x,
-            y,
-            modifiers: None,
-            timestamp: None,
             button: Some(Input::MouseButton::Left),
             buttons: Some(1),
             click_count: Some(1),
-            force: None,
-            tangential_pressure: None,
-            tilt_x: None,
-            tilt_y: None,
-            twist: None,
-            delta_x: None,
-            delta_y: None,
-            pointer_Type: None,
+            ..pointer(what, place)
         })?;
         Ok(())
+    }
+}
+
+/// What the mouse does at a place of the screen, without a button.
+fn pointer(
+    what: Input::DispatchMouseEventTypeOption,
+    (x, y): (f64, f64),
+) -> Input::DispatchMouseEvent {
+    Input::DispatchMouseEvent {
+        Type: what,
+        x,
+        y,
+        modifiers: None,
+        timestamp: None,
+        button: None,
+        buttons: None,
+        click_count: None,
+        force: None,
+        tangential_pressure: None,
+        tilt_x: None,
+        tilt_y: None,
+        twist: None,
+        delta_x: None,
+        delta_y: None,
+        pointer_Type: None,
     }
 }

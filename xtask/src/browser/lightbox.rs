@@ -54,6 +54,24 @@ pub fn lightbox(setting: &Setting) -> Result<String> {
     page.click("reset")?;
     ensure!((zoom(&page)? - 1.0).abs() < 1e-6, "reset leaves the zoom");
 
+    page.wheel("film", -300.0)?;
+    ensure!(
+        (zoom(&page)? - 1.0).abs() < 1e-6,
+        "the wheel zooms a film that is not in use, where the page should scroll"
+    );
+    page.evaluate("document.getElementById('film').focus()")?;
+    page.wheel("film", -300.0)?;
+    let by_wheel = zoom(&page)?;
+    ensure!(
+        (by_wheel - 2.0).abs() < 0.01,
+        "the wheel zooms to {by_wheel}"
+    );
+    page.evaluate("document.getElementById('film').dispatchEvent(new MouseEvent('dblclick', {bubbles: true}))")?;
+    ensure!(
+        (zoom(&page)? - 1.0).abs() < 1e-6,
+        "a double click leaves the zoom"
+    );
+
     page.pinch("film", 0.2, 0.5)?;
     let by_touch = zoom(&page)?;
     ensure!(

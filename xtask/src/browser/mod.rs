@@ -1,5 +1,6 @@
 //! What the page must do in a real browser, checked against the native program.
 
+mod about;
 mod access;
 mod attention;
 mod axe;
@@ -10,18 +11,24 @@ mod cors;
 mod dicom;
 mod download;
 mod element;
+mod film;
 mod firefox;
+mod folder;
 mod growth;
 mod hands;
+mod install;
 mod lightbox;
 mod models;
 mod module;
 mod offline;
 pub mod page;
 mod parity;
+mod pictures;
 mod program;
 mod quiet;
+mod reasons;
 mod recovery;
+mod senses;
 mod sentence;
 mod settings;
 mod socket;

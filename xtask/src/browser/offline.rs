@@ -105,7 +105,7 @@ fn all_files_are_kept() -> Result<()> {
     for folder in ["", "style/"] {
         for entry in fs::read_dir(root().join("web").join(folder))? {
             let name = entry?.file_name().to_string_lossy().into_owned();
-            let part = [".js", ".css", ".svg", ".webmanifest"]
+            let part = [".js", ".css", ".svg", ".png", ".webmanifest"]
                 .iter()
                 .any(|end| name.ends_with(end));
             if part && !["sw.js", "protocol.js"].contains(&name.as_str()) {

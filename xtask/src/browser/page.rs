@@ -97,7 +97,7 @@ impl Page {
 
     /// `loading`, `ready`, `busy`, `done` or `error`.
     pub fn state(&self) -> Result<String> {
-        let state = self.evaluate("document.documentElement.dataset.state ?? ''")?;
+        let state = self.evaluate("document.documentElement?.dataset.state ?? ''")?;
         Ok(state.as_str().unwrap_or_default().to_owned())
     }
 
@@ -305,10 +305,15 @@ impl Page {
         Ok(())
     }
 
-    /// What is on the screen, as PNG.
+    /// What is on the screen, as WebP.
     pub fn screenshot(&self) -> Result<Vec<u8>> {
-        self.tab
-            .capture_screenshot(Cdp::CaptureScreenshotFormatOption::Png, None, None, true)
+        let quality = Some(80);
+        self.tab.capture_screenshot(
+            Cdp::CaptureScreenshotFormatOption::Webp,
+            quality,
+            None,
+            true,
+        )
     }
 
     /// Closes the tab.

@@ -114,10 +114,7 @@ pub fn pictures(setting: &Setting) -> Result<String> {
         .flatten()
         .filter_map(|n| n.as_u64())
         .collect();
-    ensure!(
-        counts.len() == 5 && counts[0] >= 2 && counts[1..] == [3, 3, 3, 1],
-        "there are {count} pictures"
-    );
+    ensure!(counts == [5, 3, 3, 3, 1], "there are {count} pictures");
     let mut worst = 0.0_f64;
     for (figure, place, words, guidance) in DRAWN {
         let last = if place == 0 {

@@ -91,6 +91,41 @@ pub fn lost_device(setting: &Setting) -> Result<String> {
     Ok(format!("on the CPU after {}", took.join(" and ")))
 }
 
+/// Put at the end of the worker: the software adapter passes for a card, and gives no device.
+const NO_DEVICE: &str = "
+Object.defineProperty(GPUAdapter.prototype, 'info', { get: () => ({ vendor: 'test', architecture: 'card', device: '', description: '', isFallbackAdapter: false }) });
+GPUAdapter.prototype.requestDevice = async () => { throw new DOMException('none today', 'OperationError'); };
+";
+
+/// A card that is there and cannot be used: the CPU draws from the first image on, and the page says why.
+pub fn no_device(setting: &Setting) -> Result<String> {
+    let web = tempfile::tempdir()?;
+    copy(&root().join("web"), web.path())?;
+    let worker = web.path().join("worker.js");
+    fs::write(&worker, fs::read_to_string(&worker)? + NO_DEVICE)?;
+    let site = Arc::new(setting.site.with_page(web.path()));
+    let serving = Serving::start(site, 0, "", true)?;
+    let page = Page::open(&setting.browser, &serving.address())?;
+    page.wait("ready", LOADING)?;
+    let words = page.text("backend")?;
+    ensure!(
+        page.stats()?["backend"] == "cpu"
+            && words.contains("the graphics card failed")
+            && words.contains("none today")
+            && words.ends_with("driver.")
+            && !words.contains('\n'),
+        "the page says {words:?}"
+    );
+    let short = Settings {
+        steps: 2,
+        ..SETTINGS
+    };
+    let (image, _) = page.generate(&short, DRAWING_GPU)?;
+    setting.as_native(&image, &short, "the image")?;
+    page.close()?;
+    Ok(words)
+}
+
 /// Waits until a denoising step is done.
 fn step(page: &Page) -> Result<()> {
     let started = Instant::now();

@@ -1,5 +1,6 @@
 //! The checks on what the browser keeps: models are deleted, a full disk does no harm, and neither does a browser that keeps nothing.
 
+use std::fs;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
@@ -12,6 +13,7 @@ use super::page::Page;
 use super::visits::DRAWING;
 use super::{LOADING, Setting};
 use crate::serve::Serving;
+use crate::workspace::{copy, root};
 
 /// Bytes of all that the page keeps of models.
 const KEPT: &str = "(async () => { let bytes = 0; const cache = await caches.open('roentgen-web-v2'); \
@@ -144,4 +146,44 @@ pub fn nothing_kept(setting: &Setting) -> Result<String> {
     at_work(&page, "local")?;
     page.close()?;
     Ok(words)
+}
+
+/// Put at the end of the worker and of the page: windows that may keep nothing refuse their caches.
+const REFUSING: &str = "
+CacheStorage.prototype.open = async () => { throw new DOMException('The operation is insecure.', 'SecurityError'); };
+";
+
+/// Where the browser refuses to keep anything, as private windows may, the model is in memory, and the page says so.
+pub fn private(setting: &Setting) -> Result<String> {
+    let web = tempfile::tempdir()?;
+    copy(&root().join("web"), web.path())?;
+    for name in ["worker.js", "main.js"] {
+        let file = web.path().join(name);
+        fs::write(&file, fs::read_to_string(&file)? + REFUSING)?;
+    }
+    let serving = Serving::start(Arc::new(setting.site.with_page(web.path())), 0, "", true)?;
+    let page = Page::open(
+        &setting.browser,
+        &format!("{}?backend=cpu", serving.address()),
+    )?;
+    page.wait("ready", LOADING)?;
+    until(
+        &page,
+        "document.getElementById('remark').textContent.includes('in memory only')",
+    )?;
+    let stats = page.stats()?;
+    ensure!(
+        stats["downloadedBytes"] == all(setting.site.bundle())? && stats["cachedBytes"] == 0,
+        "the page counts {stats}"
+    );
+    open_list(&page)?;
+    until(
+        &page,
+        "document.querySelector('#models [aria-current]').textContent.includes('not kept in this browser')",
+    )?;
+    let (image, _) = page.generate(&short(), DRAWING)?;
+    setting.as_native(&image, &short(), "the image in memory")?;
+    setting.all_quiet_of(&page, &serving)?;
+    page.close()?;
+    Ok("the model is downloaded at every visit".to_owned())
 }

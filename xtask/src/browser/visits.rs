@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use super::page::Page;
 use super::{
-    LOADING, Setting, access, attention, axe, batch, cancel, cors, dicom, download, element,
-    firefox, growth, lightbox, models, module, offline, parity, quiet, recovery, sentence,
-    settings, source, storage, tabs,
+    LOADING, Setting, about, access, attention, axe, batch, cancel, cors, dicom, download, element,
+    film, firefox, folder, growth, install, lightbox, models, module, offline, parity, pictures,
+    quiet, reasons, recovery, senses, sentence, settings, source, storage, tabs,
 };
 use crate::native::Settings;
 use crate::serve::Serving;
@@ -41,7 +41,7 @@ pub const SETTINGS: Settings = Settings {
 pub type Check = (&'static str, fn(&Setting) -> Result<String>);
 
 /// In this order: the first visit fills the browser's cache, the later ones use it.
-pub const CHECKS: [Check; 47] = [
+pub const CHECKS: [Check; 57] = [
     ("the cpu engine equals diffusers", cpu_parity),
     ("the image of the cpu engine is the native one", cpu_image),
     ("cancel ends the work and keeps the image", cancel::cancel),
@@ -64,12 +64,17 @@ pub const CHECKS: [Check; 47] = [
     ("the lightbox zooms, moves and windows", lightbox::lightbox),
     ("two images are compared", lightbox::compare),
     ("the denoising film can be gone through", lightbox::steps),
+    ("each step is shown where that is wanted", film::every_step),
     ("a word shows what was attended to it", attention::attention),
     ("settings are a file", settings::file),
     ("an image has the size that was chosen", settings::sizes),
     ("a picture is painted over", source::source),
+    ("a picture is chosen, dropped or pasted", pictures::given),
     ("everybody can use the page", access::access),
     ("axe-core finds nothing", axe::axe),
+    ("who hears the page is told what goes on", senses::heard),
+    ("who wants less motion sees less", senses::calm),
+    ("the model and its limits are told", about::about),
     ("another page draws through the module", module::module),
     (
         "the module refuses in codes, and can be aborted",
@@ -88,6 +93,7 @@ pub const CHECKS: [Check; 47] = [
         quiet::pictures,
     ),
     ("a visit without a network works", offline::offline),
+    ("the page can be installed", install::install),
     (
         "Firefox draws the native image, also without a network",
         firefox::firefox,
@@ -109,6 +115,7 @@ pub const CHECKS: [Check; 47] = [
         download::closed_tab,
     ),
     ("a model is chosen", models::choose),
+    ("a folder is opened as the browser can", folder::folder),
     ("a model that is none is refused in words", models::refusals),
     ("a model comes from another site", cors::cors),
     ("models are deleted", storage::delete),
@@ -117,12 +124,21 @@ pub const CHECKS: [Check; 47] = [
         "a browser that keeps nothing says so",
         storage::nothing_kept,
     ),
+    (
+        "a window that may keep nothing has the model in memory",
+        storage::private,
+    ),
+    ("why the cpu computes is said in words", reasons::reasons),
     ("the gpu engine equals diffusers", gpu_parity),
     ("the image of the gpu engine is the native one", gpu_image),
     ("the gpu engine needs the default limits only", gpu_clamped),
     (
         "the cpu takes over from a gpu that is lost",
         recovery::lost_device,
+    ),
+    (
+        "a gpu that gives no device is said, and the cpu draws",
+        recovery::no_device,
     ),
     ("a request to another host would be seen", control),
 ];

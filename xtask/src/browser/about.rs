@@ -1,0 +1,67 @@
+//! The check on what a visitor is told of the model, its limits and the page.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use super::Setting;
+
+/// Texts that stand on the first screen, before anything is scrolled.
+const FIRST: &str = "(scrollTo({top: 0, behavior: 'instant'}), [...document.querySelectorAll('header p, #prompt, #generate')].filter((part) => part.checkVisibility() && part.getBoundingClientRect().bottom <= innerHeight).map((part) => part.id || part.textContent))";
+
+/// Headings with their words in the five parts on how it works.
+const PARTS: &str = "[...document.querySelectorAll('#how-list > li')].filter((part) => part.checkVisibility() && part.querySelector('h3').textContent && part.querySelector('p').textContent.length > 80).length";
+
+/// Name, licence, attribution and use as the manifest has them, the card, and what the page promises.
+pub fn about(setting: &Setting) -> Result<String> {
+    let page = setting.visit("?backend=cpu")?;
+    let manifest = fs::read(setting.site.bundle().join("bundle.json"))?;
+    let manifest: Value = serde_json::from_slice(&manifest)?;
+    let credits = page.text("credits")?;
+    for name in ["name", "license", "attribution", "intended_use"] {
+        let words = manifest[name]
+            .as_str()
+            .with_context(|| format!("the manifest has no {name}"))?;
+        ensure!(
+            credits.contains(words),
+            "the page does not say the model's {name}, {words:?}: {credits}"
+        );
+    }
+    let card = page.evaluate("(async () => { const response = await fetch(document.querySelector('#credits a:last-child').href); return [response.status, await response.text()]; })()")?;
+    let text = card[1].as_str().unwrap_or_default();
+    ensure!(
+        card[0] == 200
+            && ["Not for diagnosis", "trained on"]
+                .iter()
+                .all(|word| text.contains(word)),
+        "the model card is answered with {}: {:.200}",
+        card[0],
+        text
+    );
+    for (width, height) in [(1280, 900), (390, 844)] {
+        page.resize(width, height, 1.0)?;
+        let first = page.evaluate(FIRST)?;
+        let first = first.to_string();
+        ensure!(
+            ["Not for diagnosis", "prompt", "generate"]
+                .iter()
+                .all(|word| first.contains(word)),
+            "the first screen of {width}x{height} has {first} only"
+        );
+    }
+    let promise = page.evaluate("(() => { const part = document.querySelector('[data-t=\"foot.nothing\"]'); return part.checkVisibility() && part.parentElement.textContent; })()")?;
+    ensure!(
+        promise
+            .as_str()
+            .is_some_and(|words| words.contains("Nothing leaves this page. ")),
+        "the page promises {promise}"
+    );
+    ensure!(
+        page.evaluate(PARTS)? == json!(5),
+        "how it works is not told"
+    );
+    setting.all_quiet(&page)?;
+    page.close()?;
+    Ok(format!("a card of {} bytes", text.len()))
+}

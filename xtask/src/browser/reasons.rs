@@ -1,0 +1,56 @@
+//! The check that a visitor is told why it is the CPU that computes.
+
+use std::fs;
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+
+use super::module::short;
+use super::page::Page;
+use super::visits::DRAWING;
+use super::{LOADING, Setting};
+use crate::serve::Serving;
+use crate::workspace::{copy, root};
+
+/// Put at the end of the worker: what a browser lacks, and what the page says of it.
+const LACKS: [(&str, &str); 4] = [
+    (
+        "Object.defineProperty(WorkerNavigator.prototype, 'gpu', { get: () => undefined });",
+        "this browser offers no WebGPU",
+    ),
+    (
+        "GPU.prototype.requestAdapter = async () => null;",
+        "found no graphics card",
+    ),
+    (
+        "GPU.prototype.requestAdapter = async () => { throw new Error('refused'); };",
+        "found no graphics card",
+    ),
+    (
+        "GPU.prototype.requestAdapter = async () => ({ features: new Set(), info: { vendor: 'old', architecture: 'card' } });",
+        "graphics card (old card) lacks the WebGPU feature timestamp-query",
+    ),
+];
+
+/// Whatever WebGPU lacks, the CPU draws, and the reason is on the page.
+pub fn reasons(setting: &Setting) -> Result<String> {
+    for (lack, words) in LACKS {
+        let web = tempfile::tempdir()?;
+        copy(&root().join("web"), web.path())?;
+        let worker = web.path().join("worker.js");
+        fs::write(&worker, fs::read_to_string(&worker)? + lack)?;
+        let serving = Serving::start(Arc::new(setting.site.with_page(web.path())), 0, "", true)?;
+        let page = Page::open(&setting.browser, &serving.address())?;
+        page.wait("ready", LOADING)?;
+        let said = page.text("backend")?;
+        ensure!(
+            said.contains("CPU") && said.contains(words),
+            "with {lack} the page says {said:?}"
+        );
+        let (image, _) = page.generate(&short(), DRAWING)?;
+        setting.as_native(&image, &short(), "the image")?;
+        setting.all_quiet_of(&page, &serving)?;
+        page.close()?;
+    }
+    Ok(format!("{} reasons", LACKS.len()))
+}
