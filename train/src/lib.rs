@@ -13,7 +13,7 @@
 //! ─export─▶ bundle, ─diffusers─▶ diffusers checkpoint
 //! ```
 //!
-//! And how good it is: `bundle + val split ─evaluate─▶ figures`.
+//! Or faster: `bundle + prompts ─distil─▶ the same model in a few steps`. And how good it is: `bundle + val split ─evaluate─▶ figures`.
 
 pub mod curve;
 pub mod dataset;
@@ -21,6 +21,7 @@ pub mod device;
 pub mod dicom;
 pub mod diffusers;
 pub mod diffusion;
+pub mod distil;
 pub mod ema;
 pub mod evaluate;
 pub mod export;
