@@ -30,6 +30,7 @@ pub fn draw(folder: &RunFolder, out: &Path) -> Result<()> {
         ("vae", "autoencoder"),
         ("diffusion", "text encoder and U-Net"),
         ("finetune", "fine-tuning"),
+        ("distil", "distillation"),
     ]
     .map(|(training, title)| (folder.path(training).join("log.csv"), title))
     .into_iter()

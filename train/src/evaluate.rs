@@ -13,6 +13,7 @@ pub mod generate;
 pub mod labels;
 pub mod memorisation;
 pub mod metrics;
+pub mod probe;
 pub mod report;
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use roentgen_web::bundle::{BundleInfo, Defaults, write_atomically};
 use roentgen_web::checkpoint::ModelFolder;
 use roentgen_web::error::{Error, Result};
+use roentgen_web::latents::scheduler::SchedulerKind;
 use roentgen_web::latents::unet::config::PerLevel;
 use roentgen_web::pipeline::{ComponentConfigs, PipelineBuilder};
 use roentgen_web::tokens::ClipTokenizer;
@@ -35,7 +36,7 @@ use crate::{ema, images, start, trainer, vae};
 /// `train_text_to_image_lora.py` and peft's defaults for CLIP.
 const LORA_TARGETS: &str = r"\.(to_q|to_k|to_v|to_out\.0|q_proj|k_proj|v_proj|out_proj)\.weight$";
 
-/// What a fine-tuning started from, as its folder keeps it (`model.json`).
+/// What a fine-tuning or a distillation started from, as its folder keeps it (`model.json`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Base {
     /// diffusers' configurations.
@@ -73,7 +74,7 @@ impl Base {
     }
 
     /// Writes it, or makes sure that the folder's is the same.
-    fn keep(&self, tokenizer: &ClipTokenizer, folder: &RunFolder) -> Result<()> {
+    pub(crate) fn keep(&self, tokenizer: &ClipTokenizer, folder: &RunFolder) -> Result<()> {
         let path = folder.path("model.json");
         let json = serde_json::to_vec_pretty(self).map_err(|e| damaged(&path, e))?;
         if path.exists() {
@@ -83,7 +84,7 @@ impl Base {
                 true => Ok(()),
                 false => Err(Error::Config {
                     what: folder.0.display().to_string(),
-                    why: "it holds the fine-tuning of another model; give another --folder".into(),
+                    why: "it holds the training of another model; give another --folder".into(),
                 }),
             };
         }
@@ -226,7 +227,7 @@ fn base(
 }
 
 /// The weights of a model whose names `wanted` takes.
-fn collect(model: &ModelFolder, wanted: impl Fn(&str) -> bool) -> Result<Weights> {
+pub(crate) fn collect(model: &ModelFolder, wanted: impl Fn(&str) -> bool) -> Result<Weights> {
     let mut all = Weights::new();
     for part in model.weights() {
         all.extend(part?.into_iter().filter(|(name, _)| wanted(name)));
@@ -345,6 +346,7 @@ fn sheet(
     let sampling = Sampling {
         steps: samples::STEPS,
         guidance: base.defaults.guidance_scale,
+        scheduler: Some(SchedulerKind::DpmSolverMultistep),
         size: run.size as usize,
         seed: 0,
     };

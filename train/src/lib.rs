@@ -13,7 +13,7 @@
 //! ─export─▶ bundle, ─diffusers─▶ diffusers checkpoint
 //! ```
 //!
-//! Or as it is: `Stable Diffusion checkpoint ─import─▶ bundle`.
+//! Or as it is: `Stable Diffusion checkpoint ─import─▶ bundle`. Or faster: `bundle + prompts ─distil─▶ the same model in a few steps`.
 //!
 //! And how good it is: `bundle + val split ─evaluate─▶ figures`.
 
@@ -23,6 +23,7 @@ pub mod device;
 pub mod dicom;
 pub mod diffusers;
 pub mod diffusion;
+pub mod distil;
 pub mod ema;
 pub mod evaluate;
 pub mod export;

@@ -7,19 +7,24 @@ use burn::prelude::*;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use roentgen_web::bundle::{BundleInfo, Precision};
 use roentgen_web::error::{Error, Result};
+use roentgen_web::latents::scheduler::SchedulerKind;
 use roentgen_web::tokens::ClipTokenizer;
 use roentgen_web::weights::Weights;
 use train::dataset::{Dataset, Split};
 use train::device::{self, Kind};
+use train::distil::run::DistilRun;
 use train::evaluate::augment::{self, Augmentation};
+use train::evaluate::probe::{self, Probe};
 use train::evaluate::training::{self, ClassifierRun};
 use train::evaluate::{self, Evaluation};
 use train::finetune::{self, run::FineTuneRun};
 use train::import::{self, Import};
 use train::latents::Latents;
-use train::run::{Run, RunFolder};
+use train::run::{Run, RunFolder, has_table};
 use train::samples::{self, Sampling};
-use train::{curve, diffusers, diffusion, ema, export, start, text, tokenizer, trainer, vae};
+use train::{
+    curve, diffusers, diffusion, distil, ema, export, start, text, tokenizer, trainer, vae,
+};
 
 // A step frees and allocates hundreds of megabytes; glibc gives them back to the kernel and has them zeroed each time.
 #[global_allocator]
@@ -57,12 +62,25 @@ enum Command {
         #[arg(long)]
         data: PathBuf,
     },
+    /// Teaches a model to draw in a few steps without guidance what it draws in many with it
+    Distil {
+        #[command(flatten)]
+        run: RunArgs,
+        /// Folder of the bundle or checkpoint
+        #[arg(long, value_name = "DIR")]
+        teacher: PathBuf,
+        /// Where prompts come from: as for `finetune`; no image is read
+        #[arg(long)]
+        data: PathBuf,
+    },
     /// Trains the classifier that `evaluate` measures with, on the train split
     Classifier(Common),
     /// Measures a bundle against the val split
     Evaluate(Evaluation),
     /// Whether images of a bundle help to train a classifier
     Augment(Augmentation),
+    /// Asks text encoders, with a linear layer, what prompts say
+    Probe(Probe),
     /// Draws the contact sheet of the averaged weights
     Sheet {
         #[command(flatten)]
@@ -70,12 +88,12 @@ enum Command {
         /// Where the PNG goes
         #[arg(long)]
         out: PathBuf,
-        /// Denoising steps
-        #[arg(long, default_value_t = samples::STEPS)]
-        steps: usize,
-        /// Classifier-free guidance
-        #[arg(long, default_value_t = samples::GUIDANCE)]
-        guidance: f64,
+        /// Denoising steps [default: the model's]
+        #[arg(long)]
+        steps: Option<usize>,
+        /// Classifier-free guidance [default: the model's]
+        #[arg(long)]
+        guidance: Option<f64>,
         /// Seed of the first image
         #[arg(long, default_value_t = 0)]
         seed: u64,
@@ -160,6 +178,11 @@ fn run(cli: Cli) -> Result<()> {
             let run = FineTuneRun::read(&run.run)?;
             finetune::train(&run, &checkpoint, &data, &folder, &device)
         }
+        Command::Distil { run, teacher, data } => {
+            let folder = RunFolder(run.folder);
+            let run = DistilRun::read(&run.run)?;
+            distil::train(&run, &teacher, &data, &folder, &device)
+        }
         Command::Classifier(args) => {
             let run = ClassifierRun::read(&args.run.run)?;
             let load = |split| Dataset::load(&args.data, run.model.size, split);
@@ -175,6 +198,10 @@ fn run(cli: Cli) -> Result<()> {
             println!("{}", augment::run(&args, &device)?.markdown());
             Ok(())
         }
+        Command::Probe(args) => {
+            println!("{}", probe::run(&args, &device)?.markdown());
+            Ok(())
+        }
         Command::Sheet {
             run,
             out,
@@ -183,12 +210,13 @@ fn run(cli: Cli) -> Result<()> {
             seed,
         } => {
             let (info, tokenizer, weights) = finished(&run)?;
-            let size = info.defaults.width;
             let pipeline = samples::pipeline(info.components, &tokenizer, weights, &device)?;
+            let defaults = info.defaults;
             let sampling = Sampling {
-                steps,
-                guidance,
-                size,
+                steps: steps.unwrap_or(defaults.num_inference_steps),
+                guidance: guidance.unwrap_or(defaults.guidance_scale),
+                scheduler: defaults.scheduler.as_deref().map(str::parse).transpose()?,
+                size: defaults.width,
                 seed,
             };
             samples::contact_sheet(&pipeline, sampling, &out)
@@ -221,9 +249,19 @@ fn run(cli: Cli) -> Result<()> {
     }
 }
 
-/// Everything that a finished run, of either kind, has to give.
+/// Everything that a finished run, of any kind, has to give.
 fn finished(args: &RunArgs) -> Result<(BundleInfo, ClipTokenizer, Weights)> {
-    if FineTuneRun::is_one(&args.run)? {
+    if has_table(&args.run, "distil")? {
+        let run = DistilRun::read(&args.run)?;
+        let folder = RunFolder(args.folder.clone());
+        let (base, tokenizer) = finetune::Base::open(&folder)?;
+        return Ok((
+            distil::info(&run, base),
+            tokenizer,
+            distil::trained(&folder)?,
+        ));
+    }
+    if has_table(&args.run, "finetune")? {
         let run = FineTuneRun::read(&args.run)?;
         let folder = RunFolder(args.folder.clone());
         let (base, tokenizer) = finetune::Base::open(&folder)?;
@@ -326,6 +364,7 @@ fn train_diffusion(args: &Common, device: &Device) -> Result<()> {
             let sampling = Sampling {
                 steps: samples::STEPS,
                 guidance: samples::GUIDANCE,
+                scheduler: Some(SchedulerKind::DpmSolverMultistep),
                 size,
                 seed: 0,
             };

@@ -219,6 +219,19 @@ impl Run {
     }
 }
 
+/// Whether the description of a run at `path` has the table `name`, which tells the kinds of runs from each other.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be read, [`Error::Config`] if it is no TOML.
+pub fn has_table(path: &Path, name: &str) -> Result<bool> {
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let table: toml::Table = toml::from_str(&text).map_err(|error| Error::Config {
+        what: path.display().to_string(),
+        why: error.to_string(),
+    })?;
+    Ok(table.contains_key(name))
+}
+
 /// Where a run keeps its files.
 #[derive(Clone, Debug)]
 pub struct RunFolder(pub PathBuf);

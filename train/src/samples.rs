@@ -20,10 +20,12 @@ pub const GUIDANCE: f64 = 3.0;
 /// How the samples are made.
 #[derive(Clone, Copy, Debug)]
 pub struct Sampling {
-    /// Denoising steps of DPM-Solver++ 2M.
+    /// Denoising steps.
     pub steps: usize,
     /// Classifier-free guidance.
     pub guidance: f64,
+    /// `None`: the one that the model's configuration names.
+    pub scheduler: Option<SchedulerKind>,
     /// Height and width in pixels.
     pub size: usize,
     /// Seed of the first image; the others count up from it.
@@ -66,7 +68,7 @@ pub fn draw(pipeline: &Pipeline, prompts: &[&str], sampling: Sampling, path: &Pa
             seed,
             num_inference_steps: sampling.steps,
             guidance_scale: sampling.guidance,
-            scheduler: Some(SchedulerKind::DpmSolverMultistep),
+            scheduler: sampling.scheduler,
             width: sampling.size,
             height: sampling.size,
             latents: None,

@@ -125,6 +125,7 @@ fn a_resumed_run_goes_on_to_the_same_losses_and_exports() {
     let sampling = Sampling {
         steps: 2,
         guidance: 2.0,
+        scheduler: None,
         size: 16,
         seed: 0,
     };

@@ -83,6 +83,26 @@ impl Planned {
     }
 }
 
+/// SHA-256 of a model's weights and configuration, in hexadecimal digits.
+///
+/// # Errors
+/// As [`ModelFolder::weights`].
+pub fn fingerprint(model: &ModelFolder) -> Result<String> {
+    let mut hash = Sha256::new();
+    for part in model.weights() {
+        for (name, weight) in part? {
+            hash.update(name);
+            weight
+                .data
+                .iter()
+                .for_each(|v| hash.update(v.to_le_bytes()));
+        }
+    }
+    hash.update(serde_json::to_vec(&model.configs).expect("plain values"));
+    let digest = hash.finalize();
+    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// A model and how images are made with it.
 pub struct Generator {
     model: ModelFolder,
@@ -114,21 +134,9 @@ impl Generator {
                 why: "makes images that are not square; the classifier knows none".into(),
             });
         }
-        let mut hash = Sha256::new();
-        for part in model.weights() {
-            for (name, weight) in part? {
-                hash.update(name);
-                weight
-                    .data
-                    .iter()
-                    .for_each(|v| hash.update(v.to_le_bytes()));
-            }
-        }
-        hash.update(serde_json::to_vec(&model.configs).expect("plain values"));
-        let digest = hash.finalize();
         let settings = Settings {
             model: model.name.clone(),
-            weights: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            weights: fingerprint(&model)?,
             steps: steps.unwrap_or(defaults.num_inference_steps),
             guidance: guidance.unwrap_or(defaults.guidance_scale),
             scheduler: defaults.scheduler.clone().unwrap_or("the model's".into()),

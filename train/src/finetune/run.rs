@@ -77,19 +77,6 @@ impl FineTuneRun {
         }
     }
 
-    /// Whether the file at `path` describes a fine-tuning, and not a training from nothing.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if it cannot be read, [`Error::Config`] if it is no TOML.
-    pub fn is_one(path: &Path) -> Result<bool> {
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-        let table: toml::Table = toml::from_str(&text).map_err(|error| Error::Config {
-            what: path.display().to_string(),
-            why: error.to_string(),
-        })?;
-        Ok(table.contains_key("finetune"))
-    }
-
     fn fault(&self) -> Option<String> {
         let r = &self.finetune;
         if self.license.trim().is_empty() || self.name.trim().is_empty() {

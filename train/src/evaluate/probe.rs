@@ -1,0 +1,355 @@
+//! What a text encoder says to the U-Net: how well a linear layer reads from its states what a prompt asks for.
+//!
+//! A linear probe (Alain and Bengio 2016, arXiv 1610.01644), as RoentGen's authors put to their text encoders: logistic
+//! regression on the states of frozen encoders, learned on prompts of the `train` split and judged on those of `val`. It is asked at
+//! two places that hold no word of the prompt: the end-of-text token, and the mean of the padding behind it, which is most of what
+//! cross-attention reads. Prompts deny findings too ("No effusion"), so that the words alone do not decide.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use burn::module::Module;
+use burn::nn::{Initializer, Linear, LinearConfig};
+use burn::optim::{AdamWConfig, GradientsParams};
+use burn::prelude::*;
+use burn::tensor::activation::log_sigmoid;
+use clap::Args;
+use roentgen_web::checkpoint::ModelFolder;
+use roentgen_web::embeddings::CLIPTextModel;
+use roentgen_web::error::{Error, Result};
+use roentgen_web::tokens::ClipTokenizer;
+use roentgen_web::weights;
+use serde::Serialize;
+
+use super::generate::{Planned, plan};
+use super::labels::{LABELS, Truth, names, requested};
+use super::report::Circumstances;
+use super::training::{Skill, mean_auroc, skills};
+use crate::dataset::{self, Record, Split};
+use crate::finetune::collect;
+
+/// Prompts that go through a text encoder at a time.
+const BATCH: usize = 64;
+/// Steps, rate and decay of the logistic regression, over all prompts at once; by then AUROCs stand still.
+const STEPS: usize = 400;
+const RATE: f64 = 2e-2;
+const DECAY: f32 = 1e-2;
+
+/// What `train probe` is told.
+#[derive(Args, Clone, Debug)]
+pub struct Probe {
+    /// Folders of the bundles or checkpoints to compare; random weights of the first one's shape come before them
+    #[arg(long = "bundle", value_name = "DIR", required = true)]
+    pub bundles: Vec<PathBuf>,
+    /// Folder with metadata.csv; no image is read
+    #[arg(long)]
+    pub data: PathBuf,
+    /// Folder for the report
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Prompts to learn from, and as many to judge by
+    #[arg(long, default_value_t = 4000)]
+    pub prompts: usize,
+    /// Seed of the prompts and of the random weights
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// Where a prompt is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// The state of the end-of-text token.
+    EndOfText,
+    /// The mean state of the tokens behind it.
+    Padding,
+}
+
+/// One encoder, asked at one place.
+#[derive(Clone, Debug, Serialize)]
+pub struct Reading {
+    /// Name of the model.
+    pub encoder: String,
+    /// Where.
+    pub place: Place,
+    /// AUROC of each label, in the order of [`names`]; none without both kinds of prompts.
+    pub auroc: Vec<Option<f64>>,
+    /// Their mean.
+    pub mean: Option<f64>,
+}
+
+/// Everything that one `train probe` found.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProbeReport {
+    /// When, where, how.
+    pub circumstances: Circumstances,
+    /// Prompts learned from, and judged by.
+    pub prompts: usize,
+    /// Each encoder at each place.
+    pub readings: Vec<Reading>,
+}
+
+/// Prompts and what they ask for.
+struct Asked {
+    prompts: Vec<String>,
+    truths: Vec<Truth>,
+}
+
+/// Puts the same questions to every encoder, and writes the report.
+///
+/// # Errors
+/// As [`ModelFolder::open`] and [`dataset::records`]; [`Error::Request`] for too few prompts; [`Error::Io`].
+pub fn run(probe: &Probe, device: &Device) -> Result<ProbeReport> {
+    if probe.prompts < BATCH {
+        return Err(Error::Request {
+            field: "prompts",
+            why: format!("must be at least {BATCH}, and 4000 to say much"),
+        });
+    }
+    let asked = |split| {
+        let (records, _) = dataset::records(&probe.data, split)?;
+        if records.is_empty() {
+            return Err(Error::Config {
+                what: probe.data.display().to_string(),
+                why: format!("has no row of the split {split:?}"),
+            });
+        }
+        Ok(Asked::of(&records, probe.prompts, probe.seed))
+    };
+    let (learn, judge) = (asked(Split::Train)?, asked(Split::Val)?);
+    let mut readings = vec![];
+    for (i, folder) in probe.bundles.iter().enumerate() {
+        let model = ModelFolder::open(folder)?;
+        device.seed(probe.seed); // of the random weights
+        let random = Encoder {
+            text_encoder: model.configs.text_encoder.init(device)?,
+        };
+        let mut ask = |name: String, encoder: &Encoder| -> Result<()> {
+            let read = |asked| encoder.read(asked, &model.tokenizer, device);
+            let (learn, judge) = (read(&learn)?, read(&judge)?);
+            readings.extend([
+                reading(&name, Place::EndOfText, &learn.0, &judge.0, device),
+                reading(&name, Place::Padding, &learn.1, &judge.1, device),
+            ]);
+            Ok(())
+        };
+        if i == 0 {
+            ask("random weights".into(), &random)?;
+        }
+        let own = collect(&model, |name| name.starts_with("text_encoder."))?;
+        let name = format!("{} ({})", model.name, folder.display());
+        ask(name, &weights::load(random, own)?)?;
+    }
+    let report = ProbeReport {
+        circumstances: Circumstances::now(),
+        prompts: probe.prompts,
+        readings,
+    };
+    report.write(&probe.out)?;
+    Ok(report)
+}
+
+impl Asked {
+    fn of(records: &[Record], number: usize, seed: u64) -> Self {
+        let planned: Vec<Planned> = plan(records, number, seed);
+        let truths = planned
+            .iter()
+            .map(|p| requested(&records[p.record], &p.prompt));
+        Self {
+            truths: truths.collect(),
+            prompts: planned.into_iter().map(|p| p.prompt).collect(),
+        }
+    }
+}
+
+/// A text encoder under its component's name.
+#[derive(Module, Debug)]
+struct Encoder {
+    text_encoder: CLIPTextModel,
+}
+
+/// States `[n, width]` of prompts at one place, and what the prompts ask for.
+struct States<'a> {
+    values: Vec<f32>,
+    width: usize,
+    truths: &'a [Truth],
+}
+
+impl Encoder {
+    /// The states of every prompt at the end of its text and, on average, behind it.
+    fn read<'a>(
+        &self,
+        asked: &'a Asked,
+        tokenizer: &ClipTokenizer,
+        device: &Device,
+    ) -> Result<(States<'a>, States<'a>)> {
+        let end = tokenizer.encode("")?.ids[1]; // after the begin-of-text token
+        let states = || States {
+            values: vec![],
+            width: 0,
+            truths: &asked.truths,
+        };
+        let (mut ends, mut paddings) = (states(), states());
+        for prompts in asked.prompts.chunks(BATCH) {
+            let ids = prompts.iter().map(|p| Ok(tokenizer.encode(p)?.ids));
+            let ids: Vec<Vec<u32>> = ids.collect::<Result<_>>()?;
+            let (n, tokens) = (ids.len(), ids[0].len());
+            let flat: Vec<i32> = ids.iter().flatten().map(|&id| id as i32).collect();
+            let input = Tensor::<1, Int>::from_ints(flat.as_slice(), device);
+            let output = self.text_encoder.forward(input.reshape([n, tokens]));
+            let width = output.dims()[2];
+            let output: Vec<f32> = output.into_data().try_into_vec_as().expect("floats");
+            (ends.width, paddings.width) = (width, width);
+            for (ids, output) in ids.iter().zip(output.chunks_exact(tokens * width)) {
+                let at = ids.iter().position(|id| *id == end).unwrap_or(tokens - 1);
+                ends.values.extend(&output[at * width..][..width]);
+                // A prompt that fills the encoder has none; its end stands for it.
+                let from = (at + 1).min(tokens - 1);
+                let behind = &output[from * width..];
+                let mean = |e: usize| {
+                    let sum: f32 = behind.iter().skip(e).step_by(width).sum();
+                    sum / (tokens - from) as f32
+                };
+                paddings.values.extend((0..width).map(mean));
+            }
+        }
+        Ok((ends, paddings))
+    }
+}
+
+/// What a linear layer, learned on `learn`, reads from `judge`.
+fn reading(
+    encoder: &str,
+    place: Place,
+    learn: &States,
+    judge: &States,
+    device: &Device,
+) -> Reading {
+    let skills = skills(&logits(learn, judge, device), judge.truths);
+    Reading {
+        encoder: encoder.into(),
+        place,
+        auroc: skills.iter().map(|s: &Skill| Some(s.auroc?.0)).collect(),
+        mean: mean_auroc(&skills),
+    }
+}
+
+/// Logits on `judge` of a logistic regression for each label, learned on `learn`. Every state is brought to mean 0 and
+/// deviation 1 on `learn` first, so that the decay means the same for every encoder.
+fn logits(learn: &States, judge: &States, device: &Device) -> Vec<[f32; LABELS]> {
+    let learning = device.clone().autodiff();
+    let table = |values: &[f32], width: usize, device: &Device| {
+        let shape = [values.len() / width, width];
+        Tensor::<2>::from_data(TensorData::new(values.to_vec(), shape), device)
+    };
+    let x = table(&learn.values, learn.width, &learning);
+    let (variance, mean) = x.clone().var_mean(0);
+    let scaled = |x: Tensor<2>| (x - mean.clone()) / (variance.clone() + 1e-6).sqrt();
+    let flat = |of: fn(&Option<bool>) -> bool| -> Vec<f32> {
+        let all = learn.truths.iter().flatten();
+        all.map(|t| f32::from(of(t))).collect()
+    };
+    let truth = table(&flat(|t| *t == Some(true)), LABELS, &learning);
+    let graded = table(&flat(Option::is_some), LABELS, &learning);
+    let x = scaled(x);
+    let mut layer: Linear = LinearConfig::new(learn.width, LABELS)
+        .with_initializer(Initializer::Zeros)
+        .init(&learning);
+    let mut optimizer = AdamWConfig::new().with_weight_decay(DECAY).init();
+    for _ in 0..STEPS {
+        let logits = layer.forward(x.clone());
+        let no = (-truth.clone() + 1.0) * log_sigmoid(-logits.clone());
+        let likelihood = (truth.clone() * log_sigmoid(logits) + no) * graded.clone();
+        let loss = -likelihood.sum() / learn.truths.len() as f64;
+        let grads = GradientsParams::from_grads(loss.backward(), &layer);
+        layer = optimizer.step(RATE, layer, grads);
+    }
+    let judged = layer.forward(scaled(table(&judge.values, judge.width, &learning)));
+    let judged: Vec<f32> = judged.into_data().try_into_vec_as().expect("floats");
+    let rows = judged.chunks_exact(LABELS);
+    rows.map(|row| std::array::from_fn(|i| row[i])).collect()
+}
+
+impl ProbeReport {
+    /// Writes `probe.json` and `probe.md` into `folder`.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn write(&self, folder: &std::path::Path) -> Result<()> {
+        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        let json = serde_json::to_string_pretty(self).expect("plain values");
+        for (file, text) in [("probe.json", json + "\n"), ("probe.md", self.markdown())] {
+            let path = folder.join(file);
+            std::fs::write(&path, text).map_err(Error::io(&path))?;
+        }
+        Ok(())
+    }
+
+    /// A table for a model card: a row a label, a column an encoder and place.
+    pub fn markdown(&self) -> String {
+        let column = |r: &Reading| match r.place {
+            Place::EndOfText => format!("{}, end of text", r.encoder),
+            Place::Padding => format!("{}, padding", r.encoder),
+        };
+        let row = |name: &str, of: &dyn Fn(&Reading) -> Option<f64>| {
+            let cells = self.readings.iter().map(|r| match of(r) {
+                Some(area) => format!(" {area:.3} |"),
+                None => " – |".into(),
+            });
+            format!("| {name} |{}\n", cells.collect::<String>())
+        };
+        let heads = self.readings.iter().map(|r| format!(" {} |", column(r)));
+        let mut text = format!("| AUROC |{}\n", heads.collect::<String>());
+        let _ = writeln!(text, "| --- |{}", " ---: |".repeat(self.readings.len()));
+        text += &row("Mean", &|r| r.mean);
+        for (i, name) in names().iter().enumerate() {
+            text += &row(name, &|r| r.auroc[i]);
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// States in which one number says the first label, and the second label is drawn without looking at them.
+    #[test]
+    fn what_is_in_the_states_is_read_and_what_is_not_is_not() {
+        let truths = |seed: u64, n: usize| -> (Vec<f32>, Vec<Truth>) {
+            let noise = roentgen_web::latents::noise::gaussian(seed, 4 * n);
+            let (mut values, mut truths) = (vec![], vec![]);
+            for row in noise.chunks_exact(4) {
+                let mut truth = [None; LABELS];
+                (truth[0], truth[1]) = (Some(row[0] > 0.5), Some(row[3] > 0.0));
+                values.extend([100.0 + row[0] + 0.1 * row[1], row[2], 7.0]);
+                truths.push(truth);
+            }
+            (values, truths)
+        };
+        let (a, b) = (truths(1, 600), truths(2, 600));
+        fn states((values, truths): &(Vec<f32>, Vec<Truth>)) -> States<'_> {
+            States {
+                values: values.clone(),
+                width: 3,
+                truths,
+            }
+        }
+        let (learn, judge) = (states(&a), states(&b));
+        let reading = reading("x", Place::Padding, &learn, &judge, &Device::flex());
+        assert!(reading.auroc[0].unwrap() > 0.98, "{reading:?}");
+        assert!((reading.auroc[1].unwrap() - 0.5).abs() < 0.1, "{reading:?}");
+        assert_eq!(reading.auroc[2], None);
+        let report = ProbeReport {
+            circumstances: Circumstances::now(),
+            prompts: 600,
+            readings: vec![reading],
+        };
+        let table = report.markdown();
+        assert!(
+            table.starts_with("| AUROC | x, padding |\n| --- | ---: |\n| Mean |"),
+            "{table}"
+        );
+        assert!(table.contains("| Consolidation | – |"), "{table}");
+    }
+}
