@@ -7,9 +7,10 @@ mod common;
 use burn::prelude::*;
 use burn::tensor::DeviceType;
 use common::block_on;
-use roentgen_web::device::{AdapterClass, set_adapter_class};
+use roentgen_web::device::AdapterClass;
 use roentgen_web::kernels::cases::distance;
 use roentgen_web::kernels::table::cases;
+use roentgen_web::kernels::take_tiles_of;
 
 /// Largest relative L2 distance; sums of some ten thousand terms in another order.
 const BOUND: f64 = 1e-5;
@@ -27,7 +28,7 @@ fn kernels_equal_their_plain_twins() {
     assert!(cases.len() >= 200, "there are {} cases only", cases.len());
     let mut failed = Vec::new();
     for class in [AdapterClass::Software, AdapterClass::Gpu] {
-        set_adapter_class(class);
+        take_tiles_of(class);
         let mut worst = (0.0, String::new());
         for case in &cases {
             let error = block_on(distance(case.run(&device)(), case.run(&plain)())).unwrap();

@@ -131,7 +131,7 @@ mod gpu {
             let mut half = comptime!(units / 2).runtime();
             while half > 0 {
                 if unit < half {
-                    parts[unit] = parts[unit] + parts[unit + half];
+                    parts[unit] += parts[unit + half];
                 }
                 sync_cube();
                 half /= 2;

@@ -33,9 +33,13 @@ pub use group_norm::group_norm;
 pub use layer_norm::layer_norm;
 pub use linear::{Activation, geglu, linear, linear_rows};
 
+use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::device::{AdapterClass, adapter_class};
+
 static PLAIN: AtomicBool = AtomicBool::new(false);
+static TILES: RwLock<Option<AdapterClass>> = RwLock::new(None);
 
 /// From now on only the plain operations are taken, or the kernels again where they can run: what a benchmark compares.
 pub fn take_plain(plain: bool) {
@@ -45,4 +49,16 @@ pub fn take_plain(plain: bool) {
 #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
 fn is_plain() -> bool {
     PLAIN.load(Ordering::Relaxed)
+}
+
+/// From now on tiles are those for a class of adapters, whatever the adapter is: each class is tested everywhere.
+pub fn take_tiles_of(class: AdapterClass) {
+    *TILES.write().unwrap_or_else(|e| e.into_inner()) = Some(class);
+}
+
+/// The class whose tiles are taken.
+#[cfg_attr(not(feature = "gpu"), allow(dead_code))]
+fn class() -> AdapterClass {
+    let chosen = *TILES.read().unwrap_or_else(|e| e.into_inner());
+    chosen.unwrap_or_else(adapter_class)
 }

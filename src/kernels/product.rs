@@ -3,6 +3,7 @@
 
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
+use std::f32::consts::FRAC_1_SQRT_2;
 
 use super::launch::empty;
 use super::linear::Activation;
@@ -232,9 +233,9 @@ fn workgroup(
                 });
                 finish(
                     out,
-                    bias.clone(),
-                    time.clone(),
-                    residual.clone(),
+                    bias,
+                    time,
+                    residual,
                     &numbers,
                     batch,
                     weight_row(block, m, &numbers, form, tile.channels),
@@ -326,9 +327,9 @@ fn registers(
                 });
                 finish(
                     out,
-                    bias.clone(),
-                    time.clone(),
-                    residual.clone(),
+                    bias,
+                    time,
+                    residual,
                     &numbers,
                     batch,
                     weight_row(block, unit_line + i * lines, &numbers, form, tile.channels),
@@ -390,7 +391,7 @@ fn input_place(
     #[comptime] form: Form,
 ) -> (bool, usize) {
     if comptime!(form.side == 1 && form.stride == 1 && form.padding == 0 && !form.doubled) {
-        (true.into(), row * numbers.width + column)
+        (true, row * numbers.width + column)
     } else {
         // Counted from the first zero of the padding, so that nothing is below zero.
         let y = row * form.stride + tap / form.side;
@@ -426,8 +427,7 @@ fn finish(
         } else {
             numbers.rows
         };
-        let mut value =
-            sum + optional(bias.clone(), line) + optional(time, batch * numbers.rows + line);
+        let mut value = sum + optional(bias, line) + optional(time, batch * numbers.rows + line);
         if comptime!(form.gated) {
             value *= activate(gate + optional(bias, line + channels), form.activation);
         } else {
@@ -456,7 +456,7 @@ fn optional(values: ComptimeOption<&[f32]>, at: usize) -> f32 {
 pub(super) fn activate(x: f32, #[comptime] activation: Activation) -> f32 {
     match comptime!(activation) {
         Activation::None => x,
-        Activation::Gelu => x * 0.5f32 * (1.0f32 + f32::erf(x * 0.70710678f32)),
+        Activation::Gelu => x * 0.5f32 * (1.0f32 + Erf::erf(x * FRAC_1_SQRT_2)),
         Activation::QuickGelu => x / (1.0f32 + f32::exp(x * -1.702f32)),
         Activation::Silu => x / (1.0f32 + f32::exp(-x)),
     }

@@ -4,7 +4,8 @@
 //! program that acts as a GPU (SwiftShader, lavapipe) runs units one after another in vector lanes, and a barrier costs it more
 //! than a read: there each unit keeps a tile in registers and reads for itself.
 
-use crate::device::{AdapterClass, adapter_class};
+use super::class;
+use crate::device::AdapterClass;
 
 /// A tile of a matrix product `[C_out, K] x [K, P]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -68,7 +69,7 @@ const SOFTWARE: [Tile; 4] = [
 
 /// The tile for an output `[B, C_out, P]`.
 pub(super) fn tile(shape: [usize; 3]) -> Tile {
-    match adapter_class() {
+    match class() {
         AdapterClass::Software => {
             let filled = |tile: &&Tile| tile.pixels <= shape[2];
             *SOFTWARE.iter().find(filled).unwrap_or(&SOFTWARE[3])
@@ -82,7 +83,7 @@ pub(super) fn tile(shape: [usize; 3]) -> Tile {
 
 /// Units that share the work on a group of `size` values; a power of two.
 pub(super) fn norm_units(size: usize) -> usize {
-    match adapter_class() {
+    match class() {
         AdapterClass::Software => 8, // as many as vector lanes, which then read neighbours
         AdapterClass::Gpu => (size / 8).next_power_of_two().clamp(32, 256),
     }
@@ -93,7 +94,7 @@ pub(super) const TOKENS: usize = 32;
 
 /// Units for each of its tokens.
 pub(super) fn token_slices() -> usize {
-    match adapter_class() {
+    match class() {
         AdapterClass::Software => 1,
         AdapterClass::Gpu => 8,
     }
@@ -107,5 +108,5 @@ pub(super) const KEYS: usize = 8;
 
 /// Whether a workgroup of the attention reads its keys together.
 pub(super) fn shares_keys() -> bool {
-    adapter_class() == AdapterClass::Gpu
+    class() == AdapterClass::Gpu
 }

@@ -10,9 +10,9 @@ use std::time::Instant;
 
 use burn::prelude::*;
 use burn::tensor::DeviceType;
-use roentgen_web::device::{AdapterClass, set_adapter_class};
+use roentgen_web::device::AdapterClass;
 use roentgen_web::kernels::table::cases;
-use roentgen_web::kernels::take_plain;
+use roentgen_web::kernels::{take_plain, take_tiles_of};
 
 /// Runs of a case, of which the median counts.
 const RUNS: usize = 5;
@@ -27,7 +27,7 @@ fn main() {
         true => AdapterClass::Software,
         false => AdapterClass::Gpu,
     };
-    set_adapter_class(class);
+    take_tiles_of(class);
     take_plain(given("--plain"));
     let named = |case: &String| {
         arguments
