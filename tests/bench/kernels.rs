@@ -48,7 +48,7 @@ fn main() {
         let run = case.run(&device);
         let time = || {
             let started = Instant::now();
-            let first = run().slice([0..1]).into_data();
+            let first = run().narrow(0, 0, 1).into_data();
             assert!(first.iter::<f32>().all(f32::is_finite)); // reads, and so waits for the device
             started.elapsed().as_secs_f64()
         };
