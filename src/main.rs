@@ -45,7 +45,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Draw one image and save it as PNG or DICOM, with its origin in the file's metadata
-    Generate(Generate),
+    Generate(Box<Generate>),
     /// Measure how long each stage of a model takes, as JSON
     #[command(hide = true)] // for `cargo xtask bench stages`
     Stages(measure::Stages),
