@@ -13,7 +13,7 @@ use crate::serve::Serving;
 use crate::workspace::{copy, root};
 
 /// Put at the end of the worker: what a browser lacks, and what the page says of it.
-const LACKS: [(&str, &str); 4] = [
+const LACKS: [(&str, &str); 3] = [
     (
         "Object.defineProperty(WorkerNavigator.prototype, 'gpu', { get: () => undefined });",
         "this browser offers no WebGPU",
@@ -25,10 +25,6 @@ const LACKS: [(&str, &str); 4] = [
     (
         "GPU.prototype.requestAdapter = async () => { throw new Error('refused'); };",
         "found no graphics card",
-    ),
-    (
-        "GPU.prototype.requestAdapter = async () => ({ features: new Set(), info: { vendor: 'old', architecture: 'card' } });",
-        "graphics card (old card) lacks the WebGPU feature timestamp-query",
     ),
 ];
 
