@@ -32,8 +32,10 @@ export async function chooseBackend(asked) {
   if (!navigator.gpu) return cpu("why.no-webgpu");
   const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" }).catch(() => null);
   if (!adapter) return cpu("why.no-adapter");
-  const name = adapterName(adapter);
-  const software = Boolean(adapter.info?.isFallbackAdapter || adapter.isFallbackAdapter || SOFTWARE.test(name));
+  const words = adapterName(adapter);
+  const name = words || /** @type {Saying} */ (["why.unnamed"]);
+  if (!isWhole(adapter)) return cpu("why.broken-adapter", { name });
+  const software = Boolean(adapter.info?.isFallbackAdapter || adapter.isFallbackAdapter || SOFTWARE.test(words));
   if (asked === "gpu") return { backend: "gpu", adapter: name, software, why: ["why.asked", { backend: asked }] };
   return software ? cpu("why.software", { name }) : { backend: "gpu", adapter: name, software, why: ["why.card"] };
 }
@@ -76,9 +78,18 @@ export function onDevice(tell) {
   };
 }
 
+/** Whether an adapter says what it can do: the engine's GPU runtime stops the worker where one does not. @param {GPUAdapter} adapter */
+function isWhole(adapter) {
+  try {
+    return Object.keys(DEFAULT_LIMITS).every((name) => adapter.limits[name] > 0) && typeof adapter.features.has === "function";
+  } catch {
+    return false;
+  }
+}
+
 /** @param {GPUAdapter} adapter */
 function adapterName(adapter) {
   const { vendor = "", architecture = "", device = "", description = "" } = adapter.info ?? {};
   const parts = [description, vendor, architecture, device].filter(Boolean);
-  return parts.filter((part, i) => !parts.slice(0, i).some((before) => before.toLowerCase().includes(part.toLowerCase()))).join(" ") || "unnamed adapter";
+  return parts.filter((part, i) => !parts.slice(0, i).some((before) => before.toLowerCase().includes(part.toLowerCase()))).join(" ");
 }

@@ -97,7 +97,7 @@ export class FileCache {
   }
 }
 
-/** @typedef {{address: string, name: string, bytes: number, total: number}} Kept a model, and how many of its bytes are in this browser */
+/** @typedef {{address: string, name: string, bytes: number, total: number, defaults?: protocol.Manifest["defaults"]}} Kept a model, how many of its bytes are in this browser, and its own settings */
 
 /** The models that are here, or partly here. @returns {Promise<Kept[]>} */
 export async function keptModels() {
@@ -107,7 +107,7 @@ export async function keptModels() {
     const files = filesOf(manifest);
     const here = (/** @type {protocol.BundleFile} */ file) => Array.from({ length: piecesOf(file) }, (_, index) => (keys.has(pieceKey(file, index)) ? sizeOf(file, index) : 0)).reduce((a, b) => a + b, 0);
     const sum = (/** @type {number[]} */ numbers) => numbers.reduce((a, b) => a + b, 0);
-    return { address, name: String(manifest.name), bytes: sum(files.map(here)), total: sum(files.map((file) => file.bytes)) };
+    return { address, name: String(manifest.name), bytes: sum(files.map(here)), total: sum(files.map((file) => file.bytes)), defaults: manifest.defaults };
   });
 }
 

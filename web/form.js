@@ -1,5 +1,6 @@
 /** The form: settings to fields and back, and what the seed does between two images. */
 
+import { filesOf } from "./cache.js";
 import { inEveryLanguage, t } from "./language.js";
 import { LONGEST, readSetting, rollSeed } from "./settings.js";
 import { $ } from "./page.js";
@@ -8,6 +9,8 @@ import { put, readSource, setSize } from "./source.js";
 /** @import * as protocol from "./protocol.js" */
 /** @import { Saying } from "./language.js" */
 
+/** Bytes of a model for which a preview is a matter of a moment: the visitor sees every step, unless that is not wanted. */
+const LIGHT = 100e6;
 /** Each setting and its field. */
 const FIELDS = { prompt: $("prompt"), negative_prompt: $("negative"), seed: $("seed"), num_inference_steps: $("steps"), guidance_scale: $("guidance"), scheduler: $("scheduler") };
 const lock = $("lock");
@@ -18,12 +21,14 @@ const size = $("size");
 let sizes = [];
 
 /** What the model suggests. @param {protocol.Manifest} manifest */
-export function suggest({ defaults, examples = [], sizes: others = [] }) {
+export function suggest(manifest) {
+  const { defaults, examples = [], sizes: others = [] } = manifest;
   const { width = 0, height = 0, ...rest } = defaults ?? {};
   sizes = [{ width, height }, ...others.map(([width, height]) => ({ width, height }))];
   nameSizes();
   choose(width, height);
   write({ scheduler: null, ...rest });
+  $("previews").checked = filesOf(manifest).reduce((sum, { bytes }) => sum + bytes, 0) < LIGHT;
   if (!FIELDS.prompt.value && examples.length > 0) setPrompt(examples[0]);
 }
 

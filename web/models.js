@@ -2,17 +2,16 @@
 
 import { deleteModel, keptModels } from "./cache.js";
 import { manifestUrl } from "./download.js";
-import { inEveryLanguage, say, t } from "./language.js";
+import { inEveryLanguage, number, say, t } from "./language.js";
 import { $, link, size } from "./page.js";
 import { note } from "./report.js";
+import { SHIPPED, shippedModels } from "./shipped.js";
 
 /** @import * as protocol from "./protocol.js" */
 /** @import { Kept } from "./cache.js" */
 /** @import { Saying } from "./language.js" */
 
 const [part, list, storage, persist] = ["model-part", "models", "model-storage", "model-persist"].map($);
-/** The model that the site ships. */
-const SHIPPED = manifestUrl("./models/default/", document.baseURI);
 
 /** The model at work. @type {protocol.Bundle | null} */
 let bundle = null;
@@ -20,6 +19,8 @@ let bundle = null;
 let card = null;
 /** @type {Kept[]} */
 let kept = [];
+/** What the site ships. @type {Kept[]} */
+let shipped = [];
 /** Why models are not kept. @type {Saying[]} */
 let warnings = [];
 /** @type {(model: protocol.Model) => void} */
@@ -89,9 +90,11 @@ async function refresh() {
 function render() {
   const current = bundle?.address ?? null;
   const entries = [...kept];
-  if (bundle && !entries.some(({ address }) => address === current)) entries.unshift({ address: current ?? "", name: bundle.manifest.name, bytes: 0, total: 0 });
-  if (!entries.some(({ address }) => address === SHIPPED)) entries.push({ address: SHIPPED, name: t("models.shipped"), bytes: 0, total: 0 });
-  const rank = (/** @type {Kept} */ { address }) => Number(address !== SHIPPED);
+  const add = (/** @type {Kept} */ entry) => entries.some(({ address }) => address === entry.address) || entries.push(entry);
+  if (bundle) add({ address: current ?? "", name: bundle.manifest.name, bytes: 0, total: 0, defaults: bundle.manifest.defaults });
+  shipped.forEach(add);
+  add({ address: SHIPPED, name: t("models.shipped"), bytes: 0, total: 0 });
+  const rank = (/** @type {Kept} */ { address }) => (isShipped(address) ? shipped.findIndex((one) => one.address === address) : entries.length);
   entries.sort((a, b) => rank(a) - rank(b) || a.name.localeCompare(b.name)); // the same order at each visit
   const focused = list.contains(document.activeElement);
   list.replaceChildren(...entries.map((entry) => item(entry, bundle !== null && entry.address === (current ?? ""))));
@@ -99,18 +102,21 @@ function render() {
   $("model-name").textContent = bundle?.manifest.name ?? "";
 }
 
+const isShipped = (/** @type {string} */ address) => address === SHIPPED || shipped.some((one) => one.address === address);
+
 /** @param {Kept} entry @param {boolean} inUse */
-function item({ address, name, bytes, total }, inUse) {
+function item({ address, name, bytes, total, defaults }, inUse) {
   const line = document.createElement("li");
-  const where = bytes > 0 ? t(bytes < total ? "models.partly" : "models.kept", { bytes: size(bytes), total: size(total) }) : t(address ? "models.not-kept" : "models.local");
-  const from = address === SHIPPED ? "" : address.replace(`${location.origin}/`, "/").replace(/bundle\.json$/, "");
-  const words = Object.assign(document.createElement("p"), { className: "hint", textContent: [inUse && t("models.in-use"), where, from].filter(Boolean).join(" · ") });
+  const from = isShipped(address) ? "" : address.replace(`${location.origin}/`, "/").replace(/bundle\.json$/, "");
   const about = document.createElement("div");
-  about.append(Object.assign(document.createElement("strong"), { textContent: name }), words);
+  about.append(Object.assign(document.createElement("strong"), { textContent: name }));
+  for (const words of [goodFor(defaults), [inUse && t("models.in-use"), where(address, bytes, total, inUse), from].filter(Boolean).join(" · ")]) {
+    if (words) about.append(hint(words));
+  }
   const href = cardOf();
   const licence = inUse && bundle?.manifest.license;
   if (inUse && (licence || href)) {
-    const more = Object.assign(document.createElement("p"), { className: "hint", textContent: licence ? `${t("foot.licence", { name: licence })} ` : "" });
+    const more = hint(licence ? `${t("foot.licence", { name: licence })} ` : "");
     if (href) more.append(Object.assign(link(href, t("foot.card")), { target: "_blank" }));
     about.append(more);
   }
@@ -119,6 +125,24 @@ function item({ address, name, bytes, total }, inUse) {
   else line.append(button("models.use", name, () => use(address)));
   if (kept.some((one) => one.address === address)) line.append(button("models.delete", name, () => remove(address, name, inUse)));
   return line;
+}
+
+/** @param {string} textContent */
+const hint = (textContent) => Object.assign(document.createElement("p"), { className: "hint", textContent });
+
+/** How a model is used, as it says itself: one that wants no guidance has learned it, together with the steps. @param {Kept["defaults"]} defaults */
+function goodFor(defaults) {
+  const { num_inference_steps: steps, guidance_scale: guidance } = defaults ?? {};
+  if (typeof steps !== "number" || typeof guidance !== "number") return "";
+  return t(guidance > 1 ? "models.guided" : "models.quick", { steps, guidance: () => number(guidance, guidance % 1 ? 1 : 0) });
+}
+
+/** @param {string} address @param {number} bytes @param {number} total @param {boolean} inUse */
+function where(address, bytes, total, inUse) {
+  const values = { bytes: size(bytes), total: size(total) };
+  if (bytes > 0) return t(bytes < total ? "models.partly" : "models.kept", values);
+  if (!address) return t("models.local");
+  return t(total > 0 && !inUse ? "models.to-load" : "models.not-kept", values);
 }
 
 /** @param {string} key @param {string} name @param {() => void} press */
@@ -154,5 +178,6 @@ export function startModels(load) {
     await tellStorage();
   };
   part.addEventListener("toggle", () => part.open && refresh());
+  shippedModels().then((models) => ((shipped = models), render()));
   inEveryLanguage(() => (render(), tellStorage()));
 }

@@ -22,7 +22,9 @@ const UNKNOWN = "A bicycle in front of a house.";
 /** Two strengths of guidance beside the model's own: hardly any, and too much. */
 const [WEAK, STRONG] = [1, 12];
 const FRAMES = 4;
-const IMAGES = 6;
+/** Where guidance is learned there is none to take away, and one image less. */
+const images = () => (guided() ? 6 : 5);
+const guided = () => (defaults?.guidance_scale ?? 0) > WEAK;
 
 const [button, status, list] = ["how-draw", "how-status", "how-list"].map($);
 /** @type {Client} */
@@ -64,7 +66,7 @@ async function draw() {
   /** @param {string} prompt @param {number} [guidance] @param {(event: protocol.StepEvent) => void} [hear] of every step */
   const image = async (prompt, guidance, hear) => {
     const { width, height, num_inference_steps, guidance_scale, scheduler = null } = /** @type {protocol.Manifest["defaults"]} */ (defaults);
-    tell(["how.drawing", { number: ++drawn, total: IMAGES }]);
+    tell(["how.drawing", { number: ++drawn, total: images() }]);
     const settings = { prompt, negative_prompt: "", seed: SEED, num_inference_steps, guidance_scale: guidance ?? guidance_scale, scheduler, width, height, previews: hear !== undefined };
     return client.generate(settings, { signal, onEvent: (event) => event.type === "step" && hear?.(event) });
   };
@@ -76,9 +78,10 @@ async function draw() {
     const normal = await image(sentence(NORMAL));
     const heart = await image(sentence(HEART));
     put("words", [[normal, NORMAL], [effusion, EFFUSION], [heart, HEART]].map(([picture, said]) => ({ picture, label: ["how.said", { said }] })));
-    const [weak, strong] = [await image(sentence(EFFUSION), WEAK), await image(sentence(EFFUSION), STRONG)];
-    const strengths = [[weak, WEAK], [effusion, own.guidance_scale], [strong, STRONG]];
-    put("guidance", strengths.map(([picture, value]) => ({ picture, label: ["how.guided", { value: () => number(value, value % 1 ? 1 : 0) }] })));
+    const weak = guided() ? [[await image(sentence(EFFUSION), WEAK), WEAK]] : [];
+    const strengths = [...weak, [effusion, own.guidance_scale], [await image(sentence(EFFUSION), STRONG), STRONG]];
+    const key = (/** @type {number} */ value) => (value > WEAK || guided() ? "how.guided" : "how.guided-in");
+    put("guidance", strengths.map(([picture, value]) => ({ picture, label: [key(value), { value: () => number(value, value % 1 ? 1 : 0) }] })));
     put("pair", [
       { picture: normal, label: ["how.without"] },
       { picture: effusion, label: ["how.with"] },

@@ -51,6 +51,7 @@ const PAGE = [
   "./save.js",
   "./settings.js",
   "./share.js",
+  "./shipped.js",
   "./source.js",
   "./steps.js",
   "./strings.js",
@@ -76,7 +77,16 @@ const PAGE = [
   "./worker.js",
 ];
 
-self.addEventListener("install", (event) => event.waitUntil(keep(PAGE).then(() => self.skipWaiting())));
+/** Which models there are to choose from; a site may have no list. */
+const MODELS = "./models/index.json";
+
+self.addEventListener("install", (event) => {
+  const install = async () => {
+    await Promise.all([keep(PAGE), keep([MODELS]).catch(() => {})]);
+    await self.skipWaiting();
+  };
+  event.waitUntil(install());
+});
 
 self.addEventListener("activate", (event) => {
   const clean = async () => {

@@ -22,7 +22,7 @@ pub struct Options {
     /// Port to serve on [default: 8080, or any free one when that is taken]
     #[arg(long)]
     port: Option<u16>,
-    /// Serve the model bundle of this folder [default: models/default]
+    /// Serve the model bundle of this folder alone [default: models/default, with models/fast to choose]
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
     /// Write the finished site to this folder and serve nothing

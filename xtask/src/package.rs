@@ -50,10 +50,10 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Writes the package to a folder which is new or empty.
+/// Writes the package to a folder which is new or empty; of the models it has the one that the module takes by itself.
 pub fn write(site: &Site, folder: &Path, model: bool) -> Result<()> {
     site.write_folders(folder, |mount| {
-        mount.starts_with("pkg/") || (model && mount.starts_with("models/"))
+        mount.starts_with("pkg/") || (model && mount == "models/default")
     })?;
     let web = root().join("web");
     let declarations = ["roentgen-web.d.ts", "roentgen-image.d.ts"].map(str::to_owned);

@@ -4,12 +4,16 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
 
 use crate::wasm::{self, Engine};
-use crate::workspace::{copy_where, root};
+use crate::workspace::{copy_where, root, target};
 
 /// The folder of `web/` with pictures for its README, which is no part of the site.
 pub const PICTURES: &str = "screenshots";
+
+/// The bundles of the site; the first is for visitors who choose none.
+const SHIPPED: [&str; 2] = ["default", "fast"];
 
 /// Folders under their addresses.
 pub struct Site {
@@ -18,31 +22,41 @@ pub struct Site {
 }
 
 impl Site {
-    /// Builds the engines and takes `web/` and a model bundle (`models/default` when none is named).
+    /// Builds the engines and takes `web/`, and the model bundles that are shipped or, where one is named, that one alone.
     pub fn build(engines: &[Engine], bundle: Option<&Path>) -> Result<Site> {
-        let bundle = bundle.map_or_else(|| root().join("models/default"), Path::to_path_buf);
-        if !bundle.join("bundle.json").is_file() {
-            bail!(
-                "there is no model bundle in {} (no bundle.json). Name a folder that has one with --bundle DIR, \
-                 or write one with `cargo run --release -p train -- export`",
-                bundle.display()
-            );
-        }
+        let bundles = match bundle {
+            Some(folder) => vec![(SHIPPED[0], folder.to_path_buf())],
+            None => SHIPPED
+                .map(|name| (name, root().join("models").join(name)))
+                .to_vec(),
+        };
+        let list = list(&bundles)?;
         let mut mounts = Vec::new();
         for &engine in engines {
             mounts.push((format!("pkg/{}", engine.name()), wasm::build(engine)?));
         }
-        mounts.push(("models/default".to_owned(), bundle));
+        for (name, folder) in bundles {
+            mounts.push((format!("models/{name}"), folder));
+        }
+        mounts.push(("models".to_owned(), list));
         mounts.push((String::new(), root().join("web")));
         Ok(Site { mounts })
     }
 
-    /// The folder of the model.
+    /// The folder of the model at an address.
+    fn model(&self, address: &str) -> &Path {
+        let found = self.mounts.iter().find(|(mount, _)| mount == address);
+        found.map_or(Path::new(""), |(_, folder)| folder)
+    }
+
+    /// The folder of the model of visitors who choose none.
     pub fn bundle(&self) -> &Path {
-        self.mounts
-            .iter()
-            .find(|(address, _)| address == "models/default")
-            .map_or(Path::new(""), |(_, folder)| folder)
+        self.model("models/default")
+    }
+
+    /// The folder of the other one, which draws in few steps; it is nowhere where a bundle was named.
+    pub fn fast(&self) -> &Path {
+        self.model("models/fast")
     }
 
     /// An engine beside golden cases, without a page.
@@ -141,6 +155,39 @@ impl Site {
     }
 }
 
+/// Writes `index.json`, which tells the page what it may offer before anything of it is downloaded; the folder that has it.
+fn list(bundles: &[(&str, PathBuf)]) -> Result<PathBuf> {
+    let mut entries = Vec::new();
+    for (name, folder) in bundles {
+        let file = folder.join("bundle.json");
+        let text = fs::read_to_string(&file).with_context(|| {
+            format!(
+                "there is no model bundle in {} (no bundle.json). Name a folder that has one with --bundle DIR, \
+                 or write one with `cargo run --release -p train -- export`",
+                folder.display()
+            )
+        })?;
+        let manifest: Value = serde_json::from_str(&text)
+            .with_context(|| format!("{} is not valid JSON", file.display()))?;
+        let shards = manifest["shards"].as_array().into_iter().flatten();
+        let bytes: u64 = shards
+            .chain([&manifest["tokenizer"]])
+            .filter_map(|file| file["bytes"].as_u64())
+            .sum();
+        entries.push(json!({
+            "address": format!("{name}/"), "name": manifest["name"], "bytes": bytes, "defaults": manifest["defaults"],
+        }));
+    }
+    let names: Vec<&str> = bundles.iter().map(|(name, _)| *name).collect();
+    let folder = target().join("site").join(names.join("-"));
+    fs::create_dir_all(&folder)?;
+    fs::write(
+        folder.join("index.json"),
+        format!("{}\n", serde_json::to_string_pretty(&entries)?),
+    )?;
+    Ok(folder)
+}
+
 /// `address` relative to `mount`, where it is inside it.
 fn below<'a>(address: &'a str, mount: &str) -> Option<&'a str> {
     if mount.is_empty() {
@@ -208,6 +255,19 @@ mod tests {
         ] {
             assert_eq!(site.file(address), None, "{address}");
         }
+    }
+
+    #[test]
+    fn list_names_each_shipped_model() {
+        let bundles = SHIPPED.map(|name| (name, root().join("models").join(name)));
+        let text = fs::read_to_string(list(&bundles).unwrap().join("index.json")).unwrap();
+        let listed: Value = serde_json::from_str(&text).unwrap();
+        let steps = |at: usize| listed[at]["defaults"]["num_inference_steps"].as_u64();
+        assert_eq!([listed[0]["address"].as_str(), listed[1]["address"].as_str()], [Some("default/"), Some("fast/")]);
+        assert_eq!([steps(0), steps(1)], [Some(20), Some(4)]);
+        assert!(listed[1]["bytes"].as_u64() > Some(1_000_000));
+        let none = tempfile::tempdir().unwrap();
+        assert!(list(&[("default", none.path().to_path_buf())]).is_err());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::serve::Serving;
 use crate::workspace::{copy, root};
 
 /// Put at the end of the worker: what a browser lacks, and what the page says of it.
-const LACKS: [(&str, &str); 3] = [
+const LACKS: [(&str, &str); 5] = [
     (
         "Object.defineProperty(WorkerNavigator.prototype, 'gpu', { get: () => undefined });",
         "this browser offers no WebGPU",
@@ -25,6 +25,14 @@ const LACKS: [(&str, &str); 3] = [
     (
         "GPU.prototype.requestAdapter = async () => { throw new Error('refused'); };",
         "found no graphics card",
+    ),
+    (
+        "GPU.prototype.requestAdapter = async () => ({});",
+        "(without a name) does not say what it can do",
+    ),
+    (
+        "Object.defineProperty(GPUAdapter.prototype, 'limits', { get: () => { throw new Error('lost'); } });",
+        "does not say what it can do",
     ),
 ];
 
