@@ -9,7 +9,7 @@ export const STRINGS = {
   // Heading and footer
   "page.title": ["Roentgen: from a sentence to a radiograph", "Roentgen: vom Satz zum Röntgenbild"],
   "page.lede": ["From a sentence to a chest radiograph, in your own browser.", "Vom Satz zum Röntgenbild der Lunge, im eigenen Browser."],
-  "page.notice": ["Synthetic images for research and education. Not for diagnosis.", "Künstliche Bilder für Forschung und Lehre. Nicht zur Diagnose."],
+  "page.notice": ["Synthetic images for research and education. Not for diagnosis. Nothing leaves this page.", "Künstliche Bilder für Forschung und Lehre. Nicht zur Diagnose. Nichts verlässt diese Seite."],
   "page.language": ["Language", "Sprache"],
   "foot.nobody": ["Images from words show nobody.", "Bilder aus Worten zeigen niemanden."],
   "foot.nobody-more": ["A small model draws them, and it gets anatomy and findings wrong. An image that began from a radiograph is that person's radiograph, changed, and is marked as edited. Every saved file says what it is, and which words and settings gave it.", "Ein kleines Modell zeichnet sie und irrt sich bei Anatomie und Befunden. Ein Bild, das von einer Aufnahme ausging, ist die veränderte Aufnahme dieser Person und als verändert gekennzeichnet. Jede gespeicherte Datei sagt, was sie ist und welche Worte und Einstellungen sie ergaben."],
