@@ -75,7 +75,7 @@ async function read(url, file, part, mode, { cache, onBytes, pause, signal }) {
   try {
     const response = await request(url, { signal: connection.signal, cache: mode, headers }, signal);
     if (response.status !== 206) startOver(part, onBytes); // a server that knows no ranges sends all of it again
-    const reader = response.body.getReader();
+    const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
     for (;;) {
       const { done, value } = await reader.read().catch(lost(url, signal));
       if (done) break;

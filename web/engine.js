@@ -46,5 +46,5 @@ function counted(response, onBytes) {
       controller.enqueue(chunk);
     },
   });
-  return new Response(response.body.pipeThrough(counting), { headers: { "Content-Type": "application/wasm" } });
+  return new Response(response.body?.pipeThrough(counting), { headers: { "Content-Type": "application/wasm" } });
 }

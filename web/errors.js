@@ -2,13 +2,15 @@
 
 import { t } from "./language.js";
 
+/** @import { Saying } from "./language.js" */
+
 /** An error with a stable `code`; its saying (see language.js) says what is wrong and what to do. */
 export class Problem extends Error {
   /** @param {string} code @param {string} key of strings.js @param {Record<string, unknown>} [values] */
   constructor(code, key, values = {}) {
     super(t(key, values)); // for the console
     this.code = code;
-    this.saying = /** @type {const} */ ([key, values]);
+    this.saying = /** @type {Saying} */ ([key, values]);
   }
 }
 

@@ -77,17 +77,15 @@ async function draw() {
     put("noise", [...some(frames), { picture: effusion, label: ["how.step", { step: own.num_inference_steps }] }]);
     const normal = await image(sentence(NORMAL));
     const heart = await image(sentence(HEART));
-    put("words", [[normal, NORMAL], [effusion, EFFUSION], [heart, HEART]].map(([picture, said]) => ({ picture, label: ["how.said", { said }] })));
-    const weak = guided() ? [[await image(sentence(EFFUSION), WEAK), WEAK]] : [];
-    const strengths = [...weak, [effusion, own.guidance_scale], [await image(sentence(EFFUSION), STRONG), STRONG]];
-    const key = (/** @type {number} */ value) => (value > WEAK || guided() ? "how.guided" : "how.guided-in");
-    put("guidance", strengths.map(([picture, value]) => ({ picture, label: [key(value), { value: () => number(value, value % 1 ? 1 : 0) }] })));
+    put("words", [said(normal, NORMAL), said(effusion, EFFUSION), said(heart, HEART)]);
+    const weak = guided() ? [by(await image(sentence(EFFUSION), WEAK), WEAK)] : [];
+    put("guidance", [...weak, by(effusion, own.guidance_scale), by(await image(sentence(EFFUSION), STRONG), STRONG)]);
     put("pair", [
       { picture: normal, label: ["how.without"] },
       { picture: effusion, label: ["how.with"] },
       { picture: normal, beside: effusion, label: ["how.difference"] },
     ]);
-    put("limits", [{ picture: await image(UNKNOWN), label: ["how.said", { said: UNKNOWN }] }]);
+    put("limits", [said(await image(UNKNOWN), UNKNOWN)]);
     tell(["how.done"]);
   } catch (error) {
     tell(error.code === "cancelled" ? ["state.cancelled"] : (error.saying ?? error.message));
@@ -97,6 +95,12 @@ async function draw() {
   }
 }
 
+/** @param {protocol.Picture} picture @param {string} words @returns {Shown} */
+const said = (picture, words) => ({ picture, label: ["how.said", { said: words }] });
+
+/** @param {protocol.Picture} picture @param {number} value @returns {Shown} */
+const by = (picture, value) => ({ picture, label: [value > WEAK || guided() ? "how.guided" : "how.guided-in", { value: () => number(value, value % 1 ? 1 : 0) }] });
+
 /** The first of the frames, and others evenly after it. @param {Shown[]} frames */
 const some = (frames) => frames.filter((_, i) => i % Math.ceil(frames.length / FRAMES) === 0);
 
@@ -104,7 +108,7 @@ const some = (frames) => frames.filter((_, i) => i % Math.ceil(frames.length / F
 function put(figure, pictures) {
   const row = list.querySelector(`[data-figure=${figure}] .pictures`);
   for (const { picture, beside, label } of pictures) {
-    const [part, canvas, span] = ["div", "canvas", "span"].map((name) => document.createElement(name));
+    const [part, canvas, span] = [document.createElement("div"), document.createElement("canvas"), document.createElement("span")];
     if (beside) paintDifference(canvas, picture, beside);
     else paint(canvas, picture);
     canvas.setAttribute("role", "img");
