@@ -43,20 +43,12 @@ impl Site {
         Ok(Site { mounts })
     }
 
-    /// The folder of the model at an address.
-    fn model(&self, address: &str) -> &Path {
-        let found = self.mounts.iter().find(|(mount, _)| mount == address);
-        found.map_or(Path::new(""), |(_, folder)| folder)
-    }
-
     /// The folder of the model of visitors who choose none.
     pub fn bundle(&self) -> &Path {
-        self.model("models/default")
-    }
-
-    /// The folder of the other one, which draws in few steps; it is nowhere where a bundle was named.
-    pub fn fast(&self) -> &Path {
-        self.model("models/fast")
+        self.mounts
+            .iter()
+            .find(|(address, _)| address == "models/default")
+            .map_or(Path::new(""), |(_, folder)| folder)
     }
 
     /// An engine beside golden cases, without a page.
@@ -263,7 +255,10 @@ mod tests {
         let text = fs::read_to_string(list(&bundles).unwrap().join("index.json")).unwrap();
         let listed: Value = serde_json::from_str(&text).unwrap();
         let steps = |at: usize| listed[at]["defaults"]["num_inference_steps"].as_u64();
-        assert_eq!([listed[0]["address"].as_str(), listed[1]["address"].as_str()], [Some("default/"), Some("fast/")]);
+        assert_eq!(
+            [listed[0]["address"].as_str(), listed[1]["address"].as_str()],
+            [Some("default/"), Some("fast/")]
+        );
         assert_eq!([steps(0), steps(1)], [Some(20), Some(4)]);
         assert!(listed[1]["bytes"].as_u64() > Some(1_000_000));
         let none = tempfile::tempdir().unwrap();

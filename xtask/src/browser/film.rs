@@ -16,24 +16,26 @@ const WATCH: &str = "globalThis.seen = []; (() => { let before = ''; const [canv
     const now = canvas.toDataURL(); seen.push([Number(step), now !== before]); before = now; }) \
     .observe(note, {childList: true, characterData: true, subtree: true}); })()";
 
-/// With every step asked for, each has its own picture, on the film while it is drawn and in it afterwards; the image is the
-/// same. The film plays to its end by itself.
+/// A model for which a preview takes seconds: the form as it then is.
+const HEAVY: &str = "(async () => { const {suggest} = await import('./form.js'); const {checked} = document.getElementById('previews'); \
+    suggest({defaults: {width: 128, height: 128}, tokenizer: {bytes: 1}, shards: [{bytes: 4e8}]}); return [checked, document.getElementById('previews').checked]; })()";
+
+/// As the page comes, each step has its own picture, on the film while it is drawn and in it afterwards; without, the image is
+/// the same. The film plays to its end by itself.
 pub fn every_step(setting: &Setting) -> Result<String> {
     let page = setting.visit("?backend=cpu")?;
     let settings = Settings {
         steps: 8,
         ..SETTINGS
     };
-    let (own, few) = page.generate(&settings, DRAWING)?;
     page.evaluate(WATCH)?;
-    page.click("previews")?;
-    let (again, all) = page.generate(&settings, DRAWING)?;
+    let (own, all) = page.generate(&settings, DRAWING)?;
     let seen = page.evaluate("seen")?;
     let expected: Vec<_> = (1..8).map(|step| json!([step, true])).collect();
     ensure!(seen == json!(expected), "the previews were {seen}");
-    ensure!(again == own, "with every step shown it is another image");
-    let frames = page.evaluate("Number(document.getElementById('steps-range').max) + 1")?;
-    ensure!(frames == 8, "of 8 steps {frames} are in the film");
+    let frames = || page.evaluate("Number(document.getElementById('steps-range').max) + 1");
+    let found = frames()?;
+    ensure!(found == 8, "of 8 steps {found} are in the film");
 
     page.evaluate("globalThis.labels = []; new MutationObserver(() => labels.push(document.getElementById('steps-label').textContent)).observe(document.getElementById('steps-label'), {childList: true, characterData: true, subtree: true})")?;
     page.click("steps-play")?;
@@ -50,13 +52,27 @@ pub fn every_step(setting: &Setting) -> Result<String> {
         page.pixels_of("view")? == own,
         "the film does not end with the image"
     );
+    page.click("previews")?;
+    let (again, few) = page.generate(&settings, DRAWING)?;
+    ensure!(again == own, "without every step it is another image");
+    let found = frames()?;
+    ensure!(
+        found.as_u64() < Some(8),
+        "without every step the film still has {found}"
+    );
+    page.click("previews")?;
+    let heavy = page.evaluate(HEAVY)?;
+    ensure!(
+        heavy == json!([true, false]),
+        "every step is shown, also of a large model: {heavy}"
+    );
     module(&page)?;
     setting.all_quiet(&page)?;
     page.close()?;
     Ok(format!(
-        "8 steps in {:.1} s, with a preview at each {:.1} s",
-        few.as_secs_f64(),
-        all.as_secs_f64()
+        "8 steps in {:.1} s, without a preview at each in {:.1} s",
+        all.as_secs_f64(),
+        few.as_secs_f64()
     ))
 }
 

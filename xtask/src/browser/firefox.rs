@@ -199,6 +199,18 @@ const TOOLS: &str = "(async () => { const $ = (id) => document.getElementById(id
     $('source-shown').click(); while ($('source-editor').hidden) await look(); $('generate').click(); await done(); const mark = $('mark').textContent; $('source-remove').click(); \
     $('batch').value = 1; return {inverted, difference, attention, cells, frames, files, mark, images: document.querySelectorAll('#visit-list button').length}; })()";
 
+/// The image drawn first is brought back, a chip writes its sentence, its DICOM file is begun from, and the page speaks German.
+const MORE: &str = "(async () => { const $ = (id) => document.getElementById(id); const look = () => new Promise((next) => setTimeout(next, 50)); \
+    document.querySelector('#visit-list li:last-child button').click(); const seed = $('seed').value; \
+    document.querySelector('#guide input[name=guide-finding][value=cardiomegaly]').click(); const sentence = $('prompt').value; \
+    const make = URL.createObjectURL; let file; URL.createObjectURL = (blob) => make.call(URL, file = blob); HTMLAnchorElement.prototype.click = () => {}; \
+    $('marked').click(); $('save-dicom').click(); while (!file) await look(); \
+    const data = new DataTransfer(); data.items.add(new File([file], 'radiograph.dcm')); $('source-file').files = data.files; $('source-file').dispatchEvent(new Event('change')); \
+    while ($('source-editor').hidden) await look(); const pixels = (id) => $(id).getContext('2d').getImageData(0, 0, $(id).width, $(id).height).data; \
+    const own = pixels('result'); const dicom = pixels('source-canvas').every((value, i) => Math.abs(value - own[i]) < 3); $('source-remove').click(); $('marked').click(); \
+    const speak = (language) => { $('language').value = language; $('language').dispatchEvent(new Event('change')); return $('generate').textContent; }; \
+    return {seed, sentence, dicom, words: ['de', 'en'].map(speak)}; })()";
+
 /// The cpu engine's image is the native one, with a server and without; and the tools of the page work.
 pub fn firefox(setting: &Setting) -> Result<String> {
     let mut browser = Firefox::launch()?;
@@ -213,6 +225,12 @@ pub fn firefox(setting: &Setting) -> Result<String> {
         "files": {"image/png": true, "application/dicom": true}, "mark": "Edited by a model", "images": 10,
     });
     ensure!(tools == expected, "Firefox's tools gave {tools}");
+    let more = browser.evaluate(MORE)?;
+    let expected = json!({
+        "seed": "1895", "sentence": "PA chest radiograph of a 60-year-old man. Marked cardiomegaly.",
+        "dicom": true, "words": ["Erzeugen", "Generate"],
+    });
+    ensure!(more == expected, "Firefox gave {more}");
     let started = Instant::now();
     while browser.evaluate("document.documentElement.dataset.offline ?? ''")? != "ready" {
         ensure!(

@@ -11,6 +11,7 @@ mod cors;
 mod dicom;
 mod download;
 mod element;
+mod fast;
 mod film;
 mod firefox;
 mod folder;
@@ -148,9 +149,9 @@ impl Setting {
         Ok(roentgen.context("the native program is not there")?)
     }
 
-    /// The image for these settings from the native program, and how far `image` is from it.
-    fn difference(&self, image: &RgbaImage, settings: &Settings) -> Result<f64> {
-        let expected = native::generate(self.roentgen()?, self.site.bundle(), settings)?;
+    /// How far `image` is from the one that the native program draws with this model and these settings.
+    fn difference(&self, image: &RgbaImage, model: &Path, settings: &Settings) -> Result<f64> {
+        let expected = native::generate(self.roentgen()?, model, settings)?;
         ensure!(
             image.dimensions() == expected.dimensions(),
             "the page drew {:?} pixels, the native program {:?}",
@@ -177,18 +178,19 @@ impl Setting {
     /// The mean difference of an image of the cpu engine to the native one; an error where it is too large, which calls the
     /// image `what`.
     fn as_native(&self, image: &RgbaImage, settings: &Settings, what: &str) -> Result<f64> {
-        self.near_native(image, settings, what, CPU_DIFFERENCE)
+        self.near_native(image, self.site.bundle(), settings, what, CPU_DIFFERENCE)
     }
 
-    /// The same for another engine, with what is too large there.
+    /// The same for another model or engine, with what is too large there.
     fn near_native(
         &self,
         image: &RgbaImage,
+        model: &Path,
         settings: &Settings,
         what: &str,
         allowed: f64,
     ) -> Result<f64> {
-        let difference = self.difference(image, settings)?;
+        let difference = self.difference(image, model, settings)?;
         ensure!(
             difference <= allowed,
             "{what} is {difference:.3} of 255 from the native one, allowed are {allowed}"

@@ -143,9 +143,9 @@ pub fn choose(setting: &Setting) -> Result<String> {
         image == own,
         "the same weights of a folder give another image"
     );
-    let found = page.evaluate("[location.search, document.querySelector('#models [aria-current] a').href.slice(0, 5), document.querySelectorAll('#models li').length]")?;
+    let found = page.evaluate("[location.search, document.querySelector('#models [aria-current] a').href.slice(0, 5), [...document.querySelectorAll('#models strong')].map((name) => name.textContent).filter((name) => ['other', 'local'].includes(name))]")?;
     ensure!(
-        found == serde_json::json!(["?backend=cpu", "blob:", 3]),
+        found == serde_json::json!(["?backend=cpu", "blob:", ["local", "other"]]),
         "with a folder the address, the card and the list are {found}"
     );
     page.click("copy")?;

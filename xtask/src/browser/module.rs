@@ -304,6 +304,8 @@ fn example(page: &Page) -> Result<()> {
 pub fn packaged(setting: &Setting) -> Result<String> {
     let folder = tempfile::tempdir()?;
     package::write(&setting.site, folder.path(), true)?;
+    let models = fs::read_dir(folder.path().join("models"))?.count();
+    ensure!(models == 1, "the package has {models} models");
     let serving = Serving::start(Arc::new(Site::of_folder(folder.path())), 0, "/npm", true)?;
     let manifest = format!("{}package.json", serving.address());
     let page = Page::open(&setting.browser, &manifest)?;

@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 
 use super::Setting;
 use super::page::Page;
+use super::settings::size;
 use super::visits::SETTINGS;
 use crate::native::Settings;
 
 /// The form as it stands.
-const FORM: &str = "Object.fromEntries(['prompt', 'negative', 'seed', 'steps', 'guidance', 'scheduler'].map((id) => [id, document.getElementById(id).value]))";
+const FORM: &str = "Object.fromEntries(['prompt', 'negative', 'seed', 'steps', 'guidance', 'scheduler', 'size'].map((id) => [id, document.getElementById(id).value]))";
 
 /// A link brings back every setting, and one that cannot be read changes nothing and says so.
 pub fn link(setting: &Setting) -> Result<String> {
@@ -21,6 +22,7 @@ pub fn link(setting: &Setting) -> Result<String> {
         ..SETTINGS
     };
     page.fill(&settings)?;
+    size(&page, 1)?;
     let filled = page.evaluate(FORM)?;
     for name in [
         "prompt",
@@ -29,6 +31,7 @@ pub fn link(setting: &Setting) -> Result<String> {
         "steps",
         "guidance",
         "scheduler",
+        "size",
     ] {
         ensure!(
             filled[name] != untouched[name],
@@ -70,7 +73,7 @@ pub fn link(setting: &Setting) -> Result<String> {
         ensure!(form == untouched, "#{bad} changed the form to {form}");
         page.close()?;
     }
-    Ok(format!("{} bytes carry six settings", fragment.len()))
+    Ok(format!("{} bytes carry seven settings", fragment.len()))
 }
 
 /// Chips write the sentence; the visitor's own words stay.

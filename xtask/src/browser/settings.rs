@@ -133,6 +133,16 @@ pub fn sizes(setting: &Setting) -> Result<String> {
     );
     let difference = setting.as_native(&drawn, &other, "the larger image")?;
 
+    // So are several of that size, in a grid.
+    page.type_into("batch", "2")?;
+    page.generate(&short, DRAWING)?;
+    page.press("#grid button:nth-child(2)")?;
+    let second = Settings {
+        seed: short.seed + 1,
+        ..other
+    };
+    setting.as_native(&page.pixels()?, &second, "the second of the larger images")?;
+
     // A link may ask for sizes that are not offered; those that cannot be are refused in words.
     page.close()?;
     let page = setting.visit("?backend=cpu#prompt=x&seed=1&steps=1&width=64&height=96")?;
@@ -155,7 +165,7 @@ pub fn sizes(setting: &Setting) -> Result<String> {
 }
 
 /// Chooses one of the sizes.
-fn size(page: &Page, index: usize) -> Result<()> {
+pub fn size(page: &Page, index: usize) -> Result<()> {
     page.evaluate(&format!(
         "(() => {{ const list = document.getElementById('size'); list.selectedIndex = {index}; list.dispatchEvent(new Event('change', {{bubbles: true}})); }})()"
     ))?;

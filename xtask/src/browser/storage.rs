@@ -38,7 +38,7 @@ pub fn delete(setting: &Setting) -> Result<String> {
     open_list(&page)?;
     until(
         &page,
-        "document.querySelectorAll('#models li').length === 2",
+        "document.querySelectorAll('#models button[aria-label^=Delete]').length === 2",
     )?;
     let both = kept(&page)?;
     let one = all(setting.site.bundle())?;

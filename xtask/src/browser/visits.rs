@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::page::Page;
 use super::{
     LOADING, Setting, about, access, attention, axe, batch, cancel, cors, dicom, download, element,
-    film, firefox, folder, growth, install, lightbox, models, module, offline, parity, pictures,
-    quiet, reasons, recovery, senses, sentence, settings, source, storage, tabs,
+    fast, film, firefox, folder, growth, install, lightbox, models, module, offline, parity,
+    pictures, quiet, reasons, recovery, senses, sentence, settings, source, storage, tabs,
 };
 use crate::native::Settings;
 use crate::serve::Serving;
@@ -41,7 +41,7 @@ pub const SETTINGS: Settings = Settings {
 pub type Check = (&'static str, fn(&Setting) -> Result<String>);
 
 /// In this order: the first visit fills the browser's cache, the later ones use it.
-pub const CHECKS: [Check; 57] = [
+pub const CHECKS: [Check; 58] = [
     ("the cpu engine equals diffusers", cpu_parity),
     ("the image of the cpu engine is the native one", cpu_image),
     ("cancel ends the work and keeps the image", cancel::cancel),
@@ -64,7 +64,10 @@ pub const CHECKS: [Check; 57] = [
     ("the lightbox zooms, moves and windows", lightbox::lightbox),
     ("two images are compared", lightbox::compare),
     ("the denoising film can be gone through", lightbox::steps),
-    ("each step is shown where that is wanted", film::every_step),
+    (
+        "each step is shown unless that is not wanted",
+        film::every_step,
+    ),
     ("a word shows what was attended to it", attention::attention),
     ("settings are a file", settings::file),
     ("an image has the size that was chosen", settings::sizes),
@@ -115,6 +118,7 @@ pub const CHECKS: [Check; 57] = [
         download::closed_tab,
     ),
     ("a model is chosen", models::choose),
+    ("the fast model is chosen with one press", fast::fast),
     ("a folder is opened as the browser can", folder::folder),
     ("a model that is none is refused in words", models::refusals),
     ("a model comes from another site", cors::cors),
@@ -299,7 +303,13 @@ fn gpu(setting: &Setting, query: &str, check: impl Fn(&Value) -> Result<()>) -> 
         ..SETTINGS
     };
     let (image, took) = page.generate(&few, DRAWING_GPU)?;
-    let difference = setting.near_native(&image, &few, "the image", GPU_DIFFERENCE)?;
+    let difference = setting.near_native(
+        &image,
+        setting.site.bundle(),
+        &few,
+        "the image",
+        GPU_DIFFERENCE,
+    )?;
     setting.all_quiet(&page)?;
     page.close()?;
     Ok(format!(

@@ -1,0 +1,151 @@
+//! The check on the other model of the site, which draws in four steps.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+use super::download::{all, until};
+use super::models::{at_work, open_list};
+use super::page::Page;
+use super::visits::{CPU_DIFFERENCE, DRAWING, SETTINGS};
+use super::{LOADING, Setting, offline};
+use crate::native::Settings;
+use crate::serve::Serving;
+use crate::site::Site;
+use crate::wasm::Engine;
+use crate::workspace::root;
+
+/// Names of the listed models; what the form says; how many pictures the film has.
+const NAMES: &str =
+    "[...document.querySelectorAll('#models strong')].map((name) => name.textContent)";
+const FORM: &str = "['steps', 'guidance', 'scheduler', 'prompt', 'seed'].map((id) => document.getElementById(id).value)";
+const FRAMES: &str = "Number(document.getElementById('steps-range').max) + 1";
+
+/// One press downloads it and fills the form with its own settings; it draws the native image, also from a link and without
+/// a server. A site that ships one model offers one.
+pub fn fast(setting: &Setting) -> Result<String> {
+    let [own, folder] = ["default", "fast"].map(|name| root().join("models").join(name));
+    let site = Site::build(&[Engine::Cpu], None)?;
+    written(&site)?;
+    let serving = Serving::start(Arc::new(site), 0, "/a", true)?;
+    let page = visit(setting, &format!("{}?backend=cpu", serving.address()))?;
+    open_list(&page)?;
+    let names = json!(["roentgen-128", "roentgen-128-fast"]);
+    ensure!(
+        page.evaluate(NAMES)? == names,
+        "the page offers other models"
+    );
+    let offer = page.text("models")?;
+    ensure!(
+        offer.contains("Made for 20 steps with guidance 3")
+            && offer.contains("Made for 4 steps without guidance")
+            && offer.contains("7.1 MB to download"),
+        "the page says of the models: {offer}"
+    );
+    let early: Vec<String> = serving.take_paths();
+    ensure!(
+        !early.iter().any(|path| path.contains("models/fast")),
+        "before it was chosen the page asked for {early:?}"
+    );
+
+    page.press("#models li:not([aria-current]) button")?;
+    at_work(&page, "roentgen-128-fast")?;
+    let (stats, bytes) = (page.stats()?, all(&folder)?);
+    ensure!(
+        stats["downloadedBytes"] == bytes && stats["cachedBytes"] == 0,
+        "of its {bytes} bytes the page counts {stats}"
+    );
+    page.type_into("prompt", &SETTINGS.prompt)?;
+    page.type_into("seed", "7")?;
+    let form = page.evaluate(FORM)?;
+    ensure!(
+        form == json!(["4", "1", "ddim", SETTINGS.prompt, "7"]),
+        "with it the form says {form}"
+    );
+    let settings = Settings {
+        negative_prompt: "".into(),
+        seed: 7,
+        steps: 4,
+        guidance: 1.0,
+        scheduler: "ddim",
+        ..SETTINGS
+    };
+    let difference = draws(setting, &page, &folder, &settings)?;
+    ensure!(page.evaluate(FRAMES)? == 4, "its film has other steps");
+
+    page.evaluate("navigator.clipboard.writeText = async (text) => { globalThis.copied = text; }")?;
+    page.click("copy")?;
+    let link = page.evaluate("globalThis.copied ?? ''")?;
+    let link = link.as_str().context("no link is copied")?;
+    ensure!(link.contains("models%2Ffast"), "the link leads to {link}");
+    offline::kept(&page)?;
+    setting.all_quiet_of(&page, &serving)?;
+    page.close()?;
+    drop(serving); // the list and both models are kept as well
+    let page = visit(setting, link)?;
+    at_work(&page, "roentgen-128-fast")?;
+    let linked = page.evaluate(FORM)?;
+    ensure!(linked == form, "the link gave {linked}, not {form}");
+    draws(setting, &page, &folder, &settings)?;
+    open_list(&page)?;
+    until(&page, &format!("JSON.stringify({NAMES}) === '{names}'"))?;
+    page.press("#models li:not([aria-current]) button")?;
+    at_work(&page, "roentgen-128")?;
+    ensure!(
+        page.stats()?["cachedBytes"] == all(&own)?,
+        "without a server the models cannot be changed"
+    );
+    page.close()?;
+
+    let site = Site::build(&[Engine::Cpu], Some(&own))?;
+    let serving = Serving::start(Arc::new(site), 0, "", true)?;
+    let page = visit(setting, &format!("{}?backend=cpu", serving.address()))?;
+    open_list(&page)?;
+    let names = page.evaluate(NAMES)?;
+    ensure!(
+        names == json!(["roentgen-128"]),
+        "with one model the page offers {names}"
+    );
+    setting.all_quiet_of(&page, &serving)?;
+    page.close()?;
+    Ok(format!(
+        "{bytes} bytes; mean difference {difference:.4} of 255 in 4 steps"
+    ))
+}
+
+fn visit(setting: &Setting, address: &str) -> Result<Page> {
+    let page = Page::open(&setting.browser, address)?;
+    page.wait("ready", LOADING)?;
+    Ok(page)
+}
+
+/// Draws what the form says; how far the image is from the native one.
+fn draws(setting: &Setting, page: &Page, model: &Path, settings: &Settings) -> Result<f64> {
+    page.click("generate")?;
+    page.wait("done", DRAWING)?;
+    setting.near_native(
+        &page.pixels()?,
+        model,
+        settings,
+        "its image",
+        CPU_DIFFERENCE,
+    )
+}
+
+/// A written site has both models, and the list that names them.
+fn written(site: &Site) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    site.write_to(&folder.path().join("site"))?;
+    for file in [
+        "index.json",
+        "default/bundle.json",
+        "fast/bundle.json",
+        "fast/README.md",
+    ] {
+        let there = folder.path().join("site/models").join(file).is_file();
+        ensure!(there, "the written site has no models/{file}");
+    }
+    Ok(())
+}
