@@ -44,9 +44,14 @@ pub fn about(setting: &Setting) -> Result<String> {
         let first = page.evaluate(FIRST)?;
         let first = first.to_string();
         ensure!(
-            ["Not for diagnosis", "prompt", "generate"]
-                .iter()
-                .all(|word| first.contains(word)),
+            [
+                "Not for diagnosis",
+                "Nothing leaves this page",
+                "prompt",
+                "generate"
+            ]
+            .iter()
+            .all(|word| first.contains(word)),
             "the first screen of {width}x{height} has {first} only"
         );
     }

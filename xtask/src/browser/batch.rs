@@ -58,7 +58,22 @@ pub fn batch(setting: &Setting) -> Result<String> {
         ensure!(valid == fine, "{images} images are taken: {valid}");
     }
 
-    // A second press while the first works waits its turn; cancel ends both.
+    // A second press while the first works waits its turn, with the settings of its moment; both are drawn.
+    page.type_into("batch", "1")?;
+    page.type_into("steps", "10")?;
+    for seed in ["20", "21"] {
+        page.type_into("seed", seed)?;
+        page.click("generate")?;
+    }
+    page.wait("done", DRAWING)?;
+    let newest = page.evaluate("[...document.querySelectorAll('#visit-list button')].slice(0, 2).map((thumb) => thumb.textContent)")?;
+    ensure!(
+        newest == json!(["21", "20"]) && page.text("status")?.starts_with("2 images done"),
+        "of two presses came {newest}; the page says: {}",
+        page.text("status")?
+    );
+
+    // Cancel ends all of it.
     let before = page.pixels()?;
     page.type_into("batch", "9")?;
     page.fill(&Settings {
@@ -85,7 +100,7 @@ pub fn batch(setting: &Setting) -> Result<String> {
     );
 
     let thumbs = page.evaluate("document.querySelectorAll('#visit-list button').length")?;
-    ensure!(thumbs == 6, "the history has {thumbs} images, 6 were drawn");
+    ensure!(thumbs == 8, "the history has {thumbs} images, 8 were drawn");
     page.press("#visit-list li:last-child button")?; // the oldest
     setting.as_native(&page.pixels()?, &short, "the oldest image, brought back,")?;
     ensure!(
