@@ -57,7 +57,7 @@ pub fn every_step(setting: &Setting) -> Result<String> {
     ensure!(again == own, "without every step it is another image");
     let found = frames()?;
     ensure!(
-        found.as_u64() < Some(8),
+        found.as_u64().is_some_and(|found| found < 8),
         "without every step the film still has {found}"
     );
     page.click("previews")?;
