@@ -211,6 +211,21 @@ const MORE: &str = "(async () => { const $ = (id) => document.getElementById(id)
     const speak = (language) => { $('language').value = language; $('language').dispatchEvent(new Event('change')); return $('generate').textContent; }; \
     return {seed, sentence, dicom, words: ['de', 'en'].map(speak)}; })()";
 
+/// An image is cancelled, settings come from a file, a key zooms, and the module and the element draw.
+const OTHERS: &str = "(async () => { const $ = (id) => document.getElementById(id); const look = () => new Promise((next) => setTimeout(next, 50)); \
+    $('steps').value = 100; $('generate').click(); while (!$('count').textContent.startsWith('step')) await look(); \
+    $('cancel').click(); while (document.documentElement.dataset.state === 'busy') await look(); const cancelled = $('status').textContent; \
+    const data = new DataTransfer(); data.items.add(new File(['{\"seed\": 5, \"steps\": 3}'], 'settings.json')); \
+    $('settings-file').files = data.files; $('settings-file').dispatchEvent(new Event('change')); while ($('seed').value !== '5') await look(); \
+    $('film').focus(); $('film').dispatchEvent(new KeyboardEvent('keydown', {key: '+', bubbles: true})); \
+    const zoom = new DOMMatrix(getComputedStyle($('view')).transform).a; $('reset').click(); const there = (file) => import(new URL(file, location.href)); \
+    const {Roentgen} = await there('./roentgen-web.js'); const roentgen = await Roentgen.load({backend: 'cpu'}); \
+    const {imageData} = await roentgen.generate({seed: 1, steps: 1}); roentgen.dispose(); \
+    await there('./roentgen-image.js'); const element = document.createElement('roentgen-image'); \
+    for (const [name, value] of Object.entries({prompt: 'Chest radiograph.', steps: 1, seed: 1, backend: 'cpu'})) element.setAttribute(name, value); \
+    document.body.append(element); await new Promise((drawn) => element.addEventListener('roentgen-image', drawn)); element.remove(); \
+    return {cancelled, steps: $('steps').value, zoom, module: imageData.width, element: element.result.imageData.width}; })()";
+
 /// The cpu engine's image is the native one, with a server and without; and the tools of the page work.
 pub fn firefox(setting: &Setting) -> Result<String> {
     let mut browser = Firefox::launch()?;
@@ -231,6 +246,10 @@ pub fn firefox(setting: &Setting) -> Result<String> {
         "dicom": true, "words": ["Erzeugen", "Generate"],
     });
     ensure!(more == expected, "Firefox gave {more}");
+    let others = browser.evaluate(OTHERS)?;
+    let width = browser.evaluate("document.getElementById('result').width")?;
+    let expected = json!({"cancelled": "Cancelled.", "steps": "3", "zoom": 1.25, "module": width, "element": width});
+    ensure!(others == expected, "Firefox gave {others}");
     let started = Instant::now();
     while browser.evaluate("document.documentElement.dataset.offline ?? ''")? != "ready" {
         ensure!(
