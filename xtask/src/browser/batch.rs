@@ -61,10 +61,10 @@ pub fn batch(setting: &Setting) -> Result<String> {
     // A second press while the first works waits its turn, with the settings of its moment; both are drawn.
     page.type_into("batch", "1")?;
     page.type_into("steps", "10")?;
-    for seed in ["20", "21"] {
-        page.type_into("seed", seed)?;
-        page.click("generate")?;
-    }
+    page.evaluate(
+        "(() => { const [seed, button] = ['seed', 'generate'].map((id) => document.getElementById(id)); \
+         for (const value of [20, 21]) { seed.value = value; seed.dispatchEvent(new Event('input')); button.click(); } })()",
+    )?;
     page.wait("done", DRAWING)?;
     let newest = page.evaluate("[...document.querySelectorAll('#visit-list button')].slice(0, 2).map((thumb) => thumb.textContent)")?;
     ensure!(
