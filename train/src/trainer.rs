@@ -84,10 +84,10 @@ impl<M: Module + Send> Trainer<M> {
         );
         let mut trainer = Self {
             ema: Ema::new(&module, optimization.ema_decay),
+            replicas: Replicas::new(optimization.replicas, &module.devices()[0]),
             module,
             step: 0,
             optimizer,
-            replicas: Replicas::new(optimization.replicas),
             optimization,
             folder,
             log,
@@ -124,11 +124,11 @@ impl<M: Module + Send> Trainer<M> {
     }
 
     /// One optimizer step down the gradient of `loss`, with a checkpoint when one is due. Returns the mean loss.
-    /// `loss(replica, part)` is the mean loss `[1]` of the part-th [`Self::share`] of the batch.
+    /// `loss(replica, part, device)` is the mean loss `[1]` of the part-th [`Self::share`] of the batch, on the replica's device.
     ///
     /// # Errors
     /// [`Error::Output`] if the loss is not finite; the last checkpoint is kept. [`Error::Io`] if one cannot be written.
-    pub fn step(&mut self, loss: impl Fn(&M, usize) -> Tensor<1> + Sync) -> Result<f64> {
+    pub fn step(&mut self, loss: impl Fn(&M, usize, &Device) -> Tensor<1> + Sync) -> Result<f64> {
         let rounds = self.optimization.gradient_accumulation_steps;
         let (value, mut grads) = self.replicas.gradients(&self.module, rounds, loss);
         if !value.is_finite() {
