@@ -225,7 +225,10 @@ fn xrv_distance(xrv: &DenseNet, images: &Images, seed: u64) -> Figure {
         name: "Fréchet distance, torchxrayvision".into(),
         generated: Some(val.distance(&generated)),
         real: Some(val.distance(&of(images.train, &some))),
-        remark: format!("lower is better; images of {size} pixels brought to {}", densenet::SIZE),
+        remark: format!(
+            "lower is better; images of {size} pixels brought to {}",
+            densenet::SIZE
+        ),
     }
 }
 

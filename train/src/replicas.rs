@@ -34,7 +34,12 @@ impl Replicas {
         };
         let places = match count {
             0 | 1 => vec![],
-            n => alike(device).into_iter().cycle().take(n).map(place).collect(),
+            n => alike(device)
+                .into_iter()
+                .cycle()
+                .take(n)
+                .map(place)
+                .collect(),
         };
         Self { places }
     }

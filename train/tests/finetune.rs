@@ -164,7 +164,10 @@ fn products_in_16_bits_train_alike() {
     for (precision, name) in [(MixedPrecision::Bf16, "bf16"), (MixedPrecision::F16, "f16")] {
         let found = last(precision, name);
         assert!(found != exact, "{name} changes nothing");
-        assert!((found / exact - 1.0).abs() < 0.02, "{name}: {found} against {exact}");
+        assert!(
+            (found / exact - 1.0).abs() < 0.02,
+            "{name}: {found} against {exact}"
+        );
     }
 }
 

@@ -128,9 +128,11 @@ fn one_step(family: &str) {
     // The whole batch at once, one example after the other, and one on each of two threads.
     for (replicas, rounds) in [(1, 1), (1, 2), (2, 1)] {
         let n = 2 / (replicas * rounds);
-        let (loss, grads) = Replicas::new(replicas, &device).gradients(&networks, rounds, |module, part, device| {
-            batch.loss(module, part, n, device)
-        });
+        let (loss, grads) = Replicas::new(replicas, &device).gradients(
+            &networks,
+            rounds,
+            |module, part, device| batch.loss(module, part, n, device),
+        );
         close("loss", loss, expected.loss);
         let grads = weights::collect(&networks.clone().map(&mut IntoGradients(grads)));
         assert!(grads.keys().eq(expected.norms.keys()));
