@@ -3,6 +3,8 @@
 use burn::prelude::*;
 use burn::tensor::{module::attention as stock, ops::AttentionModuleOptions};
 
+use super::autocast::{lowered, raised};
+
 /// Elements of the score matrix `[B, heads, Tq, Tk]` that may exist at once where a backend materialises it: 64 MiB in f32, half
 /// of WebGPU's default binding size. Longer queries go through in slices.
 const MAX_SCORES: usize = 1 << 24;
@@ -28,8 +30,8 @@ pub fn attention(
 
 /// The same of burn's own operations.
 pub fn plain(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, is_causal: bool) -> Tensor<3> {
-    let [q, k, v] = [q, k, v].map(|x| split_heads(x, heads));
-    merge_heads(sliced(q, k, v, is_causal))
+    let [q, k, v] = lowered([q, k, v]).map(|x| split_heads(x, heads));
+    raised(merge_heads(sliced(q, k, v, is_causal)))
 }
 
 /// `[B, T, heads * d] -> [B, heads, T, d]`

@@ -6,6 +6,8 @@
 use burn::nn::conv::Conv2d;
 use burn::prelude::*;
 
+use super::autocast::convolved;
+
 /// What is added to a convolution's output.
 #[derive(Clone, Debug, Default)]
 pub struct Added {
@@ -31,7 +33,7 @@ pub fn plain(conv: &Conv2d, x: Tensor<4>, doubled: bool, added: Added) -> Tensor
         true => double(x),
         false => x,
     };
-    let mut out = conv.forward(x);
+    let mut out = convolved(conv, x);
     if let Some(time) = added.time {
         out = out + time.unsqueeze_dims::<4>(&[2, 3]);
     }

@@ -4,6 +4,8 @@ use burn::nn::Linear;
 use burn::prelude::*;
 use burn::tensor::activation::{gelu, sigmoid, silu};
 
+use super::autocast::mapped;
+
 /// What an output goes through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Activation {
@@ -41,7 +43,7 @@ pub fn linear(
     if let Some(out) = gpu::linear(layer, &x, activation, false, residual.as_ref()) {
         return out;
     }
-    let out = activation.plain(layer.forward(x));
+    let out = activation.plain(mapped(layer, x));
     match residual {
         Some(residual) => residual + out,
         None => out,
@@ -63,7 +65,7 @@ pub fn geglu(layer: &Linear, x: Tensor<3>) -> Tensor<3> {
     if let Some(out) = gpu::linear(layer, &x, Activation::Gelu, true, None) {
         return out;
     }
-    let halves = layer.forward(x).chunk(2, 2);
+    let halves = mapped(layer, x).chunk(2, 2);
     halves[0].clone() * gelu(halves[1].clone())
 }
 

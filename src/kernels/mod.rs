@@ -12,6 +12,7 @@
 //! are views that copy nothing.
 
 pub mod attention;
+mod autocast;
 #[doc(hidden)]
 pub mod cases;
 pub mod conv2d;
@@ -28,6 +29,7 @@ pub mod table;
 mod tile;
 
 pub use attention::attention;
+pub use autocast::autocast;
 pub use conv2d::{Added, conv2d};
 pub use group_norm::group_norm;
 pub use layer_norm::layer_norm;

@@ -10,6 +10,7 @@ import torch
 
 import attention
 import autoencoders
+import densenet
 import edits
 import gradients
 import metrics
@@ -24,7 +25,7 @@ import unets
 def main():
     # One thread, so that sums are added in the same order on every machine.
     torch.set_num_threads(1)
-    parts = (schedulers, tokenizers_, text_encoders, unets, autoencoders, pipelines, originals, attention, edits, gradients, metrics)
+    parts = (schedulers, tokenizers_, text_encoders, unets, autoencoders, pipelines, originals, attention, edits, gradients, metrics, densenet)
     for part in parts:
         print(part.__name__)
         part.make()

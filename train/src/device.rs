@@ -24,19 +24,36 @@ pub fn open(kind: Kind) -> Result<Device> {
     }
 }
 
+/// The devices that the replicas of a module on `device` may be on, itself first: every NVIDIA GPU for one of them.
+pub fn alike(device: &Device) -> Vec<Device> {
+    #[cfg(feature = "cuda")]
+    if *device == Device::cuda(0) {
+        let alike = |gpu: Device| match device.is_autodiff() {
+            true => gpu.autodiff(),
+            false => gpu,
+        };
+        return gpus().into_iter().map(alike).collect();
+    }
+    vec![device.clone()]
+}
+
 #[cfg(feature = "cuda")]
 fn cuda() -> Result<Device> {
-    use burn::tensor::DeviceType;
-    // Asking for a device that is not there panics, and so does counting them without a driver.
-    let found = std::panic::catch_unwind(|| Device::enumerate(DeviceType::Cuda).len());
-    match found {
-        Ok(1..) => Ok(Device::cuda(0)),
-        _ => Err(Error::Device(
+    gpus().into_iter().next().ok_or_else(|| {
+        Error::Device(
             "no CUDA device can be used; it needs NVIDIA's driver, libnvrtc where the loader finds it (LD_LIBRARY_PATH) \
              and the CUDA headers (CUDA_PATH); or train with --device cpu"
                 .into(),
-        )),
-    }
+        )
+    })
+}
+
+/// Every NVIDIA GPU. Counting them panics where there is no driver.
+#[cfg(feature = "cuda")]
+fn gpus() -> Vec<Device> {
+    use burn::tensor::DeviceType;
+    let found = std::panic::catch_unwind(|| Device::enumerate(DeviceType::Cuda).len());
+    (0..found.unwrap_or(0)).map(Device::cuda).collect()
 }
 
 #[cfg(not(feature = "cuda"))]

@@ -115,7 +115,7 @@ pub fn fit(
     let n = trainer.share();
     while !trainer.is_done() {
         let batch = examples.batch(objective, optimization.batch_size, trainer.step)?;
-        trainer.step(|module, part| batch.loss(module, part, n, device))?;
+        trainer.step(|module, part, device| batch.loss(module, part, n, device))?;
         if trainer.sheet_is_due() {
             on_sheet(&trainer)?;
         }

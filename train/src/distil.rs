@@ -230,7 +230,7 @@ fn fit(
     let n = trainer.share();
     while !trainer.is_done() {
         let batch = lessons.batch(r.optimization.batch_size, trainer.step);
-        trainer.step(|module, part| batch.loss(module, part, n, device))?;
+        trainer.step(|module, part, device| batch.loss(module, part, n, device))?;
         if trainer.sheet_is_due() {
             look(trainer.step, &trainer.ema.weights)?;
         }

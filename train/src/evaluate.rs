@@ -8,6 +8,7 @@
 
 pub mod augment;
 pub mod classifier;
+pub mod densenet;
 pub mod diversity;
 pub mod generate;
 pub mod labels;
@@ -29,6 +30,7 @@ use roentgen_web::error::{Error, Result};
 use crate::dataset::{Dataset, Split};
 use crate::vae::step_rng;
 use classifier::{Classifier, Verdicts};
+use densenet::DenseNet;
 use diversity::IMAGES;
 use generate::{Generator, Planned};
 use labels::{Truth, known, names, requested};
@@ -51,6 +53,9 @@ pub struct Evaluation {
     /// Folder of the trained classifier
     #[arg(long, value_name = "DIR")]
     pub classifier: PathBuf,
+    /// Weights of torchxrayvision's DenseNet, as safetensors: measures the Fréchet distance in its features too
+    #[arg(long, value_name = "FILE")]
+    pub xrv: Option<PathBuf>,
     /// Folder with metadata.csv and the images
     #[arg(long)]
     pub data: PathBuf,
@@ -103,6 +108,8 @@ pub fn run(evaluation: &Evaluation, device: &Device) -> Result<Report> {
         });
     }
     let (classifier, size) = Classifier::open(&e.classifier, device)?;
+    let xrv = e.xrv.as_deref().map(|file| DenseNet::open(file, device));
+    let xrv = xrv.transpose()?;
     let load = |split| {
         let data = Dataset::load(&e.data, size, split)?;
         println!("{split:?}: {data}");
@@ -148,6 +155,7 @@ pub fn run(evaluation: &Evaluation, device: &Device) -> Result<Report> {
         generated: &generated,
     };
     let mut figures = likeness(&judged, e.seed);
+    figures.extend(xrv.map(|xrv| xrv_distance(&xrv, &images, e.seed)));
     figures.extend(fidelity(&images, &judged));
     if !groups.is_empty() {
         let repeated = generate::read(&folder, &repetitions, size)?;
@@ -168,10 +176,7 @@ pub fn run(evaluation: &Evaluation, device: &Device) -> Result<Report> {
 fn likeness(judged: &Judged, seed: u64) -> Vec<Figure> {
     let val = &judged.val.features;
     let generated = &judged.generated.features;
-    // Every such figure depends on the number of images, so the real ones are as many.
-    let mut some: Vec<usize> = (0..judged.train.features.len()).collect();
-    some.shuffle(&mut step_rng(seed, 2));
-    some.truncate(generated.len());
+    let some = as_many(generated.len(), judged.train.features.len(), seed);
     let real = judged.train.features.select(&some);
     let clouds = |cloud: &Features| {
         let distance = Gaussian::fit(val).distance(&Gaussian::fit(cloud));
@@ -204,6 +209,35 @@ fn likeness(judged: &Judged, seed: u64) -> Vec<Figure> {
         remark: format!("{remark}{count}"),
     })
     .into()
+}
+
+/// The Fréchet distance in the features that published ones are measured in.
+fn xrv_distance(xrv: &DenseNet, images: &Images, seed: u64) -> Figure {
+    let size = images.train.size;
+    let some = as_many(images.generated.len(), images.train.len(), seed);
+    let of = |data: &Dataset, which: &[usize]| {
+        Gaussian::fit(&xrv.judge(which.iter().map(|i| data.image(*i)), size))
+    };
+    let val = of(images.val, &Vec::from_iter(0..images.val.len()));
+    let generated = Gaussian::fit(&xrv.judge(images.generated.iter().map(Vec::as_slice), size));
+    Figure {
+        group: "Likeness",
+        name: "Fréchet distance, torchxrayvision".into(),
+        generated: Some(val.distance(&generated)),
+        real: Some(val.distance(&of(images.train, &some))),
+        remark: format!(
+            "lower is better; images of {size} pixels brought to {}",
+            densenet::SIZE
+        ),
+    }
+}
+
+/// Indices of some training images. Distances between clouds depend on their size, so the real ones are as many as the generated.
+fn as_many(generated: usize, train: usize, seed: u64) -> Vec<usize> {
+    let mut some: Vec<usize> = (0..train).collect();
+    some.shuffle(&mut step_rng(seed, 2));
+    some.truncate(generated);
+    some
 }
 
 /// AUROC of what each prompt asked for, by the classifier, beside what it reaches on real images.

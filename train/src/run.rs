@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use burn::tensor::FloatDType;
 use roentgen_web::embeddings::CLIPTextConfig;
 use roentgen_web::error::{Error, Result};
 use roentgen_web::image::AutoencoderKLConfig;
@@ -88,6 +89,39 @@ pub enum LrScheduler {
     Constant,
 }
 
+/// Number format of the products in the forward and backward passes (`--mixed_precision` of diffusers' training scripts). Weights,
+/// their gradients and the optimizer are f32 with each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MixedPrecision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 16 bits, of which 8 are exponent.
+    Bf16,
+    /// 16 bits, of which 5 are exponent: losses are scaled up, so that small gradients do not vanish.
+    F16,
+}
+
+impl MixedPrecision {
+    /// What products are cast to, if anything.
+    pub fn cast(self) -> Option<FloatDType> {
+        match self {
+            MixedPrecision::F32 => None,
+            MixedPrecision::Bf16 => Some(FloatDType::BF16),
+            MixedPrecision::F16 => Some(FloatDType::F16),
+        }
+    }
+
+    /// What the first loss is multiplied by: that of torch's `GradScaler`.
+    pub fn loss_scale(self) -> f64 {
+        match self {
+            MixedPrecision::F16 => 65536.0,
+            _ => 1.0,
+        }
+    }
+}
+
 /// How a network is optimised: AdamW, linear warm-up, cosine decay or none, global gradient clipping, EMA.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -106,6 +140,9 @@ pub struct Optimization {
     /// CPU, 1 on a GPU.
     #[serde(default = "one")]
     pub replicas: usize,
+    /// Number format of the products.
+    #[serde(default)]
+    pub precision: MixedPrecision,
     /// Peak learning rate.
     pub learning_rate: f64,
     /// Steps over which the rate rises from 0.
@@ -267,6 +304,7 @@ mod tests {
             batch_size: 1,
             gradient_accumulation_steps: 1,
             replicas: 1,
+            precision: MixedPrecision::F32,
             learning_rate: 1.0,
             warmup_steps: 10,
             lr_scheduler: LrScheduler::Cosine,

@@ -104,13 +104,13 @@ pub fn train(
             ids.extend(tokens.ids.iter().map(|&id| id as i32));
             facts.extend(told(record));
         }
-        trainer.step(|module, part| {
-            let ids = Tensor::<1, Int>::from_ints(share(&ids, part, [n, length]), &device);
+        trainer.step(|module, part, device| {
+            let ids = Tensor::<1, Int>::from_ints(share(&ids, part, [n, length]), device);
             let states = module.text_encoder.forward(ids.reshape([n, length]));
             // Hardly a prompt is longer than half the tokens.
             let padding = states.narrow(1, length / 2, length - length / 2);
             let logits = module.head.forward(padding.mean_dim(1).squeeze_dim::<2>(1));
-            let facts = Tensor::<1>::from_floats(share(&facts, part, [n, FACTS]), &device);
+            let facts = Tensor::<1>::from_floats(share(&facts, part, [n, FACTS]), device);
             let facts = facts.reshape([n, FACTS]);
             let no = (-facts.clone() + 1.0) * log_sigmoid(-logits.clone());
             -(facts * log_sigmoid(logits) + no).mean()

@@ -11,6 +11,7 @@ use burn::prelude::*;
 use burn::store::ModuleRecord;
 use indicatif::{ProgressBar, ProgressStyle};
 use roentgen_web::error::{Error, Result};
+use roentgen_web::kernels::autocast;
 use serde::{Deserialize, Serialize};
 
 use crate::ema::Ema;
@@ -28,6 +29,8 @@ pub struct Trainer<M: Module> {
     optimizer: ModuleOptimizer,
     replicas: Replicas,
     optimization: Optimization,
+    /// What losses are multiplied by before they are differentiated.
+    loss_scale: f64,
     folder: PathBuf,
     log: fs::File,
     bar: ProgressBar,
@@ -44,7 +47,13 @@ pub fn ema_path(folder: &Path) -> PathBuf {
 struct State {
     step: usize,
     running_loss: f64,
+    #[serde(default = "one")]
+    loss_scale: f64,
     optimization: Optimization,
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 fn damaged(path: &Path, why: impl std::fmt::Display) -> Error {
@@ -84,10 +93,11 @@ impl<M: Module + Send> Trainer<M> {
         );
         let mut trainer = Self {
             ema: Ema::new(&module, optimization.ema_decay),
+            replicas: Replicas::new(optimization.replicas, &module.devices()[0]),
             module,
             step: 0,
             optimizer,
-            replicas: Replicas::new(optimization.replicas),
+            loss_scale: optimization.precision.loss_scale(),
             optimization,
             folder,
             log,
@@ -124,20 +134,37 @@ impl<M: Module + Send> Trainer<M> {
     }
 
     /// One optimizer step down the gradient of `loss`, with a checkpoint when one is due. Returns the mean loss.
-    /// `loss(replica, part)` is the mean loss `[1]` of the part-th [`Self::share`] of the batch.
+    /// `loss(replica, part, device)` is the mean loss `[1]` of the part-th [`Self::share`] of the batch, on the replica's device.
     ///
     /// # Errors
     /// [`Error::Output`] if the loss is not finite; the last checkpoint is kept. [`Error::Io`] if one cannot be written.
-    pub fn step(&mut self, loss: impl Fn(&M, usize) -> Tensor<1> + Sync) -> Result<f64> {
+    pub fn step(&mut self, loss: impl Fn(&M, usize, &Device) -> Tensor<1> + Sync) -> Result<f64> {
         let rounds = self.optimization.gradient_accumulation_steps;
-        let (value, mut grads) = self.replicas.gradients(&self.module, rounds, loss);
-        if !value.is_finite() {
+        let precision = self.optimization.precision.cast();
+        let (value, mut grads, norm) = loop {
+            let scale = self.loss_scale;
+            let scaled = |replica: &M, part, device: &Device| {
+                autocast(precision, || loss(replica, part, device)) * scale
+            };
+            let (value, grads) = self.replicas.gradients(&self.module, rounds, scaled);
+            let norm = norm(&self.module, &grads) / scale;
+            // The largest gradients do not fit into 16 bits so much enlarged.
+            if norm.is_finite() || scale <= 1.0 {
+                break (value / scale, grads, norm);
+            }
+            self.loss_scale /= 2.0;
+        };
+        if !value.is_finite() || !norm.is_finite() {
             return Err(Error::Output(format!(
-                "the loss became {value} at step {}; lower the learning rate and continue from the checkpoint",
+                "the loss became {value} and its gradient {norm} at step {}; lower the learning rate and continue from the checkpoint",
                 self.step
             )));
         }
-        let norm = clip(&self.module, &mut grads, self.optimization.max_grad_norm);
+        let factor = clipping(norm, self.optimization.max_grad_norm) / self.loss_scale;
+        if factor != 1.0 {
+            let grads = &mut grads;
+            self.module.visit(&mut Scale { grads, factor });
+        }
         let rate = self.optimization.learning_rate_at(self.step);
         self.module = self.optimizer.step(rate, self.module.clone(), grads);
         self.step += 1;
@@ -192,6 +219,7 @@ impl<M: Module + Send> Trainer<M> {
         let state = State {
             step: self.step,
             running_loss: self.running_loss,
+            loss_scale: self.loss_scale,
             optimization: self.optimization.clone(),
         };
         let state = serde_json::to_vec_pretty(&state).expect("plain numbers");
@@ -223,6 +251,7 @@ impl<M: Module + Send> Trainer<M> {
         self.ema = Ema::open(&folder.join("ema.safetensors"), self.optimization.ema_decay)?;
         self.step = state.step;
         self.running_loss = state.running_loss;
+        self.loss_scale = state.loss_scale;
         Ok(())
     }
 }
@@ -253,15 +282,18 @@ impl ModuleVisitor for Scale<'_> {
     }
 }
 
-/// Scales all gradients together so that their L2 norm is at most `max_norm` (torch's `clip_grad_norm_`; burn's own
-/// clipping looks at one tensor at a time). Returns the norm before.
-fn clip(module: &impl Module, grads: &mut GradientsParams, max_norm: f64) -> f64 {
+/// L2 norm of all gradients together.
+fn norm(module: &impl Module, grads: &GradientsParams) -> f64 {
     let mut squared = SquaredNorm { grads, sum: 0.0 };
     module.visit(&mut squared);
-    let norm = squared.sum.sqrt();
-    if norm > max_norm {
-        let factor = max_norm / (norm + 1e-6);
-        module.visit(&mut Scale { grads, factor });
+    squared.sum.sqrt()
+}
+
+/// What to multiply all gradients by so that their L2 norm is at most `max_norm` (torch's `clip_grad_norm_`; burn's own
+/// clipping looks at one tensor at a time).
+fn clipping(norm: f64, max_norm: f64) -> f64 {
+    match norm > max_norm {
+        true => max_norm / (norm + 1e-6),
+        false => 1.0,
     }
-    norm
 }

@@ -105,10 +105,10 @@ pub fn train(run: &Run, data: &Dataset, folder: &RunFolder, device: &Device) -> 
             pixels.len() / image[2..].iter().product::<usize>()
                 * latent[1..].iter().product::<usize>(),
         );
-        trainer.step(|module, part| {
-            let x = floats(share(&pixels, part, image), image, &device);
+        trainer.step(|module, part, device| {
+            let x = floats(share(&pixels, part, image), image, device);
             let latents = module.vae.encode(x.clone());
-            let noise = floats(share(&noise, part, latent), latent, &device);
+            let noise = floats(share(&noise, part, latent), latent, device);
             let z = latents.mean.clone() + (latents.logvar.clone() * 0.5).exp() * noise;
             let difference = module.vae.decode(z) - x;
             let kl =

@@ -11,7 +11,7 @@ use roentgen_web::checkpoint::ModelFolder;
 use roentgen_web::weights::Weights;
 use train::finetune::run::{FineTuneRun, LoraRun};
 use train::finetune::{self, Base};
-use train::run::RunFolder;
+use train::run::{MixedPrecision, RunFolder};
 use train::{diffusers, export};
 
 /// Stable Diffusion 1 in small, as published checkpoints lie.
@@ -146,6 +146,29 @@ fn a_frozen_text_encoder_stays_as_it_is() {
     assert!(!changed.is_empty());
     assert!(changed.iter().all(|name| name.starts_with("unet.")));
     assert!(folder.path("sheets/finetune-000020.png").exists());
+}
+
+#[test]
+fn products_in_16_bits_train_alike() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    data(dir.path());
+    let mut run = run();
+    let mut last = |precision, name: &str| -> f64 {
+        run.finetune.optimization.precision = precision;
+        let (folder, _) = train(&run, dir.path(), name);
+        let losses = losses(&folder);
+        losses[19].split(',').nth(1).unwrap().parse().unwrap()
+    };
+    let exact = last(MixedPrecision::F32, "f32");
+    for (precision, name) in [(MixedPrecision::Bf16, "bf16"), (MixedPrecision::F16, "f16")] {
+        let found = last(precision, name);
+        assert!(found != exact, "{name} changes nothing");
+        assert!(
+            (found / exact - 1.0).abs() < 0.02,
+            "{name}: {found} against {exact}"
+        );
+    }
 }
 
 #[test]

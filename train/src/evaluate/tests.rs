@@ -9,7 +9,7 @@ use super::classifier::{Classifier, ClassifierConfig};
 use super::training::{self, ClassifierRun};
 use super::{Evaluation, run};
 use crate::dataset::{Dataset, Split};
-use crate::run::{LrScheduler, Optimization};
+use crate::run::{LrScheduler, MixedPrecision, Optimization};
 
 pub(super) const SIZE: usize = 32;
 
@@ -43,6 +43,7 @@ pub(super) fn classifier_run(steps: usize) -> ClassifierRun {
             batch_size: 8,
             gradient_accumulation_steps: 1,
             replicas: 2,
+            precision: MixedPrecision::F32,
             learning_rate: 5e-3,
             warmup_steps: 5,
             lr_scheduler: LrScheduler::Cosine,

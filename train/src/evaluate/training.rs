@@ -177,10 +177,10 @@ pub fn fit(
             truth.extend(data.truths[i].map(|t| f32::from(t == Some(true))));
             graded.extend(data.truths[i].map(|t| f32::from(t.is_some())));
         }
-        trainer.step(|module, part| {
-            let images = floats(share(&pixels, part, image), image, &learning);
+        trainer.step(|module, part, device| {
+            let images = floats(share(&pixels, part, image), image, device);
             let table = |values: &[f32]| {
-                Tensor::<1>::from_floats(share(values, part, label), &learning).reshape(label)
+                Tensor::<1>::from_floats(share(values, part, label), device).reshape(label)
             };
             let (truth, graded) = (table(&truth), table(&graded));
             let logits = module.logits(module.features(images));
