@@ -41,6 +41,10 @@ pub fn linear(
     if let Some(out) = gpu::linear(layer, &x, activation, false, residual.as_ref()) {
         return out;
     }
+    #[cfg(feature = "cpu")]
+    if let Some(out) = super::cpu::linear(layer, &x, activation, false, residual.as_ref()) {
+        return out;
+    }
     let out = activation.plain(layer.forward(x));
     match residual {
         Some(residual) => residual + out,
@@ -61,6 +65,10 @@ pub fn linear_rows(layer: &Linear, x: Tensor<2>, activation: Activation) -> Tens
 pub fn geglu(layer: &Linear, x: Tensor<3>) -> Tensor<3> {
     #[cfg(feature = "gpu")]
     if let Some(out) = gpu::linear(layer, &x, Activation::Gelu, true, None) {
+        return out;
+    }
+    #[cfg(feature = "cpu")]
+    if let Some(out) = super::cpu::linear(layer, &x, Activation::Gelu, true, None) {
         return out;
     }
     let halves = layer.forward(x).chunk(2, 2);

@@ -1,0 +1,87 @@
+//! The innermost loop of every product: four rows against two vectors of columns, all sums in registers.
+//!
+//! Eight sums, two columns and a value are 11 registers; a browser's SIMD has 15 to give. A step of 64 operations then loads six
+//! times, so that additions and multiplications are what takes the time.
+
+use super::vectorized;
+use pulp::{Simd, WithSimd};
+
+/// Rows of a tile.
+pub const ROWS: usize = 4;
+
+/// Vectors of columns of a tile.
+pub const VECTORS: usize = 2;
+
+/// The sums of [`ROWS`] rows and [`VECTORS`] vectors of columns.
+pub type Tile<S> = [[<S as Simd>::f32s; VECTORS]; ROWS];
+
+/// Columns of a tile on this processor.
+pub fn columns() -> usize {
+    struct Columns;
+    impl WithSimd for Columns {
+        type Output = usize;
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            VECTORS * S::F32_LANES
+        }
+    }
+    vectorized(Columns)
+}
+
+/// Sums of nothing.
+#[inline(always)]
+pub fn zeros<S: Simd>(simd: S) -> Tile<S> {
+    [[simd.splat_f32s(0.0); VECTORS]; ROWS]
+}
+
+/// `tile[r] + sum_k rows[r][k] * panel[k]`, `panel` as `[k, columns]`.
+#[inline(always)]
+pub fn multiply<S: Simd>(
+    simd: S,
+    mut tile: Tile<S>,
+    rows: [&[f32]; ROWS],
+    panel: &[f32],
+) -> Tile<S> {
+    let (panel, _) = S::as_simd_f32s(panel);
+    let (panel, _) = panel.as_chunks::<VECTORS>();
+    let [(a, a_rest), (b, b_rest), (c, c_rest), (d, d_rest)] = rows.map(|r| r.as_chunks::<4>());
+    let (p, p_rest) = panel.as_chunks::<4>();
+    // By fours, so that the loop's own counting hardly matters.
+    for ((((a, b), c), d), p) in a.iter().zip(b).zip(c).zip(d).zip(p) {
+        for k in 0..4 {
+            step(simd, &mut tile, [a[k], b[k], c[k], d[k]], p[k]);
+        }
+    }
+    let rest = a_rest.iter().zip(b_rest).zip(c_rest).zip(d_rest);
+    for ((((a, b), c), d), p) in rest.zip(p_rest) {
+        step(simd, &mut tile, [*a, *b, *c, *d], *p);
+    }
+    tile
+}
+
+#[inline(always)]
+fn step<S: Simd>(simd: S, tile: &mut Tile<S>, values: [f32; ROWS], columns: [S::f32s; VECTORS]) {
+    for (sums, value) in tile.iter_mut().zip(values) {
+        let value = simd.splat_f32s(value);
+        for (sum, columns) in sums.iter_mut().zip(columns) {
+            *sum = simd.mul_add_e_f32s(value, columns, *sum);
+        }
+    }
+}
+
+/// The vector at `at`, zeros past the end.
+#[inline(always)]
+pub fn load<S: Simd>(simd: S, values: &[f32], at: usize) -> S::f32s {
+    match values.get(at..at + S::F32_LANES) {
+        Some(whole) => S::as_simd_f32s(whole).0[0],
+        None => simd.partial_load_f32s(values.get(at..).unwrap_or_default()),
+    }
+}
+
+/// Writes the vector to `at`, what is past the end excepted.
+#[inline(always)]
+pub fn store<S: Simd>(simd: S, values: &mut [f32], at: usize, vector: S::f32s) {
+    match values.get_mut(at..at + S::F32_LANES) {
+        Some(whole) => S::as_mut_simd_f32s(whole).0[0] = vector,
+        None => simd.partial_store_f32s(values.get_mut(at..).unwrap_or_default(), vector),
+    }
+}
