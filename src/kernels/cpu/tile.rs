@@ -43,29 +43,17 @@ pub fn multiply<S: Simd>(
 ) -> Tile<S> {
     let (panel, _) = S::as_simd_f32s(panel);
     let (panel, _) = panel.as_chunks::<VECTORS>();
-    let [(a, a_rest), (b, b_rest), (c, c_rest), (d, d_rest)] = rows.map(|r| r.as_chunks::<4>());
-    let (p, p_rest) = panel.as_chunks::<4>();
-    // By fours, so that the loop's own counting hardly matters.
-    for ((((a, b), c), d), p) in a.iter().zip(b).zip(c).zip(d).zip(p) {
-        for k in 0..4 {
-            step(simd, &mut tile, [a[k], b[k], c[k], d[k]], p[k]);
+    let [a, b, c, d] = rows;
+    // One step after another: a browser's compiler keeps fewer sums in registers when this is unrolled, and takes 1.5 times as long.
+    for ((((a, b), c), d), columns) in a.iter().zip(b).zip(c).zip(d).zip(panel) {
+        for (sums, value) in tile.iter_mut().zip([a, b, c, d]) {
+            let value = simd.splat_f32s(*value);
+            for (sum, columns) in sums.iter_mut().zip(columns) {
+                *sum = simd.mul_add_e_f32s(value, *columns, *sum);
+            }
         }
-    }
-    let rest = a_rest.iter().zip(b_rest).zip(c_rest).zip(d_rest);
-    for ((((a, b), c), d), p) in rest.zip(p_rest) {
-        step(simd, &mut tile, [*a, *b, *c, *d], *p);
     }
     tile
-}
-
-#[inline(always)]
-fn step<S: Simd>(simd: S, tile: &mut Tile<S>, values: [f32; ROWS], columns: [S::f32s; VECTORS]) {
-    for (sums, value) in tile.iter_mut().zip(values) {
-        let value = simd.splat_f32s(value);
-        for (sum, columns) in sums.iter_mut().zip(columns) {
-            *sum = simd.mul_add_e_f32s(value, columns, *sum);
-        }
-    }
 }
 
 /// The vector at `at`, zeros past the end.
