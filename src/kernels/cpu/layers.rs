@@ -6,6 +6,7 @@ use super::cache::{Form, made};
 use super::norm::{self, Affine};
 use super::panels::Panels;
 use super::patches::Patches;
+use super::points;
 use super::product::{Finish, Matrix, product};
 use super::winograd;
 use crate::kernels::{Activation, Added};
@@ -90,7 +91,7 @@ pub fn conv2d(conv: &Conv2d, x: &Tensor<4>, doubled: bool, added: &Added) -> Opt
     let tile = winograd::side([out_h, out_w]).filter(|_| same);
     let panels = match tile {
         Some(m) => made(&weight, Form::Winograd(m), |w| {
-            winograd::weights(w, [c_out, c_in], m)
+            points::weights(w, [c_out, c_in], m)
         }),
         None => made(&weight, Form::Taps, |w| {
             let taps = side * side;

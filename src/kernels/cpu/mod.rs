@@ -13,6 +13,7 @@ mod math;
 mod norm;
 mod panels;
 mod patches;
+mod points;
 mod product;
 mod tile;
 mod winograd;

@@ -3,14 +3,10 @@
 //! An output tile of `M x M` pixels is a polynomial product, which is evaluated at `T = M + 2` points in either direction: image
 //! tiles of `T x T` pixels and weights are transformed (a few additions), each of the `T * T` places is a matrix product of its own over
 //! the channels, and the products are transformed back. `M = 2` takes 16 multiplications where 36 were, `M = 4` 36 where 144 were.
-//!
-//! The points for `M = 4` are 0, ±sqrt(1/2), ±sqrt(2) and infinity, whose powers stay closer to 1 than those of the usual 0, ±1, ±2:
-//! half the rounding error.
-
-use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 
 use super::panels::Panels;
 use super::patches::Patches;
+use super::points::{input_line, output_line};
 use super::product::Finish;
 use super::tile::{ROWS, VECTORS, load, multiply, store, zeros};
 use super::{each_chunk, vectorized};
@@ -34,40 +30,6 @@ pub fn side([h, w]: [usize; 2]) -> Option<usize> {
         best if best == four => Some(4),
         _ => Some(2),
     }
-}
-
-/// Weights `[C_out, C_in, 3, 3]`, transformed: a `[C_in, C_out]` matrix for each place of a tile.
-pub fn weights(weights: &[f32], [c_out, c_in]: [usize; 2], m: usize) -> Vec<Panels> {
-    let matrix: Vec<[f64; 3]> = match m {
-        2 => vec![
-            [1., 0., 0.],
-            [0.5, 0.5, 0.5],
-            [0.5, -0.5, 0.5],
-            [0., 0., 1.],
-        ],
-        _ => {
-            // For a point p and the other pair's ±q: [1, p, p^2] / (2 p^2 (p^2 - q^2)).
-            let row = |p: f64, q: f64| [1.0, p, p * p].map(|x| x / (2. * p * p * (p * p - q * q)));
-            let (a, b) = (FRAC_1_SQRT_2, SQRT_2);
-            let finite = [row(a, b), row(-a, b), row(b, a), row(-b, a)];
-            [&[[1., 0., 0.]][..], &finite, &[[0., 0., 1.]]].concat()
-        }
-    };
-    let t = m + 2;
-    let mut places = vec![vec![0.0; c_in * c_out]; t * t];
-    for (pair, taps) in weights.as_chunks::<9>().0.iter().enumerate() {
-        let at = pair % c_in * c_out + pair / c_in;
-        for (i, left) in matrix.iter().enumerate() {
-            let row: [f64; 3] =
-                std::array::from_fn(|x| (0..3).map(|y| left[y] * f64::from(taps[y * 3 + x])).sum());
-            for (j, right) in matrix.iter().enumerate() {
-                let value: f64 = row.iter().zip(right).map(|(a, b)| a * b).sum();
-                places[i * t + j][at] = value as f32;
-            }
-        }
-    }
-    let panels = |place: Vec<f32>| Panels::new(c_in, c_out, |k, c| place[k * c_out + c]);
-    places.into_iter().map(panels).collect()
 }
 
 /// Fills `out`, `[h, w, C_out]`, of an image of that size (after doubling) with a ring of zeros around; `m` is 2 or 4.
@@ -249,50 +211,56 @@ fn output<S: Simd, const T: usize, const M: usize>(
     std::array::from_fn(|i| output_line(simd, std::array::from_fn::<_, T, _>(|j| columns[j][i])))
 }
 
-/// A row or a column of pixels, evaluated at the points.
-#[inline(always)]
-fn input_line<S: Simd, const T: usize>(simd: S, d: [S::f32s; T]) -> [S::f32s; T] {
-    let mut v = d;
-    let add = |a, b| simd.add_f32s(a, b);
-    let sub = |a, b| simd.sub_f32s(a, b);
-    let times = |a, b: f32| simd.mul_f32s(a, simd.splat_f32s(b));
-    if T == 4 {
-        v[0] = sub(d[0], d[2]);
-        v[1] = add(d[1], d[2]);
-        v[2] = sub(d[2], d[1]);
-        v[3] = sub(d[3], d[1]);
-    } else {
-        // The coefficients of x (x^2 - 1/2) (x^2 - 2), without the factor that is zero at the point.
-        v[0] = add(sub(d[0], times(d[2], 2.5)), d[4]);
-        v[5] = add(sub(d[1], times(d[3], 2.5)), d[5]);
-        for (at, p, q2) in [(1, FRAC_1_SQRT_2 as f32, 2.0), (3, SQRT_2 as f32, 0.5)] {
-            let even = sub(d[4], times(d[2], q2));
-            let odd = times(sub(d[3], times(d[1], q2)), p);
-            v[at] = add(even, odd);
-            v[at + 1] = sub(even, odd);
+#[cfg(test)]
+mod tests {
+    use super::super::points;
+    use super::super::product::product;
+    use super::*;
+    use crate::parity::relative_l2;
+
+    #[test]
+    fn small_maps_have_small_tiles() {
+        assert_eq!(side([64, 64]), Some(4));
+        assert_eq!(side([4, 4]), Some(2));
+        assert_eq!(side([1, 1]), None);
+    }
+
+    #[test]
+    fn both_tiles_equal_the_product_of_patches() {
+        let [h, w, c_in, c_out] = [11, 13, 19, 17]; // nothing divides them
+        let numbers = |count: usize| -> Vec<f32> {
+            (0..count)
+                .map(|i| (i as u32).wrapping_mul(2_654_435_761) as f32 / 2f32.powi(31) - 1.0)
+                .collect()
+        };
+        let (pixels, taps) = (numbers(h * w * c_in), numbers(c_out * c_in * 9));
+        let (shift, residual) = (numbers(c_out), numbers(h * w * c_out));
+        let image = Patches {
+            image: &pixels,
+            size: [h, w],
+            channels: c_in,
+            outside: &vec![0.0; c_in],
+            side: 3,
+            stride: 1,
+            padding: 1,
+            doubled: false,
+            out_width: w,
+        };
+        let finish = Finish {
+            shift: &shift,
+            residual: Some(&residual),
+            ..Finish::default()
+        };
+        let mut expected = vec![0.0; h * w * c_out];
+        let value = |k: usize, c: usize| taps[(c * c_in + k % c_in) * 9 + k / c_in];
+        let panels = Panels::new(9 * c_in, c_out, value);
+        product(&image, &panels, finish, &mut expected, c_out);
+        for m in [2, 4] {
+            let weights = points::weights(&taps, [c_out, c_in], m);
+            let mut found = vec![0.0; h * w * c_out];
+            convolve(&image, &weights, m, finish, &mut found, c_out);
+            let error = relative_l2(&found, &expected);
+            assert!(error < 2e-6, "tiles of {m}: {error:.1e}");
         }
     }
-    v
-}
-
-/// The pixels of a row or a column, of the products at the points.
-#[inline(always)]
-fn output_line<S: Simd, const T: usize, const M: usize>(simd: S, m: [S::f32s; T]) -> [S::f32s; M] {
-    let mut y = [m[0]; M];
-    let add = |a, b| simd.add_f32s(a, b);
-    let sub = |a, b| simd.sub_f32s(a, b);
-    let times = |a, b: f32| simd.mul_f32s(a, simd.splat_f32s(b));
-    let (even, odd) = (add(m[1], m[2]), sub(m[1], m[2]));
-    if T == 4 {
-        y[0] = add(m[0], even);
-        y[1] = add(odd, m[3]);
-    } else {
-        let (a, b) = (FRAC_1_SQRT_2 as f32, SQRT_2 as f32);
-        let (even_b, odd_b) = (add(m[3], m[4]), sub(m[3], m[4]));
-        y[0] = add(add(m[0], even), even_b);
-        y[1] = add(times(odd, a), times(odd_b, b));
-        y[2] = add(times(even, 0.5), times(even_b, 2.0));
-        y[3] = add(add(times(odd, a / 2.0), times(odd_b, 2.0 * b)), m[5]);
-    }
-    y
 }
