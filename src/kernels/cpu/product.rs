@@ -115,44 +115,81 @@ impl<R: Rows> WithSimd for Chunk<'_, R> {
         let count = out.len() / columns;
         for strip in 0..columns.div_ceil(width) {
             let column = strip * width;
+            let place = |v: usize| column + v * S::F32_LANES;
+            let shift = std::array::from_fn(|v| load(simd, finish.shift, place(v)));
+            let gate_shift = std::array::from_fn(|v| load(simd, finish.shift, columns + place(v)));
             for row in (0..count).step_by(ROWS) {
                 // Rows past the last are the last once more.
                 let at: [R::At; ROWS] =
                     std::array::from_fn(|r| rows.at(first + (row + r).min(count - 1)));
-                let (tile, gate) = match finish.gated {
-                    false => (sums(simd, rows, at, panels.strip(strip)), None),
-                    true => (
-                        sums(simd, rows, at, panels.strip(2 * strip)),
-                        Some(sums(simd, rows, at, panels.strip(2 * strip + 1))),
-                    ),
-                };
-                for r in 0..ROWS.min(count - row) {
-                    let start = (row + r) * columns;
-                    let out = &mut out[start..start + columns];
-                    for v in 0..VECTORS {
-                        let at = column + v * S::F32_LANES;
-                        let shift = load(simd, finish.shift, at);
-                        let mut sum = simd.add_f32s(tile[r][v], shift);
-                        match gate {
-                            Some(gate) => {
-                                let shift = load(simd, finish.shift, columns + at);
-                                let gate = simd.add_f32s(gate[r][v], shift);
-                                let open = activate(simd, gate, finish.activation);
-                                sum = simd.mul_f32s(sum, open);
-                            }
-                            None => sum = activate(simd, sum, finish.activation),
-                        }
-                        if let Some(residual) = finish.residual {
-                            let residual = load(simd, &residual[start..start + columns], at);
-                            sum = simd.add_f32s(sum, residual);
-                        }
-                        if at < columns {
-                            store(simd, out, at, sum);
-                        }
+                let tile = match finish.gated {
+                    false => {
+                        let tile = sums(simd, rows, at, panels.strip(strip));
+                        activated(simd, tile, shift, finish.activation)
                     }
+                    true => {
+                        let tile = sums(simd, rows, at, panels.strip(2 * strip));
+                        let tile = activated(simd, tile, shift, Activation::None);
+                        let gate = sums(simd, rows, at, panels.strip(2 * strip + 1));
+                        times(
+                            simd,
+                            tile,
+                            activated(simd, gate, gate_shift, finish.activation),
+                        )
+                    }
+                };
+                for (r, sums) in tile.into_iter().enumerate().take(count - row) {
+                    let start = (row + r) * columns;
+                    let [from, to] = [start + column, start + columns];
+                    let residual = finish.residual.map(|residual| &residual[from..to]);
+                    write(simd, &mut out[from..to], residual, sums);
                 }
             }
         }
+    }
+}
+
+/// `activation(sum + shift)`
+#[inline(always)]
+fn activated<S: Simd>(
+    simd: S,
+    mut tile: Tile<S>,
+    shift: [S::f32s; VECTORS],
+    activation: Activation,
+) -> Tile<S> {
+    for sums in &mut tile {
+        for (sum, shift) in sums.iter_mut().zip(shift) {
+            *sum = activate(simd, simd.add_f32s(*sum, shift), activation);
+        }
+    }
+    tile
+}
+
+#[inline(always)]
+fn times<S: Simd>(simd: S, mut tile: Tile<S>, other: Tile<S>) -> Tile<S> {
+    for (sums, others) in tile.iter_mut().zip(other) {
+        for (sum, other) in sums.iter_mut().zip(others) {
+            *sum = simd.mul_f32s(*sum, other);
+        }
+    }
+    tile
+}
+
+/// Writes the sums of a row, plus the residual, to the beginning of `out`, which may be shorter.
+#[inline(always)]
+fn write<S: Simd>(
+    simd: S,
+    out: &mut [f32],
+    residual: Option<&[f32]>,
+    mut sums: [S::f32s; VECTORS],
+) {
+    if let Some(residual) = residual {
+        for (v, sum) in sums.iter_mut().enumerate() {
+            *sum = simd.add_f32s(*sum, load(simd, residual, v * S::F32_LANES));
+        }
+    }
+    for (v, sum) in sums.into_iter().enumerate() {
+        store(simd, out, v * S::F32_LANES, sum);
     }
 }
 
