@@ -37,7 +37,7 @@ fn dense<const D: usize>(tensor: Tensor<D>) -> Option<FlexTensor> {
 
 /// A map's values, pixel by pixel.
 fn pixels(x: Tensor<4>) -> Option<FlexTensor> {
-    dense(x.permute([0, 2, 3, 1]))
+    here(x).map(|x| x.permute(&[0, 2, 3, 1]).to_contiguous())
 }
 
 fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {

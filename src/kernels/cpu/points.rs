@@ -25,21 +25,18 @@ pub fn weights(weights: &[f32], [c_out, c_in]: [usize; 2], m: usize) -> Vec<Pane
             [&[[1., 0., 0.]][..], &finite, &[[0., 0., 1.]]].concat()
         }
     };
-    let t = m + 2;
-    let mut places = vec![vec![0.0; c_in * c_out]; t * t];
-    for (pair, taps) in weights.as_chunks::<9>().0.iter().enumerate() {
-        let at = pair % c_in * c_out + pair / c_in;
-        for (i, left) in matrix.iter().enumerate() {
-            let row: [f64; 3] =
-                std::array::from_fn(|x| (0..3).map(|y| left[y] * f64::from(taps[y * 3 + x])).sum());
-            for (j, right) in matrix.iter().enumerate() {
-                let value: f64 = row.iter().zip(right).map(|(a, b)| a * b).sum();
-                places[i * t + j][at] = value as f32;
-            }
-        }
-    }
-    let panels = |place: Vec<f32>| Panels::new(c_in, c_out, |k, c| place[k * c_out + c]);
-    places.into_iter().map(panels).collect()
+    let taps = weights.as_chunks::<9>().0;
+    let place = |left: &[f64; 3], right: &[f64; 3]| {
+        let parts: [f64; 9] = std::array::from_fn(|i| left[i / 3] * right[i % 3]);
+        Panels::new(c_in, c_out, |k, c| {
+            let taps = taps[c * c_in + k].iter().zip(parts);
+            taps.map(|(tap, part)| f64::from(*tap) * part).sum::<f64>() as f32
+        })
+    };
+    let rows = matrix.iter();
+    rows.flat_map(|left| matrix.iter().map(move |right| (left, right)))
+        .map(|(left, right)| place(left, right))
+        .collect()
 }
 
 /// A row or a column of pixels, evaluated at the points.
