@@ -40,7 +40,12 @@ impl SpatialAttention {
         let project = |layer| kernels::linear(layer, tokens.clone(), Activation::None, None);
         let [q, k, v] = [&self.to_q, &self.to_k, &self.to_v].map(project);
         let tokens = kernels::attention(q, k, v, 1, false);
-        let tokens = kernels::linear(&self.to_out[0], tokens, Activation::None, Some(kernels::rows(x)));
+        let tokens = kernels::linear(
+            &self.to_out[0],
+            tokens,
+            Activation::None,
+            Some(kernels::rows(x)),
+        );
         kernels::map(tokens, [h, w])
     }
 }

@@ -32,7 +32,10 @@ struct Entry {
     bytes: usize,
 }
 
-static MADE: Mutex<Option<HashMap<(usize, usize, Form), Entry>>> = Mutex::new(None);
+/// Where a weight lies, where it begins there, and what it is made into.
+type Key = (usize, usize, Form);
+
+static MADE: Mutex<Option<HashMap<Key, Entry>>> = Mutex::new(None);
 
 /// `make(weight)`, or what it gave before.
 pub fn made(

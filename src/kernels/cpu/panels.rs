@@ -45,11 +45,6 @@ impl Panels {
         })
     }
 
-    /// Rows.
-    pub fn depth(&self) -> usize {
-        self.depth
-    }
-
     /// Strip `i` as `[depth, columns of a tile]`.
     #[inline(always)]
     pub fn strip(&self, i: usize) -> &[f32] {
