@@ -35,14 +35,18 @@ impl SpatialAttention {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let [b, c, h, w] = x.dims();
-        let rows = |x: Tensor<4>| x.reshape([b, c, h * w]).swap_dims(1, 2); // [B, h*w, C]
-        let tokens = rows(kernels::group_norm(&self.group_norm, x.clone(), false));
+        let [_, _, h, w] = x.dims();
+        let tokens = kernels::rows(kernels::group_norm(&self.group_norm, x.clone(), false));
         let project = |layer| kernels::linear(layer, tokens.clone(), Activation::None, None);
         let [q, k, v] = [&self.to_q, &self.to_k, &self.to_v].map(project);
         let tokens = kernels::attention(q, k, v, 1, false);
-        let tokens = kernels::linear(&self.to_out[0], tokens, Activation::None, Some(rows(x)));
-        tokens.swap_dims(1, 2).reshape([b, c, h, w])
+        let tokens = kernels::linear(
+            &self.to_out[0],
+            tokens,
+            Activation::None,
+            Some(kernels::rows(x)),
+        );
+        kernels::map(tokens, [h, w])
     }
 }
 

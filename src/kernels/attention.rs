@@ -25,6 +25,10 @@ pub fn attention(
     if let Some(out) = gpu::attention(&q, &k, &v, heads, is_causal) {
         return out;
     }
+    #[cfg(feature = "cpu")]
+    if let Some(out) = super::cpu::attention(&q, &k, &v, heads, is_causal) {
+        return out;
+    }
     plain(q, k, v, heads, is_causal)
 }
 

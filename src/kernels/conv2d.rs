@@ -24,6 +24,10 @@ pub fn conv2d(conv: &Conv2d, x: Tensor<4>, doubled: bool, added: Added) -> Tenso
     if let Some(out) = gpu::conv2d(conv, &x, doubled, &added) {
         return out;
     }
+    #[cfg(feature = "cpu")]
+    if let Some(out) = super::cpu::conv2d(conv, &x, doubled, &added) {
+        return out;
+    }
     plain(conv, x, doubled, added)
 }
 

@@ -11,6 +11,10 @@ pub fn group_norm(norm: &GroupNorm, x: Tensor<4>, activated: bool) -> Tensor<4> 
     if let Some(out) = gpu::group_norm(norm, &x, activated) {
         return out;
     }
+    #[cfg(feature = "cpu")]
+    if let Some(out) = super::cpu::group_norm(norm, &x, activated) {
+        return out;
+    }
     plain(norm, x, activated)
 }
 

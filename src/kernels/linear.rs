@@ -43,6 +43,10 @@ pub fn linear(
     if let Some(out) = gpu::linear(layer, &x, activation, false, residual.as_ref()) {
         return out;
     }
+    #[cfg(feature = "cpu")]
+    if let Some(out) = super::cpu::linear(layer, &x, activation, false, residual.as_ref()) {
+        return out;
+    }
     let out = activation.plain(mapped(layer, x));
     match residual {
         Some(residual) => residual + out,
@@ -63,6 +67,10 @@ pub fn linear_rows(layer: &Linear, x: Tensor<2>, activation: Activation) -> Tens
 pub fn geglu(layer: &Linear, x: Tensor<3>) -> Tensor<3> {
     #[cfg(feature = "gpu")]
     if let Some(out) = gpu::linear(layer, &x, Activation::Gelu, true, None) {
+        return out;
+    }
+    #[cfg(feature = "cpu")]
+    if let Some(out) = super::cpu::linear(layer, &x, Activation::Gelu, true, None) {
         return out;
     }
     let halves = mapped(layer, x).chunk(2, 2);

@@ -1,21 +1,24 @@
-//! The networks' operations, each in two ways: a plain one of burn's own operations, and a GPU kernel of ours.
+//! The networks' operations, each in three ways: a plain one of burn's own operations, a kernel of ours for the GPU, and one for the
+//! CPU.
 //!
-//! The plain way runs on the CPU and wherever gradients are wanted. The kernels run on a GPU and are written in CubeCL, so that
-//! one source serves WebGPU, native wgpu and CUDA. burn's stock operations there are naive where there is no tensor core that
+//! The plain way runs wherever gradients are wanted. The GPU's kernels are written in CubeCL, so that one source serves WebGPU,
+//! native wgpu and CUDA. burn's stock operations there are naive where there is no tensor core that
 //! they know (3x3 convolutions), one thread a row (norms), or materialise the scores (attention), and many: a browser spends more
 //! time on launching than on computing. Ours fuse what follows into the pass over the output.
 //!
 //! Dimension letters as in the crate, and `P` for the pixels of a map, `h * w`.
 //!
-//! Features lie channel by channel, `[B, C, P]`, also where diffusers has rows of tokens, `[B, T, C]`: a linear layer is then
+//! On a GPU features lie channel by channel, `[B, C, P]`, also where diffusers has rows of tokens, `[B, T, C]`: a linear layer is then
 //! a 1x1 convolution, neighbouring threads read neighbouring pixels in every kernel, and the permutations between the two
-//! are views that copy nothing.
+//! are views that copy nothing. On the CPU they lie pixel by pixel, for the same reason.
 
 pub mod attention;
 mod autocast;
 #[doc(hidden)]
 pub mod cases;
 pub mod conv2d;
+#[cfg(feature = "cpu")]
+mod cpu;
 pub mod group_norm;
 #[cfg(feature = "gpu")]
 mod launch;
@@ -27,6 +30,7 @@ mod product;
 pub mod table;
 #[cfg(feature = "gpu")]
 mod tile;
+mod views;
 
 pub use attention::attention;
 pub use autocast::autocast;
@@ -34,6 +38,7 @@ pub use conv2d::{Added, conv2d};
 pub use group_norm::group_norm;
 pub use layer_norm::layer_norm;
 pub use linear::{Activation, geglu, linear, linear_rows};
+pub use views::{concatenate, map, rows};
 
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,7 +53,6 @@ pub fn take_plain(plain: bool) {
     PLAIN.store(plain, Ordering::Relaxed);
 }
 
-#[cfg_attr(not(feature = "gpu"), allow(dead_code))]
 fn is_plain() -> bool {
     PLAIN.load(Ordering::Relaxed)
 }

@@ -129,15 +129,14 @@ impl Transformer2DModel {
     /// - `text`: `[B, T, cross_attention_dim]`
     /// - output: `[B, C, h, w]`
     pub fn forward(&self, x: Tensor<4>, text: &Text) -> Tensor<4> {
-        let [b, c, h, w] = x.dims();
-        let rows = |x: Tensor<4>| x.reshape([b, c, h * w]).swap_dims(1, 2); // [B, h*w, C]
+        let [_, _, h, w] = x.dims();
         let project = |layer, x, residual| kernels::linear(layer, x, Activation::None, residual);
-        let tokens = rows(kernels::group_norm(&self.norm, x.clone(), false));
+        let tokens = kernels::rows(kernels::group_norm(&self.norm, x.clone(), false));
         let mut tokens = project(&self.proj_in, tokens, None);
         for block in &self.transformer_blocks {
             tokens = block.forward(tokens, text, [h, w]);
         }
-        let tokens = project(&self.proj_out, tokens, Some(rows(x)));
-        tokens.swap_dims(1, 2).reshape([b, c, h, w])
+        let tokens = project(&self.proj_out, tokens, Some(kernels::rows(x)));
+        kernels::map(tokens, [h, w])
     }
 }

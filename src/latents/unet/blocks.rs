@@ -3,6 +3,7 @@
 
 use burn::prelude::*;
 
+use crate::kernels;
 use crate::nn::{
     resample::{Downsample2D, Upsample2D},
     resnet::ResnetBlock2D,
@@ -91,7 +92,7 @@ impl UpBlock2D {
     ) -> Tensor<4> {
         for (i, resnet) in self.resnets.iter().enumerate() {
             let skip = skips.pop().expect("one skip for every up resnet");
-            x = resnet.forward(Tensor::cat(vec![x, skip], 1), Some(temb));
+            x = resnet.forward(kernels::concatenate(x, skip), Some(temb));
             if let Some(attention) = self.attentions.get(i) {
                 x = attention.forward(x, text);
             }

@@ -1,0 +1,163 @@
+//! Attention, four queries at a time: their scores, the softmax of these, and the mean of the values that they weigh, all in the
+//! nearest cache.
+
+use super::math::{Highest, exp};
+use super::panels::Panels;
+use super::tile::{ROWS, VECTORS, multiply, store, zeros};
+use super::{each_chunk, vectorized};
+use pulp::{Simd, WithSimd};
+
+/// Queries that a thread takes.
+const CHUNK: usize = 64;
+
+/// Sizes of an attention.
+#[derive(Clone, Copy)]
+pub struct Sizes {
+    /// `Tk`
+    pub keys: usize,
+    /// `C`, all heads together.
+    pub channels: usize,
+    /// Heads.
+    pub heads: usize,
+    /// A query attends to the keys up to its own place only.
+    pub is_causal: bool,
+}
+
+/// Fills `out`, `[Tq, C]`, of `q` as `[Tq, C]`, `k` and `v` as `[Tk, C]`.
+pub fn attention(q: &[f32], k: &[f32], v: &[f32], sizes: Sizes, out: &mut [f32]) {
+    let Sizes {
+        keys,
+        channels: c,
+        heads,
+        ..
+    } = sizes;
+    let d = c / heads;
+    let scale = 1.0 / (d as f32).sqrt();
+    let panels: Vec<[Panels; 2]> = (0..heads)
+        .map(|head| {
+            let at = |key: usize, i: usize| key * c + head * d + i;
+            [
+                Panels::new(d, keys, |i, key| k[at(key, i)] * scale),
+                Panels::new(keys, d, |key, i| v[at(key, i)]),
+            ]
+        })
+        .collect();
+    each_chunk(out, CHUNK * c, |i, out| {
+        let first = i * CHUNK;
+        vectorized(Queries {
+            q: &q[first * c..][..out.len()],
+            first,
+            panels: &panels,
+            sizes,
+            out,
+        });
+    });
+}
+
+struct Queries<'a> {
+    q: &'a [f32],
+    first: usize,
+    /// Keys and values of each head.
+    panels: &'a [[Panels; 2]],
+    sizes: Sizes,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Queries<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Sizes {
+            keys,
+            channels: c,
+            heads,
+            is_causal,
+        } = self.sizes;
+        let d = c / heads;
+        let width = VECTORS * S::F32_LANES;
+        let stride = keys.next_multiple_of(width);
+        // As many queries at once as make it worth to fetch a head's keys and values, where these are many.
+        let group = ROWS * (d / 16).clamp(1, 4);
+        let mut scores = vec![0.0; group * stride];
+        let count = self.out.len() / c;
+        for (head, [k, v]) in self.panels.iter().enumerate() {
+            for first in (0..count).step_by(group) {
+                let group = group.min(count - first);
+                // As many keys as the last query of the group sees.
+                let seen = match is_causal {
+                    true => keys.min(self.first + first + group),
+                    false => keys,
+                };
+                for strip in 0..seen.div_ceil(width) {
+                    for row in (0..group).step_by(ROWS) {
+                        let queries = std::array::from_fn(|r| {
+                            let query = first + (row + r).min(group - 1);
+                            &self.q[query * c + head * d..][..d]
+                        });
+                        let tile = multiply(simd, zeros(simd), queries, k.strip(strip));
+                        let scores = scores[row * stride..].chunks_exact_mut(stride);
+                        for (scores, sums) in scores.zip(tile) {
+                            let (scores, _) = S::as_mut_simd_f32s(&mut scores[strip * width..]);
+                            for (score, sum) in scores.iter_mut().zip(sums) {
+                                *score = sum;
+                            }
+                        }
+                    }
+                }
+                let mut weights = [1.0; ROWS * 4];
+                let rows = scores.chunks_exact_mut(stride).zip(&mut weights);
+                for (r, (scores, weight)) in rows.enumerate().take(group) {
+                    let own = match is_causal {
+                        true => seen.min(self.first + first + r + 1),
+                        false => seen,
+                    };
+                    *weight = softmax(simd, &mut scores[..own]);
+                    scores[own..seen].fill(0.0);
+                }
+                for strip in 0..d.div_ceil(width) {
+                    let values = &v.strip(strip)[..seen * width];
+                    for row in (0..group).step_by(ROWS) {
+                        let rows = std::array::from_fn(|r| &scores[(row + r) * stride..][..seen]);
+                        let tile = multiply(simd, zeros(simd), rows, values);
+                        for r in 0..ROWS.min(group - row) {
+                            let out = (first + row + r) * c + head * d;
+                            let out = &mut self.out[out..out + d];
+                            let part = simd.splat_f32s(1.0 / weights[row + r]);
+                            for (i, sum) in tile[r].iter().enumerate() {
+                                let at = strip * width + i * S::F32_LANES;
+                                if at < d {
+                                    store(simd, out, at, simd.mul_f32s(*sum, part));
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Scores become `e^(score - highest)`; their sum is returned.
+#[inline(always)]
+fn softmax<S: Simd>(simd: S, scores: &mut [f32]) -> f32 {
+    let (vectors, rest) = S::as_mut_simd_f32s(scores);
+    let mut highest = Highest::new(simd);
+    for x in vectors.iter() {
+        highest.add(simd, *x);
+    }
+    let highest = match vectors {
+        [] => f32::MIN,
+        _ => highest.of_all(simd),
+    };
+    let highest = rest.iter().fold(highest, |a, b| a.max(*b));
+    let top = simd.splat_f32s(highest);
+    let mut sum = simd.splat_f32s(0.0);
+    for x in vectors {
+        *x = exp(simd, simd.sub_f32s(*x, top));
+        sum = simd.add_f32s(sum, *x);
+    }
+    let last = simd.sub_f32s(simd.partial_load_f32s(rest), top);
+    simd.partial_store_f32s(rest, exp(simd, last));
+    simd.reduce_sum_f32s(sum) + rest.iter().sum::<f32>()
+}
