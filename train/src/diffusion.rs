@@ -93,12 +93,11 @@ pub fn train(
         &objective,
         &r.optimization,
         folder,
-        &device,
         on_sheet,
     )
 }
 
-/// Trains `networks` (on the autodiff device `device`) on `examples` into `folder`, or continues there.
+/// Trains `networks` (on an autodiff device) on `examples` into `folder`, or continues there.
 ///
 /// # Errors
 /// As [`Trainer::step`], and what `on_sheet` gives.
@@ -108,7 +107,6 @@ pub fn fit(
     objective: &Objective,
     optimization: &Optimization,
     folder: PathBuf,
-    device: &Device,
     mut on_sheet: impl FnMut(&Trainer<TextToLatents>) -> Result<()>,
 ) -> Result<()> {
     let mut trainer = Trainer::new(networks, optimization.clone(), folder)?;

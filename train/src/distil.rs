@@ -185,7 +185,7 @@ pub fn train(
         rungs: &rungs,
         seed: run.seed,
     };
-    fit(r, student, &lessons, folder, &learning, look)
+    fit(r, student, &lessons, folder, look)
 }
 
 /// Draws the trajectories that are not there yet.
@@ -220,7 +220,6 @@ fn fit(
     student: Student,
     lessons: &Lessons,
     folder: &RunFolder,
-    device: &Device,
     mut look: impl FnMut(usize, &Weights) -> Result<()>,
 ) -> Result<()> {
     let mut trainer = Trainer::new(student, r.optimization.clone(), folder.path("distil"))?;

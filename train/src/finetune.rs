@@ -174,7 +174,6 @@ pub fn train(
         &Objective::new(&base.configs.scheduler, run.finetune.min_snr_gamma)?,
         &run.finetune.optimization,
         folder.path("finetune"),
-        &trained_on,
         |trainer| {
             let mut weights = ema::open(&vae_path)?;
             weights.extend(trainer.ema.weights.clone());
