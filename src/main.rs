@@ -246,7 +246,7 @@ fn load(model: &ModelFolder, backend: Backend, limits: Limits) -> Result<Pipelin
     let spinner = ProgressBar::new_spinner().with_message(format!("loading {}", model.name));
     let mut builder =
         PipelineBuilder::new(model.configs.clone(), model.tokenizer.clone(), &device)?;
-    for part in model.weights() {
+    for part in model.stored() {
         spinner.tick();
         builder = builder.apply(part?)?;
     }

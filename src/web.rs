@@ -136,7 +136,7 @@ impl Engine {
         else {
             return Err(wrong_stage().into());
         };
-        let weights = decoder.decode_shard(index, &bytes)?;
+        let weights = decoder.read_shard(index, &bytes)?;
         drop(bytes);
         let builder = Box::new(builder.apply(weights)?);
         self.stage = Stage::Loading { decoder, builder };

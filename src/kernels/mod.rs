@@ -15,23 +15,31 @@ pub mod attention;
 #[doc(hidden)]
 pub mod cases;
 pub mod conv2d;
+pub mod embedding;
+#[cfg(feature = "gpu")]
+mod epilogue;
 pub mod group_norm;
 #[cfg(feature = "gpu")]
 mod launch;
 pub mod layer_norm;
 pub mod linear;
+pub mod packed;
 #[cfg(feature = "gpu")]
 mod product;
 #[doc(hidden)]
 pub mod table;
 #[cfg(feature = "gpu")]
 mod tile;
+#[cfg(feature = "gpu")]
+mod weight;
 
 pub use attention::attention;
 pub use conv2d::{Added, conv2d};
+pub use embedding::embedding;
 pub use group_norm::group_norm;
 pub use layer_norm::layer_norm;
 pub use linear::{Activation, geglu, linear, linear_rows};
+pub use packed::Packed;
 
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
