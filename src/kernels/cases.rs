@@ -112,9 +112,20 @@ fn lying(x: Tensor<3>, transposed: bool) -> Tensor<3> {
 }
 
 impl Case {
-    /// Whether it has a weight that may be packed.
-    pub fn has_weight(&self) -> bool {
-        matches!(self, Case::Conv2d { .. } | Case::Linear { .. })
+    /// Values of its weight, which may be packed where there are any.
+    pub fn weights(&self) -> usize {
+        match *self {
+            Case::Conv2d {
+                shape,
+                channels,
+                side,
+                ..
+            } => shape[1] * channels * side * side,
+            Case::Linear {
+                shape, channels, ..
+            } => shape[2] * channels,
+            _ => 0,
+        }
     }
 
     /// Runs the case on a device, with a kernel where one can be taken, its weight in f32 or packed in integers of so many `bits`.

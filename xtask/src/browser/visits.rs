@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::page::Page;
 use super::{
     LOADING, Setting, about, access, attention, axe, batch, cancel, cors, dicom, download, element,
-    film, firefox, folder, growth, install, lightbox, models, module, offline, parity, pictures,
-    quiet, reasons, recovery, senses, sentence, settings, source, storage, tabs,
+    film, firefox, folder, growth, install, kernels, lightbox, models, module, offline, parity,
+    pictures, quiet, reasons, recovery, senses, sentence, settings, source, storage, tabs,
 };
 use crate::native::Settings;
 use crate::serve::Serving;
@@ -41,7 +41,7 @@ pub const SETTINGS: Settings = Settings {
 pub type Check = (&'static str, fn(&Setting) -> Result<String>);
 
 /// In this order: the first visit fills the browser's cache, the later ones use it.
-pub const CHECKS: [Check; 57] = [
+pub const CHECKS: [Check; 58] = [
     ("the cpu engine equals diffusers", cpu_parity),
     ("the image of the cpu engine is the native one", cpu_image),
     ("cancel ends the work and keeps the image", cancel::cancel),
@@ -130,6 +130,10 @@ pub const CHECKS: [Check; 57] = [
     ),
     ("why the cpu computes is said in words", reasons::reasons),
     ("the gpu engine equals diffusers", gpu_parity),
+    (
+        "the kernels of the gpu engine equal their plain twins",
+        kernels::check,
+    ),
     ("the image of the gpu engine is the native one", gpu_image),
     ("the gpu engine needs the default limits only", gpu_clamped),
     (
