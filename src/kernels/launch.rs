@@ -7,11 +7,6 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 
-/// Whether a tensor is on a GPU, without gradients.
-pub(super) fn is_on_gpu<const D: usize>(tensor: &Tensor<D>) -> bool {
-    tensor.clone().try_into_primitive::<CubeBackend>().is_ok()
-}
-
 /// The buffer of a tensor that a kernel of ours can take: on a GPU, in f32, without gradients; `None` for any other.
 pub(super) fn on_gpu<const D: usize>(tensor: &Tensor<D>) -> Option<CubeTensor> {
     if super::is_plain() || tensor.dtype() != DType::F32 {

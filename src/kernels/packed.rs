@@ -40,10 +40,10 @@ impl Reparameterization for Packed {
 }
 
 impl Packed {
-    /// Whether quantized weights stay integers beside a tensor: on a GPU, where nothing is trained. A CPU decodes once, when it loads.
+    /// Whether quantized weights stay integers beside a tensor: where kernels run. Elsewhere they are decoded once, when they are loaded.
     pub fn stays(_beside: &Tensor<1>) -> bool {
         #[cfg(feature = "gpu")]
-        return super::launch::is_on_gpu(_beside);
+        return super::launch::on_gpu(_beside).is_some();
         #[cfg(not(feature = "gpu"))]
         false
     }
