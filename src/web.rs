@@ -9,9 +9,7 @@ mod settings;
 
 use std::cell::RefCell;
 
-use js_sys::{
-    Array, Float32Array, Function, Object, Promise, Reflect, Uint8Array, Uint8ClampedArray,
-};
+use js_sys::{Array, Float32Array, Function, Object, Promise, Reflect, Uint8ClampedArray};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 

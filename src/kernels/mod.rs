@@ -5,6 +5,8 @@
 //! they know (3x3 convolutions), one thread a row (norms), or materialise the scores (attention), and many: a browser spends more
 //! time on launching than on computing. Ours fuse what follows into the pass over the output.
 //!
+//! A bundle's q8 and q4 weights stay integers on a GPU, see [`Packed`].
+//!
 //! Dimension letters as in the crate, and `P` for the pixels of a map, `h * w`.
 //!
 //! Features lie channel by channel, `[B, C, P]`, also where diffusers has rows of tokens, `[B, T, C]`: a linear layer is then
