@@ -278,7 +278,7 @@ fn fits(found: &Stored, expected: &[usize], is_linear: bool) -> bool {
         [rows @ .., 1, 1] if is_linear && rows.len() == 2 => rows,
         shape => shape,
     };
-    shape == expected && found.count() == expected.iter().product()
+    shape == expected && found.count() == expected.iter().product::<usize>()
 }
 
 impl Reparameterizer for &mut Loading {

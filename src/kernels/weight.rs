@@ -1,7 +1,7 @@
 //! The left factor of a product as it lies on a GPU, and how a kernel reads one value of it.
 
 use burn::module::Param;
-use burn::prelude::*;
+use burn::tensor::{Int, Tensor};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
