@@ -11,7 +11,7 @@ use crate::{
     latents::scheduler::SchedulerConfig,
     pipeline::ComponentConfigs,
     tokens::{ClipTokenizer, TokenizerOptions},
-    weights::{Weight, Weights},
+    weights::{Stored, StoredWeights, Weight, Weights},
 };
 use files::{Places, WeightFile};
 use serde::de::DeserializeOwned;
@@ -192,14 +192,23 @@ impl ModelFolder {
     }
 
     /// The weights part by part, one shard or a few hundred megabytes at a time. Nothing comes after an error.
-    pub fn weights(&self) -> Box<dyn Iterator<Item = Result<Weights>> + '_> {
-        let parts: Box<dyn Iterator<Item = Result<Weights>>> = match &self.source {
+    pub fn weights(&self) -> impl Iterator<Item = Result<Weights>> + '_ {
+        let decode = |(name, stored): (String, Stored)| (name, stored.decode());
+        self.stored()
+            .map(move |part| part.map(|part| part.into_iter().map(decode).collect()))
+    }
+
+    /// As [`Self::weights`], quantized ones as a bundle stores them.
+    pub fn stored(&self) -> Box<dyn Iterator<Item = Result<StoredWeights>> + '_> {
+        let parts: Box<dyn Iterator<Item = Result<StoredWeights>>> = match &self.source {
             Source::Bundle { dir, manifest } => {
                 let mut decoder = Decoder::new(manifest.as_ref().clone());
                 let shards = manifest.shards.iter().enumerate();
-                Box::new(shards.map(move |(index, entry)| {
-                    decoder.decode_shard(index, &read_entry(dir, entry)?)
-                }))
+                Box::new(
+                    shards.map(move |(index, entry)| {
+                        decoder.read_shard(index, &read_entry(dir, entry)?)
+                    }),
+                )
             }
             Source::Checkpoint { files } => parts_of(Places::of(files)),
             Source::Original { file } => parts_of(original::places(file).map(|(_, places)| places)),
@@ -221,7 +230,7 @@ fn defaults(configs: &ComponentConfigs) -> Defaults {
     }
 }
 
-fn parts_of(places: Result<Places>) -> Box<dyn Iterator<Item = Result<Weights>>> {
+fn parts_of(places: Result<Places>) -> Box<dyn Iterator<Item = Result<StoredWeights>>> {
     match places {
         Ok(places) => Box::new(places.parts()),
         Err(error) => Box::new(std::iter::once(Err(error))),

@@ -4,6 +4,8 @@
 mod gpu;
 #[cfg(all(feature = "gpu", not(target_family = "wasm")))]
 mod native;
+#[cfg(feature = "gpu")]
+pub mod watch;
 
 use crate::{Error, Result};
 use burn::tensor::Device;

@@ -206,8 +206,8 @@ impl CLIPTextModel {
     pub fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
         let [_, t] = ids.dims();
         let positions = Tensor::arange(0..t as i64, &ids.device()).unsqueeze::<2>(); // [1, T]
-        let mut x = self.embeddings.token_embedding.forward(ids)
-            + self.embeddings.position_embedding.forward(positions);
+        let mut x = kernels::embedding(&self.embeddings.token_embedding, ids)
+            + kernels::embedding(&self.embeddings.position_embedding, positions);
         for layer in &self.encoder.layers {
             x = layer.forward(x);
         }

@@ -49,6 +49,10 @@ enum Command {
     /// Measure how long each stage of a model takes, as JSON
     #[command(hide = true)] // for `cargo xtask bench stages`
     Stages(measure::Stages),
+    /// Measure what each stage of a model asks of a GPU: launches and memory, as JSON
+    #[cfg(feature = "gpu")]
+    #[command(hide = true)] // for `cargo xtask bench memory`
+    Memory(measure::Memory),
     /// Write a bundle of random weights
     #[command(hide = true)]
     Random(measure::Random),
@@ -123,6 +127,8 @@ fn main() -> ExitCode {
     let run = || match &cli.command {
         Command::Generate(args) => generate(args),
         Command::Stages(args) => measure::stages(args),
+        #[cfg(feature = "gpu")]
+        Command::Memory(args) => measure::memory(args),
         Command::Random(args) => measure::random(args),
     };
     match panic::catch_unwind(AssertUnwindSafe(run)) {
@@ -246,7 +252,7 @@ fn load(model: &ModelFolder, backend: Backend, limits: Limits) -> Result<Pipelin
     let spinner = ProgressBar::new_spinner().with_message(format!("loading {}", model.name));
     let mut builder =
         PipelineBuilder::new(model.configs.clone(), model.tokenizer.clone(), &device)?;
-    for part in model.weights() {
+    for part in model.stored() {
         spinner.tick();
         builder = builder.apply(part?)?;
     }

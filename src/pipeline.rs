@@ -20,7 +20,7 @@ use crate::latents::{UNet2DConditionConfig, UNet2DConditionModel};
 use crate::nn::text::Text;
 use crate::source::Source;
 use crate::tokens::{ClipTokenizer, PartTokens};
-use crate::weights::{self, Weight, WeightLoader, Weights};
+use crate::weights::{self, Stored, Weight, WeightLoader};
 
 /// diffusers' configs of a model's parts, each with the keys of its own `config.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ pub struct ComponentConfigs {
     pub scheduler: SchedulerConfig,
 }
 
-/// The three networks. Field names are the components' names in the keys of [`Weights`].
+/// The three networks. Field names are the components' names in the keys of [`weights::Weights`].
 #[derive(Module, Debug)]
 struct Networks {
     text_encoder: CLIPTextModel,
@@ -118,7 +118,7 @@ impl PipelineBuilder {
     ///
     /// # Errors
     /// As [`WeightLoader::apply`]; the builder is of no use after one.
-    pub fn apply(mut self, weights: Weights) -> Result<Self> {
+    pub fn apply<W: Into<Stored>>(mut self, weights: BTreeMap<String, W>) -> Result<Self> {
         self.networks = self.loader.apply(self.networks, weights)?;
         Ok(self)
     }

@@ -4,14 +4,12 @@
 //! then asks for images. Every failure reaches JavaScript as an `Error` with the text of [`enum@Error`] and its stable `code`; a
 //! panic, which no promise survives, is told to the function given to [`set_panic_handler`].
 
+mod measure;
 mod settings;
 
 use std::cell::RefCell;
 
-use burn::tensor::Device;
-use js_sys::{
-    Array, Float32Array, Function, Object, Promise, Reflect, Uint8Array, Uint8ClampedArray,
-};
+use js_sys::{Array, Float32Array, Function, Object, Promise, Reflect, Uint8ClampedArray};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
@@ -20,8 +18,7 @@ use crate::device;
 use crate::dicom;
 use crate::error::{Error, Result};
 use crate::image::Image;
-use crate::parity;
-use crate::pipeline::{Pipeline, PipelineBuilder, Step, stages::Input};
+use crate::pipeline::{Pipeline, PipelineBuilder, Step};
 use crate::png;
 use crate::tokens::{ClipTokenizer, Part, PartTokens};
 use crate::weights::Weight;
@@ -136,7 +133,7 @@ impl Engine {
         else {
             return Err(wrong_stage().into());
         };
-        let weights = decoder.decode_shard(index, &bytes)?;
+        let weights = decoder.read_shard(index, &bytes)?;
         drop(bytes);
         let builder = Box::new(builder.apply(weights)?);
         self.stage = Stage::Loading { decoder, builder };
@@ -213,27 +210,6 @@ impl Engine {
         Ok(object)
     }
 
-    /// Runs one of [`crate::pipeline::stages::STAGES`] alone and gives its output: for `cargo xtask bench stages`, which holds a clock.
-    pub async fn stage(
-        &self,
-        stage: String,
-        sample: Vec<f32>,
-        shape: Vec<usize>,
-        text: Vec<f32>,
-        text_shape: Vec<usize>,
-    ) -> Result<Float32Array, Thrown> {
-        let Stage::Ready(pipeline) = &self.stage else {
-            return Err(wrong_stage().into());
-        };
-        let weight = |data, shape| Weight { shape, data };
-        let input = Input {
-            sample: weight(sample, shape),
-            text: weight(text, text_shape),
-        };
-        let output = pipeline.stage(&stage, &input).await?;
-        Ok(Float32Array::from(output.data.as_slice()))
-    }
-
     /// The stage, leaving [`Stage::Failed`] in its place until a new one is set.
     fn take(&mut self) -> Stage {
         std::mem::replace(&mut self.stage, Stage::Failed)
@@ -291,36 +267,6 @@ fn wrong_stage() -> Error {
         field: "engine",
         why: "is not in the right state: create it, add every shard once, finish it, then generate"
             .into(),
-    }
-}
-
-/// Equality with diffusers on this very device: runs the golden cases of `tests/reference`.
-#[wasm_bindgen]
-pub struct Parity {
-    device: Device,
-}
-
-#[wasm_bindgen]
-impl Parity {
-    /// Opens the device. `backend` is `cpu` or `gpu`, as this module was built; `adapter` is what [`options`] reads.
-    pub async fn open(backend: String, adapter: JsValue) -> Result<Parity, Thrown> {
-        let device = device::open_with(backend.parse()?, options(&adapter)?).await?;
-        Ok(Parity { device })
-    }
-
-    /// The relative L2 error of each output of a case. `files` has a `Uint8Array` for each path in the case's folder.
-    pub async fn compare(&self, files: Object) -> Result<Object, Thrown> {
-        let read = |entry: JsValue| {
-            let entry = Array::from(&entry);
-            let bytes = Uint8Array::new(&entry.get(1)).to_vec();
-            Some((entry.get(0).as_string()?, bytes))
-        };
-        let files = Object::entries(&files).iter().filter_map(read).collect();
-        let errors = Object::new();
-        for (output, error) in parity::compare(&files, &self.device).await? {
-            set(&errors, &output, &error.into());
-        }
-        Ok(errors)
     }
 }
 

@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{ModuleMapper, ModuleVisitor, Param};
+use burn::module::{ModuleVisitor, Param, Reparameterizer};
 use burn::prelude::*;
 
+use crate::bundle::Quantized;
 use crate::error::{Error, Result};
+use crate::kernels::Packed;
 
 /// One tensor as a safetensors file has it: PyTorch's layout, in f32.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +23,73 @@ pub struct Weight {
 
 /// Tensors by name, `{component}.{diffusers key}`: `unet.conv_in.weight`.
 pub type Weights = BTreeMap<String, Weight>;
+
+/// One tensor as a bundle stores it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stored {
+    /// Its values.
+    Plain(Weight),
+    /// Integers and scales.
+    Quantized {
+        /// Sizes of the dimensions.
+        shape: Vec<usize>,
+        /// The tensor as a matrix `[shape[0], ..]`.
+        quantized: Quantized,
+    },
+}
+
+/// As [`Weights`], not decoded yet.
+pub type StoredWeights = BTreeMap<String, Stored>;
+
+impl From<Weight> for Stored {
+    fn from(weight: Weight) -> Self {
+        Self::Plain(weight)
+    }
+}
+
+impl Stored {
+    /// Its values.
+    pub fn decode(self) -> Weight {
+        match self {
+            Self::Plain(weight) => weight,
+            Self::Quantized { shape, quantized } => Weight {
+                data: quantized.decode(),
+                shape,
+            },
+        }
+    }
+
+    /// Sizes of the dimensions.
+    pub fn shape(&self) -> &[usize] {
+        match self {
+            Self::Plain(weight) => &weight.shape,
+            Self::Quantized { shape, .. } => shape,
+        }
+    }
+
+    /// How many values there are, which is fewer than the shape says while rows are missing.
+    pub(crate) fn count(&self) -> usize {
+        match self {
+            Self::Plain(weight) => weight.data.len(),
+            Self::Quantized { quantized, .. } => quantized.size().iter().product(),
+        }
+    }
+
+    /// These rows and, below them, others of the same tensor in the same format.
+    pub(crate) fn above(mut self, below: Self) -> Self {
+        match (&mut self, below) {
+            (Self::Plain(rows), Self::Plain(below)) => rows.data.extend(below.data),
+            (
+                Self::Quantized {
+                    quantized: rows, ..
+                },
+                Self::Quantized { quantized, .. },
+            ) => rows.append(quantized),
+            _ => unreachable!("a manifest names one format for all parts of a tensor"),
+        }
+        self
+    }
+}
 
 /// Follows a walk through a module and knows the checkpoint's name of each parameter.
 #[derive(Default)]
@@ -42,15 +111,7 @@ impl Path {
 
     /// The checkpoint's name of the parameter that is being visited.
     fn key(&self) -> String {
-        let mut names: Vec<&str> = self.names.iter().map(String::as_str).collect();
-        if let Some(last) = names.last_mut() {
-            match *last {
-                "gamma" => *last = "weight",
-                "beta" => *last = "bias",
-                _ => {}
-            }
-        }
-        names.join(".")
+        key(&self.names.join("."))
     }
 
     /// Whether the parameter is the weight of a linear layer, `[in, out]` in burn and `[out, in]` in the file.
@@ -60,10 +121,20 @@ impl Path {
     }
 }
 
+/// The checkpoint's name of the parameter at a path through a module.
+fn key(path: &str) -> String {
+    match path.rsplit_once('.') {
+        Some((module, "gamma")) => format!("{module}.weight"),
+        Some((module, "beta")) => format!("{module}.bias"),
+        _ => path.to_owned(),
+    }
+}
+
 /// Loads a module from one part of its weights after another and knows what is still missing.
 #[derive(Debug)]
 pub struct WeightLoader {
-    missing: BTreeMap<String, ()>,
+    /// Whether each is the weight of a linear layer.
+    missing: BTreeMap<String, bool>,
 }
 
 impl WeightLoader {
@@ -72,27 +143,28 @@ impl WeightLoader {
         let mut names = Names::default();
         module.visit(&mut names);
         Self {
-            missing: names.found.into_iter().map(|name| (name, ())).collect(),
+            missing: names.found,
         }
     }
 
-    /// Puts `weights` into their parameters.
+    /// Puts `weights` into their parameters. On a GPU, quantized ones stay integers there: see [`Packed`].
     ///
     /// # Errors
     /// [`Error::UnknownTensor`] for a name that the module does not have or that came before, [`Error::TensorShape`]
     /// for one that does not fit.
-    pub fn apply<M: Module>(&mut self, module: M, weights: Weights) -> Result<M> {
-        for name in weights.keys() {
-            if self.missing.remove(name).is_none() {
-                return Err(Error::UnknownTensor { name: name.clone() });
-            }
+    pub fn apply<M: Module, W: Into<Stored>>(
+        &mut self,
+        module: M,
+        weights: BTreeMap<String, W>,
+    ) -> Result<M> {
+        let mut loading = Loading::default();
+        for (name, weight) in weights {
+            let Some(is_linear) = self.missing.remove(&name) else {
+                return Err(Error::UnknownTensor { name });
+            };
+            loading.arrived.insert(name, (is_linear, weight.into()));
         }
-        let mut loading = Loading {
-            path: Path::default(),
-            weights,
-            error: None,
-        };
-        let module = module.map(&mut loading);
+        let module = module.apply_reparameterization(&mut loading);
         match loading.error {
             Some(error) => Err(error),
             None => Ok(module),
@@ -147,7 +219,8 @@ fn transposed(data: &[f32], rows: usize, columns: usize) -> Vec<f32> {
 #[derive(Default)]
 struct Names {
     path: Path,
-    found: Vec<String>,
+    /// Whether each is the weight of a linear layer.
+    found: BTreeMap<String, bool>,
 }
 
 impl ModuleVisitor for Names {
@@ -160,7 +233,8 @@ impl ModuleVisitor for Names {
     }
 
     fn visit_float<const D: usize>(&mut self, _: &Param<Tensor<D>>) {
-        self.found.push(self.path.key());
+        let is_linear = self.path.is_linear_weight();
+        self.found.insert(self.path.key(), is_linear);
     }
 }
 
@@ -188,72 +262,70 @@ impl ModuleVisitor for Shapes {
     }
 }
 
+#[derive(Default)]
 struct Loading {
-    path: Path,
-    weights: Weights,
+    /// Each with whether it is the weight of a linear layer.
+    arrived: BTreeMap<String, (bool, Stored)>,
+    /// One zero, which stands for all values of a parameter whose weight is packed.
+    zero: Option<Tensor<1>>,
     error: Option<Error>,
 }
 
-impl Loading {
-    /// The values in burn's layout, or an error if they do not fit `shape` (burn's).
-    fn fit(&self, name: String, weight: Weight, shape: Vec<usize>) -> Result<Vec<f32>> {
-        let linear = self.path.is_linear_weight();
-        let mut expected = shape;
-        if linear {
-            expected.reverse();
-        }
-        // A linear layer may come as the 1x1 convolution that it equals (SD 1.x `proj_in`, old autoencoders).
-        let pointwise = linear && weight.shape.len() == 4 && weight.shape[2..] == [1, 1];
-        let found = if pointwise {
-            &weight.shape[..2]
-        } else {
-            &weight.shape[..]
-        };
-        if found != expected || weight.data.len() != expected.iter().product::<usize>() {
-            return Err(Error::TensorShape {
-                name,
-                expected,
-                found: weight.shape,
-            });
-        }
-        Ok(if linear {
-            transposed(&weight.data, expected[0], expected[1])
-        } else {
-            weight.data
-        })
-    }
+/// Whether a tensor of the shape `found` fits a parameter of the `expected` one, both as a checkpoint has them. A linear layer may
+/// come as the 1x1 convolution that it equals (SD 1.x `proj_in`, old autoencoders).
+fn fits(found: &Stored, expected: &[usize], is_linear: bool) -> bool {
+    let shape = match found.shape() {
+        [rows @ .., 1, 1] if is_linear && rows.len() == 2 => rows,
+        shape => shape,
+    };
+    shape == expected && found.count() == expected.iter().product::<usize>()
 }
 
-impl ModuleMapper for Loading {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.path.enter(name, container);
-    }
+impl Reparameterizer for &mut Loading {
+    type Reparam = Packed;
 
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.exit();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let name = self.path.key();
-        let Some(weight) = self.weights.remove(&name) else {
-            return param;
+    fn reparameterize<const D: usize>(
+        &mut self,
+        path: &str,
+        param: Param<Tensor<D>>,
+    ) -> (Param<Tensor<D>>, Option<Packed>) {
+        let name = key(path);
+        let Some((is_linear, stored)) = self.arrived.remove(&name) else {
+            return (param, None);
         };
         let shape = param.lazy_shape().to_vec();
-        match self.fit(name, weight, shape.clone()) {
-            Ok(values) => {
-                let device = param.lazy_device();
-                let data = TensorData::new(values, shape);
-                // In a pool of its own: weights stay, while everything else comes and goes.
-                let tensor = device
-                    .memory_persistent_allocations(data, |data| Tensor::from_data(data, &device));
-                let id = param.id;
-                param.transform_for_load(tensor, id)
-            }
-            Err(error) => {
-                self.error.get_or_insert(error);
-                param
-            }
+        let mut expected = shape.clone();
+        if is_linear {
+            expected.reverse();
         }
+        if !fits(&stored, &expected, is_linear) {
+            let found = stored.shape().to_vec();
+            self.error.get_or_insert(Error::TensorShape {
+                name,
+                expected,
+                found,
+            });
+            return (param, None);
+        }
+        let (id, device) = (param.id, param.lazy_device());
+        let zero = self.zero.get_or_insert_with(|| Tensor::zeros([1], &device));
+        if let Stored::Quantized { quantized, .. } = &stored
+            && Packed::stays(zero)
+        {
+            let packed = Packed::new(quantized, is_linear, &device);
+            let shape: [usize; D] = param.lazy_shape().dims();
+            let nothing = zero.clone().expand(shape);
+            return (param.transform_for_load(nothing, id), Some(packed));
+        }
+        let mut values = stored.decode().data;
+        if is_linear {
+            values = transposed(&values, expected[0], expected[1]);
+        }
+        let data = TensorData::new(values, shape);
+        // In a pool of its own: weights stay, while everything else comes and goes.
+        let tensor =
+            device.memory_persistent_allocations(data, |data| Tensor::from_data(data, &device));
+        (param.transform_for_load(tensor, id), None)
     }
 }
 

@@ -1,31 +1,75 @@
 //! Devices: a network equals diffusers on one that has WebGPU's default limits and no optional feature.
 
-#![cfg(feature = "gpu")]
+#![cfg(all(feature = "cpu", feature = "gpu"))]
 
 mod common;
 
+use std::path::Path;
+
+use burn::tensor::Device;
 use common::{block_on, files, golden};
 use roentgen_web::Error;
+use roentgen_web::checkpoint::ModelFolder;
 use roentgen_web::device::{self, Backend, Limits, Options};
-use roentgen_web::parity::compare;
+use roentgen_web::parity::{compare, relative_l2};
+use roentgen_web::pipeline::stages::{STAGES, input};
+use roentgen_web::pipeline::{Pipeline, PipelineBuilder};
 
-#[test]
-fn the_default_limits_are_enough() {
+/// A device with the default limits; `None` where there is no adapter.
+fn clamped() -> Option<Device> {
     let options = Options {
         limits: Limits::Default,
         ..Options::default()
     };
-    let device = match block_on(device::open_with(Backend::Gpu, options)) {
-        Ok(device) => device,
+    match block_on(device::open_with(Backend::Gpu, options)) {
+        Ok(device) => Some(device),
         Err(Error::Device(why)) => {
             println!("skipped: {why}");
-            return;
+            None
         }
         Err(error) => panic!("{error}"),
-    };
+    }
+}
+
+#[test]
+fn the_default_limits_are_enough() {
+    let Some(device) = clamped() else { return };
     for case in ["unet_sd1", "vae_sd", "text_encoder_sd2"] {
         for (output, error) in block_on(compare(&files(&golden(case)), &device)).unwrap() {
             assert!(error <= 1e-3, "{case} {output}: {error:.1e}");
         }
+    }
+}
+
+/// The shipped model is in q8: its weights stay integers on the GPU, and mean what they mean on the CPU.
+#[test]
+fn a_quantized_model_stays_so_on_a_gpu() {
+    let Some(device) = clamped() else { return };
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/default");
+    let model = ModelFolder::open(&shipped).unwrap();
+    let load = |device: &Device| -> Pipeline {
+        let (configs, tokenizer) = (model.configs.clone(), model.tokenizer.clone());
+        let builder = PipelineBuilder::new(configs, tokenizer, device).unwrap();
+        let load = |builder: PipelineBuilder, part| builder.apply(part?);
+        model
+            .stored()
+            .try_fold(builder, load)
+            .unwrap()
+            .finish()
+            .unwrap()
+    };
+    let (cpu, gpu) = (load(&Device::flex()), load(&device));
+    let weights: usize = model
+        .weights()
+        .flat_map(|part| part.unwrap().into_values())
+        .map(|weight| weight.data.len())
+        .sum();
+    let bytes = gpu.usage().in_use as usize;
+    assert!(bytes < 2 * weights, "{bytes} bytes for {weights} weights");
+    for stage in STAGES {
+        let input = input(gpu.configs(), stage, model.defaults.width, 2).unwrap();
+        let [found, expected] = [&gpu, &cpu].map(|p| block_on(p.stage(stage, &input)).unwrap());
+        let error = relative_l2(&found.data, &expected.data);
+        assert!(error < 1e-4, "{stage}: {error:.1e}");
     }
 }

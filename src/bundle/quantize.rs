@@ -11,12 +11,16 @@ use half::f16;
 /// Weights that share a scale. 32 costs half a bit a weight in scales and is what GGML's Q8_0 and Q4_0 use.
 pub const BLOCK: usize = 32;
 
-/// Integers and scales of one tensor.
-pub(crate) struct Quantized {
+/// Integers and scales of one tensor, or of some of its rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quantized {
+    /// Of one integer: 8 or 4.
+    bits: usize,
+    columns: usize,
     /// q8: `[rows, columns]` two's complement; q4: `[rows, ceil(columns / 2)]`.
-    pub ints: Vec<u8>,
+    pub(crate) ints: Vec<u8>,
     /// `[rows, ceil(columns / BLOCK)]`, each finite and above zero.
-    pub scales: Vec<f16>,
+    pub(crate) scales: Vec<f16>,
 }
 
 /// `[rows, columns]` of a tensor's shape.
@@ -28,17 +32,14 @@ pub(crate) fn matrix(shape: &[usize]) -> (usize, usize) {
     }
 }
 
-/// Bytes of one row of q4 integers.
-pub(crate) fn q4_bytes(columns: usize) -> usize {
-    columns.div_ceil(2)
+/// Bytes of one row of integers.
+pub(crate) fn row_bytes(bits: usize, columns: usize) -> usize {
+    (columns * bits).div_ceil(8)
 }
 
 /// Quantizes to integers -127..=127 with the scale that the largest weight of the block asks for.
-///
-/// # Errors
-/// [`Error::Quantized`] if a weight is too large for an f16 scale; [`Error::NotFinite`] for NaN and infinity.
-pub(crate) fn encode_q8(name: &str, columns: usize, data: &[f32]) -> Result<Quantized> {
-    encode(name, columns, data, columns, |block, ints| {
+fn encode_q8(name: &str, columns: usize, data: &[f32]) -> Result<Quantized> {
+    encode(name, 8, columns, data, |block, ints| {
         let scale = usable(largest(block) / 127.0);
         for (&x, int) in block.iter().zip(ints) {
             *int = round(x, scale, -127, 127) as u8;
@@ -48,11 +49,8 @@ pub(crate) fn encode_q8(name: &str, columns: usize, data: &[f32]) -> Result<Quan
 }
 
 /// Quantizes to integers -8..=7 with the scale that gives the least squared error among a small search.
-///
-/// # Errors
-/// As [`encode_q8`].
-pub(crate) fn encode_q4(name: &str, columns: usize, data: &[f32]) -> Result<Quantized> {
-    encode(name, columns, data, q4_bytes(columns), |block, bytes| {
+fn encode_q4(name: &str, columns: usize, data: &[f32]) -> Result<Quantized> {
+    encode(name, 4, columns, data, |block, bytes| {
         let scale = search_q4(block);
         for (pair, byte) in block.chunks(2).zip(bytes) {
             // An odd row's last high nibble is 8, which reads as zero.
@@ -68,24 +66,20 @@ pub(crate) fn encode_q4(name: &str, columns: usize, data: &[f32]) -> Result<Quan
 
 fn encode(
     name: &str,
+    bits: usize,
     columns: usize,
     data: &[f32],
-    row_bytes: usize,
     block: impl Fn(&[f32], &mut [u8]) -> f16,
 ) -> Result<Quantized> {
     if data.iter().any(|x| !x.is_finite()) {
         return Err(Error::NotFinite { name: name.into() });
     }
     let rows = data.len() / columns;
+    let row_bytes = row_bytes(bits, columns);
     let mut ints = vec![0; rows * row_bytes];
     let mut scales = Vec::with_capacity(rows * columns.div_ceil(BLOCK));
-    let block_bytes = if row_bytes == columns {
-        BLOCK
-    } else {
-        BLOCK / 2
-    };
     for (row, ints) in data.chunks(columns).zip(ints.chunks_mut(row_bytes)) {
-        for (weights, ints) in row.chunks(BLOCK).zip(ints.chunks_mut(block_bytes)) {
+        for (weights, ints) in row.chunks(BLOCK).zip(ints.chunks_mut(BLOCK * bits / 8)) {
             let scale = block(weights, ints);
             if !scale.is_finite() {
                 let why = format!("a weight of {} is too large to quantize", largest(weights));
@@ -97,7 +91,12 @@ fn encode(
             scales.push(scale);
         }
     }
-    Ok(Quantized { ints, scales })
+    Ok(Quantized {
+        bits,
+        columns,
+        ints,
+        scales,
+    })
 }
 
 /// Squared error of the best q4 scale: each candidate is refined to the least-squares scale of its own integers.
@@ -148,72 +147,115 @@ fn round(x: f32, scale: f16, low: i32, high: i32) -> i32 {
     ((x / scale.to_f32()).round() as i32).clamp(low, high)
 }
 
-/// Weights of q8 rows. `ints` and `scales` fit `columns`, which the caller has checked.
-///
-/// # Errors
-/// [`Error::Scale`] for a scale that is not finite or not above zero.
-pub(crate) fn decode_q8(
-    name: &str,
-    columns: usize,
-    ints: &[u8],
-    scales: &[f16],
-) -> Result<Vec<f32>> {
-    check_scales(name, scales)?;
-    let mut out = vec![0.0; ints.len()];
-    let rows = ints
-        .chunks(columns)
-        .zip(scales.chunks(columns.div_ceil(BLOCK)));
-    for (out, (ints, scales)) in out.chunks_mut(columns).zip(rows) {
-        for (out, (ints, scale)) in out.chunks_mut(BLOCK).zip(ints.chunks(BLOCK).zip(scales)) {
-            let scale = scale.to_f32();
-            for (weight, &int) in out.iter_mut().zip(ints) {
-                *weight = f32::from(int as i8) * scale;
-            }
+impl Quantized {
+    /// Quantizes rows to integers of 8 or 4 bits.
+    ///
+    /// # Errors
+    /// [`Error::Quantized`] if a weight is too large for an f16 scale; [`Error::NotFinite`] for NaN and infinity.
+    pub fn encode(name: &str, bits: usize, columns: usize, data: &[f32]) -> Result<Self> {
+        match bits {
+            8 => encode_q8(name, columns, data),
+            _ => encode_q4(name, columns, data),
         }
     }
-    Ok(out)
-}
 
-/// Weights of q4 rows. `ints` and `scales` fit `columns`, which the caller has checked.
-///
-/// # Errors
-/// [`Error::Scale`] as for q8; [`Error::Quantized`] if the unused nibble of an odd row is not 8.
-pub(crate) fn decode_q4(
-    name: &str,
-    columns: usize,
-    ints: &[u8],
-    scales: &[f16],
-) -> Result<Vec<f32>> {
-    check_scales(name, scales)?;
-    let row_bytes = q4_bytes(columns);
-    let mut out = vec![0.0; ints.len() / row_bytes * columns];
-    let rows = ints
-        .chunks(row_bytes)
-        .zip(scales.chunks(columns.div_ceil(BLOCK)));
-    for (out, (ints, scales)) in out.chunks_mut(columns).zip(rows) {
-        for (out, (ints, scale)) in out
-            .chunks_mut(BLOCK)
-            .zip(ints.chunks(BLOCK / 2).zip(scales))
-        {
-            let scale = scale.to_f32();
-            let weight = |nibble: u8| (f32::from(nibble) - 8.0) * scale;
-            for (pair, &byte) in out.chunks_mut(2).zip(ints) {
-                pair[0] = weight(byte & 15);
-                match pair.get_mut(1) {
-                    Some(second) => *second = weight(byte >> 4),
-                    None if byte >> 4 == 8 => {}
-                    None => {
-                        let why = "the unused last nibble of a row is not 8".into();
-                        return Err(Error::Quantized {
-                            name: name.into(),
-                            why,
-                        });
+    /// Rows as they are stored. `ints` and `scales` fit `columns`, which the caller has checked.
+    ///
+    /// # Errors
+    /// [`Error::Scale`] for a scale that is not finite or not above zero; [`Error::Quantized`] if the unused nibble of an odd
+    /// row of q4 is not 8.
+    pub(crate) fn new(
+        name: &str,
+        bits: usize,
+        columns: usize,
+        ints: &[u8],
+        scales: Vec<f16>,
+    ) -> Result<Self> {
+        check_scales(name, &scales)?;
+        let odd = bits == 4 && !columns.is_multiple_of(2);
+        let mut ends = ints.chunks(row_bytes(bits, columns)).map(|row| row.last());
+        if odd && ends.any(|end| end.is_some_and(|byte| byte >> 4 != 8)) {
+            let why = "the unused last nibble of a row is not 8".into();
+            return Err(Error::Quantized {
+                name: name.into(),
+                why,
+            });
+        }
+        Ok(Self {
+            bits,
+            columns,
+            ints: ints.to_vec(),
+            scales,
+        })
+    }
+
+    /// Bits of an integer: 8 or 4.
+    pub fn bits(&self) -> usize {
+        self.bits
+    }
+
+    /// Rows and columns of the weight.
+    pub fn size(&self) -> [usize; 2] {
+        let rows = self.ints.len() / row_bytes(self.bits, self.columns);
+        [rows, self.columns]
+    }
+
+    /// Puts more rows of the same tensor below.
+    pub(crate) fn append(&mut self, below: Self) {
+        self.ints.extend(below.ints);
+        self.scales.extend(below.scales);
+    }
+
+    /// The weight's values, row by row.
+    pub fn decode(&self) -> Vec<f32> {
+        let [rows, columns] = self.size();
+        let mut out = vec![0.0; rows * columns];
+        let stored = self
+            .ints
+            .chunks(row_bytes(self.bits, columns))
+            .zip(self.scales.chunks(columns.div_ceil(BLOCK)));
+        for (out, (ints, scales)) in out.chunks_mut(columns).zip(stored) {
+            let ints = ints.chunks(BLOCK * self.bits / 8);
+            for (out, (ints, scale)) in out.chunks_mut(BLOCK).zip(ints.zip(scales)) {
+                let scale = scale.to_f32();
+                match self.bits {
+                    8 => {
+                        for (weight, &int) in out.iter_mut().zip(ints) {
+                            *weight = f32::from(int as i8) * scale;
+                        }
+                    }
+                    _ => {
+                        for (pair, &byte) in out.chunks_mut(2).zip(ints) {
+                            for (weight, nibble) in pair.iter_mut().zip([byte & 15, byte >> 4]) {
+                                *weight = (f32::from(nibble) - 8.0) * scale;
+                            }
+                        }
                     }
                 }
             }
         }
+        out
     }
-    Ok(out)
+
+    /// The integers as kernels read them: [`row_words`] of 32 bits for each row, the first integer in the lowest bits, none below
+    /// zero, as 128 is added in q8 and 8 in q4.
+    pub(crate) fn words(&self) -> Vec<i32> {
+        let sign = if self.bits == 8 { 0x80 } else { 0 };
+        let word = |bytes: &[u8]| {
+            let mut word = [0; 4];
+            for (to, from) in word.iter_mut().zip(bytes) {
+                *to = from ^ sign;
+            }
+            i32::from_le_bytes(word)
+        };
+        let rows = self.ints.chunks(row_bytes(self.bits, self.columns));
+        rows.flat_map(|row| row.chunks(4).map(word)).collect()
+    }
+}
+
+/// Words of 32 bits that a row of integers fills.
+pub(crate) fn row_words(bits: usize, columns: usize) -> usize {
+    (columns * bits).div_ceil(32)
 }
 
 fn check_scales(name: &str, scales: &[f16]) -> Result<()> {
@@ -229,131 +271,4 @@ fn check_scales(name: &str, scales: &[f16]) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Bell-shaped numbers, as weights are, without a random generator: sums of three sines.
-    fn weights(n: usize) -> Vec<f32> {
-        (0..n)
-            .map(|i| {
-                (1..4)
-                    .map(|k| ((i * k * k) as f32 * 0.7371 + k as f32).sin())
-                    .sum::<f32>()
-                    * 0.02
-            })
-            .collect()
-    }
-
-    fn relative(a: &[f32], b: &[f32]) -> f32 {
-        let sum = |it: &mut dyn Iterator<Item = f32>| it.map(|x| x * x).sum::<f32>();
-        (sum(&mut a.iter().zip(b).map(|(a, b)| a - b)) / sum(&mut a.iter().copied())).sqrt()
-    }
-
-    #[test]
-    fn every_weight_is_within_half_a_scale_and_odd_rows_fit() {
-        for columns in [1, 31, 32, 33, 64, 77] {
-            let data = weights(columns * 5);
-            let q8 = encode_q8("w", columns, &data).unwrap();
-            let back = decode_q8("w", columns, &q8.ints, &q8.scales).unwrap();
-            assert_eq!(back.len(), data.len());
-            for (i, (x, y)) in data.iter().zip(&back).enumerate() {
-                let block = i / columns * columns.div_ceil(BLOCK) + i % columns / BLOCK;
-                assert!(
-                    (x - y).abs() <= q8.scales[block].to_f32() * 0.5001,
-                    "{columns} {i}: {x} {y}"
-                );
-            }
-            assert!(relative(&data, &back) < 0.006);
-            let q4 = encode_q4("w", columns, &data).unwrap();
-            let back = decode_q4("w", columns, &q4.ints, &q4.scales).unwrap();
-            assert_eq!(back.len(), data.len());
-            assert!(
-                relative(&data, &back) < 0.1,
-                "{columns}: {}",
-                relative(&data, &back)
-            );
-        }
-    }
-
-    #[test]
-    fn searching_the_q4_scale_beats_the_largest_weight() {
-        let data = weights(32 * 64);
-        let q4 = encode_q4("w", 32, &data).unwrap();
-        let searched = relative(&data, &decode_q4("w", 32, &q4.ints, &q4.scales).unwrap());
-        let plain: Vec<f32> = data
-            .chunks(32)
-            .flat_map(|b| {
-                let scale = largest(b) / 7.0;
-                b.iter().map(move |x| (x / scale).round() * scale)
-            })
-            .collect();
-        assert!(
-            searched < relative(&data, &plain) * 0.97,
-            "{searched} {}",
-            relative(&data, &plain)
-        );
-    }
-
-    #[test]
-    fn zeros_and_tiny_weights_get_a_good_scale() {
-        for data in [vec![0.0; 40], vec![1e-30; 40], vec![-1e-9; 40]] {
-            for q in [
-                encode_q8("w", 40, &data).unwrap(),
-                encode_q4("w", 40, &data).unwrap(),
-            ] {
-                assert!(q.scales.iter().all(|s| s.is_finite() && *s > f16::ZERO));
-            }
-            let q = encode_q8("w", 40, &data).unwrap();
-            let back = decode_q8("w", 40, &q.ints, &q.scales).unwrap();
-            assert!(back.iter().zip(&data).all(|(a, b)| (a - b).abs() < 1e-7));
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_stored_is_an_error() {
-        assert_eq!(
-            encode_q8("w", 2, &[1.0, f32::NAN]).err().unwrap().code(),
-            "not-finite"
-        );
-        assert_eq!(
-            encode_q4("w", 2, &[1.0, f32::INFINITY])
-                .err()
-                .unwrap()
-                .code(),
-            "not-finite"
-        );
-        assert_eq!(
-            encode_q8("w", 2, &[1.0, 1e30]).err().unwrap().code(),
-            "quantized"
-        );
-        assert_eq!(
-            encode_q4("w", 2, &[1.0, 1e30]).err().unwrap().code(),
-            "quantized"
-        );
-    }
-
-    #[test]
-    fn bad_scales_and_nibbles_are_errors() {
-        for scale in [
-            f16::NAN,
-            f16::INFINITY,
-            f16::ZERO,
-            f16::NEG_ZERO,
-            f16::from_f32(-1.0),
-        ] {
-            assert_eq!(
-                decode_q8("w", 1, &[1], &[scale]).unwrap_err().code(),
-                "scale"
-            );
-            assert_eq!(
-                decode_q4("w", 1, &[0x81], &[scale]).unwrap_err().code(),
-                "scale"
-            );
-        }
-        assert_eq!(decode_q4("w", 1, &[0x81], &[f16::ONE]).unwrap(), [-7.0]);
-        assert_eq!(
-            decode_q4("w", 1, &[0x71], &[f16::ONE]).unwrap_err().code(),
-            "quantized"
-        );
-    }
-}
+mod tests;

@@ -2,15 +2,14 @@
 
 use super::{
     Manifest, Precision, TensorEntry,
-    quantize::{BLOCK, decode_q4, decode_q8, matrix, q4_bytes},
+    quantize::{BLOCK, Quantized, matrix, row_bytes},
 };
 use crate::{
     Error, Result,
-    weights::{Weight, Weights},
+    weights::{Stored, StoredWeights, Weight, Weights},
 };
 use half::{f16, slice::HalfFloatSliceExt};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use std::collections::BTreeMap;
 
 /// Decodes the shards of a bundle in their order and joins the tensors that are split over several.
 #[derive(Debug)]
@@ -18,7 +17,7 @@ pub struct Decoder {
     manifest: Manifest,
     next: usize,
     /// First rows of tensors whose other rows are in later shards.
-    begun: BTreeMap<String, Vec<f32>>,
+    begun: StoredWeights,
 }
 
 impl Decoder {
@@ -27,7 +26,7 @@ impl Decoder {
         Self {
             manifest,
             next: 0,
-            begun: BTreeMap::new(),
+            begun: StoredWeights::new(),
         }
     }
 
@@ -39,11 +38,21 @@ impl Decoder {
     /// Checks and decodes shard `index`; gives the tensors that are complete with it.
     ///
     /// # Errors
+    /// As [`Self::read_shard`].
+    pub fn decode_shard(&mut self, index: usize, bytes: &[u8]) -> Result<Weights> {
+        let stored = self.read_shard(index, bytes)?;
+        let decoded = stored.into_iter().map(|(name, w)| (name, w.decode()));
+        Ok(decoded.collect())
+    }
+
+    /// Checks shard `index`; gives the tensors that are complete with it, quantized ones as they are stored.
+    ///
+    /// # Errors
     /// [`Error::Request`]: not the shard that comes next. [`Error::FileSize`], [`Error::Hash`]: not the manifest's
     /// bytes. [`Error::Safetensors`]: no such file. [`Error::UnknownTensor`], [`Error::MissingTensor`]: it holds other
     /// tensors than the manifest says. [`Error::StoredAs`], [`Error::TensorShape`], [`Error::Quantized`],
     /// [`Error::Scale`], [`Error::NotFinite`]: a tensor is not what it should be.
-    pub fn decode_shard(&mut self, index: usize, bytes: &[u8]) -> Result<Weights> {
+    pub fn read_shard(&mut self, index: usize, bytes: &[u8]) -> Result<StoredWeights> {
         let Some(file) = self
             .manifest
             .shards
@@ -67,7 +76,7 @@ impl Decoder {
         })?;
         let mut unseen: std::collections::BTreeSet<&str> = tensors.names().into_iter().collect();
 
-        let mut weights = Weights::new();
+        let mut weights = StoredWeights::new();
         for (name, entry) in &self.manifest.tensors {
             if !entry.shards.contains(&index) {
                 continue;
@@ -81,37 +90,25 @@ impl Decoder {
                         .map_err(|_| Error::MissingTensor { name: key })?,
                 );
             }
-            let part = decode(name, entry, &stored)?;
-            let data = match self.begun.remove(name) {
+            let part = read(name, entry, &stored)?;
+            let whole = match self.begun.remove(name) {
                 None => part,
-                Some(mut rows) => {
-                    rows.extend(part);
-                    rows
-                }
+                Some(rows) => rows.above(part),
             };
-            let expected: usize = entry.shape.iter().product();
+            let (found, expected) = (whole.count(), entry.shape.iter().product());
             let last = entry.shards.last() == Some(&index);
-            if data.len() > expected || (last && data.len() < expected) {
+            if found > expected || (last && found < expected) {
                 let row = entry.shape.iter().skip(1).product::<usize>();
-                let mut found = entry.shape.clone();
-                found[0] = data.len() / row;
+                let mut shape = entry.shape.clone();
+                shape[0] = found / row;
                 return Err(Error::TensorShape {
                     name: name.clone(),
                     expected: entry.shape.clone(),
-                    found,
+                    found: shape,
                 });
             }
-            if last {
-                weights.insert(
-                    name.clone(),
-                    Weight {
-                        shape: entry.shape.clone(),
-                        data,
-                    },
-                );
-            } else {
-                self.begun.insert(name.clone(), data);
-            }
+            let weights = if last { &mut weights } else { &mut self.begun };
+            weights.insert(name.clone(), whole);
         }
         if let Some(name) = unseen.first() {
             return Err(Error::UnknownTensor {
@@ -137,7 +134,8 @@ impl Decoder {
 }
 
 /// The rows of one tensor that a shard holds. Its data are as long as its own shape says: safetensors has checked that.
-fn decode(name: &str, entry: &TensorEntry, stored: &[TensorView]) -> Result<Vec<f32>> {
+fn read(name: &str, entry: &TensorEntry, stored: &[TensorView]) -> Result<Stored> {
+    let shape = entry.shape.clone();
     let whole = entry.shards.len() == 1;
     match (entry.dtype, stored) {
         (Precision::F32 | Precision::F16, [plain]) => {
@@ -160,12 +158,16 @@ fn decode(name: &str, entry: &TensorEntry, stored: &[TensorView]) -> Result<Vec<
                 Dtype::F16
             };
             expect_type(name, plain, dtype)?;
-            decode_plain(name, plain)
+            let data = decode_plain(name, plain)?;
+            Ok(Stored::Plain(Weight { shape, data }))
         }
         (Precision::Q8 | Precision::Q4, [ints, scales]) => {
             let (rows, columns) = matrix(&entry.shape);
-            let q8 = entry.dtype == Precision::Q8;
-            expect_type(name, ints, if q8 { Dtype::I8 } else { Dtype::U8 })?;
+            let (bits, dtype) = match entry.dtype {
+                Precision::Q8 => (8, Dtype::I8),
+                _ => (4, Dtype::U8),
+            };
+            expect_type(name, ints, dtype)?;
             expect_type(name, scales, Dtype::F16)?;
             let fit = |what: &str, view: &TensorView, width: usize| match view.shape() {
                 [n, w]
@@ -183,11 +185,7 @@ fn decode(name: &str, entry: &TensorEntry, stored: &[TensorView]) -> Result<Vec<
                     })
                 }
             };
-            let int_rows = fit(
-                "integers",
-                ints,
-                if q8 { columns } else { q4_bytes(columns) },
-            )?;
+            let int_rows = fit("integers", ints, row_bytes(bits, columns))?;
             let scale_rows = fit("scales", scales, columns.div_ceil(BLOCK))?;
             if int_rows != scale_rows {
                 let why =
@@ -197,12 +195,9 @@ fn decode(name: &str, entry: &TensorEntry, stored: &[TensorView]) -> Result<Vec<
                     why,
                 });
             }
-            let scales: Vec<f16> = halves(scales.data()).collect();
-            if q8 {
-                decode_q8(name, columns, ints.data(), &scales)
-            } else {
-                decode_q4(name, columns, ints.data(), &scales)
-            }
+            let scales = halves(scales.data()).collect();
+            let quantized = Quantized::new(name, bits, columns, ints.data(), scales)?;
+            Ok(Stored::Quantized { shape, quantized })
         }
         _ => unreachable!("stored_names gives one name for plain and two for quantized tensors"),
     }

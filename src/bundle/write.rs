@@ -6,7 +6,7 @@
 use super::{
     BLOCK, Defaults, FileEntry, MANIFEST_FILE, Manifest, Policy, Precision, SCHEMA_VERSION,
     SHARD_BYTES, TensorEntry, precision_for,
-    quantize::{encode_q4, encode_q8, matrix, q4_bytes},
+    quantize::{Quantized, matrix, row_bytes},
 };
 use crate::{Error, Result, pipeline::ComponentConfigs, tokens::ClipTokenizer, weights::Weight};
 use half::f16;
@@ -45,13 +45,13 @@ pub struct BundleWriter {
     shard_bytes: usize,
     tensors: BTreeMap<String, TensorEntry>,
     shards: Vec<FileEntry>,
-    pending: Vec<Stored>,
+    pending: Vec<Part>,
     pending_bytes: usize,
 }
 
 /// One tensor as a shard will hold it.
 #[derive(Debug)]
-struct Stored {
+struct Part {
     name: String,
     dtype: Dtype,
     shape: Vec<usize>,
@@ -127,7 +127,7 @@ impl BundleWriter {
             Precision::F32 => columns * 4,
             Precision::F16 => columns * 2,
             Precision::Q8 => columns + columns.div_ceil(BLOCK) * 2,
-            Precision::Q4 => q4_bytes(columns) + columns.div_ceil(BLOCK) * 2,
+            Precision::Q4 => row_bytes(4, columns) + columns.div_ceil(BLOCK) * 2,
         };
         let header = 2 * (name.len() + HEADER_ENTRY);
         if self.pending_bytes + header + row_bytes * rows > self.shard_bytes {
@@ -244,19 +244,19 @@ fn encode(
     columns: usize,
     data: &[f32],
     dtype: Precision,
-) -> Result<Vec<Stored>> {
+) -> Result<Vec<Part>> {
     if data.iter().any(|x| !x.is_finite()) {
         return Err(Error::NotFinite { name: name.into() });
     }
     let plain = |dtype, bytes| {
-        vec![Stored {
+        vec![Part {
             name: name.into(),
             dtype,
             shape,
             bytes,
         }]
     };
-    let (suffix, dtype, width, quantized) = match dtype {
+    let (suffix, dtype, bits) = match dtype {
         Precision::F32 => {
             return Ok(plain(
                 Dtype::F32,
@@ -277,23 +277,19 @@ fn encode(
                     .collect(),
             ));
         }
-        Precision::Q8 => ("q8", Dtype::I8, columns, encode_q8(name, columns, data)?),
-        Precision::Q4 => (
-            "q4",
-            Dtype::U8,
-            q4_bytes(columns),
-            encode_q4(name, columns, data)?,
-        ),
+        Precision::Q8 => ("q8", Dtype::I8, 8),
+        Precision::Q4 => ("q4", Dtype::U8, 4),
     };
+    let quantized = Quantized::encode(name, bits, columns, data)?;
     let rows = data.len() / columns;
     Ok(vec![
-        Stored {
+        Part {
             name: format!("{name}.{suffix}"),
             dtype,
-            shape: vec![rows, width],
+            shape: vec![rows, row_bytes(bits, columns)],
             bytes: quantized.ints,
         },
-        Stored {
+        Part {
             name: format!("{name}.scale"),
             dtype: Dtype::F16,
             shape: vec![rows, columns.div_ceil(BLOCK)],

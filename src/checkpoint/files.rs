@@ -5,7 +5,7 @@ use crate::{
     Error, Result,
     bundle::{check_file_name, decode_plain},
     names::current_name,
-    weights::{Weight, Weights},
+    weights::{StoredWeights, Weight},
 };
 use safetensors::{
     Dtype,
@@ -195,10 +195,10 @@ impl Places {
     }
 
     /// The tensors a few hundred megabytes at a time.
-    pub fn parts(self) -> impl Iterator<Item = Result<Weights>> {
+    pub fn parts(self) -> impl Iterator<Item = Result<StoredWeights>> {
         let mut tensors = self.tensors();
         std::iter::from_fn(move || {
-            let mut part = Weights::new();
+            let mut part = StoredWeights::new();
             let mut bytes = 0;
             while bytes < PART_BYTES {
                 match tensors.next() {
@@ -206,7 +206,7 @@ impl Places {
                     Some(Err(error)) => return Some(Err(error)),
                     Some(Ok((name, weight))) => {
                         bytes += weight.data.len() * 4;
-                        part.insert(name, weight);
+                        part.insert(name, weight.into());
                     }
                 }
             }

@@ -1,4 +1,4 @@
-//! `roentgen stages` and `roentgen random`: what `cargo xtask bench stages` asks of the native program.
+//! `roentgen stages`, `memory` and `random`: what `cargo xtask bench` asks of the native program.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -25,6 +25,38 @@ pub struct Stages {
     runs: usize,
 }
 
+#[cfg(feature = "gpu")]
+#[derive(Args)]
+pub struct Memory {
+    /// Folder of a bundle
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// What is asked of the GPU: adapter or default
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    limits: Limits,
+    /// Which stages, in this order
+    #[arg(long, value_delimiter = ',', default_values_t = stages::STAGES.map(String::from))]
+    stages: Vec<String>,
+    /// Width and height of the images in pixels [default: the model's]
+    #[arg(long, value_name = "N")]
+    side: Option<usize>,
+    /// Images at once; guidance takes two
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    images: usize,
+    /// burn's own operations in place of our kernels
+    #[arg(long)]
+    stock: bool,
+    /// The tiles that kernels have for graphics cards, whatever the adapter is
+    #[arg(long)]
+    gpu_tiles: bool,
+    /// Also run each stage on the CPU and say how far the outputs are apart
+    #[arg(long)]
+    compare: bool,
+    /// Write each output there as little-endian f32, `STAGE.f32`
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
 #[derive(Args)]
 pub struct Random {
     /// A JSON file with the component configs of a bundle.json
@@ -47,7 +79,7 @@ pub fn stages(args: &Stages) -> Result<()> {
     let pipeline = crate::load(&model, args.backend, args.limits)?;
     let mut measured = Map::new();
     for stage in stages::STAGES {
-        let input = stages::input(pipeline.configs(), stage, model.defaults.width)?;
+        let input = stages::input(pipeline.configs(), stage, model.defaults.width, 1)?;
         let once = || -> Result<f64> {
             let started = Instant::now();
             pollster::block_on(pipeline.stage(stage, &input))?;
@@ -64,6 +96,51 @@ pub fn stages(args: &Stages) -> Result<()> {
     println!(
         "{}",
         json!({"adapter": adapter, "stages": Value::Object(measured)})
+    );
+    Ok(())
+}
+
+/// Prints `{adapter, loaded: usage, stages: {name: usage}}`, a usage being `{launches, in_use, reserved}`, of a stage also with its
+/// `error` to the CPU.
+#[cfg(feature = "gpu")]
+pub fn memory(args: &Memory) -> Result<()> {
+    use roentgen_web::device::{AdapterClass, watch::Usage};
+    use roentgen_web::{kernels, parity::relative_l2};
+    let model = ModelFolder::open(&args.model)?;
+    kernels::take_plain(args.stock);
+    if args.gpu_tiles {
+        kernels::take_tiles_of(AdapterClass::Gpu);
+    }
+    let json = |usage: Usage| json!({"launches": usage.launches, "in_use": usage.in_use, "reserved": usage.reserved});
+    let side = args.side.unwrap_or(model.defaults.width);
+    let mut found = Map::new();
+    let mut runs = Vec::new();
+    let loaded = {
+        let pipeline = crate::load(&model, Backend::Gpu, args.limits)?;
+        let loaded = pipeline.usage();
+        for stage in &args.stages {
+            let input = stages::input(pipeline.configs(), stage, side, args.images)?;
+            let (output, usage) = pollster::block_on(pipeline.watched(stage, &input))?;
+            if let Some(folder) = &args.out {
+                let bytes: Vec<u8> = output.data.iter().flat_map(|x| x.to_le_bytes()).collect();
+                let file = folder.join(format!("{stage}.f32"));
+                std::fs::write(&file, bytes).map_err(Error::io(&file))?;
+            }
+            found.insert(stage.clone(), json(usage));
+            runs.push((stage, input, output));
+        }
+        loaded
+    };
+    if args.compare {
+        let pipeline = crate::load(&model, Backend::Cpu, args.limits)?;
+        for (stage, input, output) in runs {
+            let expected = pollster::block_on(pipeline.stage(stage, &input))?;
+            found[stage]["error"] = relative_l2(&output.data, &expected.data).into();
+        }
+    }
+    println!(
+        "{}",
+        json!({"adapter": device::adapter_name(), "loaded": json(loaded), "stages": found})
     );
     Ok(())
 }

@@ -1,13 +1,15 @@
 //! One operation on one shape, with numbers made for it: what kernels are tested and measured with, natively and in a browser.
 
-use burn::module::Param;
+use burn::module::{Param, Reparameterizer};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{GroupNormConfig, LayerNormConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::prelude::*;
 
-use super::{Activation, Added, attention, conv2d, geglu, group_norm, layer_norm, linear};
+use super::{Activation, Added, Packed, attention, conv2d, geglu, group_norm, layer_norm, linear};
+use crate::bundle::{BLOCK, Quantized};
 use crate::error::{Error, Result};
 use crate::parity::relative_l2;
+use half::f16;
 
 /// An operation and the shapes that it is for.
 #[derive(Clone, Copy, Debug)]
@@ -71,16 +73,17 @@ pub enum Case {
     },
 }
 
-/// Even numbers from `-scale` to `scale`, other ones for each `place` of a case. Hashed (Wellons' lowbias32), as the largest weight
-/// has 29 million.
+/// Number `i` of a `place` of a case. Hashed (Wellons' lowbias32), as the largest weight has 29 million.
+fn hash(i: u32, place: u32) -> u32 {
+    let mut x = i.wrapping_mul(8).wrapping_add(place);
+    x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);
+    x = (x ^ (x >> 15)).wrapping_mul(0x846c_a68b);
+    x ^ (x >> 16)
+}
+
+/// Even numbers from `-scale` to `scale`, other ones for each `place` of a case.
 fn values<const D: usize>(shape: [usize; D], scale: f32, place: u32, device: &Device) -> Tensor<D> {
-    let value = |i: u32| {
-        let mut x = i.wrapping_mul(8).wrapping_add(place);
-        x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);
-        x = (x ^ (x >> 15)).wrapping_mul(0x846c_a68b);
-        x ^= x >> 16;
-        (x as f32 / 2f32.powi(31) - 1.0) * scale
-    };
+    let value = |i| (hash(i, place) as f32 / 2f32.powi(31) - 1.0) * scale;
     let values: Vec<f32> = (0..shape.iter().product::<usize>() as u32)
         .map(value)
         .collect();
@@ -109,8 +112,24 @@ fn lying(x: Tensor<3>, transposed: bool) -> Tensor<3> {
 }
 
 impl Case {
-    /// Runs the case on a device, with a kernel where one can be taken.
-    pub fn run(&self, device: &Device) -> Box<dyn Fn() -> Tensor<1>> {
+    /// Values of its weight, which may be packed where there are any.
+    pub fn weights(&self) -> usize {
+        match *self {
+            Case::Conv2d {
+                shape,
+                channels,
+                side,
+                ..
+            } => shape[1] * channels * side * side,
+            Case::Linear {
+                shape, channels, ..
+            } => shape[2] * channels,
+            _ => 0,
+        }
+    }
+
+    /// Runs the case on a device, with a kernel where one can be taken, its weight in f32 or packed in integers of so many `bits`.
+    pub fn run(&self, bits: Option<usize>, device: &Device) -> Box<dyn Fn() -> Tensor<1>> {
         let device = device.clone();
         match *self {
             Case::Conv2d {
@@ -123,7 +142,7 @@ impl Case {
                 added,
             } => {
                 let [b, c_in, h, w] = shape;
-                let conv = conv(c_in, channels, side, stride, padding, &device);
+                let conv = conv([c_in, channels], [side, stride, padding], bits, &device);
                 let x = values(shape, 1.0, 1, &device);
                 let zoom = if doubled { 2 } else { 1 };
                 let more = if padding == 0 && stride == 2 {
@@ -149,7 +168,7 @@ impl Case {
                 transposed,
             } => {
                 let [b, t, c_in] = shape;
-                let layer = layer(c_in, channels, &device);
+                let layer = layer(c_in, channels, bits, &device);
                 let x = lying(values(shape, 1.0, 1, &device), transposed);
                 let residual = added.then(|| values([b, t, channels], 1.0, 4, &device));
                 Box::new(move || {
@@ -198,11 +217,9 @@ impl Case {
 }
 
 fn conv(
-    c_in: usize,
-    c_out: usize,
-    side: usize,
-    stride: usize,
-    padding: usize,
+    [c_in, c_out]: [usize; 2],
+    [side, stride, padding]: [usize; 3],
+    bits: Option<usize>,
     device: &Device,
 ) -> Conv2d {
     let more = if padding == 0 && stride == 2 {
@@ -214,17 +231,61 @@ fn conv(
         .with_stride([stride, stride])
         .with_padding(PaddingConfig2d::Explicit(padding, padding, more, more))
         .init(device);
-    let scale = 1.0 / ((c_in * side * side) as f32).sqrt();
-    conv.weight = param([c_out, c_in, side, side], scale, 2, device);
     conv.bias = Some(param([c_out], 1.0, 3, device));
-    conv
+    conv.apply_reparameterization(Weights { bits })
 }
 
-fn layer(c_in: usize, c_out: usize, device: &Device) -> Linear {
+fn layer(c_in: usize, c_out: usize, bits: Option<usize>, device: &Device) -> Linear {
     let mut layer = LinearConfig::new(c_in, c_out).init(device);
-    layer.weight = param([c_in, c_out], 1.0 / (c_in as f32).sqrt(), 2, device);
     layer.bias = Some(param([c_out], 1.0, 3, device));
-    layer
+    layer.apply_reparameterization(Weights { bits })
+}
+
+/// Gives a layer its weight.
+struct Weights {
+    bits: Option<usize>,
+}
+
+impl Reparameterizer for Weights {
+    type Reparam = Packed;
+
+    fn reparameterize<const D: usize>(
+        &mut self,
+        path: &str,
+        param: Param<Tensor<D>>,
+    ) -> (Param<Tensor<D>>, Option<Packed>) {
+        if path != "weight" {
+            return (param, None);
+        }
+        let (device, shape) = (param.lazy_device(), param.lazy_shape().dims::<D>());
+        let (rows, columns) = match shape[..] {
+            [columns, rows] => (rows, columns), // burn's linear layers
+            _ => (shape[0], shape[1..].iter().product()),
+        };
+        let scale = 1.0 / (columns as f32).sqrt();
+        let Some(bits) = self.bits else {
+            return (Param::from_tensor(values(shape, scale, 2, &device)), None);
+        };
+        let packed = Packed::new(&integers(rows, columns, bits, scale), D == 2, &device);
+        let nothing = Tensor::<1>::zeros([1], &device).expand(shape);
+        (Param::from_tensor(nothing), Some(packed))
+    }
+}
+
+/// A weight of integers with values up to about `scale`.
+fn integers(rows: usize, columns: usize, bits: usize, scale: f32) -> Quantized {
+    let row_bytes = (columns * bits).div_ceil(8);
+    let odd = bits == 4 && columns % 2 == 1;
+    let byte = |i: usize| match hash(i as u32, 2) as u8 {
+        int if odd && i % row_bytes == row_bytes - 1 => int & 15 | 0x80,
+        int => int,
+    };
+    let ints: Vec<u8> = (0..rows * row_bytes).map(byte).collect();
+    let blocks = rows * columns.div_ceil(BLOCK);
+    let largest = scale / (1 << (bits - 1)) as f32;
+    let step = |i: usize| f16::from_f32(largest * (1 + hash(i as u32, 6) % 4) as f32 / 4.0);
+    let scales = (0..blocks).map(step).collect();
+    Quantized::new("weight", bits, columns, &ints, scales).expect("numbers made to be right")
 }
 
 fn flat<const D: usize>(x: Tensor<D>) -> Tensor<1> {

@@ -60,7 +60,8 @@ mod gpu {
     use super::*;
     use crate::kernels::launch::{beside, contiguous, tensor};
     use crate::kernels::linear::Activation;
-    use crate::kernels::product::{Arguments, Form, WeightOrder, product};
+    use crate::kernels::product::{Arguments, Form, product};
+    use crate::kernels::weight::{Weight, WeightOrder};
     use burn::nn::PaddingConfig2d;
 
     pub(super) fn conv2d(
@@ -79,7 +80,7 @@ mod gpu {
         }
         let input = contiguous(x)?;
         let [b, c_in, h, w] = x.dims();
-        let c_out = conv.weight.dims()[0];
+        let c_out = conv.weight.shape()[0];
         let side =
             |n: usize| (n * if doubled { 2 } else { 1 } + top + bottom - kh) / conv.stride[0] + 1;
         let (out_h, out_w) = (side(h), side(w));
@@ -88,7 +89,6 @@ mod gpu {
             stride: conv.stride[0],
             padding: top,
             doubled,
-            order: WeightOrder::OutIn,
             activation: Activation::None,
             gated: false,
         };
@@ -104,7 +104,7 @@ mod gpu {
                 x_strides: [c_in * pixels, pixels, 1],
                 x: input,
                 size: [h, w],
-                weight: contiguous(&conv.weight.val())?,
+                weight: Weight::of(&conv.weight, WeightOrder::OutIn)?,
                 bias: conv.bias.as_ref().map(|bias| beside(bias.val())),
                 time: added.time.as_ref().map(|time| beside(time.clone())),
                 residual: residual.map(|r| (r, [c_out * out_pixels, out_pixels, 1])),

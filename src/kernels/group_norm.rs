@@ -26,9 +26,9 @@ pub fn plain(norm: &GroupNorm, x: Tensor<4>, activated: bool) -> Tensor<4> {
 
 #[cfg(feature = "gpu")]
 mod gpu {
+    use crate::kernels::epilogue::activate;
     use crate::kernels::launch::{beside, contiguous, empty, tensor};
     use crate::kernels::linear::Activation;
-    use crate::kernels::product::activate;
     use crate::kernels::tile::norm_units;
     use burn::nn::GroupNorm;
     use burn::tensor::Tensor;

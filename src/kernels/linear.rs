@@ -80,8 +80,9 @@ pub fn geglu(layer: &Linear, x: Tensor<3>) -> Tensor<3> {
 #[cfg(feature = "gpu")]
 mod gpu {
     use super::*;
-    use crate::kernels::launch::{beside, contiguous, on_gpu, tensor};
-    use crate::kernels::product::{Arguments, Form, WeightOrder, product};
+    use crate::kernels::launch::{beside, on_gpu, tensor};
+    use crate::kernels::product::{Arguments, Form, product};
+    use crate::kernels::weight::{Weight, WeightOrder};
 
     pub(super) fn linear(
         layer: &Linear,
@@ -98,7 +99,6 @@ mod gpu {
             stride: 1,
             padding: 0,
             doubled: false,
-            order: WeightOrder::InOut,
             activation,
             gated,
         };
@@ -121,7 +121,7 @@ mod gpu {
                 x_strides: strides(&input),
                 x: input,
                 size: [1, t],
-                weight: contiguous(&layer.weight.val())?,
+                weight: Weight::of(&layer.weight, WeightOrder::InOut)?,
                 bias: layer.bias.as_ref().map(|bias| beside(bias.val())),
                 time: None,
                 residual,

@@ -6,6 +6,8 @@
 //! they know (3x3 convolutions), one thread a row (norms), or materialise the scores (attention), and many: a browser spends more
 //! time on launching than on computing. Ours fuse what follows into the pass over the output.
 //!
+//! A bundle's q8 and q4 weights stay integers on a GPU, see [`Packed`].
+//!
 //! Dimension letters as in the crate, and `P` for the pixels of a map, `h * w`.
 //!
 //! On a GPU features lie channel by channel, `[B, C, P]`, also where diffusers has rows of tokens, `[B, T, C]`: a linear layer is then
@@ -19,11 +21,15 @@ pub mod cases;
 pub mod conv2d;
 #[cfg(feature = "cpu")]
 mod cpu;
+pub mod embedding;
+#[cfg(feature = "gpu")]
+mod epilogue;
 pub mod group_norm;
 #[cfg(feature = "gpu")]
 mod launch;
 pub mod layer_norm;
 pub mod linear;
+pub mod packed;
 #[cfg(feature = "gpu")]
 mod product;
 #[doc(hidden)]
@@ -31,13 +37,17 @@ pub mod table;
 #[cfg(feature = "gpu")]
 mod tile;
 mod views;
+#[cfg(feature = "gpu")]
+mod weight;
 
 pub use attention::attention;
 pub use autocast::autocast;
 pub use conv2d::{Added, conv2d};
+pub use embedding::embedding;
 pub use group_norm::group_norm;
 pub use layer_norm::layer_norm;
 pub use linear::{Activation, geglu, linear, linear_rows};
+pub use packed::Packed;
 pub use views::{concatenate, map, rows};
 
 use std::sync::RwLock;

@@ -3,20 +3,12 @@
 
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
-use std::f32::consts::FRAC_1_SQRT_2;
 
+use super::epilogue::store;
 use super::launch::empty;
 use super::linear::Activation;
 use super::tile::{Tile, tile};
-
-/// How a weight lies in its buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum WeightOrder {
-    /// `[C_out, K]`, as convolutions have it.
-    OutIn,
-    /// `[K, C_out]`, as burn's linear layers have it.
-    InOut,
-}
+use super::weight::{Weight, WeightOrder, weight_at};
 
 /// What distinguishes one compiled kernel from another, beside its tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,7 +20,6 @@ pub(super) struct Form {
     pub padding: usize,
     /// The input is read at twice its resolution.
     pub doubled: bool,
-    pub order: WeightOrder,
     pub activation: Activation,
     /// The first half of the channels is multiplied with GELU of the second (GEGLU).
     pub gated: bool,
@@ -41,7 +32,7 @@ pub(super) struct Arguments {
     pub x_strides: [usize; 3],
     /// Height and width of the input.
     pub size: [usize; 2],
-    pub weight: CubeTensor,
+    pub weight: Weight,
     /// `[C_out]`
     pub bias: Option<CubeTensor>,
     /// `[B, C_out]`
@@ -56,20 +47,20 @@ pub(super) struct Arguments {
 
 /// The numbers that a kernel is given at each launch.
 #[derive(CubeType, CubeLaunch, Clone)]
-struct Numbers {
+pub(super) struct Numbers {
     channels_in: usize,
     /// Rows of the weight.
-    rows: usize,
+    pub rows: usize,
     height: usize,
     width: usize,
     out_width: usize,
-    out_pixels: usize,
+    pub out_pixels: usize,
     x_batch: usize,
     x_channel: usize,
     x_pixel: usize,
-    residual_batch: usize,
-    residual_channel: usize,
-    residual_pixel: usize,
+    pub residual_batch: usize,
+    pub residual_channel: usize,
+    pub residual_pixel: usize,
 }
 
 /// `[B, C_out, P]`
@@ -111,13 +102,15 @@ pub(super) fn product(form: Form, arguments: Arguments) -> CubeTensor {
             CubeCount::Static(x as u32, y as u32, z as u32),
             CubeDim::new_1d(tile.units() as u32),
             argument(arguments.x),
-            argument(arguments.weight),
+            argument(arguments.weight.values),
+            arguments.weight.scales.map(argument).into(),
             arguments.bias.map(argument).into(),
             arguments.time.map(argument).into(),
             residual.map(argument).into(),
             out.clone().into_buffer_arg(),
             numbers,
             form,
+            arguments.weight.order,
             tile,
         );
     }
@@ -128,13 +121,15 @@ pub(super) fn product(form: Form, arguments: Arguments) -> CubeTensor {
 #[cube(launch_unchecked)]
 fn workgroup(
     x: &[f32],
-    weight: &[f32],
+    weight: &[u32],
+    scales: ComptimeOption<&[f32]>,
     bias: ComptimeOption<&[f32]>,
     time: ComptimeOption<&[f32]>,
     residual: ComptimeOption<&[f32]>,
     out: &mut [f32],
     numbers: Numbers,
     #[comptime] form: Form,
+    #[comptime] order: WeightOrder,
     #[comptime] tile: Tile,
 ) {
     let units = comptime!(tile.units());
@@ -145,7 +140,6 @@ fn workgroup(
     let unit = UNIT_POS as usize;
     let batch = CUBE_POS_Z as usize;
     let first_pixel = CUBE_POS_X as usize * tile.pixels;
-    let block = CUBE_POS_Y as usize;
 
     // One column more than there are channels, so that neighbours along the sum lie in different banks.
     let pitch = comptime!(tile.channels + 1);
@@ -170,15 +164,17 @@ fn workgroup(
         #[unroll]
         for i in 0..comptime!(tile.channels * tile.depth / units) {
             let at = unit + i * units;
-            let (m, k) = match comptime!(form.order) {
-                WeightOrder::OutIn => (at / tile.depth, at % tile.depth),
-                WeightOrder::InOut => (at % tile.channels, at / tile.channels),
+            // Neighbouring units read neighbouring values.
+            let (m, k) = if comptime!(order.terms_first()) {
+                (at / tile.depth, at % tile.depth)
+            } else {
+                (at % tile.channels, at / tile.channels)
             };
-            let line = weight_row(block, m, &numbers, form, tile.channels);
+            let line = weight_row(m, &numbers, form, tile.channels);
             let term = first + k;
             let mut value = f32::new(0.0);
             if line < numbers.rows && term < terms {
-                value = weight[weight_index(line, term, terms, numbers.rows, form)];
+                value = weight_at(weight, scales, line, term, terms, numbers.rows, order);
             }
             weights[k * pitch + m] = value;
         }
@@ -215,51 +211,33 @@ fn workgroup(
         first += tile.depth;
     }
 
-    #[unroll]
-    for j in 0..tile.unit_pixels {
-        let pixel = first_pixel + unit_column + j * columns;
-        if pixel < numbers.out_pixels {
-            #[unroll]
-            for i in 0..comptime!(if form.gated {
-                tile.unit_channels / 2
-            } else {
-                tile.unit_channels
-            }) {
-                let m = unit_line + i * lines;
-                let gate = comptime!(if form.gated {
-                    (i + tile.unit_channels / 2) * tile.unit_pixels
-                } else {
-                    0
-                });
-                finish(
-                    out,
-                    bias,
-                    time,
-                    residual,
-                    &numbers,
-                    batch,
-                    weight_row(block, m, &numbers, form, tile.channels),
-                    pixel,
-                    sums[i * tile.unit_pixels + j],
-                    sums[gate + j],
-                    form,
-                );
-            }
-        }
-    }
+    store(
+        out,
+        bias,
+        time,
+        residual,
+        &numbers,
+        unit_line,
+        first_pixel + unit_column,
+        &sums,
+        form,
+        tile,
+    );
 }
 
 /// Every unit reads for itself.
 #[cube(launch_unchecked)]
 fn registers(
     x: &[f32],
-    weight: &[f32],
+    weight: &[u32],
+    scales: ComptimeOption<&[f32]>,
     bias: ComptimeOption<&[f32]>,
     time: ComptimeOption<&[f32]>,
     residual: ComptimeOption<&[f32]>,
     out: &mut [f32],
     numbers: Numbers,
     #[comptime] form: Form,
+    #[comptime] order: WeightOrder,
     #[comptime] tile: Tile,
 ) {
     let columns = comptime!(tile.pixels / tile.unit_pixels);
@@ -267,7 +245,6 @@ fn registers(
     let taps = comptime!(form.side * form.side);
     let terms = numbers.channels_in * taps;
     let batch = CUBE_POS_Z as usize;
-    let block = CUBE_POS_Y as usize;
     let unit_line = UNIT_POS as usize / columns;
     let first_pixel = CUBE_POS_X as usize * tile.pixels + UNIT_POS as usize % columns;
     let mut sums = Array::<f32>::new(comptime!(tile.unit_channels * tile.unit_pixels));
@@ -278,7 +255,7 @@ fn registers(
     let mut rows = Array::<usize>::new(tile.unit_channels);
     #[unroll]
     for i in 0..tile.unit_channels {
-        let row = weight_row(block, unit_line + i * lines, &numbers, form, tile.channels);
+        let row = weight_row(unit_line + i * lines, &numbers, form, tile.channels);
         rows[i] = select(row < numbers.rows, row, 0); // past the end: computed, not kept
     }
     let mut left = Array::<f32>::new(tile.unit_channels);
@@ -298,7 +275,7 @@ fn registers(
             let term = channel * taps + tap;
             #[unroll]
             for i in 0..tile.unit_channels {
-                left[i] = weight[weight_index(rows[i], term, terms, numbers.rows, form)];
+                left[i] = weight_at(weight, scales, rows[i], term, terms, numbers.rows, order);
             }
             #[unroll]
             for j in 0..tile.unit_pixels {
@@ -310,48 +287,29 @@ fn registers(
             }
         }
     }
-    #[unroll]
-    for j in 0..tile.unit_pixels {
-        let pixel = first_pixel + j * columns;
-        if pixel < numbers.out_pixels {
-            #[unroll]
-            for i in 0..comptime!(if form.gated {
-                tile.unit_channels / 2
-            } else {
-                tile.unit_channels
-            }) {
-                let gate = comptime!(if form.gated {
-                    (i + tile.unit_channels / 2) * tile.unit_pixels
-                } else {
-                    0
-                });
-                finish(
-                    out,
-                    bias,
-                    time,
-                    residual,
-                    &numbers,
-                    batch,
-                    weight_row(block, unit_line + i * lines, &numbers, form, tile.channels),
-                    pixel,
-                    sums[i * tile.unit_pixels + j],
-                    sums[gate + j],
-                    form,
-                );
-            }
-        }
-    }
+    store(
+        out,
+        bias,
+        time,
+        residual,
+        &numbers,
+        unit_line,
+        first_pixel,
+        &sums,
+        form,
+        tile,
+    );
 }
 
 /// Which row of the weight is line `m` of a workgroup's tile: where the output is gated, half of the lines are gates.
 #[cube]
-fn weight_row(
-    block: usize,
+pub(super) fn weight_row(
     m: usize,
     numbers: &Numbers,
     #[comptime] form: Form,
     #[comptime] channels: usize,
 ) -> usize {
+    let block = CUBE_POS_Y as usize;
     if comptime!(form.gated) {
         let half = comptime!(channels / 2);
         let gate = m / half;
@@ -364,20 +322,6 @@ fn weight_row(
         )
     } else {
         block * channels + m
-    }
-}
-
-#[cube]
-fn weight_index(
-    line: usize,
-    term: usize,
-    terms: usize,
-    rows: usize,
-    #[comptime] form: Form,
-) -> usize {
-    match comptime!(form.order) {
-        WeightOrder::OutIn => line * terms + term,
-        WeightOrder::InOut => term * rows + line,
     }
 }
 
@@ -403,61 +347,5 @@ fn input_place(
             && x < numbers.width * zoom + form.padding;
         let place = (y - form.padding) / zoom * numbers.width + (x - form.padding) / zoom;
         (inside, place)
-    }
-}
-
-/// What follows a sum, and where it goes.
-#[cube]
-fn finish(
-    out: &mut [f32],
-    bias: ComptimeOption<&[f32]>,
-    time: ComptimeOption<&[f32]>,
-    residual: ComptimeOption<&[f32]>,
-    numbers: &Numbers,
-    batch: usize,
-    line: usize,
-    pixel: usize,
-    sum: f32,
-    gate: f32,
-    #[comptime] form: Form,
-) {
-    if line < numbers.rows {
-        let channels = if comptime!(form.gated) {
-            numbers.rows / 2
-        } else {
-            numbers.rows
-        };
-        let mut value = sum + optional(bias, line) + optional(time, batch * numbers.rows + line);
-        if comptime!(form.gated) {
-            value *= activate(gate + optional(bias, line + channels), form.activation);
-        } else {
-            value = activate(value, form.activation);
-        }
-        let at = batch * numbers.residual_batch
-            + line * numbers.residual_channel
-            + pixel * numbers.residual_pixel;
-        out[(batch * channels + line) * numbers.out_pixels + pixel] =
-            value + optional(residual, at);
-    }
-}
-
-/// A value that may be missing, which is zero then.
-#[cube]
-fn optional(values: ComptimeOption<&[f32]>, at: usize) -> f32 {
-    #[comptime]
-    match values {
-        ComptimeOption::Some(values) => values[at],
-        ComptimeOption::None => 0.0f32.runtime(),
-    }
-}
-
-/// [`Activation::plain`] in a kernel.
-#[cube]
-pub(super) fn activate(x: f32, #[comptime] activation: Activation) -> f32 {
-    match comptime!(activation) {
-        Activation::None => x,
-        Activation::Gelu => x * 0.5f32 * (1.0f32 + Erf::erf(x * FRAC_1_SQRT_2)),
-        Activation::QuickGelu => x / (1.0f32 + f32::exp(x * -1.702f32)),
-        Activation::Silu => x / (1.0f32 + f32::exp(-x)),
     }
 }

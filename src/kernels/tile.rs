@@ -81,6 +81,12 @@ pub(super) fn tile(shape: [usize; 3]) -> Tile {
     }
 }
 
+/// Whether packed weights are decoded into a buffer of their own before a product, and not by each workgroup as it reads them: a
+/// program's units share nothing, so that each would decode the same weights again.
+pub(super) fn decodes_first() -> bool {
+    class() == AdapterClass::Software
+}
+
 /// Units that share the work on a group of `size` values; a power of two.
 pub(super) fn norm_units(size: usize) -> usize {
     match class() {

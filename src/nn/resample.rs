@@ -40,7 +40,7 @@ impl Downsample2D {
 /// Nearest-neighbour doubling followed by a 3x3 convolution.
 #[derive(Module, Debug)]
 pub struct Upsample2D {
-    conv: Conv2d,
+    pub(super) conv: Conv2d,
 }
 
 impl Upsample2D {

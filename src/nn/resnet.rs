@@ -24,12 +24,12 @@ pub struct ResnetBlock2DConfig {
 /// Norm, SiLU, conv, plus time; norm, SiLU, conv; plus the input.
 #[derive(Module, Debug)]
 pub struct ResnetBlock2D {
-    norm1: GroupNorm,
-    conv1: Conv2d,
+    pub(super) norm1: GroupNorm,
+    pub(super) conv1: Conv2d,
     time_emb_proj: Option<Linear>,
     norm2: GroupNorm,
     conv2: Conv2d,
-    conv_shortcut: Option<Conv2d>,
+    pub(super) conv_shortcut: Option<Conv2d>,
 }
 
 impl ResnetBlock2DConfig {
@@ -67,20 +67,20 @@ impl ResnetBlock2D {
                 residual: None,
             },
         );
-        let h = kernels::group_norm(&self.norm2, h, true);
         let x = match &self.conv_shortcut {
             Some(shortcut) => kernels::conv2d(shortcut, x, false, Added::default()),
             None => x,
         };
-        let residual = Some(x);
-        kernels::conv2d(
-            &self.conv2,
-            h,
-            false,
-            Added {
-                time: None,
-                residual,
-            },
-        )
+        self.second_half(h, x)
+    }
+
+    /// From the first convolution's output and what goes past both, `[B, C_out, h, w]` each.
+    pub(super) fn second_half(&self, h: Tensor<4>, skipped: Tensor<4>) -> Tensor<4> {
+        let h = kernels::group_norm(&self.norm2, h, true);
+        let added = Added {
+            time: None,
+            residual: Some(skipped),
+        };
+        kernels::conv2d(&self.conv2, h, false, added)
     }
 }

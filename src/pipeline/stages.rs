@@ -3,6 +3,8 @@
 use burn::prelude::*;
 
 use super::{ComponentConfigs, Pipeline, read};
+#[cfg(feature = "gpu")]
+use crate::device::watch::{Usage, Watch};
 use crate::error::{Error, Result};
 use crate::nn::text::Text;
 use crate::weights::Weight;
@@ -32,11 +34,11 @@ pub fn numbers(count: usize) -> Vec<f32> {
         .collect()
 }
 
-/// An input for `stage` at this size of the image.
+/// An input for `stage` at this size of so many images.
 ///
 /// # Errors
 /// [`Error::Request`] for a name that is none of [`STAGES`].
-pub fn input(configs: &ComponentConfigs, stage: &str, side: usize) -> Result<Input> {
+pub fn input(configs: &ComponentConfigs, stage: &str, side: usize, images: usize) -> Result<Input> {
     let (c, text) = (configs.vae.latent_channels, &configs.text_encoder);
     let tokens = text.max_position_embeddings;
     let latents = side / configs.vae.downscale();
@@ -56,11 +58,11 @@ pub fn input(configs: &ComponentConfigs, stage: &str, side: usize) -> Result<Inp
             text: nothing,
         },
         "unet" => Input {
-            sample: weight(vec![1, c, latents, latents]),
-            text: weight(vec![1, tokens, text.hidden_size]),
+            sample: weight(vec![images, c, latents, latents]),
+            text: weight(vec![images, tokens, text.hidden_size]),
         },
         "decoder" => Input {
-            sample: weight(vec![1, c, latents, latents]),
+            sample: weight(vec![images, c, latents, latents]),
             text: nothing,
         },
         _ => {
@@ -108,6 +110,24 @@ impl Pipeline {
             "decoder" => read(self.networks.vae.decode(latents()?)).await,
             _ => Err(wrong()),
         }
+    }
+}
+
+#[cfg(feature = "gpu")]
+impl Pipeline {
+    /// Runs one stage and sees what it asks of the GPU, whose memory has the model's weights too.
+    ///
+    /// # Errors
+    /// As [`Self::stage`].
+    pub async fn watched(&self, stage: &str, input: &Input) -> Result<(Weight, Usage)> {
+        let watch = Watch::new(&self.device);
+        let output = self.stage(stage, input).await?;
+        Ok((output, watch.usage()))
+    }
+
+    /// What the GPU's memory has now.
+    pub fn usage(&self) -> Usage {
+        Watch::new(&self.device).usage()
     }
 }
 

@@ -1,7 +1,7 @@
 //! How fast the kernels are, and what they are measured against.
 //!
 //! ```sh
-//! cargo bench --profile dev --bench kernels -- [part of a case's name] [--class gpu|software] [--full] [--plain]
+//! cargo bench --profile dev --bench kernels -- [part of a case's name] [--class gpu|software] [--full] [--plain] [--q8|--q4]
 //! ```
 //!
 //! The profile does not matter to what runs on the device. Without `--full` maps are as small as in the tests.
@@ -29,6 +29,11 @@ fn main() {
     };
     take_tiles_of(class);
     take_plain(given("--plain"));
+    let bits = match (given("--q8"), given("--q4")) {
+        (true, _) => Some(8),
+        (_, true) => Some(4),
+        _ => None,
+    };
     let named = |case: &String| {
         arguments
             .iter()
@@ -42,10 +47,10 @@ fn main() {
     println!("{device:?}, {class:?}");
     for case in cases(!given("--full")) {
         let name = format!("{case:?}");
-        if !named(&name) {
+        if !named(&name) || (bits.is_some() && case.weights() == 0) {
             continue;
         }
-        let run = case.run(&device);
+        let run = case.run(bits, &device);
         let time = || {
             let started = Instant::now();
             let first = run().narrow(0, 0, 1).into_data();

@@ -6,10 +6,10 @@ export function numbers(count) {
   return Float32Array.from({ length: count }, (_, i) => ((hash(i) / 4294967296) * 2 - 1) * 1.7);
 }
 
-/** The inputs of every stage of a model. @param {any} manifest */
-export function inputs({ components: { text_encoder: text, vae }, defaults }) {
+/** The inputs of every stage of a model. @param {any} manifest @param {number} [pixels] width and height, if not the model's */
+export function inputs({ components: { text_encoder: text, vae }, defaults }, pixels) {
   const tokens = text.max_position_embeddings ?? 77;
-  const side = defaults.width >> (vae.block_out_channels.length - 1);
+  const side = (pixels ?? defaults.width) >> (vae.block_out_channels.length - 1);
   const shape = [1, vae.latent_channels, side, side];
   const sample = numbers(shape.reduce((a, b) => a * b));
   const none = { text: new Float32Array(0), textShape: [0] };
@@ -22,9 +22,9 @@ export function inputs({ components: { text_encoder: text, vae }, defaults }) {
 
 /**
  * Loads a bundle; `limits` is `adapter` or `default`.
- * @param {"cpu" | "gpu"} backend @param {string} bundle address, with the slash at its end @param {string} limits
+ * @param {"cpu" | "gpu"} backend @param {string} bundle address, with the slash at its end @param {string} limits @param {number} [pixels]
  */
-export async function open(backend, bundle, limits) {
+export async function open(backend, bundle, limits, pixels) {
   const { chooseBackend, presentAdapters } = await import("/backend.js");
   const { adapter, software } = await chooseBackend(backend);
   if (backend === "gpu") presentAdapters(limits);
@@ -36,7 +36,7 @@ export async function open(backend, bundle, limits) {
   const engine = await pkg.Engine.create(backend, manifestBytes, await bytes(manifest.tokenizer.file), { limits, software });
   for (const [i, { file }] of manifest.shards.entries()) await engine.add_shard(i, await bytes(file));
   await engine.finish();
-  const given = inputs(manifest);
+  const given = inputs(manifest, pixels);
   return {
     adapter: typeof adapter === "string" ? adapter : "one CPU thread",
     memory: () => wasm.memory.buffer.byteLength,
@@ -46,7 +46,22 @@ export async function open(backend, bundle, limits) {
       const { sample, shape, text, textShape } = given[stage];
       return engine.stage(stage, sample, new Uint32Array(shape), text, new Uint32Array(textShape));
     },
+    /** What a stage asks of the GPU, `{output, launches, inUse, reserved}`. @param {keyof typeof given} stage */
+    watched: (stage) => {
+      const { sample, shape, text, textShape } = given[stage];
+      return engine.watched(stage, sample, new Uint32Array(shape), text, new Uint32Array(textShape));
+    },
+    usage: () => engine.usage(),
   };
+}
+
+/** The relative L2 distance to the little-endian f32 of a file. @param {Float32Array} output @param {string} file */
+export async function distance(output, file) {
+  const other = new Float32Array(await (await fetch(file)).arrayBuffer());
+  if (other.length !== output.length) return Infinity;
+  let [error, norm] = [0, 0];
+  other.forEach((b, i) => ((error += (output[i] - b) ** 2), (norm += b * b)));
+  return Math.sqrt(error / norm);
 }
 
 /** Milliseconds of one run. @param {() => Promise<unknown>} run */

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: the page measured as a visitor has it; `bench stages` measures the networks alone.
 
+mod memory;
 mod record;
 mod stages;
 
@@ -48,6 +49,8 @@ pub struct Options {
 enum Part {
     /// U-Net, text encoder and decoder alone, in every engine
     Stages(stages::Options),
+    /// What a model asks of a GPU: memory, and how many kernels are launched
+    Memory(memory::Options),
 }
 
 /// What is drawn.
@@ -55,8 +58,10 @@ const PROMPT: &str = "PA chest radiograph of a 60-year-old man. Large left pleur
 
 /// Measures from an empty cache to the first image, and prints a row for the README.
 pub fn run(options: &Options) -> Result<()> {
-    if let Some(Part::Stages(options)) = &options.part {
-        return stages::measure(options);
+    match &options.part {
+        Some(Part::Stages(options)) => return stages::measure(options),
+        Some(Part::Memory(options)) => return memory::measure(options),
+        None => {}
     }
     let site = Arc::new(Site::build(&[options.engine], options.bundle.as_deref())?);
     let mut runs = (0..options.runs.max(1))

@@ -157,7 +157,7 @@ pub fn measure(options: &Options) -> Result<()> {
 }
 
 /// The native program.
-fn native(dev: bool) -> Result<PathBuf> {
+pub(super) fn native(dev: bool) -> Result<PathBuf> {
     if dev {
         return crate::native::build();
     }

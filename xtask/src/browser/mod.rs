@@ -18,6 +18,7 @@ mod folder;
 mod growth;
 mod hands;
 mod install;
+mod kernels;
 mod lightbox;
 mod models;
 mod module;

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::page::Page;
 use super::{
     LOADING, Setting, about, access, attention, axe, batch, cancel, cors, dicom, download, element,
-    fast, film, firefox, folder, growth, install, lightbox, models, module, offline, parity,
-    pictures, quiet, reasons, recovery, senses, sentence, settings, source, storage, tabs,
+    fast, film, firefox, folder, growth, install, kernels, lightbox, models, module, offline,
+    parity, pictures, quiet, reasons, recovery, senses, sentence, settings, source, storage, tabs,
 };
 use crate::native::Settings;
 use crate::serve::Serving;
@@ -134,6 +134,10 @@ pub const CHECKS: [Check; 58] = [
     ),
     ("why the cpu computes is said in words", reasons::reasons),
     ("the gpu engine equals diffusers", gpu_parity),
+    (
+        "the kernels of the gpu engine equal their plain twins",
+        kernels::check,
+    ),
     ("the image of the gpu engine is the native one", gpu_image),
     ("the gpu engine needs the default limits only", gpu_clamped),
     (

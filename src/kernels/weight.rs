@@ -1,0 +1,163 @@
+//! The left factor of a product as it lies on a GPU, and how a kernel reads one value of it.
+
+use burn::module::Param;
+use burn::tensor::{Int, Tensor};
+use burn_cubecl::CubeBackend;
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::prelude::*;
+
+use super::launch::{contiguous, empty, tensor};
+use super::packed::Packed;
+use super::tile::decodes_first;
+use crate::bundle::BLOCK;
+
+/// How a weight lies in its buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum WeightOrder {
+    /// `[C_out, K]`, as convolutions have it.
+    OutIn,
+    /// `[K, C_out]`, as burn's linear layers have it.
+    InOut,
+    /// `[C_out, K]` in integers of so many bits, see [`Packed`].
+    Packed(usize),
+}
+
+impl WeightOrder {
+    /// Whether terms of a sum are neighbours, and not output channels.
+    pub(super) fn terms_first(self) -> bool {
+        self != WeightOrder::InOut
+    }
+}
+
+/// A weight's buffers.
+pub(super) struct Weight {
+    pub values: CubeTensor,
+    /// Of packed ones.
+    pub scales: Option<CubeTensor>,
+    pub order: WeightOrder,
+}
+
+impl Weight {
+    /// The buffers of a parameter that lies in `order` where it is not packed; `None` if it is not on a GPU.
+    pub(super) fn of<const D: usize>(param: &Param<Tensor<D>>, order: WeightOrder) -> Option<Self> {
+        let plain = |values, order| Self {
+            values,
+            scales: None,
+            order,
+        };
+        let Some(packed) = param.reparameterization::<Packed>() else {
+            return Some(plain(contiguous(&param.val())?, order));
+        };
+        if decodes_first() {
+            let values = contiguous(&packed.decode())?;
+            return Some(plain(values, WeightOrder::OutIn));
+        }
+        let (words, scales, bits) = packed.parts();
+        Some(Self {
+            values: words.try_into_primitive::<CubeBackend>().ok()?,
+            scales: Some(contiguous(&scales)?),
+            order: WeightOrder::Packed(bits),
+        })
+    }
+}
+
+/// `[rows, words]` and `[rows, blocks]` to `[rows, columns]`.
+pub(super) fn decode(
+    words: &Tensor<2, Int>,
+    scales: &Tensor<2>,
+    bits: usize,
+    columns: usize,
+) -> Option<Tensor<2>> {
+    let scales = contiguous(scales)?;
+    let words = into_contiguous(words.clone().try_into_primitive::<CubeBackend>().ok()?);
+    let [rows, width] = [words.meta.shape()[0], words.meta.shape()[1]];
+    let out = empty(&scales, [rows, columns]);
+    // SAFETY: the kernel stays within `[rows, columns]`.
+    unsafe {
+        kernel::launch_unchecked(
+            &out.client,
+            CubeCount::Static(width.div_ceil(UNITS) as u32, rows as u32, 1),
+            CubeDim::new_1d(UNITS as u32),
+            words.into_buffer_arg(),
+            scales.into_buffer_arg(),
+            out.clone().into_buffer_arg(),
+            width,
+            columns,
+            bits,
+        );
+    }
+    Some(tensor(out))
+}
+
+/// Units of a workgroup of the decoding.
+const UNITS: usize = 64;
+
+/// Every unit decodes one word.
+#[cube(launch_unchecked)]
+fn kernel(
+    words: &[u32],
+    scales: &[f32],
+    out: &mut [f32],
+    width: usize,
+    columns: usize,
+    #[comptime] bits: usize,
+) {
+    let each = comptime!(32 / bits);
+    let at = CUBE_POS_X as usize * UNITS + UNIT_POS as usize;
+    let row = CUBE_POS_Y as usize;
+    if at < width {
+        let word = words[row * width + at];
+        let blocks = columns.div_ceil(BLOCK);
+        let scale = scales[row * blocks + at * each / BLOCK];
+        #[unroll]
+        for i in 0..each {
+            let column = at * each + i;
+            if column < columns {
+                out[row * columns + column] = integer(word, i, bits) * scale;
+            }
+        }
+    }
+}
+
+/// Integer `i` of a word.
+#[cube]
+fn integer(word: u32, i: usize, #[comptime] bits: usize) -> f32 {
+    let mask = comptime!((1u32 << bits) - 1);
+    let zero = comptime!((1u32 << (bits - 1)) as f32);
+    let shift = i as u32 * comptime!(bits as u32);
+    f32::cast_from((word >> shift) & mask) - zero
+}
+
+/// The value at output channel `line` and term `term` of a weight with so many `rows` and `terms`.
+#[cube]
+pub(super) fn weight_at(
+    values: &[u32],
+    scales: ComptimeOption<&[f32]>,
+    line: usize,
+    term: usize,
+    terms: usize,
+    rows: usize,
+    #[comptime] order: WeightOrder,
+) -> f32 {
+    #[comptime]
+    match scales {
+        ComptimeOption::Some(scales) => {
+            let bits = comptime!(match order {
+                WeightOrder::Packed(bits) => bits,
+                _ => unreachable!("only packed weights have scales"),
+            });
+            let each = comptime!(32 / bits);
+            let word = values[line * terms.div_ceil(each) + term / each];
+            integer(word, term % each, bits) * scales[line * terms.div_ceil(BLOCK) + term / BLOCK]
+        }
+        ComptimeOption::None => {
+            let at = if comptime!(order.terms_first()) {
+                line * terms + term
+            } else {
+                term * rows + line
+            };
+            f32::reinterpret(values[at])
+        }
+    }
+}

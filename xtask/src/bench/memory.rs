@@ -1,0 +1,142 @@
+//! `cargo xtask bench memory`: what a model asks of a GPU at WebGPU's default limits, natively and in a browser: memory, and how many
+//! kernels a stage launches.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::stages::native;
+use crate::browser::chrome;
+use crate::browser::page::Page;
+use crate::serve::Serving;
+use crate::site::Site;
+use crate::wasm::Engine;
+use crate::workspace::{command, root, target};
+
+/// What `bench memory` can be told.
+#[derive(Args)]
+pub struct Options {
+    /// The model
+    #[arg(long, value_name = "DIR", default_value = "models/default")]
+    bundle: PathBuf,
+    /// Which stages, in this order
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "text_encoder,unet,decoder"
+    )]
+    stages: Vec<String>,
+    /// Width and height of the image in pixels [default: the model's]
+    #[arg(long, value_name = "N")]
+    side: Option<usize>,
+    /// Also in a browser, whose outputs are compared with the native ones
+    #[arg(long)]
+    browser: bool,
+    /// Also on the CPU natively, whose outputs are compared with the GPU's
+    #[arg(long)]
+    compare: bool,
+    /// Also with burn's own operations, natively
+    #[arg(long)]
+    stock: bool,
+    /// Build the native program as the tests do, and not with `--release`
+    #[arg(long)]
+    dev: bool,
+}
+
+/// Measures and prints a table.
+pub fn measure(options: &Options) -> Result<()> {
+    let roentgen = native(options.dev)?;
+    let folder = target().join("bench/memory");
+    fs::create_dir_all(&folder)?;
+    let mut found = vec![(
+        "native wgpu",
+        natively(options, &roentgen, &["--out".as_ref(), folder.as_os_str()])?,
+    )];
+    if options.stock {
+        let stock = natively(options, &roentgen, &["--stock".as_ref()])?;
+        found.push(("native wgpu, burn's operations", stock));
+    }
+    if options.browser {
+        found.push(("browser", in_browser(options, &folder)?));
+    }
+    println!(
+        "\n| where | adapter | stage | launches | tensors, MB | GPU memory, MB | wasm memory, MB | error |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
+    for (place, measured) in &found {
+        let adapter = measured["adapter"].as_str().unwrap_or_default();
+        row(place, adapter, "loaded", &measured["loaded"]);
+        for stage in &options.stages {
+            row(place, adapter, stage, &measured["stages"][stage.as_str()]);
+        }
+    }
+    let file = folder.join("memory.json");
+    fs::write(&file, serde_json::to_string_pretty(&json!(found))?)?;
+    println!("\n{}", file.display());
+    Ok(())
+}
+
+fn row(place: &str, adapter: &str, stage: &str, usage: &Value) {
+    let megabytes = |name: &str| {
+        let bytes = usage[name].as_f64();
+        bytes.map_or("".into(), |bytes| format!("{:.0}", bytes / 1e6))
+    };
+    let error = usage["error"].as_f64();
+    println!(
+        "| {place} | {adapter} | {stage} | {} | {} | {} | {} | {} |",
+        usage["launches"],
+        megabytes("in_use"),
+        megabytes("reserved"),
+        megabytes("wasm"),
+        error.map_or("".into(), |error| format!("{error:.1e}")),
+    );
+}
+
+fn natively(options: &Options, roentgen: &Path, more: &[&std::ffi::OsStr]) -> Result<Value> {
+    let mut program = command(roentgen);
+    program.arg("memory").arg("--model").arg(&options.bundle);
+    program.args(["--stages", &options.stages.join(",")]);
+    if let Some(side) = options.side {
+        program.args(["--side", &side.to_string()]);
+    }
+    if options.compare {
+        program.arg("--compare");
+    }
+    let output = program.args(more).output();
+    let output = output.context("the native program does not start")?;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// The same in a browser at the default limits; `folder` has the native outputs.
+fn in_browser(options: &Options, folder: &Path) -> Result<Value> {
+    let site = Site::build(&[Engine::Gpu], None)?
+        .and("peers", &root().join("tests/peers"))
+        .and("measured", &options.bundle)
+        .and("native", folder);
+    let serving = Serving::start(Arc::new(site), 0, "", false)?;
+    let browser = chrome::launch(800, 600)?;
+    let page = Page::open(&browser, &format!("{}peers/ours.js", serving.address()))?;
+    let side = options
+        .side
+        .map_or("undefined".into(), |side| side.to_string());
+    let mut found = page.evaluate(&format!(
+        "(async () => {{ const {{ open, distance }} = await import('/peers/ours.js'); globalThis.distance = distance; \
+         globalThis.ours = await open('gpu', '/measured/', 'default', {side}); const {{ inUse, reserved }} = ours.usage(); \
+         return {{ adapter: ours.adapter, loaded: {{ launches: 0, in_use: inUse, reserved, wasm: ours.memory() }}, stages: {{}} }}; }})()"
+    ))?;
+    for stage in &options.stages {
+        found["stages"][stage.as_str()] = page.evaluate(&format!(
+            "(async () => {{ const {{ output, launches, inUse, reserved }} = await ours.watched('{stage}'); \
+             return {{ launches, in_use: inUse, reserved, wasm: ours.memory(), error: await distance(output, '/native/{stage}.f32') }}; }})()"
+        ))?;
+    }
+    page.close()?;
+    Ok(found)
+}

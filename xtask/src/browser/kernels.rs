@@ -1,0 +1,46 @@
+//! The table of kernels in a browser: each against the operations it stands for, on the same device.
+
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+
+use super::Setting;
+use super::page::Page;
+use crate::serve::Serving;
+use crate::site::Site;
+use crate::wasm::Engine;
+use crate::workspace::root;
+
+/// One case in so many is run.
+const EVERY: usize = 4;
+
+/// Largest relative L2 distance: as natively, in `tests/kernels.rs`.
+const BOUND: f64 = 1e-5;
+
+/// Kernels equal burn's own operations at WebGPU's default limits.
+pub fn check(setting: &Setting) -> Result<String> {
+    let site = Site::of_goldens(Engine::Gpu, &root().join("tests/reference/goldens"))?
+        .and("page", &root().join("web"));
+    let serving = Serving::start(Arc::new(site), 0, "", false)?;
+    let page = Page::open(
+        &setting.browser,
+        &format!("{}pkg/gpu/roentgen_web.js", serving.address()),
+    )?;
+    let found = page.evaluate(&format!(
+        "(async () => {{ const {{ presentAdapters }} = await import('/page/backend.js'); presentAdapters('default'); \
+         const pkg = await import('/pkg/gpu/roentgen_web.js'); await pkg.default({{module_or_path: '/pkg/gpu/roentgen_web_bg.wasm'}}); \
+         const parity = await pkg.Parity.open('gpu', {{ limits: 'default' }}); return await parity.kernels({EVERY}); }})()"
+    ))?;
+    page.close()?;
+    // JSON has no infinity: what is no number was not finite.
+    let worst = found["worst"].as_f64().unwrap_or(f64::INFINITY);
+    let (cases, name) = (found["cases"].as_u64().unwrap_or(0), &found["name"]);
+    ensure!(cases >= 50, "only {cases} cases were run");
+    ensure!(
+        worst <= BOUND,
+        "{name}: relative error {worst:.1e}, allowed is {BOUND:.0e}"
+    );
+    Ok(format!(
+        "{cases} cases, the largest relative error is {worst:.1e}"
+    ))
+}
