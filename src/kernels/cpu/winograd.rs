@@ -187,6 +187,7 @@ fn input<S: Simd, const T: usize>(
     for (j, column) in columns.iter_mut().enumerate() {
         *column = input_line(simd, std::array::from_fn(|i| load(simd, pixels[i][j], c)));
     }
+    #[allow(clippy::needless_range_loop)] // it is the second of two indices
     for i in 0..T {
         let row = input_line::<S, T>(simd, std::array::from_fn(|j| columns[j][i]));
         for (j, value) in row.into_iter().enumerate() {
