@@ -32,8 +32,9 @@ fn kernels_equal_their_plain_twins() {
         take_tiles_of(class);
         let mut worst = (0.0, String::new());
         for (i, case) in cases.iter().enumerate() {
-            // A packed weight's plain twin decodes it and multiplies in f32.
-            let packed = (case.weights() > 0).then_some([8, 4][i % 2]);
+            // A packed weight's plain twin decodes it and multiplies in f32. One case in three, in either format by turns.
+            let is_packed = case.weights() > 0 && i % 3 == 0;
+            let packed = is_packed.then_some([8, 4][i % 2]);
             for bits in std::iter::once(None).chain(packed.map(Some)) {
                 let (found, expected) = (case.run(bits, &device)(), case.run(bits, &plain)());
                 let error = block_on(distance(found, expected)).unwrap();
