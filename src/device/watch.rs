@@ -1,6 +1,7 @@
 //! What work asks of a GPU: how often it launches a kernel, and how much memory it holds at the most.
 
 use burn::tensor::Device;
+use cubecl::dry_run::DryRun;
 use cubecl::logging::{LaunchObservation, LaunchObserver};
 use std::sync::{
     Arc,
@@ -22,6 +23,7 @@ pub struct Usage {
 pub struct Watch {
     seen: Arc<Seen>,
     _observation: LaunchObservation,
+    _rehearsal: Option<DryRun>,
 }
 
 struct Seen {
@@ -48,8 +50,8 @@ impl Seen {
 }
 
 impl Watch {
-    /// Begins to watch.
-    pub fn new(device: &Device) -> Self {
+    /// Begins to watch, a `rehearsal` where that is wanted: kernels are compiled and buffers counted, and nothing is computed.
+    pub fn new(device: &Device, rehearsal: bool) -> Self {
         let seen = Arc::new(Seen {
             device: device.clone(),
             launches: AtomicU64::new(0),
@@ -58,6 +60,7 @@ impl Watch {
         });
         Self {
             _observation: LaunchObservation::new(seen.clone()),
+            _rehearsal: rehearsal.then(DryRun::new),
             seen,
         }
     }

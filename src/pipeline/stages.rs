@@ -115,7 +115,8 @@ impl Pipeline {
 
 #[cfg(feature = "gpu")]
 impl Pipeline {
-    /// Runs one stage and sees what it asks of the GPU, whose memory has the model's weights too.
+    /// Runs one stage, or only rehearses it, and sees what it asks of the GPU, whose memory has the model's weights too. A rehearsal's
+    /// output means nothing.
     ///
     /// # Errors
     /// As [`Self::stage`].
@@ -127,7 +128,7 @@ impl Pipeline {
 
     /// What the GPU's memory has now.
     pub fn usage(&self) -> Usage {
-        Watch::new(&self.device).usage()
+        Watch::new(&self.device, false).usage()
     }
 }
 

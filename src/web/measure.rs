@@ -57,7 +57,7 @@ impl Engine {
         text_shape: Vec<usize>,
     ) -> Result<Object, Thrown> {
         let input = input(sample, shape, text, text_shape);
-        let (output, usage) = self.pipeline()?.watched(&stage, &input).await?;
+        let (output, usage) = self.pipeline()?.watched(&stage, &input, false).await?;
         let object = used(usage);
         let output = Float32Array::from(output.data.as_slice());
         set(&object, "output", &output);

@@ -33,6 +33,15 @@ pub struct Options {
     /// Width and height of the image in pixels [default: the model's]
     #[arg(long, value_name = "N")]
     side: Option<usize>,
+    /// Images at once; guidance takes two
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    images: usize,
+    /// Only natively, and compute nothing: kernels are compiled, and the memory they would work in is counted
+    #[arg(long, conflicts_with_all = ["browser", "compare"])]
+    rehearse: bool,
+    /// With the tiles for graphics cards natively, whatever the adapter is
+    #[arg(long)]
+    gpu_tiles: bool,
     /// Also in a browser, whose outputs are compared with the native ones
     #[arg(long)]
     browser: bool,
@@ -52,10 +61,9 @@ pub fn measure(options: &Options) -> Result<()> {
     let roentgen = native(options.dev)?;
     let folder = target().join("bench/memory");
     fs::create_dir_all(&folder)?;
-    let mut found = vec![(
-        "native wgpu",
-        natively(options, &roentgen, &["--out".as_ref(), folder.as_os_str()])?,
-    )];
+    let kept = ["--out".as_ref(), folder.as_os_str()];
+    let more = if options.rehearse { &[][..] } else { &kept };
+    let mut found = vec![("native wgpu", natively(options, &roentgen, more)?)];
     if options.stock {
         let stock = natively(options, &roentgen, &["--stock".as_ref()])?;
         found.push(("native wgpu, burn's operations", stock));
@@ -103,8 +111,15 @@ fn natively(options: &Options, roentgen: &Path, more: &[&std::ffi::OsStr]) -> Re
     if let Some(side) = options.side {
         program.args(["--side", &side.to_string()]);
     }
-    if options.compare {
-        program.arg("--compare");
+    program.args(["--images", &options.images.to_string()]);
+    for (given, name) in [
+        (options.compare, "--compare"),
+        (options.rehearse, "--rehearse"),
+        (options.gpu_tiles, "--gpu-tiles"),
+    ] {
+        if given {
+            program.arg(name);
+        }
     }
     let output = program.args(more).output();
     let output = output.context("the native program does not start")?;
