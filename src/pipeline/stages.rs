@@ -120,8 +120,13 @@ impl Pipeline {
     ///
     /// # Errors
     /// As [`Self::stage`].
-    pub async fn watched(&self, stage: &str, input: &Input) -> Result<(Weight, Usage)> {
-        let watch = Watch::new(&self.device);
+    pub async fn watched(
+        &self,
+        stage: &str,
+        input: &Input,
+        rehearsal: bool,
+    ) -> Result<(Weight, Usage)> {
+        let watch = Watch::new(&self.device, rehearsal);
         let output = self.stage(stage, input).await?;
         Ok((output, watch.usage()))
     }
