@@ -100,9 +100,14 @@ fn a_classifier_learns_resumes_and_measures_a_model() {
         env!("CARGO_MANIFEST_DIR"),
         "/../tests/reference/goldens/pipeline_sd1"
     );
+    let xrv = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/reference/goldens/densenet/model.safetensors"
+    );
     let mut evaluation = Evaluation {
         bundle: bundle.into(),
         classifier: folder,
+        xrv: Some(xrv.into()),
         data,
         out: out.clone(),
         images: 8,
@@ -114,6 +119,8 @@ fn a_classifier_learns_resumes_and_measures_a_model() {
     let report = run(&evaluation, &Device::flex()).unwrap();
     let figure = |name: &str| report.figures.iter().find(|f| f.name == name).unwrap();
     let distance = figure("Fréchet distance");
+    assert!(distance.generated > distance.real, "{distance:?}");
+    let distance = figure("Fréchet distance, torchxrayvision");
     assert!(distance.generated > distance.real, "{distance:?}");
     assert!(figure("PA").real.unwrap() > 0.95);
     assert!(figure("Smallest distance, grey levels").generated.unwrap() > 0.0);
