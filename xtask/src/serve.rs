@@ -108,9 +108,11 @@ impl Serving {
         self.address.port()
     }
 
-    /// Paths asked for since the last call.
+    /// Paths asked for since the last call, without the service worker's, for a newer one of which the browser looks at a time of its own.
     pub fn take_paths(&self) -> Vec<String> {
-        std::mem::take(&mut self.state.asked().paths)
+        let mut paths = std::mem::take(&mut self.state.asked().paths);
+        paths.retain(|path| !path.ends_with("/sw.js"));
+        paths
     }
 
     /// Requests to elsewhere reported since the last call (with `watch`).

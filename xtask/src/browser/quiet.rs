@@ -75,8 +75,7 @@ pub fn quiet(setting: &Setting) -> Result<String> {
     page.evaluate("location.hash = 'prompt=Chest&steps=2'")?;
     std::thread::sleep(Duration::from_millis(1000)); // reports, and requests that nobody waits for, have come
 
-    let mut paths = serving.take_paths();
-    paths.retain(|path| path != "/sw.js"); // the browser looks for a newer one after a visit's beginning, at a time of its own
+    let paths = serving.take_paths();
     ensure!(paths.is_empty(), "after loading it asked for {paths:?}");
     let elsewhere = serving.take_elsewhere();
     ensure!(elsewhere.is_empty(), "it asked another host: {elsewhere:?}");
