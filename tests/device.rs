@@ -5,6 +5,7 @@
 mod common;
 
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::Device;
 use common::{block_on, files, golden};
@@ -15,8 +16,15 @@ use roentgen_web::parity::{compare, relative_l2};
 use roentgen_web::pipeline::stages::{STAGES, input};
 use roentgen_web::pipeline::{Pipeline, PipelineBuilder};
 
+/// Adapters are looked for by one test at a time: wgpu's EGL adapters, which come along, cannot be dropped on two threads at once.
+fn alone() -> MutexGuard<'static, ()> {
+    static LOOKING: Mutex<()> = Mutex::new(());
+    LOOKING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A device with the default limits; `None` where there is no adapter.
 fn clamped() -> Option<Device> {
+    let _alone = alone();
     let options = Options {
         limits: Limits::Default,
         ..Options::default()
