@@ -115,8 +115,10 @@ mod tests {
 
     #[test]
     fn faults_name_the_key() {
-        let run: FineTuneRun = toml::from_str(RUN).unwrap();
-        assert_eq!(run.fault(), None);
+        for sound in [RUN, include_str!("../../finetune.toml")] {
+            let run: FineTuneRun = toml::from_str(sound).unwrap();
+            assert_eq!(run.fault(), None);
+        }
         for (from, to, key) in [
             (
                 "caption_dropout = 0.1",
