@@ -6,13 +6,14 @@ mod common;
 
 use std::collections::BTreeMap;
 
+use burn::nn::{GroupNormConfig, PaddingConfig2d, conv::Conv2dConfig};
 use burn::prelude::*;
-use burn::tensor::DeviceType;
+use burn::tensor::{DeviceType, Distribution};
 use common::block_on;
-use roentgen_web::device::AdapterClass;
+use roentgen_web::device::{AdapterClass, watch::Watch};
 use roentgen_web::kernels::cases::distance;
 use roentgen_web::kernels::table::cases;
-use roentgen_web::kernels::{take_plain, take_tiles_of};
+use roentgen_web::kernels::{Added, conv2d, group_norm, take_plain, take_tiles_of};
 
 /// Largest relative L2 distance; sums of some ten thousand terms in another order.
 const BOUND: f64 = 1e-5;
@@ -80,4 +81,44 @@ fn kernels_equal_their_plain_twins() {
         failed.len(),
         failed.join("\n")
     );
+}
+
+/// A map that nobody else has is written over, by the kernels that may; one that somebody has stays as it is.
+#[test]
+fn kernels_write_over_what_nobody_else_has() {
+    let Some(device) = Device::enumerate(DeviceType::Wgpu).into_iter().next() else {
+        println!("skipped: no adapter (Debian: mesa-vulkan-drivers)");
+        return;
+    };
+    let shape = [2, 32, 64, 64];
+    let bytes = shape.iter().product::<usize>() as u64 * 4;
+    let norm = GroupNormConfig::new(8, 32).init(&device);
+    let padding = PaddingConfig2d::Explicit(1, 1, 1, 1);
+    let conv = Conv2dConfig::new([32, 32], [3, 3])
+        .with_padding(padding)
+        .init(&device);
+    let input = Tensor::random(shape, Distribution::Normal(0.0, 1.0), &device);
+    let added = |residual| Added {
+        time: None,
+        residual: Some(residual),
+    };
+    type Operation<'a> = Box<dyn Fn(Tensor<4>) -> Tensor<4> + 'a>;
+    let operations: [Operation<'_>; 2] = [
+        Box::new(|x| group_norm(&norm, x, true)),
+        Box::new(|x| conv2d(&conv, input.clone(), false, added(x))),
+    ];
+    let read = |x: Tensor<4>| x.into_data().try_into_vec_as::<f32>().unwrap();
+    for operation in operations {
+        let shared = Tensor::<4>::random(shape, Distribution::Normal(1.0, 2.0), &device);
+        let values = read(shared.clone());
+        let beside = operation(shared.clone());
+        assert_eq!(read(shared.clone()), values);
+        let expected = read(beside);
+        let before = Watch::new(&device, false).usage().in_use;
+        let watch = Watch::new(&device, false);
+        let over = operation(shared);
+        let most = watch.usage().in_use;
+        assert!(most < before + bytes, "{most} bytes after {before}");
+        assert_eq!(read(over), expected);
+    }
 }

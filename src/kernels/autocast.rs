@@ -3,11 +3,13 @@
 
 use std::cell::Cell;
 
-use burn::nn::{Linear, PaddingConfig2d, conv::Conv2d};
+use burn::nn::{Linear, conv::Conv2d};
 use burn::prelude::*;
 use burn::tensor::FloatDType;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
+
+use super::conv2d::zeros_around;
 
 thread_local! {
     static PRECISION: Cell<Option<FloatDType>> = const { Cell::new(None) };
@@ -40,12 +42,10 @@ pub(super) fn raised<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 
 /// `conv.forward(x)`.
 pub(super) fn convolved(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
-    let PaddingConfig2d::Explicit(top, left, bottom, right) = conv.padding else {
+    let around = zeros_around(conv).filter(|_| PRECISION.get().is_some());
+    let Some([top, left, bottom, right]) = around else {
         return conv.forward(x);
     };
-    if PRECISION.get().is_none() {
-        return conv.forward(x);
-    }
     let [x, weight] = lowered([x, conv.weight.val()]);
     let padding = [(top, bottom), (left, right)];
     let options = ConvOptions::new_with_padding(conv.stride, padding, conv.dilation, conv.groups);

@@ -229,7 +229,10 @@ fn conv(
     };
     let mut conv = Conv2dConfig::new([c_in, c_out], [side, side])
         .with_stride([stride, stride])
-        .with_padding(PaddingConfig2d::Explicit(padding, padding, more, more))
+        .with_padding(match padding + more {
+            0 => PaddingConfig2d::Valid, // as the networks say it
+            _ => PaddingConfig2d::Explicit(padding, padding, more, more),
+        })
         .init(device);
     conv.bias = Some(param([c_out], 1.0, 3, device));
     conv.apply_reparameterization(Weights { bits })

@@ -3,7 +3,7 @@
 //!
 //! `out[b, m, p] = sum_k weight[m, k] * unfolded[b, k, p]`, where `k` counts input channels and taps, `[C_in, kh, kw]`.
 
-use burn::nn::conv::Conv2d;
+use burn::nn::{PaddingConfig2d, conv::Conv2d};
 use burn::prelude::*;
 
 use super::autocast::convolved;
@@ -19,9 +19,14 @@ pub struct Added {
 
 /// A convolution with 1x1 or 3x3 taps, `[B, C_in, h, w]` to `[B, C_out, H, W]`, of the input at twice its resolution (nearest
 /// neighbour) where it is `doubled`, plus what is `added`.
-pub fn conv2d(conv: &Conv2d, x: Tensor<4>, doubled: bool, added: Added) -> Tensor<4> {
+pub fn conv2d(
+    conv: &Conv2d,
+    x: Tensor<4>,
+    doubled: bool,
+    #[cfg_attr(not(feature = "gpu"), allow(unused_mut))] mut added: Added,
+) -> Tensor<4> {
     #[cfg(feature = "gpu")]
-    if let Some(out) = gpu::conv2d(conv, &x, doubled, &added) {
+    if let Some(out) = gpu::conv2d(conv, &x, doubled, &mut added) {
         return out;
     }
     #[cfg(feature = "cpu")]
@@ -47,6 +52,15 @@ pub fn plain(conv: &Conv2d, x: Tensor<4>, doubled: bool, added: Added) -> Tensor
     }
 }
 
+/// Zeros above, on the left, below and on the right; `None` where they depend on the input.
+pub(super) fn zeros_around(conv: &Conv2d) -> Option<[usize; 4]> {
+    match conv.padding {
+        PaddingConfig2d::Explicit(top, left, bottom, right) => Some([top, left, bottom, right]),
+        PaddingConfig2d::Valid => Some([0; 4]),
+        PaddingConfig2d::Same => None,
+    }
+}
+
 /// Each pixel four times, `[B, C, h, w]` to `[B, C, 2h, 2w]`.
 pub(crate) fn double(x: Tensor<4>) -> Tensor<4> {
     let [b, c, h, w] = x.dims();
@@ -62,18 +76,15 @@ mod gpu {
     use crate::kernels::linear::Activation;
     use crate::kernels::product::{Arguments, Form, product};
     use crate::kernels::weight::{Weight, WeightOrder};
-    use burn::nn::PaddingConfig2d;
 
     pub(super) fn conv2d(
         conv: &Conv2d,
         x: &Tensor<4>,
         doubled: bool,
-        added: &Added,
+        added: &mut Added,
     ) -> Option<Tensor<4>> {
         let [kh, kw] = conv.kernel_size;
-        let PaddingConfig2d::Explicit(top, left, bottom, right) = conv.padding else {
-            return None;
-        };
+        let [top, left, bottom, right] = zeros_around(conv)?;
         let plain = conv.dilation == [1, 1] && conv.groups == 1 && conv.stride[0] == conv.stride[1];
         if !plain || kh != kw || !matches!(kh, 1 | 3) || top != left || bottom != right {
             return None;
@@ -94,17 +105,15 @@ mod gpu {
         };
         let pixels = h * w;
         let out_pixels = out_h * out_w;
-        let residual = added.residual.as_ref().and_then(contiguous);
-        if residual.is_none() && added.residual.is_some() {
-            return None;
-        }
+        let weight = Weight::of(&conv.weight, WeightOrder::OutIn)?;
+        let residual = added.residual.take().map(beside);
         let out = product(
             form,
             Arguments {
                 x_strides: [c_in * pixels, pixels, 1],
                 x: input,
                 size: [h, w],
-                weight: Weight::of(&conv.weight, WeightOrder::OutIn)?,
+                weight,
                 bias: conv.bias.as_ref().map(|bias| beside(bias.val())),
                 time: added.time.as_ref().map(|time| beside(time.clone())),
                 residual: residual.map(|r| (r, [c_out * out_pixels, out_pixels, 1])),

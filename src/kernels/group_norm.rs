@@ -8,8 +8,8 @@ use burn::tensor::activation::silu;
 /// `activated`.
 pub fn group_norm(norm: &GroupNorm, x: Tensor<4>, activated: bool) -> Tensor<4> {
     #[cfg(feature = "gpu")]
-    if let Some(out) = gpu::group_norm(norm, &x, activated) {
-        return out;
+    if gpu::takes(norm, &x) {
+        return gpu::group_norm(norm, x, activated);
     }
     #[cfg(feature = "cpu")]
     if let Some(out) = super::cpu::group_norm(norm, &x, activated) {
@@ -27,23 +27,31 @@ pub fn plain(norm: &GroupNorm, x: Tensor<4>, activated: bool) -> Tensor<4> {
 #[cfg(feature = "gpu")]
 mod gpu {
     use crate::kernels::epilogue::activate;
-    use crate::kernels::launch::{beside, contiguous, empty, tensor};
+    use crate::kernels::launch::{beside, empty, in_place, on_gpu, output, tensor};
     use crate::kernels::linear::Activation;
     use crate::kernels::tile::norm_units;
+    use burn::module::Param;
     use burn::nn::GroupNorm;
     use burn::tensor::Tensor;
     use cubecl::prelude::*;
 
-    pub(super) fn group_norm(
-        norm: &GroupNorm,
-        x: &Tensor<4>,
-        activated: bool,
-    ) -> Option<Tensor<4>> {
-        let (gamma, beta) = (norm.gamma.as_ref()?, norm.beta.as_ref()?);
-        let input = contiguous(x)?;
-        let [b, c, h, w] = x.dims();
+    /// Whether the kernel can run.
+    pub(super) fn takes(norm: &GroupNorm, x: &Tensor<4>) -> bool {
+        norm.gamma.is_some() && norm.beta.is_some() && on_gpu(x).is_some()
+    }
+
+    pub(super) fn group_norm(norm: &GroupNorm, x: Tensor<4>, activated: bool) -> Tensor<4> {
+        let parameter = |values: &Option<Param<Tensor<1>>>| {
+            let values = values.as_ref().expect("asked for before");
+            beside(values.val()).into_buffer_arg()
+        };
+        let shape = x.dims();
+        let [b, c, h, w] = shape;
         let size = c / norm.num_groups * h * w;
-        let out = empty(&input, [b, c, h, w]);
+        let input = beside(x);
+        let reused = in_place(&input, shape);
+        let place = reused.is_some().then_some(0);
+        let out = reused.unwrap_or_else(|| empty(&input, shape));
         let units = norm_units(size);
         // SAFETY: the kernel stays within `[B, C, h, w]` and `[C]`.
         unsafe {
@@ -52,9 +60,9 @@ mod gpu {
                 CubeCount::Static(norm.num_groups as u32, b as u32, 1),
                 CubeDim::new_1d(units as u32),
                 input.into_buffer_arg(),
-                beside(gamma.val()).into_buffer_arg(),
-                beside(beta.val()).into_buffer_arg(),
-                out.clone().into_buffer_arg(),
+                parameter(&norm.gamma),
+                parameter(&norm.beta),
+                output(&out, place),
                 size,
                 h * w,
                 norm.epsilon as f32,
@@ -62,7 +70,7 @@ mod gpu {
                 units,
             );
         }
-        Some(tensor(out))
+        tensor(out)
     }
 
     /// A workgroup for each group of each image. The variance is that of differences to the mean, in a pass of its own: the

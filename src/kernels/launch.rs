@@ -6,6 +6,7 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
+use cubecl::prelude::BufferArg;
 
 /// The buffer of a tensor that a kernel of ours can take: on a GPU, in f32, without gradients; `None` for any other.
 pub(super) fn on_gpu<const D: usize>(tensor: &Tensor<D>) -> Option<CubeTensor> {
@@ -20,10 +21,15 @@ pub(super) fn contiguous<const D: usize>(tensor: &Tensor<D>) -> Option<CubeTenso
     on_gpu(tensor).map(into_contiguous)
 }
 
-/// The buffer of a tensor beside one that is on the GPU, its values one after another.
-pub(super) fn beside<const D: usize>(tensor: Tensor<D>) -> CubeTensor {
+/// The buffer of a tensor beside one that is on the GPU.
+pub(super) fn owned<const D: usize>(tensor: Tensor<D>) -> CubeTensor {
     let cube = tensor.try_into_primitive::<CubeBackend>();
-    into_contiguous(cube.expect("all tensors of an operation are on one device"))
+    cube.expect("all tensors of an operation are on one device")
+}
+
+/// The same, its values one after another.
+pub(super) fn beside<const D: usize>(tensor: Tensor<D>) -> CubeTensor {
+    into_contiguous(owned(tensor))
 }
 
 /// A buffer without values, beside `like`.
@@ -34,6 +40,30 @@ pub(super) fn empty(like: &CubeTensor, shape: impl Into<burn::tensor::Shape>) ->
         shape.into(),
         like.dtype,
     )
+}
+
+/// The buffer of `x` for an output of as many values in the same order, where nobody else has it: a map less in memory.
+pub(super) fn in_place(
+    x: &CubeTensor,
+    shape: impl Into<burn::tensor::Shape>,
+) -> Option<CubeTensor> {
+    x.can_mut().then(|| {
+        CubeTensor::new_contiguous(
+            x.client.clone(),
+            x.device.clone(),
+            shape.into(),
+            x.handle.clone(),
+            x.dtype,
+        )
+    })
+}
+
+/// The argument of an output that lies in the buffer of argument `at`, if that is so.
+pub(super) fn output(out: &CubeTensor, at: Option<usize>) -> BufferArg {
+    match at {
+        Some(at) => BufferArg::alias(at, out.meta.num_elements()),
+        None => out.clone().into_buffer_arg(),
+    }
 }
 
 /// burn's tensor of a buffer.

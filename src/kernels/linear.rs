@@ -37,10 +37,10 @@ pub fn linear(
     layer: &Linear,
     x: Tensor<3>,
     activation: Activation,
-    residual: Option<Tensor<3>>,
+    #[cfg_attr(not(feature = "gpu"), allow(unused_mut))] mut residual: Option<Tensor<3>>,
 ) -> Tensor<3> {
     #[cfg(feature = "gpu")]
-    if let Some(out) = gpu::linear(layer, &x, activation, false, residual.as_ref()) {
+    if let Some(out) = gpu::linear(layer, &x, activation, false, &mut residual) {
         return out;
     }
     #[cfg(feature = "cpu")]
@@ -66,7 +66,7 @@ pub fn linear_rows(layer: &Linear, x: Tensor<2>, activation: Activation) -> Tens
 /// `GEGLU`).
 pub fn geglu(layer: &Linear, x: Tensor<3>) -> Tensor<3> {
     #[cfg(feature = "gpu")]
-    if let Some(out) = gpu::linear(layer, &x, Activation::Gelu, true, None) {
+    if let Some(out) = gpu::linear(layer, &x, Activation::Gelu, true, &mut None) {
         return out;
     }
     #[cfg(feature = "cpu")]
@@ -80,7 +80,7 @@ pub fn geglu(layer: &Linear, x: Tensor<3>) -> Tensor<3> {
 #[cfg(feature = "gpu")]
 mod gpu {
     use super::*;
-    use crate::kernels::launch::{beside, on_gpu, tensor};
+    use crate::kernels::launch::{beside, on_gpu, owned, tensor};
     use crate::kernels::product::{Arguments, Form, product};
     use crate::kernels::weight::{Weight, WeightOrder};
 
@@ -89,7 +89,7 @@ mod gpu {
         x: &Tensor<3>,
         activation: Activation,
         gated: bool,
-        residual: Option<&Tensor<3>>,
+        residual: &mut Option<Tensor<3>>,
     ) -> Option<Tensor<3>> {
         let input = on_gpu(x)?;
         let [b, t, c_in] = x.dims();
@@ -107,21 +107,19 @@ mod gpu {
             let strides = cube.meta.strides();
             [strides[0], strides[2], strides[1]]
         };
-        let residual = match residual {
-            Some(residual) => {
-                let residual = on_gpu(residual)?;
-                let strides = strides(&residual);
-                Some((residual, strides))
-            }
-            None => None,
-        };
+        let weight = Weight::of(&layer.weight, WeightOrder::InOut)?;
+        let residual = residual.take().map(|residual| {
+            let residual = owned(residual);
+            let strides = strides(&residual);
+            (residual, strides)
+        });
         let out = product(
             form,
             Arguments {
                 x_strides: strides(&input),
                 x: input,
                 size: [1, t],
-                weight: Weight::of(&layer.weight, WeightOrder::InOut)?,
+                weight,
                 bias: layer.bias.as_ref().map(|bias| beside(bias.val())),
                 time: None,
                 residual,

@@ -5,7 +5,7 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use super::epilogue::store;
-use super::launch::empty;
+use super::launch::{empty, in_place, output};
 use super::linear::Activation;
 use super::tile::{Tile, tile};
 use super::weight::{Weight, WeightOrder, weight_at};
@@ -70,7 +70,16 @@ pub(super) fn product(form: Form, arguments: Arguments) -> CubeTensor {
     let [out_height, out_width] = arguments.out_size;
     let out_pixels = out_height * out_width;
     let channels = if form.gated { rows / 2 } else { rows };
-    let out = empty(&arguments.x, [b, channels, out_pixels]);
+    let shape = [b, channels, out_pixels];
+    let in_order = [channels * out_pixels, out_pixels, 1];
+    let (scales, bias, time) = (&arguments.weight.scales, &arguments.bias, &arguments.time);
+    let before = 2 + [scales, bias, time].into_iter().flatten().count(); // arguments before the residual
+    let reused = arguments.residual.as_ref().and_then(|(residual, strides)| {
+        let fits = *strides == in_order;
+        fits.then(|| in_place(residual, shape)).flatten()
+    });
+    let place = reused.is_some().then_some(before);
+    let out = reused.unwrap_or_else(|| empty(&arguments.x, shape));
     let tile = tile([b, rows, out_pixels]);
     let [x, y, z] = tile.workgroups([b, rows, out_pixels]);
     let (residual, residual_strides) = arguments.residual.unzip();
@@ -107,7 +116,7 @@ pub(super) fn product(form: Form, arguments: Arguments) -> CubeTensor {
             arguments.bias.map(argument).into(),
             arguments.time.map(argument).into(),
             residual.map(argument).into(),
-            out.clone().into_buffer_arg(),
+            output(&out, place),
             numbers,
             form,
             arguments.weight.order,

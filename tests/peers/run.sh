@@ -20,13 +20,16 @@ cp "$here/package.json" "$here/package-lock.json" "$folder/"
 [ -d "$folder/node_modules/onnxruntime-web" ] || npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund
 
 cd "$root"
-sd_like="${CARGO_TARGET_DIR:-$root/target}/bench/sd-like"
+target="${CARGO_TARGET_DIR:-$root/target}"
+sd_like="$target/bench/sd-like"
 if [ ! -f "$sd_like/bundle.json" ]; then
-    cargo run --quiet --workspace --bin roentgen -- random --configs "$here/sd-like.json" --tokenizer models/default --side 256 --out "$sd_like"
+    cargo build --quiet --workspace --locked --bins
+    "$target/debug/roentgen" random --configs "$here/sd-like.json" --tokenizer models/default --side 256 --out "$sd_like"
 fi
 for model in shipped sd-like; do
     bundle=models/default
     [ "$model" = sd-like ] && bundle=$sd_like
     [ -f "$folder/onnx/$model/unet.onnx" ] || "$folder/venv/bin/python" "$here/export.py" "$bundle" "$folder/onnx/$model"
 done
-exec cargo xtask bench stages --on cpu-wasm,webgpu --peers "$folder" "$@"
+case " $* " in *" --on "*) ;; *) set -- --on cpu-wasm,webgpu "$@" ;; esac
+exec cargo xtask bench stages --peers "$folder" "$@"

@@ -9,9 +9,9 @@ use super::patches::Patches;
 use super::points;
 use super::product::{Finish, Matrix, product};
 use super::winograd;
-use crate::kernels::{Activation, Added};
+use crate::kernels::{Activation, Added, conv2d::zeros_around};
 use burn::nn::conv::Conv2d;
-use burn::nn::{GroupNorm, LayerNorm, Linear, PaddingConfig2d};
+use burn::nn::{GroupNorm, LayerNorm, Linear};
 use burn::prelude::*;
 use burn::tensor::{Bytes, DType};
 use burn_flex::{Flex, FlexTensor, Layout};
@@ -58,9 +58,7 @@ fn mapped(values: Vec<f32>, shape: [usize; 4]) -> Tensor<4> {
 pub fn conv2d(conv: &Conv2d, x: &Tensor<4>, doubled: bool, added: &Added) -> Option<Tensor<4>> {
     let [side, columns] = conv.kernel_size;
     let [stride, across] = conv.stride;
-    let PaddingConfig2d::Explicit(top, left, bottom, right) = conv.padding else {
-        return None;
-    };
+    let [top, left, bottom, right] = zeros_around(conv)?;
     let usual = conv.dilation == [1, 1] && conv.groups == 1 && stride == across;
     if !usual || side != columns || top != left || bottom != right {
         return None;
