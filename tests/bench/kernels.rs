@@ -1,7 +1,7 @@
 //! How fast the kernels are, and what they are measured against.
 //!
 //! ```sh
-//! cargo bench --profile dev --bench kernels -- [part of a case's name] [--class gpu|software] [--full] [--plain] [--q8|--q4]
+//! cargo bench --profile dev --bench kernels -- [part of a case's name] [--class gpu|software] [--full] [--plain] [--q8|--q4] [--f16]
 //! ```
 //!
 //! The profile does not matter to what runs on the device. Without `--full` maps are as small as in the tests.
@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use burn::prelude::*;
 use burn::tensor::DeviceType;
-use roentgen_web::device::AdapterClass;
+use roentgen_web::device::{AdapterClass, Precision};
 use roentgen_web::kernels::table::cases;
 use roentgen_web::kernels::{take_plain, take_tiles_of};
 
@@ -34,6 +34,10 @@ fn main() {
         (_, true) => Some(4),
         _ => None,
     };
+    let precision = match given("--f16") {
+        true => Precision::F16,
+        false => Precision::F32,
+    };
     let named = |case: &String| {
         arguments
             .iter()
@@ -50,7 +54,7 @@ fn main() {
         if !named(&name) || (bits.is_some() && case.weights() == 0) {
             continue;
         }
-        let run = case.run(bits, &device);
+        let run = case.run(bits, precision, &device);
         let time = || {
             let started = Instant::now();
             let first = run().narrow(0, 0, 1).into_data();
