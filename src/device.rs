@@ -87,7 +87,7 @@ impl Precision {
         let able = crate::kernels::is_gpu(device) && device.supports_dtype(FloatDType::F16);
         match asked {
             Some(Precision::F16) if !able => Err(Error::Device(
-                "it has no shader-f16; use the precision f32, or a GPU and all that its adapter has"
+                "f16 needs a GPU with shader-f16 that is asked for all it has; use the precision f32"
                     .into(),
             )),
             Some(precision) => Ok(precision),
