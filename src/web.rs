@@ -102,7 +102,7 @@ pub struct Engine {
 #[wasm_bindgen]
 impl Engine {
     /// Opens the device and prepares the empty model. `backend` is `cpu` or `gpu`, as this module was built; `adapter` is what
-    /// [`options`] reads.
+    /// [`options`] and [`precision`] read.
     pub async fn create(
         backend: String,
         manifest: Vec<u8>,
@@ -113,7 +113,7 @@ impl Engine {
         manifest.tokenizer.verify(&tokenizer)?;
         let tokenizer = ClipTokenizer::from_json(&tokenizer)?;
         let device = device::open_with(backend.parse()?, options(&adapter)?).await?;
-        let precision = Precision::on(&device, None)?;
+        let precision = Precision::on(&device, precision(&adapter)?)?;
         let builder = PipelineBuilder::new(manifest.components.clone(), tokenizer, &device)?;
         let builder = Box::new(builder.in_precision(precision));
         let decoder = Box::new(Decoder::new(manifest));
@@ -272,6 +272,13 @@ fn options(adapter: &JsValue) -> Result<device::Options> {
         limits: limits.map_or(Ok(Default::default()), |name| name.parse())?,
         software: property("software").is_some_and(|software| software.is_truthy()),
     })
+}
+
+/// `{precision?: "f16" | "f32"}`: what the model shall compute in, instead of what suits the device.
+fn precision(adapter: &JsValue) -> Result<Option<Precision>> {
+    let named = Reflect::get(adapter, &JsValue::from_str("precision")).ok();
+    let named = named.and_then(|precision| precision.as_string());
+    named.map(|name| name.parse()).transpose()
 }
 
 /// Calls `function` and waits for what it returns, promise or not.
