@@ -8,7 +8,7 @@ mod native;
 pub mod watch;
 
 use crate::{Error, Result};
-use burn::tensor::Device;
+use burn::tensor::{Device, FloatDType};
 use std::{fmt, str::FromStr, sync::OnceLock};
 
 /// The two kinds of device. Which of them a program has is decided when it is built (features `cpu` and `gpu`).
@@ -64,6 +64,57 @@ impl FromStr for Limits {
             _ => Err(Error::Request {
                 field: "limits",
                 why: format!("`{name}` are not known; use adapter or default"),
+            }),
+        }
+    }
+}
+
+/// What the U-Net and the autoencoder keep maps and rows in between their layers. Weights have types of their own, and sums are f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// Half the memory and half the traffic, up to 65504.
+    F16,
+    /// What every device has.
+    F32,
+}
+
+impl Precision {
+    /// The one that is asked for; else f16 where the device computes in it and is no program, which gains nothing by it.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if f16 is asked for and the device has none.
+    pub fn on(device: &Device, asked: Option<Precision>) -> Result<Self> {
+        let able = crate::kernels::is_gpu(device) && device.supports_dtype(FloatDType::F16);
+        match asked {
+            Some(Precision::F16) if !able => Err(Error::Device(
+                "f16 needs a GPU with shader-f16 that is asked for all it has; use the precision f32"
+                    .into(),
+            )),
+            Some(precision) => Ok(precision),
+            None if able && adapter_class() == AdapterClass::Gpu => Ok(Precision::F16),
+            None => Ok(Precision::F32),
+        }
+    }
+
+    /// burn's name of it.
+    pub fn dtype(self) -> FloatDType {
+        match self {
+            Precision::F16 => FloatDType::F16,
+            Precision::F32 => FloatDType::F32,
+        }
+    }
+}
+
+impl FromStr for Precision {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "f16" => Ok(Precision::F16),
+            "f32" => Ok(Precision::F32),
+            _ => Err(Error::Request {
+                field: "precision",
+                why: format!("`{name}` is not known; use f16 or f32"),
             }),
         }
     }

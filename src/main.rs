@@ -10,7 +10,7 @@ use roentgen_web::{
     Error, Result,
     bundle::{decode_plain, write_atomically},
     checkpoint::ModelFolder,
-    device::{self, Backend, Limits},
+    device::{self, Backend, Limits, Precision},
     dicom,
     image::Image,
     latents::scheduler::{Scheduler, SchedulerKind},
@@ -93,6 +93,9 @@ struct Generate {
     /// What is asked of a GPU: all that the adapter has, or WebGPU's default limits without optional features
     #[arg(long, value_name = "adapter|default", default_value = "adapter")]
     limits: Limits,
+    /// What the GPU computes in: f16 or f32 [default: f16 where the adapter has it and is a graphics card]
+    #[arg(long, value_name = "f16|f32")]
+    precision: Option<Precision>,
     /// Begin from this picture (PNG, JPEG, WebP, DICOM), whose middle is fitted to the image's size
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
@@ -170,8 +173,11 @@ fn generate(args: &Generate) -> Result<()> {
     let latents = args.latents.as_deref().map(read_latents).transpose()?;
     let model = ModelFolder::open(&args.model)?;
     let request = request(args, &model, latents)?;
-    let pipeline = load(&model, args.backend, args.limits)?;
-    let generated = run(&pipeline, &request)?;
+    let pipeline = load(&model, args.backend, args.limits, args.precision)?;
+    let generated = run(&pipeline, &request)?.check()?;
+    if let Some(why) = &generated.repeated {
+        eprintln!("note: f16 gave no image ({why}), so it was drawn once more in f32");
+    }
     if generated.truncated > 0 {
         eprintln!(
             "note: the prompt is too long; its last {} tokens were not read",
@@ -179,11 +185,6 @@ fn generate(args: &Generate) -> Result<()> {
         );
     }
     let image = generated.to_image();
-    if image.data.iter().all(|value| *value == image.data[0]) {
-        return Err(Error::Output(
-            "every pixel is equal; try another seed, or the other --backend".into(),
-        ));
-    }
     let is_dicom = args
         .out
         .extension()
@@ -243,15 +244,21 @@ fn request(args: &Generate, model: &ModelFolder, latents: Option<Weight>) -> Res
     })
 }
 
-fn load(model: &ModelFolder, backend: Backend, limits: Limits) -> Result<Pipeline> {
+fn load(
+    model: &ModelFolder,
+    backend: Backend,
+    limits: Limits,
+    precision: Option<Precision>,
+) -> Result<Pipeline> {
     let options = device::Options {
         limits,
         software: false, // natively wgpu knows
     };
     let device = pollster::block_on(device::open_with(backend, options))?;
     let spinner = ProgressBar::new_spinner().with_message(format!("loading {}", model.name));
-    let mut builder =
-        PipelineBuilder::new(model.configs.clone(), model.tokenizer.clone(), &device)?;
+    let precision = Precision::on(&device, precision)?;
+    let builder = PipelineBuilder::new(model.configs.clone(), model.tokenizer.clone(), &device)?;
+    let mut builder = builder.in_precision(precision);
     for part in model.stored() {
         spinner.tick();
         builder = builder.apply(part?)?;

@@ -11,9 +11,10 @@ use std::collections::BTreeMap;
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::device::Precision;
 use crate::embeddings::{CLIPTextConfig, CLIPTextModel};
 use crate::error::{Error, Result};
-use crate::image::{AutoencoderKL, AutoencoderKLConfig, Image};
+use crate::image::{AutoencoderKL, AutoencoderKLConfig};
 use crate::latents::noise::gaussian;
 use crate::latents::scheduler::{Scheduler, SchedulerConfig};
 use crate::latents::{UNet2DConditionConfig, UNet2DConditionModel};
@@ -50,14 +51,17 @@ pub struct PipelineBuilder {
     configs: ComponentConfigs,
     tokenizer: ClipTokenizer,
     device: Device,
+    precision: Precision,
 }
 
 /// Text encoder, U-Net, autoencoder, tokenizer and scheduler of one model on one device.
+#[derive(Clone, Debug)]
 pub struct Pipeline {
     networks: Networks,
     configs: ComponentConfigs,
     tokenizer: ClipTokenizer,
     device: Device,
+    precision: Precision,
 }
 
 impl PipelineBuilder {
@@ -106,7 +110,13 @@ impl PipelineBuilder {
             configs,
             tokenizer,
             device: device.clone(),
+            precision: Precision::F32,
         })
+    }
+
+    /// What the U-Net and the autoencoder shall compute in; f32 where nobody says otherwise. The text encoder stays in f32: it runs once.
+    pub fn in_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// Name and shape of every weight that the configs ask for.
@@ -132,6 +142,7 @@ impl PipelineBuilder {
             configs: self.configs,
             tokenizer: self.tokenizer,
             device: self.device,
+            precision: self.precision,
         })
     }
 }
@@ -145,10 +156,38 @@ impl Pipeline {
     /// Denoises the seed's latents towards the prompt and decodes them. `on_step` runs after every step; an error from
     /// it ([`Error::Cancelled`], say) ends the run.
     ///
+    /// Where f16 gives no image, all of it is drawn once more in f32, from the same noise and with its steps counted from 1 again, and
+    /// [`Generated::repeated`] says why. On some adapters a number that f16 has not becomes its largest, 65504, and goes unseen.
+    ///
     /// # Errors
     /// [`Error::Request`] naming the setting that is wrong; [`Error::Output`] if the latents are not finite;
     /// [`Error::Device`] if the device fails.
     pub async fn generate(
+        &self,
+        request: &Request,
+        mut on_step: impl AsyncFnMut(Step<'_>) -> Result<()>,
+    ) -> Result<Generated> {
+        let drawn = self.draw(request, &mut on_step).await;
+        if self.precision == Precision::F32 {
+            return drawn;
+        }
+        let why = match drawn.and_then(Generated::check) {
+            Err(Error::Output(why)) => why,
+            drawn => return drawn,
+        };
+        let again = Pipeline {
+            precision: Precision::F32,
+            ..self.clone()
+        };
+        let drawn = again.draw(request, &mut on_step).await?;
+        Ok(Generated {
+            repeated: Some(why),
+            ..drawn
+        })
+    }
+
+    /// [`Self::generate`], once.
+    async fn draw(
         &self,
         request: &Request,
         mut on_step: impl AsyncFnMut(Step<'_>) -> Result<()>,
@@ -168,6 +207,7 @@ impl Pipeline {
         } else {
             prompt_embeds.clone()
         };
+        let context = context.cast(self.precision.dtype());
         let text = match request.words {
             true => Text::recorded(context, [shape[2], shape[3]]),
             false => Text::new(context),
@@ -224,6 +264,7 @@ impl Pipeline {
                 total: timesteps.len() - begin,
                 pred_original_sample: &output.pred_original_sample,
                 shape,
+                pipeline: self,
             })
             .await?;
         }
@@ -241,6 +282,7 @@ impl Pipeline {
             },
             image,
             truncated,
+            repeated: None,
             attention: match text.mean_attention() {
                 Some(attention) => Some(read(attention).await?),
                 None => None,
@@ -254,14 +296,6 @@ impl Pipeline {
     /// [`Error::Tokenizer`] if the prompt cannot be split.
     pub fn parts(&self, prompt: &str) -> Result<Vec<PartTokens>> {
         self.tokenizer.parts(prompt)
-    }
-
-    /// Decodes latents as a [`Step`] carries them.
-    ///
-    /// # Errors
-    /// [`Error::Device`] if the device fails.
-    pub async fn preview(&self, latents: &[f32], shape: [usize; 4]) -> Result<Image> {
-        Ok(Image::from_weight(&self.decode(latents, shape).await?))
     }
 
     /// `[T]` ids to `[1, T, E]` embeddings.
@@ -281,8 +315,7 @@ impl Pipeline {
         guided: bool,
     ) -> Result<Vec<f32>> {
         let copies = if guided { 2 } else { 1 };
-        let sample = Tensor::<4>::from_data(TensorData::new(sample, shape), &self.device);
-        let sample = sample.repeat_dim(0, copies);
+        let sample = self.tensor(sample, shape).repeat_dim(0, copies);
         let timesteps = vec![timestep as f32; copies];
         let timesteps = Tensor::<1>::from_floats(timesteps.as_slice(), &self.device);
         let prediction = self.networks.unet.forward_text(sample, timesteps, text);
@@ -294,16 +327,21 @@ impl Pipeline {
         let vae = &self.networks.vae;
         let image = source.image.to_weight(self.configs.vae.in_channels);
         let shape: [usize; 4] = [1, image.shape[1], image.shape[2], image.shape[3]];
-        let image = Tensor::<4>::from_data(TensorData::new(image.data, shape), &self.device);
+        let image = self.tensor(image.data, shape);
         Ok(read(vae.scale(vae.encode(image).mean)).await?.data)
     }
 
     /// Latents as diffusion has them to an image in -1 to 1.
     async fn decode(&self, latents: &[f32], shape: [usize; 4]) -> Result<Weight> {
         let vae = &self.networks.vae;
-        let latents =
-            Tensor::<4>::from_data(TensorData::new(latents.to_vec(), shape), &self.device);
-        read(vae.decode(vae.unscale(latents)).clamp(-1.0, 1.0)).await
+        let latents = vae.unscale(self.tensor(latents.to_vec(), shape));
+        read(vae.decode(latents).clamp(-1.0, 1.0)).await
+    }
+
+    /// Numbers on the device, as the U-Net and the autoencoder take them.
+    fn tensor<const D: usize>(&self, data: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
+        let tensor = Tensor::<D>::from_data(TensorData::new(data, shape), &self.device);
+        tensor.cast(self.precision.dtype())
     }
 }
 

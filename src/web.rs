@@ -14,7 +14,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 use crate::bundle::{Decoder, Manifest};
-use crate::device;
+use crate::device::{self, Precision};
 use crate::dicom;
 use crate::error::{Error, Result};
 use crate::image::Image;
@@ -102,7 +102,7 @@ pub struct Engine {
 #[wasm_bindgen]
 impl Engine {
     /// Opens the device and prepares the empty model. `backend` is `cpu` or `gpu`, as this module was built; `adapter` is what
-    /// [`options`] reads.
+    /// [`options`] and [`precision`] read.
     pub async fn create(
         backend: String,
         manifest: Vec<u8>,
@@ -113,11 +113,9 @@ impl Engine {
         manifest.tokenizer.verify(&tokenizer)?;
         let tokenizer = ClipTokenizer::from_json(&tokenizer)?;
         let device = device::open_with(backend.parse()?, options(&adapter)?).await?;
-        let builder = Box::new(PipelineBuilder::new(
-            manifest.components.clone(),
-            tokenizer,
-            &device,
-        )?);
+        let precision = Precision::on(&device, precision(&adapter)?)?;
+        let builder = PipelineBuilder::new(manifest.components.clone(), tokenizer, &device)?;
+        let builder = Box::new(builder.in_precision(precision));
         let decoder = Box::new(Decoder::new(manifest));
         Ok(Engine {
             stage: Stage::Loading { decoder, builder },
@@ -150,8 +148,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Draws one image: `{width, height, rgba, truncated, words?}`, `truncated` being the tokens of the prompt that did not fit
-    /// and `words` what each word of it was attended to, where the settings ask for it.
+    /// Draws one image: `{width, height, rgba, truncated, repeated, words?}`, `truncated` being the tokens of the prompt that did not fit,
+    /// `repeated` whether f16 gave no image, so that this one is f32's, and `words` what each word of the prompt was attended to, where
+    /// the settings ask for it.
     ///
     /// After each step `on_step({step, total, preview?})` is called and the promise it returns awaited, so that the worker hears
     /// its messages; where it resolves to `false`, the image ends with the error `cancelled`.
@@ -173,10 +172,7 @@ impl Engine {
                 let started = js_sys::Date::now();
                 let due = started - since_preview >= STEPS_PER_PREVIEW * preview_took;
                 if step.index < step.total && (every_step || due) {
-                    let preview = pipeline
-                        .preview(step.pred_original_sample, step.shape)
-                        .await?;
-                    set(&event, "preview", &picture(&preview));
+                    set(&event, "preview", &picture(&step.preview().await?));
                     since_preview = js_sys::Date::now();
                     preview_took = since_preview - started;
                 }
@@ -193,13 +189,11 @@ impl Engine {
             })
             .await;
         let generated = generated.map_err(|error| thrown.unwrap_or_else(|| error.into()))?;
-        let image = generated.to_image();
         // A browser that rejects a kernel skips it without a word (cubecl #1641): what comes out then is stale or flat.
-        if image.data.iter().all(|value| *value == image.data[0]) {
-            return Err(Error::Output("every pixel is equal".into()).into());
-        }
-        let object = picture(&image);
+        let generated = generated.check()?;
+        let object = picture(&generated.to_image());
         set(&object, "truncated", &generated.truncated.into());
+        set(&object, "repeated", &generated.repeated.is_some().into());
         if let Some(attention) = &generated.attention {
             let parts = pipeline.parts(&request.prompt)?;
             let words = parts
@@ -278,6 +272,13 @@ fn options(adapter: &JsValue) -> Result<device::Options> {
         limits: limits.map_or(Ok(Default::default()), |name| name.parse())?,
         software: property("software").is_some_and(|software| software.is_truthy()),
     })
+}
+
+/// `{precision?: "f16" | "f32"}`: what the model shall compute in, instead of what suits the device.
+fn precision(adapter: &JsValue) -> Result<Option<Precision>> {
+    let named = Reflect::get(adapter, &JsValue::from_str("precision")).ok();
+    let named = named.and_then(|precision| precision.as_string());
+    named.map(|name| name.parse()).transpose()
 }
 
 /// Calls `function` and waits for what it returns, promise or not.

@@ -63,6 +63,8 @@ fn bad_arguments() {
     refused(&["paint"], &["paint"]);
     refused(&args(&["--scheduler", "ddpm"]), &["ddpm", "dpm++2m"]);
     refused(&args(&["--backend", "tpu"]), &["tpu", "cpu or gpu"]);
+    refused(&args(&["--precision", "f12"]), &["f12", "f16 or f32"]);
+    refused(&args(&["--precision", "f16"]), &["shader-f16"]); // the CPU
     refused(&args(&["--steps", "many"]), &["many"]);
     refused(&args(&["--seed", "-1"]), &["-1"]);
     refused(&args(&["--surprise"]), &["--surprise"]);
@@ -88,6 +90,7 @@ fn help_is_no_error() {
         "--width",
         "--height",
         "--backend",
+        "--precision",
         "--latents",
         "--dump",
         "--out",

@@ -11,7 +11,7 @@ use burn::tensor::Device;
 use common::{block_on, files, golden};
 use roentgen_web::Error;
 use roentgen_web::checkpoint::ModelFolder;
-use roentgen_web::device::{self, Backend, Limits, Options};
+use roentgen_web::device::{self, Backend, Limits, Options, Precision};
 use roentgen_web::parity::{compare, relative_l2};
 use roentgen_web::pipeline::stages::{STAGES, input};
 use roentgen_web::pipeline::{Pipeline, PipelineBuilder};
@@ -42,6 +42,8 @@ fn clamped() -> Option<Device> {
 #[test]
 fn the_default_limits_are_enough() {
     let Some(device) = clamped() else { return };
+    assert_eq!(Precision::on(&device, None).unwrap(), Precision::F32);
+    assert!(Precision::on(&device, Some(Precision::F16)).is_err());
     for case in ["unet_sd1", "vae_sd", "text_encoder_sd2"] {
         for (output, error) in block_on(compare(&files(&golden(case)), &device)).unwrap() {
             assert!(error <= 1e-3, "{case} {output}: {error:.1e}");

@@ -10,7 +10,7 @@ use burn::nn::{GroupNormConfig, PaddingConfig2d, conv::Conv2dConfig};
 use burn::prelude::*;
 use burn::tensor::{DeviceType, Distribution};
 use common::block_on;
-use roentgen_web::device::{AdapterClass, watch::Watch};
+use roentgen_web::device::{AdapterClass, Precision, watch::Watch};
 use roentgen_web::kernels::cases::distance;
 use roentgen_web::kernels::table::cases;
 use roentgen_web::kernels::{Added, conv2d, group_norm, take_plain, take_tiles_of};
@@ -52,9 +52,10 @@ fn kernels_equal_their_plain_twins() {
             let packed = every.map(|every| [8, 4][i / every % 2]);
             for bits in std::iter::once(None).chain(packed.map(Some)) {
                 take_plain(true);
-                let expected = case.run(bits, &plain)();
+                let expected = case.run(bits, Precision::F32, &plain)();
                 take_plain(false);
-                let error = block_on(distance(case.run(bits, device)(), expected)).unwrap();
+                let error =
+                    block_on(distance(case.run(bits, Precision::F32, device)(), expected)).unwrap();
                 let operation = format!("{case:?}").split(' ').next().map(String::from);
                 let [same, all] = exact.entry(operation.unwrap_or_default()).or_default();
                 *same += usize::from(error == 0.0);

@@ -83,6 +83,7 @@ const hears = {
   },
   step(/** @type {Job} */ { batch }, /** @type {protocol.StepEvent} */ { step, total, preview: picture }) {
     steps = total;
+    if (step === 1) frames = []; // also of an image that is drawn once more, in f32
     if (!picture) return;
     frames.push({ step, picture });
     if (batch.seeds.length > 1) grid.preview(batch.index, picture);
@@ -99,6 +100,7 @@ const hears = {
       if (again === shown) attentionOf(again);
       return;
     }
+    if (image.repeated) note(["state.repeated"]);
     const entry = remember({ settings, image, frames, total: steps }, restore);
     stats.timeToImageMs = milliseconds;
     stats.wasmMemoryBytes = image.memoryBytes;

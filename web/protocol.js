@@ -182,8 +182,9 @@
  */
 
 /**
- * @typedef {Picture & {model: string, truncated: number, milliseconds: number, memoryBytes: number, words?: Word[]}} Generated
- * `model`: its name; `truncated`: tokens at the end of the prompt which the model did not read.
+ * @typedef {Picture & {model: string, truncated: number, repeated: boolean, milliseconds: number, memoryBytes: number, words?: Word[]}} Generated
+ * `model`: its name; `truncated`: tokens at the end of the prompt which the model did not read; `repeated`: whether numbers of 16 bits
+ * gave no image, so that it was drawn once more with 32, its steps counted from 1 again.
  */
 
 /**

@@ -124,6 +124,8 @@ export interface GeneratedImage {
   readonly words?: WordAttention[];
   /** Tokens at the end of the prompt that the model did not read. */
   readonly truncated: number;
+  /** Whether numbers of 16 bits gave no image on this graphics card, so that it was drawn once more with 32, its steps counted from 1 again. */
+  readonly repeated: boolean;
   /** How long the drawing took. */
   readonly milliseconds: number;
   /**

@@ -119,6 +119,7 @@ export class Roentgen {
       imageData: imageData(picture),
       words: picture.words?.map((word) => described(word, settings.prompt)),
       truncated: picture.truncated,
+      repeated: picture.repeated,
       milliseconds: picture.milliseconds,
       toBlob: async ({ marked = true, type = "image/png" } = {}) => {
         if (!TYPES[type]) throw refused(["option.type", { type: String(type), known: Object.keys(TYPES).join(", ") }]);

@@ -308,6 +308,7 @@ export const STRINGS = {
   "state.cancelling": ["Cancelling after this step.", "Nach diesem Schritt wird abgebrochen."],
   "state.cancelled": ["Cancelled.", "Abgebrochen."],
   "state.cpu-takes-over": ["The graphics card failed, so the CPU has taken over.", "Die Grafikkarte hat versagt, der Prozessor hat übernommen."],
+  "state.repeated": ["Numbers of 16 bits gave no image on this graphics card, so it was drawn once more with 32.", "Mit Zahlen von 16 Bit gab diese Grafikkarte kein Bild; es wurde mit 32 Bit noch einmal gezeichnet."],
   "state.offline": ["From now on this page also works without a network.", "Von nun an geht diese Seite auch ohne Netz."],
   "count.here": ["{total} MB are here", "{total} MB sind da"],
   "count.of": ["{done} of {total} MB", "{done} von {total} MB"],

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
-use roentgen_web::device::{self, Backend, Limits};
+use roentgen_web::device::{self, Backend, Limits, Precision};
 use roentgen_web::pipeline::{ComponentConfigs, stages};
 use roentgen_web::{Error, Result, checkpoint::ModelFolder};
 use serde_json::{Map, Value, json};
@@ -20,6 +20,9 @@ pub struct Stages {
     /// What is asked of a GPU: adapter or default
     #[arg(long, value_name = "NAME", default_value = "adapter")]
     limits: Limits,
+    /// What the GPU computes in: f16 or f32 [default: as generate has it]
+    #[arg(long, value_name = "NAME")]
+    precision: Option<Precision>,
     /// Runs of each stage after the first one
     #[arg(long, value_name = "N", default_value_t = 7)]
     runs: usize,
@@ -34,6 +37,9 @@ pub struct Memory {
     /// What is asked of the GPU: adapter or default
     #[arg(long, value_name = "NAME", default_value = "default")]
     limits: Limits,
+    /// What the GPU computes in: f16 or f32 [default: as generate has it]
+    #[arg(long, value_name = "NAME", conflicts_with = "stock")]
+    precision: Option<Precision>,
     /// Which stages, in this order
     #[arg(long, value_delimiter = ',', default_values_t = stages::STAGES.map(String::from))]
     stages: Vec<String>,
@@ -79,7 +85,7 @@ pub struct Random {
 /// Prints `{adapter, stages: {name: {first, runs}}}` in milliseconds; the first run compiles, so that it is told apart.
 pub fn stages(args: &Stages) -> Result<()> {
     let model = ModelFolder::open(&args.model)?;
-    let pipeline = crate::load(&model, args.backend, args.limits)?;
+    let pipeline = crate::load(&model, args.backend, args.limits, args.precision)?;
     let mut measured = Map::new();
     for stage in stages::STAGES {
         let input = stages::input(pipeline.configs(), stage, model.defaults.width, 1)?;
@@ -119,7 +125,7 @@ pub fn memory(args: &Memory) -> Result<()> {
     let mut found = Map::new();
     let mut runs = Vec::new();
     let loaded = {
-        let pipeline = crate::load(&model, Backend::Gpu, args.limits)?;
+        let pipeline = crate::load(&model, Backend::Gpu, args.limits, args.precision)?;
         let loaded = pipeline.usage();
         for stage in &args.stages {
             let input = stages::input(pipeline.configs(), stage, side, args.images)?;
@@ -136,7 +142,7 @@ pub fn memory(args: &Memory) -> Result<()> {
         loaded
     };
     if args.compare {
-        let pipeline = crate::load(&model, Backend::Cpu, args.limits)?;
+        let pipeline = crate::load(&model, Backend::Cpu, args.limits, None)?;
         for (stage, input, output) in runs {
             let expected = pollster::block_on(pipeline.stage(stage, &input))?;
             found[stage]["error"] = relative_l2(&output.data, &expected.data).into();

@@ -1,7 +1,7 @@
 //! Attention that never writes its scores down.
 
 use burn::prelude::*;
-use burn::tensor::{module::attention as stock, ops::AttentionModuleOptions};
+use burn::tensor::{FloatDType, module::attention as stock, ops::AttentionModuleOptions};
 
 use super::autocast::{lowered, raised};
 
@@ -29,7 +29,10 @@ pub fn attention(
     if let Some(out) = super::cpu::attention(&q, &k, &v, heads, is_causal) {
         return out;
     }
-    plain(q, k, v, heads, is_causal)
+    // Its scores are larger than what f16 has, and their softmax is a sum.
+    let dtype = FloatDType::from(q.dtype());
+    let [q, k, v] = [q, k, v].map(|x| x.cast(FloatDType::F32));
+    plain(q, k, v, heads, is_causal).cast(dtype)
 }
 
 /// The same of burn's own operations.
@@ -72,9 +75,10 @@ fn sliced(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, is_causal: bool) -> Tensor<4
 
 #[cfg(feature = "gpu")]
 mod gpu {
-    use crate::kernels::launch::{empty, on_gpu, tensor};
+    use crate::kernels::launch::{element, empty, on_gpu, tensor};
     use crate::kernels::tile::{KEYS, QUERIES, shares_keys};
     use burn::tensor::Tensor;
+    use cubecl::ir::ElemType;
     use cubecl::prelude::*;
 
     /// Widest head that a unit's registers hold: the widest of SD 1.x's U-Net. The autoencoder's one head of 512 is left to the
@@ -108,6 +112,7 @@ mod gpu {
             StridesLaunch::new(strides[0], strides[1], strides[2])
         };
         let out = empty(&q, [b, c, tq]);
+        let dtype = element(&q);
         let (q_strides, k_strides, v_strides) = (strides(&q), strides(&k), strides(&v));
         // SAFETY: the kernel stays within the shapes that the strides are of.
         unsafe {
@@ -128,6 +133,7 @@ mod gpu {
                 d,
                 is_causal,
                 shares_keys(),
+                dtype,
             );
         }
         Some(tensor::<3>(out).swap_dims(1, 2))
@@ -137,11 +143,11 @@ mod gpu {
     /// Milakov and Gimelshein 2018 (arXiv:1805.02867), as FlashAttention does. Where keys are `shared`, a workgroup reads a group
     /// together.
     #[cube(launch_unchecked)]
-    fn kernel(
-        q: &[f32],
-        k: &[f32],
-        v: &[f32],
-        out: &mut [f32],
+    fn kernel<F: Float>(
+        q: &[F],
+        k: &[F],
+        v: &[F],
+        out: &mut [F],
         q_strides: Strides,
         k_strides: Strides,
         v_strides: Strides,
@@ -151,6 +157,7 @@ mod gpu {
         #[comptime] d: usize,
         #[comptime] is_causal: bool,
         #[comptime] shared: bool,
+        #[define(F)] _dtype: ElemType,
     ) {
         let query = CUBE_POS_X as usize * QUERIES + UNIT_POS as usize;
         let head = CUBE_POS_Y as usize * d;
@@ -168,7 +175,7 @@ mod gpu {
         let mut sums = Array::<f32>::new(d);
         #[unroll]
         for i in 0..d {
-            own[i] = q[q_start + i * q_strides.channel] * scale;
+            own[i] = f32::cast_from(q[q_start + i * q_strides.channel]) * scale;
             sums[i] = 0.0;
         }
         let mut scores = Array::<f32>::new(KEYS);
@@ -188,8 +195,10 @@ mod gpu {
                 while at < comptime!(KEYS * d) {
                     let (i, j) = (at / KEYS, at % KEYS);
                     let key = min(first + j, keys - 1);
-                    group_k[at] = k[k_start + key * k_strides.token + i * k_strides.channel];
-                    group_v[at] = v[v_start + key * v_strides.token + i * v_strides.channel];
+                    let k_at = k_start + key * k_strides.token + i * k_strides.channel;
+                    let v_at = v_start + key * v_strides.token + i * v_strides.channel;
+                    group_k[at] = f32::cast_from(k[k_at]);
+                    group_v[at] = f32::cast_from(v[v_at]);
                     at += QUERIES;
                 }
                 sync_cube();
@@ -206,8 +215,8 @@ mod gpu {
                         scores[j] += own[i] * group_k[i * KEYS + j];
                     } else {
                         let key = min(first + j, keys - 1);
-                        scores[j] +=
-                            own[i] * k[k_start + key * k_strides.token + i * k_strides.channel];
+                        let at = k_start + key * k_strides.token + i * k_strides.channel;
+                        scores[j] += own[i] * f32::cast_from(k[at]);
                     }
                 }
             }
@@ -239,8 +248,8 @@ mod gpu {
                         sum += scores[j] * group_v[i * KEYS + j];
                     } else {
                         let key = min(first + j, keys - 1);
-                        sum +=
-                            scores[j] * v[v_start + key * v_strides.token + i * v_strides.channel];
+                        let at = v_start + key * v_strides.token + i * v_strides.channel;
+                        sum += scores[j] * f32::cast_from(v[at]);
                     }
                 }
                 sums[i] = sum;
@@ -251,7 +260,7 @@ mod gpu {
             #[unroll]
             for i in 0..d {
                 let channel = batch * (CUBE_COUNT_Y as usize * d) + head + i;
-                out[channel * queries + query] = sums[i] / weight;
+                out[channel * queries + query] = F::cast_from(sums[i] / weight);
             }
         }
     }

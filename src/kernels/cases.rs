@@ -7,6 +7,7 @@ use burn::prelude::*;
 
 use super::{Activation, Added, Packed, attention, conv2d, geglu, group_norm, layer_norm, linear};
 use crate::bundle::{BLOCK, Quantized};
+use crate::device::Precision;
 use crate::error::{Error, Result};
 use crate::parity::relative_l2;
 use half::f16;
@@ -81,13 +82,43 @@ fn hash(i: u32, place: u32) -> u32 {
     x ^ (x >> 16)
 }
 
+/// A number from -1 to 1.
+fn even(i: u32, place: u32) -> f32 {
+    hash(i, place) as f32 / 2f32.powi(31) - 1.0
+}
+
 /// Even numbers from `-scale` to `scale`, other ones for each `place` of a case.
 fn values<const D: usize>(shape: [usize; D], scale: f32, place: u32, device: &Device) -> Tensor<D> {
-    let value = |i| (hash(i, place) as f32 / 2f32.powi(31) - 1.0) * scale;
-    let values: Vec<f32> = (0..shape.iter().product::<usize>() as u32)
-        .map(value)
-        .collect();
+    let count = shape.iter().product::<usize>() as u32;
+    let values: Vec<f32> = (0..count).map(|i| even(i, place) * scale).collect();
     Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+/// What a case is applied to: such numbers, and those of the layer before lie around a `centre`. f16 has each of them, so that a case
+/// has the same ones in either precision.
+struct Inputs<'a> {
+    precision: Precision,
+    device: &'a Device,
+}
+
+impl Inputs<'_> {
+    fn around<const D: usize>(
+        &self,
+        centre: f32,
+        shape: [usize; D],
+        scale: f32,
+        place: u32,
+    ) -> Tensor<D> {
+        let count = shape.iter().product::<usize>() as u32;
+        let value = |i| f16::from_f32(centre + even(i, place) * scale).to_f32();
+        let values: Vec<f32> = (0..count).map(value).collect();
+        let values = Tensor::<D>::from_data(TensorData::new(values, shape), self.device);
+        values.cast(self.precision.dtype())
+    }
+
+    fn of<const D: usize>(&self, shape: [usize; D], scale: f32, place: u32) -> Tensor<D> {
+        self.around(0.0, shape, scale, place)
+    }
 }
 
 fn param<const D: usize>(
@@ -128,9 +159,19 @@ impl Case {
         }
     }
 
-    /// Runs the case on a device, with a kernel where one can be taken, its weight in f32 or packed in integers of so many `bits`.
-    pub fn run(&self, bits: Option<usize>, device: &Device) -> Box<dyn Fn() -> Tensor<1>> {
+    /// Runs the case on a device, with a kernel where one can be taken, its weight in f32 or packed in integers of so many `bits`, what
+    /// it is applied to in this `precision`.
+    pub fn run(
+        &self,
+        bits: Option<usize>,
+        precision: Precision,
+        device: &Device,
+    ) -> Box<dyn Fn() -> Tensor<1>> {
         let device = device.clone();
+        let input = Inputs {
+            precision,
+            device: &device,
+        };
         match *self {
             Case::Conv2d {
                 shape,
@@ -143,7 +184,7 @@ impl Case {
             } => {
                 let [b, c_in, h, w] = shape;
                 let conv = conv([c_in, channels], [side, stride, padding], bits, &device);
-                let x = values(shape, 1.0, 1, &device);
+                let x = input.of(shape, 1.0, 1);
                 let zoom = if doubled { 2 } else { 1 };
                 let more = if padding == 0 && stride == 2 {
                     1
@@ -154,7 +195,7 @@ impl Case {
                 let added = match added {
                     true => Added {
                         time: Some(values([b, channels], 1.0, 4, &device)),
-                        residual: Some(values([b, channels, out(h), out(w)], 1.0, 5, &device)),
+                        residual: Some(input.of([b, channels, out(h), out(w)], 1.0, 5)),
                     },
                     false => Added::default(),
                 };
@@ -169,8 +210,8 @@ impl Case {
             } => {
                 let [b, t, c_in] = shape;
                 let layer = layer(c_in, channels, bits, &device);
-                let x = lying(values(shape, 1.0, 1, &device), transposed);
-                let residual = added.then(|| values([b, t, channels], 1.0, 4, &device));
+                let x = lying(input.of(shape, 1.0, 1), transposed);
+                let residual = added.then(|| input.of([b, t, channels], 1.0, 4));
                 Box::new(move || {
                     flat(match activation {
                         Some(activation) => linear(&layer, x.clone(), activation, residual.clone()),
@@ -189,7 +230,7 @@ impl Case {
                     .init(&device);
                 norm.gamma = Some(param([c], 1.0, 2, &device));
                 norm.beta = Some(param([c], 1.0, 3, &device));
-                let x = values(shape, 2.0, 1, &device) + 3.0; // far from zero, where variances lose digits
+                let x = input.around(3.0, shape, 2.0, 1); // far from zero, where variances lose digits
                 Box::new(move || flat(group_norm(&norm, x.clone(), activated)))
             }
             Case::LayerNorm { shape, transposed } => {
@@ -197,7 +238,7 @@ impl Case {
                 let mut norm = LayerNormConfig::new(c).init(&device);
                 norm.gamma = param([c], 1.0, 2, &device);
                 norm.beta = Some(param([c], 1.0, 3, &device));
-                let x = lying(values(shape, 2.0, 1, &device) + 3.0, transposed);
+                let x = lying(input.around(3.0, shape, 2.0, 1), transposed);
                 Box::new(move || flat(layer_norm(&norm, 1e-5, x.clone())))
             }
             Case::Attention {
@@ -207,9 +248,9 @@ impl Case {
                 is_causal,
             } => {
                 let [b, _, c] = shape;
-                let q = values(shape, 1.5, 1, &device);
-                let k = lying(values([b, keys, c], 1.5, 2, &device), !is_causal);
-                let v = lying(values([b, keys, c], 1.0, 3, &device), !is_causal);
+                let q = input.of(shape, 1.5, 1);
+                let k = lying(input.of([b, keys, c], 1.5, 2), !is_causal);
+                let v = lying(input.of([b, keys, c], 1.0, 3), !is_causal);
                 Box::new(move || flat(attention(q.clone(), k.clone(), v.clone(), heads, is_causal)))
             }
         }

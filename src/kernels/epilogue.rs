@@ -10,11 +10,11 @@ use super::tile::Tile;
 /// Stores the sums of one unit, whose first line is `line` and whose first pixel is `pixel`; its others follow as many lines and
 /// pixels on as the workgroup has units along them.
 #[cube]
-pub(super) fn store(
-    out: &mut [f32],
+pub(super) fn store<F: Float>(
+    out: &mut [F],
     bias: ComptimeOption<&[f32]>,
     time: ComptimeOption<&[f32]>,
-    residual: ComptimeOption<&[f32]>,
+    residual: ComptimeOption<&[F]>,
     numbers: &Numbers,
     line: usize,
     pixel: usize,
@@ -56,11 +56,11 @@ pub(super) fn store(
 
 /// Stores one sum, with its gate where there are gates.
 #[cube]
-fn finish(
-    out: &mut [f32],
+fn finish<F: Float>(
+    out: &mut [F],
     bias: ComptimeOption<&[f32]>,
     time: ComptimeOption<&[f32]>,
-    residual: ComptimeOption<&[f32]>,
+    residual: ComptimeOption<&[F]>,
     numbers: &Numbers,
     line: usize,
     pixel: usize,
@@ -85,16 +85,16 @@ fn finish(
             + line * numbers.residual_channel
             + pixel * numbers.residual_pixel;
         out[(batch * channels + line) * numbers.out_pixels + pixel] =
-            value + optional(residual, at);
+            F::cast_from(value + optional(residual, at));
     }
 }
 
 /// A value that may be missing, which is zero then.
 #[cube]
-fn optional(values: ComptimeOption<&[f32]>, at: usize) -> f32 {
+fn optional<F: Float>(values: ComptimeOption<&[F]>, at: usize) -> f32 {
     #[comptime]
     match values {
-        ComptimeOption::Some(values) => values[at],
+        ComptimeOption::Some(values) => f32::cast_from(values[at]),
         ComptimeOption::None => 0.0f32.runtime(),
     }
 }

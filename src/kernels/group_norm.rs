@@ -27,12 +27,13 @@ pub fn plain(norm: &GroupNorm, x: Tensor<4>, activated: bool) -> Tensor<4> {
 #[cfg(feature = "gpu")]
 mod gpu {
     use crate::kernels::epilogue::activate;
-    use crate::kernels::launch::{beside, empty, in_place, on_gpu, output, tensor};
+    use crate::kernels::launch::{beside, element, empty, in_place, on_gpu, output, tensor};
     use crate::kernels::linear::Activation;
     use crate::kernels::tile::norm_units;
     use burn::module::Param;
     use burn::nn::GroupNorm;
     use burn::tensor::Tensor;
+    use cubecl::ir::ElemType;
     use cubecl::prelude::*;
 
     /// Whether the kernel can run.
@@ -53,6 +54,7 @@ mod gpu {
         let place = reused.is_some().then_some(0);
         let out = reused.unwrap_or_else(|| empty(&input, shape));
         let units = norm_units(size);
+        let dtype = element(&input);
         // SAFETY: the kernel stays within `[B, C, h, w]` and `[C]`.
         unsafe {
             kernel::launch_unchecked(
@@ -68,6 +70,7 @@ mod gpu {
                 norm.epsilon as f32,
                 activated,
                 units,
+                dtype,
             );
         }
         tensor(out)
@@ -76,16 +79,17 @@ mod gpu {
     /// A workgroup for each group of each image. The variance is that of differences to the mean, in a pass of its own: the
     /// difference of two sums of squares loses too many digits where the mean is large.
     #[cube(launch_unchecked)]
-    fn kernel(
-        x: &[f32],
+    fn kernel<F: Float>(
+        x: &[F],
         gamma: &[f32],
         beta: &[f32],
-        out: &mut [f32],
+        out: &mut [F],
         size: usize,
         pixels: usize,
         epsilon: f32,
         #[comptime] activated: bool,
         #[comptime] units: usize,
+        #[define(F)] _dtype: ElemType,
     ) {
         let unit = UNIT_POS as usize;
         let group = CUBE_POS_X as usize;
@@ -95,7 +99,7 @@ mod gpu {
         let mut sum = f32::new(0.0);
         let mut at = unit;
         while at < size {
-            sum += x[start + at];
+            sum += f32::cast_from(x[start + at]);
             at += units;
         }
         let mean = total(sum, &mut parts, unit, units) / size as f32;
@@ -103,7 +107,7 @@ mod gpu {
         let mut squares = f32::new(0.0);
         at = unit;
         while at < size {
-            let difference = x[start + at] - mean;
+            let difference = f32::cast_from(x[start + at]) - mean;
             squares += difference * difference;
             at += units;
         }
@@ -114,15 +118,16 @@ mod gpu {
         at = unit;
         while at < size {
             let channel = first_channel + at / pixels;
-            let value = (x[start + at] - mean) * scale * gamma[channel] + beta[channel];
-            out[start + at] = activate(
-                value,
+            let value = f32::cast_from(x[start + at]) - mean;
+            let value = activate(
+                value * scale * gamma[channel] + beta[channel],
                 comptime!(if activated {
                     Activation::Silu
                 } else {
                     Activation::None
                 }),
             );
+            out[start + at] = F::cast_from(value);
             at += units;
         }
     }

@@ -1,4 +1,9 @@
 //! Between burn's tensors and the buffers of a kernel.
+//!
+//! Maps and rows come in f32 or in f16; weights, norms' parameters and time embeddings in f32 always. In registers and workgroup memory
+//! every number is f32: what f16 halves is what is read from and written to memory, and a kernel converts each number once as it
+//! reads it. Sums have to be f32, and a product of two f16 numbers that is added to one takes conversions beside the fused
+//! multiply-add that f32 is alone.
 
 use burn::prelude::*;
 use burn::tensor::DType;
@@ -6,14 +11,23 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
+use cubecl::ir::{ElemType, FloatKind};
 use cubecl::prelude::BufferArg;
 
-/// The buffer of a tensor that a kernel of ours can take: on a GPU, in f32, without gradients; `None` for any other.
+/// The buffer of a tensor that a kernel of ours can take: on a GPU, in f32 or f16, without gradients; `None` for any other.
 pub(super) fn on_gpu<const D: usize>(tensor: &Tensor<D>) -> Option<CubeTensor> {
-    if super::is_plain() || tensor.dtype() != DType::F32 {
+    if super::is_plain() || !matches!(tensor.dtype(), DType::F32 | DType::F16) {
         return None;
     }
     tensor.clone().try_into_primitive::<CubeBackend>().ok()
+}
+
+/// What a kernel is compiled for.
+pub(super) fn element(cube: &CubeTensor) -> ElemType {
+    ElemType::Float(match cube.dtype {
+        DType::F16 => FloatKind::F16,
+        _ => FloatKind::F32,
+    })
 }
 
 /// The same, its values one after another.
@@ -32,7 +46,7 @@ pub(super) fn beside<const D: usize>(tensor: Tensor<D>) -> CubeTensor {
     into_contiguous(owned(tensor))
 }
 
-/// A buffer without values, beside `like`.
+/// A buffer without values, beside `like` and of its type.
 pub(super) fn empty(like: &CubeTensor, shape: impl Into<burn::tensor::Shape>) -> CubeTensor {
     empty_device_contiguous_dtype(
         like.client.clone(),

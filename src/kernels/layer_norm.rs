@@ -20,10 +20,11 @@ pub fn layer_norm(norm: &LayerNorm, epsilon: f64, x: Tensor<3>) -> Tensor<3> {
 
 #[cfg(feature = "gpu")]
 mod gpu {
-    use crate::kernels::launch::{beside, empty, on_gpu, tensor};
+    use crate::kernels::launch::{beside, element, empty, on_gpu, tensor};
     use crate::kernels::tile::{TOKENS, token_slices};
     use burn::nn::LayerNorm;
     use burn::tensor::Tensor;
+    use cubecl::ir::ElemType;
     use cubecl::prelude::*;
 
     pub(super) fn layer_norm(norm: &LayerNorm, epsilon: f64, x: &Tensor<3>) -> Option<Tensor<3>> {
@@ -34,6 +35,7 @@ mod gpu {
         let [batch, token, channel] = [strides[0], strides[1], strides[2]];
         let out = empty(&input, [b, c, t]);
         let slices = token_slices();
+        let dtype = element(&input);
         // SAFETY: the kernel stays within `[B, T, C]` and `[C]`.
         unsafe {
             kernel::launch_unchecked(
@@ -51,6 +53,7 @@ mod gpu {
                 channel,
                 epsilon as f32,
                 slices,
+                dtype,
             );
         }
         Some(tensor::<3>(out).swap_dims(1, 2))
@@ -58,11 +61,11 @@ mod gpu {
 
     /// Each token has `slices` units, which take every `slices`-th channel; neighbouring units have neighbouring tokens.
     #[cube(launch_unchecked)]
-    fn kernel(
-        x: &[f32],
+    fn kernel<F: Float>(
+        x: &[F],
         gamma: &[f32],
         beta: &[f32],
-        out: &mut [f32],
+        out: &mut [F],
         tokens: usize,
         channels: usize,
         batch_stride: usize,
@@ -70,6 +73,7 @@ mod gpu {
         channel_stride: usize,
         epsilon: f32,
         #[comptime] slices: usize,
+        #[define(F)] _dtype: ElemType,
     ) {
         let column = UNIT_POS as usize % TOKENS;
         let slice = UNIT_POS as usize / TOKENS;
@@ -83,14 +87,14 @@ mod gpu {
         let mut sum = f32::new(0.0);
         let mut channel = slice;
         while channel < channels {
-            sum += x[start + channel * channel_stride];
+            sum += f32::cast_from(x[start + channel * channel_stride]);
             channel += slices;
         }
         let mean = total(sum, &mut parts, column, slice, slices) / channels as f32;
         let mut squares = f32::new(0.0);
         channel = slice;
         while channel < channels {
-            let difference = x[start + channel * channel_stride] - mean;
+            let difference = f32::cast_from(x[start + channel * channel_stride]) - mean;
             squares += difference * difference;
             channel += slices;
         }
@@ -99,9 +103,9 @@ mod gpu {
         if token < tokens {
             channel = slice;
             while channel < channels {
-                let value = (x[start + channel * channel_stride] - mean) * scale;
+                let value = (f32::cast_from(x[start + channel * channel_stride]) - mean) * scale;
                 out[(batch * channels + channel) * tokens + token] =
-                    value * gamma[channel] + beta[channel];
+                    F::cast_from(value * gamma[channel] + beta[channel]);
                 channel += slices;
             }
         }

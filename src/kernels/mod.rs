@@ -50,6 +50,7 @@ pub use linear::{Activation, geglu, linear, linear_rows};
 pub use packed::Packed;
 pub use views::{concatenate, map, rows};
 
+use burn::tensor::Device;
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -65,6 +66,14 @@ pub fn take_plain(plain: bool) {
 
 fn is_plain() -> bool {
     PLAIN.load(Ordering::Relaxed)
+}
+
+/// Whether kernels for a GPU run on a device.
+pub(crate) fn is_gpu(_device: &Device) -> bool {
+    #[cfg(feature = "gpu")]
+    return launch::on_gpu(&burn::tensor::Tensor::<1>::empty([1], _device)).is_some();
+    #[cfg(not(feature = "gpu"))]
+    false
 }
 
 /// From now on tiles are those for a class of adapters, whatever the adapter is: each class is tested everywhere.

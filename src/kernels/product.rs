@@ -2,10 +2,11 @@
 //! `out[b, m, p] = sum_k weight[m, k] * input[b, k, p]`, and what follows it.
 
 use burn_cubecl::tensor::CubeTensor;
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::epilogue::store;
-use super::launch::{empty, in_place, output};
+use super::launch::{element, empty, in_place, output};
 use super::linear::Activation;
 use super::tile::{Tile, tile};
 use super::weight::{Weight, WeightOrder, weight_at};
@@ -37,7 +38,7 @@ pub(super) struct Arguments {
     pub bias: Option<CubeTensor>,
     /// `[B, C_out]`
     pub time: Option<CubeTensor>,
-    /// As the output, with its strides.
+    /// As the output and of the input's type, with its strides.
     pub residual: Option<(CubeTensor, [usize; 3])>,
     /// Height and width of the output.
     pub out_size: [usize; 2],
@@ -78,6 +79,7 @@ pub(super) fn product(form: Form, arguments: Arguments) -> CubeTensor {
         let fits = *strides == in_order;
         fits.then(|| in_place(residual, shape)).flatten()
     });
+    let dtype = element(&arguments.x);
     let place = reused.is_some().then_some(before);
     let out = reused.unwrap_or_else(|| empty(&arguments.x, shape));
     let tile = tile([b, rows, out_pixels]);
@@ -99,14 +101,10 @@ pub(super) fn product(form: Form, arguments: Arguments) -> CubeTensor {
         residual_channel,
         residual_pixel,
     );
-    let launch = match tile.depth {
-        0 => registers::launch_unchecked,
-        _ => workgroup::launch_unchecked,
-    };
     let argument = |cube: CubeTensor| cube.into_buffer_arg();
-    // SAFETY: both kernels stay within the lengths that the arguments' shapes and strides say.
+    // SAFETY: the kernel stays within the lengths that the arguments' shapes and strides say.
     unsafe {
-        launch(
+        kernel::launch_unchecked(
             &out.client,
             CubeCount::Static(x as u32, y as u32, z as u32),
             CubeDim::new_1d(tile.units() as u32),
@@ -121,21 +119,48 @@ pub(super) fn product(form: Form, arguments: Arguments) -> CubeTensor {
             form,
             arguments.weight.order,
             tile,
+            dtype,
         );
     }
     out
 }
 
-/// Tiles of both factors go through workgroup memory.
 #[cube(launch_unchecked)]
-fn workgroup(
-    x: &[f32],
+fn kernel<F: Float>(
+    x: &[F],
     weight: &[u32],
     scales: ComptimeOption<&[f32]>,
     bias: ComptimeOption<&[f32]>,
     time: ComptimeOption<&[f32]>,
-    residual: ComptimeOption<&[f32]>,
-    out: &mut [f32],
+    residual: ComptimeOption<&[F]>,
+    out: &mut [F],
+    numbers: Numbers,
+    #[comptime] form: Form,
+    #[comptime] order: WeightOrder,
+    #[comptime] tile: Tile,
+    #[define(F)] _dtype: ElemType,
+) {
+    if comptime!(tile.depth == 0) {
+        registers(
+            x, weight, scales, bias, time, residual, out, numbers, form, order, tile,
+        );
+    } else {
+        workgroup(
+            x, weight, scales, bias, time, residual, out, numbers, form, order, tile,
+        );
+    }
+}
+
+/// Tiles of both factors go through workgroup memory.
+#[cube]
+fn workgroup<F: Float>(
+    x: &[F],
+    weight: &[u32],
+    scales: ComptimeOption<&[f32]>,
+    bias: ComptimeOption<&[f32]>,
+    time: ComptimeOption<&[f32]>,
+    residual: ComptimeOption<&[F]>,
+    out: &mut [F],
     numbers: Numbers,
     #[comptime] form: Form,
     #[comptime] order: WeightOrder,
@@ -195,9 +220,9 @@ fn workgroup(
             let (inside, place) = input_place(row, column, term % taps, &numbers, form);
             if here && term < terms && inside {
                 let channel = term / taps;
-                value = x[batch * numbers.x_batch
-                    + channel * numbers.x_channel
-                    + place * numbers.x_pixel];
+                let at =
+                    batch * numbers.x_batch + channel * numbers.x_channel + place * numbers.x_pixel;
+                value = f32::cast_from(x[at]);
             }
             inputs[k * tile.pixels + unit % tile.pixels] = value;
         }
@@ -235,15 +260,15 @@ fn workgroup(
 }
 
 /// Every unit reads for itself.
-#[cube(launch_unchecked)]
-fn registers(
-    x: &[f32],
+#[cube]
+fn registers<F: Float>(
+    x: &[F],
     weight: &[u32],
     scales: ComptimeOption<&[f32]>,
     bias: ComptimeOption<&[f32]>,
     time: ComptimeOption<&[f32]>,
-    residual: ComptimeOption<&[f32]>,
-    out: &mut [f32],
+    residual: ComptimeOption<&[F]>,
+    out: &mut [F],
     numbers: Numbers,
     #[comptime] form: Form,
     #[comptime] order: WeightOrder,
@@ -288,7 +313,7 @@ fn registers(
             }
             #[unroll]
             for j in 0..tile.unit_pixels {
-                let right = x[places[j] + channel * numbers.x_channel] * weighs[j];
+                let right = f32::cast_from(x[places[j] + channel * numbers.x_channel]) * weighs[j];
                 #[unroll]
                 for i in 0..tile.unit_channels {
                     sums[i * tile.unit_pixels + j] += left[i] * right;

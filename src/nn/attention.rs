@@ -2,7 +2,7 @@
 
 use burn::nn::Linear;
 use burn::prelude::*;
-use burn::tensor::activation::softmax;
+use burn::tensor::{FloatDType, activation::softmax};
 
 use super::{linear, linear_no_bias};
 use crate::kernels::attention::split_heads;
@@ -67,6 +67,8 @@ impl Attention {
     /// - `context`: `[B, Tk, context_dim]`
     /// - output: `[B, Tq, Tk]`, which sums to 1 over the keys
     pub fn probabilities(&self, x: Tensor<3>, context: Tensor<3>) -> Tensor<3> {
+        // These are burn's own operations, which want what they are given in the type of the weights.
+        let [x, context] = [x, context].map(|x| x.cast(FloatDType::F32));
         let q = split_heads(self.to_q.forward(x), self.heads);
         let k = split_heads(self.to_k.forward(context), self.heads);
         let scale = (q.dims()[3] as f64).sqrt();

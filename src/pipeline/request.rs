@@ -1,5 +1,6 @@
 //! What is asked of a pipeline, and what comes of it.
 
+use super::Pipeline;
 use crate::error::{Error, Result};
 use crate::image::{AutoencoderKLConfig, Image};
 use crate::latents::scheduler::SchedulerKind;
@@ -47,6 +48,8 @@ pub struct Step<'a> {
     pub pred_original_sample: &'a [f32],
     /// Their shape, `[1, C, h, w]`.
     pub shape: [usize; 4],
+    /// What did it.
+    pub(super) pipeline: &'a Pipeline,
 }
 
 /// Everything that one run makes.
@@ -60,6 +63,8 @@ pub struct Generated {
     pub image: Weight,
     /// Tokens of the prompt that did not fit.
     pub truncated: usize,
+    /// What came of f16, where the image had to be drawn once more in f32.
+    pub repeated: Option<String>,
     /// How much of the attention of each latent position each token of the prompt got, `[T, h, w]`, which sums to 1 over
     /// the tokens: the mean over heads, layers and steps ([`crate::nn::text`]). Where it was wanted.
     pub attention: Option<Weight>,
@@ -107,7 +112,34 @@ impl Request {
     }
 }
 
+impl Step<'_> {
+    /// The image that the model expects.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device fails.
+    pub async fn preview(&self) -> Result<Image> {
+        let latents = self.pred_original_sample;
+        let image = self.pipeline.decode(latents, self.shape).await?;
+        Ok(Image::from_weight(&image))
+    }
+}
+
 impl Generated {
+    /// # Errors
+    /// [`Error::Output`] if the image is none: numbers that are not finite, or every pixel the same.
+    pub fn check(self) -> Result<Self> {
+        if let Some(bad) = self.image.data.iter().find(|v| !v.is_finite()) {
+            return Err(Error::Output(format!("a pixel is {bad}")));
+        }
+        let pixels = self.to_image().data;
+        if pixels.iter().all(|value| *value == pixels[0]) {
+            return Err(Error::Output(
+                "every pixel is equal; try another seed, or the other backend".into(),
+            ));
+        }
+        Ok(self)
+    }
+
     /// The image in 8 bits.
     pub fn to_image(&self) -> Image {
         Image::from_weight(&self.image)

@@ -90,8 +90,7 @@ impl Pipeline {
         };
         let latents = || -> Result<Tensor<4>> {
             let shape: [usize; 4] = sample.shape[..].try_into().map_err(|_| wrong())?;
-            let data = TensorData::new(sample.data.clone(), shape);
-            Ok(Tensor::from_data(data, &self.device))
+            Ok(self.tensor(sample.data.clone(), shape))
         };
         match stage {
             "text_encoder" => {
@@ -100,8 +99,7 @@ impl Pipeline {
             }
             "unet" => {
                 let shape: [usize; 3] = text.shape[..].try_into().map_err(|_| wrong())?;
-                let data = TensorData::new(text.data.clone(), shape);
-                let text = Text::new(Tensor::from_data(data, &self.device));
+                let text = Text::new(self.tensor(text.data.clone(), shape));
                 let sample = latents()?;
                 let times = vec![TIMESTEP as f32; sample.dims()[0]];
                 let times = Tensor::<1>::from_floats(times.as_slice(), &self.device);

@@ -116,7 +116,7 @@ impl Parity {
     /// weights in every format by turns: `{cases, worst, name}`. Cases with the largest weights, which a browser need not hold, are
     /// left out.
     pub async fn kernels(&self, every: usize) -> Result<Object, Thrown> {
-        use crate::device::{AdapterClass, adapter_class};
+        use crate::device::{AdapterClass, Precision::F32, adapter_class};
         use crate::kernels::{cases::distance, table, take_plain, take_tiles_of};
         let small = table::cases(true)
             .into_iter()
@@ -125,9 +125,9 @@ impl Parity {
         for (i, case) in small.step_by(every).enumerate() {
             let bits = [None, Some(8), Some(4)][i % 3].filter(|_| case.weights() > 0);
             take_tiles_of([AdapterClass::Software, AdapterClass::Gpu][i % 2]);
-            let found = case.run(bits, &self.device)();
+            let found = case.run(bits, F32, &self.device)();
             take_plain(true);
-            let expected = case.run(bits, &self.device)();
+            let expected = case.run(bits, F32, &self.device)();
             take_plain(false);
             let error = distance(found, expected).await?;
             if error.is_nan() || error > worst {

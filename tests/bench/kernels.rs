@@ -1,7 +1,7 @@
 //! How fast the kernels are, and what they are measured against.
 //!
 //! ```sh
-//! cargo bench --profile dev --bench kernels -- [part of a case's name] [--tiles software] [--full] [--bits 8|4] [--beside]
+//! cargo bench --profile dev --bench kernels -- [part of a case's name] [--tiles software] [--full] [--bits 8|4] [--f16] [--beside]
 //! ```
 //!
 //! The profile does not matter to what runs on the device. Without `--full` maps are as small as in the tests.
@@ -12,7 +12,7 @@ use std::time::Instant;
 use burn::prelude::*;
 use burn::tensor::DeviceType;
 use clap::{Parser, ValueEnum};
-use roentgen_web::device::AdapterClass;
+use roentgen_web::device::{AdapterClass, Precision};
 use roentgen_web::kernels::cases::Case;
 use roentgen_web::kernels::table::cases;
 use roentgen_web::kernels::{take_plain, take_tiles_of};
@@ -36,6 +36,9 @@ struct Options {
     /// Weights in integers of so many bits
     #[arg(long)]
     bits: Option<usize>,
+    /// Maps and rows in f16
+    #[arg(long)]
+    f16: bool,
     /// Only burn's own operations
     #[arg(long, conflicts_with = "beside")]
     plain: bool,
@@ -75,7 +78,7 @@ fn main() {
             (_, true) => &[false, true][..],
             (plain, false) => &[plain][..],
         };
-        let medians = measure(case, options.bits, ways, &device);
+        let medians = measure(case, &options, ways, &device);
         let rate = case.operations() / medians[0] / 1e9;
         print!("{:9.3} ms {rate:8.2} GFLOP/s", medians[0] * 1e3);
         if let [ours, burn] = medians[..] {
@@ -99,8 +102,12 @@ fn main() {
 }
 
 /// Median seconds of a case with kernels (`false`) and with burn's own operations (`true`), in turn.
-fn measure(case: &Case, bits: Option<usize>, ways: &[bool], device: &Device) -> Vec<f64> {
-    let run = case.run(bits, device);
+fn measure(case: &Case, options: &Options, ways: &[bool], device: &Device) -> Vec<f64> {
+    let precision = match options.f16 {
+        true => Precision::F16,
+        false => Precision::F32,
+    };
+    let run = case.run(options.bits, precision, device);
     let time = |plain: bool| {
         take_plain(plain);
         let started = Instant::now();

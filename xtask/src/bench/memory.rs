@@ -36,6 +36,9 @@ pub struct Options {
     /// Images at once; guidance takes two
     #[arg(long, value_name = "N", default_value_t = 1)]
     images: usize,
+    /// What the GPU computes in natively: f32, or f16, which is beyond WebGPU's default limits [default: f32]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["browser", "stock"])]
+    precision: Option<String>,
     /// Only natively, and compute nothing: kernels are compiled, and the memory they would work in is counted
     #[arg(long, conflicts_with_all = ["browser", "compare"])]
     rehearse: bool,
@@ -112,6 +115,9 @@ fn natively(options: &Options, roentgen: &Path, more: &[&std::ffi::OsStr]) -> Re
         program.args(["--side", &side.to_string()]);
     }
     program.args(["--images", &options.images.to_string()]);
+    if let Some(precision) = &options.precision {
+        program.args(["--limits", "adapter", "--precision", precision]);
+    }
     for (given, name) in [
         (options.compare, "--compare"),
         (options.rehearse, "--rehearse"),
