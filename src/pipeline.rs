@@ -1,5 +1,7 @@
 //! Text -> Image: the only file that knows every stage (diffusers: `StableDiffusionPipeline`).
 
+#[cfg(feature = "gpu")]
+mod rehearsal;
 mod request;
 #[doc(hidden)]
 pub mod stages;
@@ -60,6 +62,17 @@ pub struct Pipeline {
     device: Device,
 }
 
+impl Networks {
+    /// Without weights.
+    fn new(configs: &ComponentConfigs, device: &Device) -> Result<Self> {
+        Ok(Self {
+            text_encoder: configs.text_encoder.init(device)?,
+            unet: configs.unet.init(device)?,
+            vae: configs.vae.init(device)?,
+        })
+    }
+}
+
 impl PipelineBuilder {
     /// Networks as the configs describe them, still without weights.
     ///
@@ -95,11 +108,7 @@ impl PipelineBuilder {
                 ),
             });
         }
-        let networks = Networks {
-            text_encoder: configs.text_encoder.init(device)?,
-            unet: configs.unet.init(device)?,
-            vae: configs.vae.init(device)?,
-        };
+        let networks = Networks::new(&configs, device)?;
         Ok(Self {
             loader: WeightLoader::new(&networks),
             networks,
@@ -198,7 +207,8 @@ impl Pipeline {
         // 3. denoise
         for (i, &timestep) in timesteps.iter().enumerate().skip(begin) {
             let input = scheduler.scale_model_input(&latents);
-            let prediction = self.predict(input, shape, timestep, &text, guided).await?;
+            let prediction = self.predict(input, shape, timestep, &text, guided);
+            let prediction = read(prediction).await?.data;
             let prediction = match guided {
                 true => guide(&prediction, request.guidance_scale as f32),
                 false => prediction,
@@ -229,7 +239,7 @@ impl Pipeline {
         }
 
         // 4. image
-        let mut image = self.decode(&latents, shape).await?;
+        let mut image = read(self.decode(&latents, shape)).await?;
         if let Some(source) = source {
             source.keep_outside(&mut image);
         }
@@ -261,7 +271,9 @@ impl Pipeline {
     /// # Errors
     /// [`Error::Device`] if the device fails.
     pub async fn preview(&self, latents: &[f32], shape: [usize; 4]) -> Result<Image> {
-        Ok(Image::from_weight(&self.decode(latents, shape).await?))
+        Ok(Image::from_weight(
+            &read(self.decode(latents, shape)).await?,
+        ))
     }
 
     /// `[T]` ids to `[1, T, E]` embeddings.
@@ -272,21 +284,20 @@ impl Pipeline {
     }
 
     /// The U-Net's output, once for every row of `text`.
-    async fn predict(
+    fn predict(
         &self,
         sample: Vec<f32>,
         shape: [usize; 4],
         timestep: f64,
         text: &Text,
         guided: bool,
-    ) -> Result<Vec<f32>> {
+    ) -> Tensor<4> {
         let copies = if guided { 2 } else { 1 };
         let sample = Tensor::<4>::from_data(TensorData::new(sample, shape), &self.device);
         let sample = sample.repeat_dim(0, copies);
         let timesteps = vec![timestep as f32; copies];
         let timesteps = Tensor::<1>::from_floats(timesteps.as_slice(), &self.device);
-        let prediction = self.networks.unet.forward_text(sample, timesteps, text);
-        Ok(read(prediction).await?.data)
+        self.networks.unet.forward_text(sample, timesteps, text)
     }
 
     /// A picture to the mean of its latents as diffusion has them.
@@ -299,11 +310,11 @@ impl Pipeline {
     }
 
     /// Latents as diffusion has them to an image in -1 to 1.
-    async fn decode(&self, latents: &[f32], shape: [usize; 4]) -> Result<Weight> {
+    fn decode(&self, latents: &[f32], shape: [usize; 4]) -> Tensor<4> {
         let vae = &self.networks.vae;
         let latents =
             Tensor::<4>::from_data(TensorData::new(latents.to_vec(), shape), &self.device);
-        read(vae.decode(vae.unscale(latents)).clamp(-1.0, 1.0)).await
+        vae.decode(vae.unscale(latents)).clamp(-1.0, 1.0)
     }
 }
 
