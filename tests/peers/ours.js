@@ -52,7 +52,46 @@ export async function open(backend, bundle, limits, pixels) {
       return engine.watched(stage, sample, new Uint32Array(shape), text, new Uint32Array(textShape));
     },
     usage: () => engine.usage(),
+    /** Draws an image at the model's own settings but for the steps. @param {number} steps @param {number} seed */
+    draw: (steps, seed) => {
+      const { guidance_scale, width, height } = manifest.defaults;
+      const settings = { prompt: manifest.examples[0], negative_prompt: "", seed, num_inference_steps: steps, guidance_scale, scheduler: null, width, height };
+      return engine.generate(settings, () => true);
+    },
   };
+}
+
+/**
+ * What lies between two launches of kernels: microseconds from one `dispatchWorkgroups` to the next in one run, their number, median
+ * and sum. All is launched before the GPU is waited for, within one turn of the event loop; where it did turn, that gap is left out.
+ * @param {() => Promise<unknown>} run of what is compiled already
+ */
+export async function between(run) {
+  const { prototype } = GPUComputePassEncoder;
+  const { dispatchWorkgroups, dispatchWorkgroupsIndirect } = prototype;
+  /** @type {{time: number, turn: number}[]} */
+  const launches = [];
+  let turn = 0;
+  const turning = setInterval(() => turn++);
+  const seen = () => launches.push({ time: performance.now(), turn });
+  prototype.dispatchWorkgroups = function (...counts) {
+    seen();
+    dispatchWorkgroups.apply(this, counts);
+  };
+  prototype.dispatchWorkgroupsIndirect = function (...where) {
+    seen();
+    dispatchWorkgroupsIndirect.apply(this, where);
+  };
+  try {
+    await run();
+  } finally {
+    clearInterval(turning);
+    Object.assign(prototype, { dispatchWorkgroups, dispatchWorkgroupsIndirect });
+  }
+  const pairs = launches.slice(1).map((launch, i) => ({ launch, before: launches[i] }));
+  const gaps = pairs.filter(({ launch, before }) => launch.turn === before.turn).map(({ launch, before }) => 1000 * (launch.time - before.time));
+  gaps.sort((a, b) => a - b);
+  return { launches: launches.length, gaps: gaps.length, median: gaps[gaps.length >> 1] ?? 0, total: gaps.reduce((a, b) => a + b, 0) };
 }
 
 /** The relative L2 distance to the little-endian f32 of a file. @param {Float32Array} output @param {string} file */

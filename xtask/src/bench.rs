@@ -42,6 +42,9 @@ pub struct Options {
     /// The model [default: models/default]
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
+    /// Its weights arrive no faster, in MB a second
+    #[arg(long, value_name = "N")]
+    pace: Option<f64>,
 }
 
 /// What else can be measured.
@@ -112,6 +115,9 @@ pub fn run(options: &Options) -> Result<()> {
 /// One visit in a fresh browser.
 fn measure(site: &Arc<Site>, options: &Options) -> Result<Value> {
     let serving = Serving::start(site.clone(), 0, "", false)?;
+    if let Some(pace) = options.pace {
+        serving.pace(pace * 1e6);
+    }
     let browser = chrome::launch(1280, 900)?;
     let started = Instant::now();
     let page = Page::open(

@@ -72,9 +72,9 @@ pub fn measure(options: &Options) -> Result<()> {
         found.push(("browser", in_browser(options, &folder)?));
     }
     println!(
-        "\n| where | adapter | stage | launches | tensors, MB | GPU memory, MB | wasm memory, MB | error |"
+        "\n| where | adapter | stage | launches | between two, µs | in all, ms | tensors, MB | GPU memory, MB | wasm memory, MB | error |"
     );
-    println!("|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|");
     for (place, measured) in &found {
         let adapter = measured["adapter"].as_str().unwrap_or_default();
         row(place, adapter, "loaded", &measured["loaded"]);
@@ -93,10 +93,16 @@ fn row(place: &str, adapter: &str, stage: &str, usage: &Value) {
         let bytes = usage[name].as_f64();
         bytes.map_or("".into(), |bytes| format!("{:.0}", bytes / 1e6))
     };
-    let error = usage["error"].as_f64();
+    let (error, between) = (usage["error"].as_f64(), &usage["between"]);
+    let time = |name: &str, unit: f64| {
+        let microseconds = between[name].as_f64();
+        microseconds.map_or("".into(), |time| format!("{:.0}", time / unit))
+    };
     println!(
-        "| {place} | {adapter} | {stage} | {} | {} | {} | {} | {} |",
+        "| {place} | {adapter} | {stage} | {} | {} | {} | {} | {} | {} | {} |",
         usage["launches"],
+        time("median", 1.0),
+        time("total", 1e3),
         megabytes("in_use"),
         megabytes("reserved"),
         megabytes("wasm"),
@@ -136,20 +142,23 @@ fn in_browser(options: &Options, folder: &Path) -> Result<Value> {
         .and("measured", &options.bundle)
         .and("native", folder);
     let serving = Serving::start(Arc::new(site), 0, "", false)?;
+    serving.isolate(); // for a clock of 5 µs
     let browser = chrome::launch(800, 600)?;
     let page = Page::open(&browser, &format!("{}peers/ours.js", serving.address()))?;
     let side = options
         .side
         .map_or("undefined".into(), |side| side.to_string());
     let mut found = page.evaluate(&format!(
-        "(async () => {{ const {{ open, distance }} = await import('/peers/ours.js'); globalThis.distance = distance; \
+        "(async () => {{ const {{ open, distance, between }} = await import('/peers/ours.js'); Object.assign(globalThis, {{ distance, between }}); \
          globalThis.ours = await open('gpu', '/measured/', 'default', {side}); const {{ inUse, reserved }} = ours.usage(); \
          return {{ adapter: ours.adapter, loaded: {{ launches: 0, in_use: inUse, reserved, wasm: ours.memory() }}, stages: {{}} }}; }})()"
     ))?;
     for stage in &options.stages {
         found["stages"][stage.as_str()] = page.evaluate(&format!(
             "(async () => {{ const {{ output, launches, inUse, reserved }} = await ours.watched('{stage}'); \
-             return {{ launches, in_use: inUse, reserved, wasm: ours.memory(), error: await distance(output, '/native/{stage}.f32') }}; }})()"
+             const spans = [await between(() => ours.run('{stage}')), await between(() => ours.run('{stage}')), await between(() => ours.run('{stage}'))]; \
+             return {{ launches, in_use: inUse, reserved, wasm: ours.memory(), between: spans.sort((a, b) => a.total - b.total)[1], \
+             error: await distance(output, '/native/{stage}.f32') }}; }})()"
         ))?;
     }
     page.close()?;
