@@ -21,10 +21,12 @@ export function inputs({ components: { text_encoder: text, vae }, defaults }, pi
 }
 
 /**
- * Loads a bundle; `limits` is `adapter` or `default`.
+ * Loads a bundle; `limits` is `adapter` or `default`. With `rehearsed` stages, pipelines are compiled before the weights are there, as the
+ * page has it.
  * @param {"cpu" | "gpu"} backend @param {string} bundle address, with the slash at its end @param {string} limits @param {number} [pixels]
+ * @param {string[]} [rehearsed]
  */
-export async function open(backend, bundle, limits, pixels) {
+export async function open(backend, bundle, limits, pixels, rehearsed = []) {
   const { chooseBackend, presentAdapters } = await import("/backend.js");
   const { adapter, software } = await chooseBackend(backend);
   if (backend === "gpu") presentAdapters(limits);
@@ -34,6 +36,7 @@ export async function open(backend, bundle, limits, pixels) {
   const manifestBytes = await bytes("bundle.json");
   const manifest = JSON.parse(new TextDecoder().decode(manifestBytes));
   const engine = await pkg.Engine.create(backend, manifestBytes, await bytes(manifest.tokenizer.file), { limits, software });
+  for (const stage of rehearsed) engine.rehearse(stage);
   for (const [i, { file }] of manifest.shards.entries()) await engine.add_shard(i, await bytes(file));
   await engine.finish();
   const given = inputs(manifest, pixels);

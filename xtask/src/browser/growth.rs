@@ -102,7 +102,7 @@ pub fn gpu(setting: &Setting) -> Result<String> {
     )?;
     page.evaluate(
         "(async () => { const { open } = await import('/peers/ours.js'); \
-         globalThis.ours = await open('gpu', '/measured/', 'default'); })()",
+         globalThis.ours = await open('gpu', '/measured/', 'default', undefined, ['text_encoder', 'unet', 'decoder']); })()",
     )?;
     let mut few = [0.0; 3];
     let mut now = few;
