@@ -65,36 +65,49 @@ export async function open(backend, bundle, limits, pixels, rehearsed = []) {
 }
 
 /**
- * What lies between two launches of kernels: microseconds from one `dispatchWorkgroups` to the next in one run, their number, median
- * and sum. All is launched before the GPU is waited for, within one turn of the event loop; where it did turn, that gap is left out.
+ * The time of JavaScript and wasm in one run, in microseconds: `each` launch of a kernel on the average, from the call to the last
+ * launch, and the `median` from one `dispatchWorkgroups` to the next, which is smaller, as the runtime hands launches over in batches;
+ * `submitting` is the part of `each` in the `submits` of such batches to the browser. All is launched in one turn of the event loop, so
+ * that nothing of this waits for the GPU; an error if it is not.
  * @param {() => Promise<unknown>} run of what is compiled already
  */
-export async function between(run) {
-  const { prototype } = GPUComputePassEncoder;
-  const { dispatchWorkgroups, dispatchWorkgroupsIndirect } = prototype;
-  /** @type {{time: number, turn: number}[]} */
-  const launches = [];
-  let turn = 0;
-  const turning = setInterval(() => turn++);
-  const seen = () => launches.push({ time: performance.now(), turn });
-  prototype.dispatchWorkgroups = function (...counts) {
-    seen();
+export async function launching(run) {
+  const pass = GPUComputePassEncoder.prototype;
+  const { dispatchWorkgroups, dispatchWorkgroupsIndirect } = pass;
+  const { submit } = GPUQueue.prototype;
+  /** @type {number[]} */
+  const times = [];
+  let [submits, submitting, turns, turn] = [0, 0, 0, 0];
+  pass.dispatchWorkgroups = function (...counts) {
     dispatchWorkgroups.apply(this, counts);
+    times.push(performance.now());
+    turn = turns;
   };
-  prototype.dispatchWorkgroupsIndirect = function (...where) {
-    seen();
+  pass.dispatchWorkgroupsIndirect = function (...where) {
     dispatchWorkgroupsIndirect.apply(this, where);
+    times.push(performance.now());
+    turn = turns;
   };
+  GPUQueue.prototype.submit = function (buffers) {
+    const begun = performance.now();
+    submit.call(this, buffers);
+    submitting += performance.now() - begun;
+    submits++;
+  };
+  const begun = performance.now();
+  const turning = setInterval(() => turns++);
   try {
     await run();
   } finally {
     clearInterval(turning);
-    Object.assign(prototype, { dispatchWorkgroups, dispatchWorkgroupsIndirect });
+    Object.assign(pass, { dispatchWorkgroups, dispatchWorkgroupsIndirect });
+    GPUQueue.prototype.submit = submit;
   }
-  const pairs = launches.slice(1).map((launch, i) => ({ launch, before: launches[i] }));
-  const gaps = pairs.filter(({ launch, before }) => launch.turn === before.turn).map(({ launch, before }) => 1000 * (launch.time - before.time));
-  gaps.sort((a, b) => a - b);
-  return { launches: launches.length, gaps: gaps.length, median: gaps[gaps.length >> 1] ?? 0, total: gaps.reduce((a, b) => a + b, 0) };
+  if (turn > 0) throw new Error("the event loop turned between two launches");
+  const gaps = times.slice(1).map((time, i) => time - times[i]).sort((a, b) => a - b);
+  const launches = times.length;
+  const [all, median] = [times[launches - 1] - begun, gaps[gaps.length >> 1]];
+  return { launches, submits, each: (1000 * all) / launches, median: 1000 * median, submitting: (1000 * submitting) / launches };
 }
 
 /** The relative L2 distance to the little-endian f32 of a file. @param {Float32Array} output @param {string} file */

@@ -72,9 +72,9 @@ pub fn measure(options: &Options) -> Result<()> {
         found.push(("browser", in_browser(options, &folder)?));
     }
     println!(
-        "\n| where | adapter | stage | launches | between two, µs | in all, ms | tensors, MB | GPU memory, MB | wasm memory, MB | error |"
+        "\n| where | adapter | stage | launches | each, µs | median between two, µs | submits | tensors, MB | GPU memory, MB | wasm memory, MB | error |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
     for (place, measured) in &found {
         let adapter = measured["adapter"].as_str().unwrap_or_default();
         row(place, adapter, "loaded", &measured["loaded"]);
@@ -93,16 +93,17 @@ fn row(place: &str, adapter: &str, stage: &str, usage: &Value) {
         let bytes = usage[name].as_f64();
         bytes.map_or("".into(), |bytes| format!("{:.0}", bytes / 1e6))
     };
-    let (error, between) = (usage["error"].as_f64(), &usage["between"]);
-    let time = |name: &str, unit: f64| {
-        let microseconds = between[name].as_f64();
-        microseconds.map_or("".into(), |time| format!("{:.0}", time / unit))
+    let (error, launching) = (usage["error"].as_f64(), &usage["launching"]);
+    let time = |name: &str| {
+        let microseconds = launching[name].as_f64();
+        microseconds.map_or("".into(), |time| format!("{time:.0}"))
     };
     println!(
-        "| {place} | {adapter} | {stage} | {} | {} | {} | {} | {} | {} | {} |",
+        "| {place} | {adapter} | {stage} | {} | {} | {} | {} | {} | {} | {} | {} |",
         usage["launches"],
-        time("median", 1.0),
-        time("total", 1e3),
+        time("each"),
+        time("median"),
+        time("submits"),
         megabytes("in_use"),
         megabytes("reserved"),
         megabytes("wasm"),
@@ -149,15 +150,15 @@ fn in_browser(options: &Options, folder: &Path) -> Result<Value> {
         .side
         .map_or("undefined".into(), |side| side.to_string());
     let mut found = page.evaluate(&format!(
-        "(async () => {{ const {{ open, distance, between }} = await import('/peers/ours.js'); Object.assign(globalThis, {{ distance, between }}); \
+        "(async () => {{ const {{ open, distance, launching }} = await import('/peers/ours.js'); Object.assign(globalThis, {{ distance, launching }}); \
          globalThis.ours = await open('gpu', '/measured/', 'default', {side}); const {{ inUse, reserved }} = ours.usage(); \
          return {{ adapter: ours.adapter, loaded: {{ launches: 0, in_use: inUse, reserved, wasm: ours.memory() }}, stages: {{}} }}; }})()"
     ))?;
     for stage in &options.stages {
         found["stages"][stage.as_str()] = page.evaluate(&format!(
             "(async () => {{ const {{ output, launches, inUse, reserved }} = await ours.watched('{stage}'); \
-             const spans = [await between(() => ours.run('{stage}')), await between(() => ours.run('{stage}')), await between(() => ours.run('{stage}'))]; \
-             return {{ launches, in_use: inUse, reserved, wasm: ours.memory(), between: spans.sort((a, b) => a.total - b.total)[1], \
+             const spans = []; for (let i = 0; i < 9; i++) spans.push(await launching(() => ours.run('{stage}'))); \
+             return {{ launches, in_use: inUse, reserved, wasm: ours.memory(), launching: spans.sort((a, b) => a.each - b.each)[4], \
              error: await distance(output, '/native/{stage}.f32') }}; }})()"
         ))?;
     }
