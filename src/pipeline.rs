@@ -1,5 +1,7 @@
 //! Text -> Image: the only file that knows every stage (diffusers: `StableDiffusionPipeline`).
 
+#[cfg(feature = "gpu")]
+mod rehearsal;
 mod request;
 #[doc(hidden)]
 pub mod stages;
@@ -64,6 +66,17 @@ pub struct Pipeline {
     precision: Precision,
 }
 
+impl Networks {
+    /// Without weights.
+    fn new(configs: &ComponentConfigs, device: &Device) -> Result<Self> {
+        Ok(Self {
+            text_encoder: configs.text_encoder.init(device)?,
+            unet: configs.unet.init(device)?,
+            vae: configs.vae.init(device)?,
+        })
+    }
+}
+
 impl PipelineBuilder {
     /// Networks as the configs describe them, still without weights.
     ///
@@ -99,11 +112,7 @@ impl PipelineBuilder {
                 ),
             });
         }
-        let networks = Networks {
-            text_encoder: configs.text_encoder.init(device)?,
-            unet: configs.unet.init(device)?,
-            vae: configs.vae.init(device)?,
-        };
+        let networks = Networks::new(&configs, device)?;
         Ok(Self {
             loader: WeightLoader::new(&networks),
             networks,
@@ -238,7 +247,8 @@ impl Pipeline {
         // 3. denoise
         for (i, &timestep) in timesteps.iter().enumerate().skip(begin) {
             let input = scheduler.scale_model_input(&latents);
-            let prediction = self.predict(input, shape, timestep, &text, guided).await?;
+            let prediction = self.predict(input, shape, timestep, &text, guided);
+            let prediction = read(prediction).await?.data;
             let prediction = match guided {
                 true => guide(&prediction, request.guidance_scale as f32),
                 false => prediction,
@@ -270,7 +280,7 @@ impl Pipeline {
         }
 
         // 4. image
-        let mut image = self.decode(&latents, shape).await?;
+        let mut image = read(self.decode(&latents, shape)).await?;
         if let Some(source) = source {
             source.keep_outside(&mut image);
         }
@@ -306,20 +316,19 @@ impl Pipeline {
     }
 
     /// The U-Net's output, once for every row of `text`.
-    async fn predict(
+    fn predict(
         &self,
         sample: Vec<f32>,
         shape: [usize; 4],
         timestep: f64,
         text: &Text,
         guided: bool,
-    ) -> Result<Vec<f32>> {
+    ) -> Tensor<4> {
         let copies = if guided { 2 } else { 1 };
         let sample = self.tensor(sample, shape).repeat_dim(0, copies);
         let timesteps = vec![timestep as f32; copies];
         let timesteps = Tensor::<1>::from_floats(timesteps.as_slice(), &self.device);
-        let prediction = self.networks.unet.forward_text(sample, timesteps, text);
-        Ok(read(prediction).await?.data)
+        self.networks.unet.forward_text(sample, timesteps, text)
     }
 
     /// A picture to the mean of its latents as diffusion has them.
@@ -332,10 +341,10 @@ impl Pipeline {
     }
 
     /// Latents as diffusion has them to an image in -1 to 1.
-    async fn decode(&self, latents: &[f32], shape: [usize; 4]) -> Result<Weight> {
+    fn decode(&self, latents: &[f32], shape: [usize; 4]) -> Tensor<4> {
         let vae = &self.networks.vae;
         let latents = vae.unscale(self.tensor(latents.to_vec(), shape));
-        read(vae.decode(latents).clamp(-1.0, 1.0)).await
+        vae.decode(latents).clamp(-1.0, 1.0)
     }
 
     /// Numbers on the device, as the U-Net and the autoencoder take them.

@@ -210,6 +210,22 @@ impl Engine {
     }
 }
 
+#[cfg(feature = "gpu")]
+#[wasm_bindgen]
+impl Engine {
+    /// Has the browser compile the pipelines that one stage (`text_encoder`, `unet`, `decoder`) of an image at the model's own
+    /// settings takes, before its weights are here. Nothing is computed, and nothing waited for: the browser compiles elsewhere.
+    pub fn rehearse(&self, stage: &str) -> Result<(), Thrown> {
+        let Stage::Loading { decoder, builder } = &self.stage else {
+            return Err(wrong_stage().into());
+        };
+        let Manifest {
+            tensors, defaults, ..
+        } = decoder.manifest();
+        Ok(builder.rehearse(stage, tensors, defaults)?)
+    }
+}
+
 /// Encodes pixels as a PNG which says in its text chunks that it is synthetic, and what gave it.
 ///
 /// `rgba` is what a canvas has: `width * height * 4` bytes.

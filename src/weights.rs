@@ -3,6 +3,9 @@
 //! Field names are the checkpoint's keys, so the only differences that burn makes are undone here: a linear layer's
 //! weight is transposed, and a normalisation calls its weight and bias `gamma` and `beta`.
 
+#[cfg(feature = "gpu")]
+mod absent;
+
 use std::collections::BTreeMap;
 
 use burn::module::{ModuleVisitor, Param, Reparameterizer};
@@ -11,6 +14,8 @@ use burn::prelude::*;
 use crate::bundle::Quantized;
 use crate::error::{Error, Result};
 use crate::kernels::Packed;
+#[cfg(feature = "gpu")]
+pub(crate) use absent::absent;
 
 /// One tensor as a safetensors file has it: PyTorch's layout, in f32.
 #[derive(Clone, Debug, PartialEq)]

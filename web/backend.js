@@ -65,17 +65,38 @@ export function presentAdapters(limits) {
 
 /**
  * Tells when a device is opened from now on, and when it is lost. The engine itself may hear of that late, or wait for ever.
- * @param {{opened: (device: protocol.Device) => void, lost: (why: string) => void}} tell
+ * @param {{opened: (device: protocol.Device, compiling: Compiling) => void, lost: (why: string) => void}} tell
  */
 export function onDevice(tell) {
   const open = GPUAdapter.prototype.requestDevice;
   GPUAdapter.prototype.requestDevice = async function (descriptor) {
     const device = await open.call(this, descriptor);
     const { maxBufferSize, maxStorageBufferBindingSize, maxComputeInvocationsPerWorkgroup } = device.limits;
-    tell.opened({ features: [...device.features], limits: { maxBufferSize, maxStorageBufferBindingSize, maxComputeInvocationsPerWorkgroup } });
+    tell.opened({ features: [...device.features], limits: { maxBufferSize, maxStorageBufferBindingSize, maxComputeInvocationsPerWorkgroup } }, new Compiling(device));
     device.lost.then(({ message, reason }) => tell.lost(message || reason));
     return device;
   };
+}
+
+/** What the engine has the browser compile: `createComputePipeline` returns at once, and the work is done in another process. */
+export class Compiling {
+  /** So far. */
+  pipelines = 0;
+  #device;
+
+  /** @param {GPUDevice} device */
+  constructor(device) {
+    this.#device = device;
+    device.createComputePipeline = (descriptor) => {
+      this.pipelines++;
+      return GPUDevice.prototype.createComputePipeline.call(device, descriptor);
+    };
+  }
+
+  /** Settles when all that was asked for is compiled: a device does one thing after another. */
+  get over() {
+    return this.#device.queue.onSubmittedWorkDone();
+  }
 }
 
 /** Whether an adapter says what it can do: the engine's GPU runtime stops the worker where one does not. @param {GPUAdapter} adapter */

@@ -59,14 +59,14 @@ export class Loading {
 
   #tell() {
     if (!this.#last) return;
-    const { done, total, downloaded } = this.#last;
+    const { done, total, downloaded, compiling } = this.#last;
     const here = { done: megabytes(done), total: megabytes(total) };
     const loading = done < total;
     $("pause").hidden = !(loading && (this.#paused || performance.now() - this.#begun > SOON));
     $("pause").textContent = t(($("pause").dataset.t = this.#paused ? "form.resume" : "form.pause"));
     if (!loading) {
       bar();
-      return show(this.state, ["state.preparing"], ["count.here", here]);
+      return show(this.state, [compiling ? "state.compiling" : "state.preparing"], ["count.here", here]);
     }
     bar(done / total);
     const speed = this.#speed();

@@ -34,7 +34,7 @@ const asked = /** @type {protocol.Backend | "auto"} */ (["cpu", "gpu"].includes(
 const limits = query.get("clamp") === "default" ? "default" : "adapter";
 const client = new Client((loaded) => hears.loaded(loaded));
 /** Measurements for whoever wants to look: `roentgen.stats` in the console. @type {Record<string, any>} */
-const stats = { backend: null, adapter: null, device: null, timeToReadyMs: null, timeToImageMs: null, wasmMemoryBytes: 0, downloadedBytes: 0, cachedBytes: 0 };
+const stats = { backend: null, adapter: null, device: null, compilation: null, timeToReadyMs: null, timeToImageMs: null, wasmMemoryBytes: 0, downloadedBytes: 0, cachedBytes: 0 };
 globalThis.roentgen = { stats };
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");

@@ -126,6 +126,7 @@
  * @property {number} downloaded those of them that came over the network
  * @property {number} total bytes of the model
  * @property {number} engine bytes of the engine (wasm) that are here
+ * @property {boolean} compiling whether all is here but what the graphics card still compiles
  */
 
 /**
@@ -174,6 +175,7 @@
  * @property {Backend} backend
  * @property {string | Saying} adapter what computes, in words
  * @property {Device | null} device what a graphics card gave
+ * @property {{pipelines: number, milliseconds: number} | null} compilation what a graphics card had to compile for an image, while the model arrived
  * @property {Saying} why why this backend, in words
  * @property {Saying[]} warnings sentences, e.g. that the cache is full
  * @property {number} downloadedBytes model bytes from the network

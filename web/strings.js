@@ -297,6 +297,7 @@ export const STRINGS = {
   "state.paused": ["Paused. What has arrived is kept.", "Angehalten. Was da ist, bleibt."],
   "state.stalled": ["Waiting for the server.", "Der Server lässt warten."],
   "state.preparing": ["Preparing the model.", "Das Modell wird vorbereitet."],
+  "state.compiling": ["Preparing the graphics card.", "Die Grafikkarte wird vorbereitet."],
   "state.ready": ["Ready.", "Bereit."],
   "state.reading": ["Reading the sentence.", "Der Satz wird gelesen."],
   "state.drawing": ["Drawing the radiograph.", "Das Röntgenbild wird gezeichnet."],

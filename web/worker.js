@@ -15,6 +15,8 @@ import { Pause } from "./request.js";
 /** @import * as protocol from "./protocol.js" */
 /** @import { Saying } from "./language.js" */
 
+/** Parts of an image, each with its pipelines. */
+const STAGES = ["text_encoder", "unet", "decoder"];
 /** What is loaded. @type {{engine: any, pkg: any, memory: WebAssembly.Memory, name: string} | null} */
 let model = null;
 /** The job under way; a worker has one at most. @type {{id: number, abort: AbortController} | null} */
@@ -58,9 +60,11 @@ async function load({ id, bundle, backend: asked, limits, why }, signal) {
   backend = choice.backend;
   /** @type {protocol.Device | null} */
   let device = null;
+  /** @type {import("./backend.js").Compiling | null} */
+  let compiling = null;
   if (backend === "gpu") {
     presentAdapters(limits);
-    onDevice({ opened: (found) => (device = found), lost: (why) => breakWith(new Problem("device", "error.device-lost", { why })) });
+    onDevice({ opened: (...found) => ([device, compiling] = found), lost: (why) => breakWith(new Problem("device", "error.device-lost", { why })) });
   }
 
   const { address, folder, bytes: manifestBytes, manifest } = bundle;
@@ -68,10 +72,11 @@ async function load({ id, bundle, backend: asked, limits, why }, signal) {
   const total = files.reduce((sum, file) => sum + file.bytes, 0);
   const bytes = { downloaded: 0, cached: 0, engine: 0 };
   let timer = 0;
+  let waits = false; // for the graphics card's compiler alone
   const post = () => {
     clearTimeout(timer);
     timer = 0;
-    self.postMessage({ id, type: "progress", done: bytes.downloaded + bytes.cached, downloaded: bytes.downloaded, total, engine: bytes.engine });
+    self.postMessage({ id, type: "progress", done: bytes.downloaded + bytes.cached, downloaded: bytes.downloaded, total, engine: bytes.engine, compiling: waits });
   };
   const tell = () => {
     if (bytes.downloaded + bytes.cached === total) post(); // decoding keeps this worker from the timer
@@ -100,6 +105,14 @@ async function load({ id, bundle, backend: asked, limits, why }, signal) {
   const { pkg, memory } = await opening;
   pkg.set_panic_handler(onPanic);
   const engine = await pkg.Engine.create(choice.backend, manifestBytes, tokenizer, { limits, software: choice.software });
+  const started = performance.now();
+  for (const stage of compiling ? STAGES : []) {
+    engine.rehearse(stage); // while the first shard arrives
+    await turn();
+    throwIfCancelled(signal);
+  }
+  const compiled = compiling?.over.then(() => ({ pipelines: compiling.pipelines, milliseconds: performance.now() - started }));
+  compiled?.catch(() => {}); // heard below
   for (let i = 0; i < manifest.shards.length; i++) {
     const shard = await next; // one shard is decoded while the next one arrives
     if (i + 1 < manifest.shards.length) next = fetching(manifest.shards[i + 1]);
@@ -107,12 +120,17 @@ async function load({ id, bundle, backend: asked, limits, why }, signal) {
     await engine.add_shard(i, shard);
   }
   await engine.finish();
+  waits = compiled !== undefined;
+  post();
+  const compilation = (await compiled) ?? null; // else the first image would wait for it
+  throwIfCancelled(signal);
   model = { engine, pkg, memory, name: manifest.name };
   tidy().catch(() => {}); // what only an older version of this model had
   return [{
     backend: choice.backend,
     adapter: choice.adapter,
     device,
+    compilation,
     why: why ?? choice.why,
     warnings: cache?.warning ? [cache.warning] : [],
     downloadedBytes: bytes.downloaded,

@@ -22,6 +22,8 @@ mod write;
 pub(crate) use manifest::check_file_name;
 pub use manifest::{Defaults, FileEntry, Manifest, TensorEntry};
 pub use policy::{Policy, Precision, precision_for};
+#[cfg(feature = "gpu")]
+pub(crate) use quantize::matrix;
 pub(crate) use quantize::row_words;
 pub use quantize::{BLOCK, Quantized};
 pub use shard::Decoder;

@@ -60,6 +60,29 @@ impl Packed {
             .memory_persistent_allocations(words, |data| Tensor::<2, Int>::from_data(data, device));
         let scales = device
             .memory_persistent_allocations(scales, |data| Tensor::<2>::from_data(data, device));
+        Self::of(words, scales, bits, columns, transposed)
+    }
+
+    /// As a weight `[rows, columns]` of so many bits will lie, without values: for a rehearsal.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn absent(
+        (rows, columns): (usize, usize),
+        bits: usize,
+        transposed: bool,
+        device: &Device,
+    ) -> Self {
+        let words = Tensor::empty([rows, row_words(bits, columns)], device);
+        let scales = Tensor::empty([rows, columns.div_ceil(BLOCK)], device);
+        Self::of(words, scales, bits, columns, transposed)
+    }
+
+    fn of(
+        words: Tensor<2, Int>,
+        scales: Tensor<2>,
+        bits: usize,
+        columns: usize,
+        transposed: bool,
+    ) -> Self {
         Self {
             words: Param::initialized(ParamId::new(), words),
             scales: Param::initialized(ParamId::new(), scales),

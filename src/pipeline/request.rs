@@ -119,7 +119,7 @@ impl Step<'_> {
     /// [`Error::Device`] if the device fails.
     pub async fn preview(&self) -> Result<Image> {
         let latents = self.pred_original_sample;
-        let image = self.pipeline.decode(latents, self.shape).await?;
+        let image = super::read(self.pipeline.decode(latents, self.shape)).await?;
         Ok(Image::from_weight(&image))
     }
 }

@@ -65,13 +65,15 @@ pub fn input(configs: &ComponentConfigs, stage: &str, side: usize, images: usize
             sample: weight(vec![images, c, latents, latents]),
             text: nothing,
         },
-        _ => {
-            return Err(Error::Request {
-                field: "stage",
-                why: format!("{stage:?} is not known; use {}", STAGES.join(", ")),
-            });
-        }
+        _ => return Err(unknown(stage)),
     })
+}
+
+pub(super) fn unknown(stage: &str) -> Error {
+    Error::Request {
+        field: "stage",
+        why: format!("{stage:?} is not known; use {}", STAGES.join(", ")),
+    }
 }
 
 impl Pipeline {

@@ -21,10 +21,12 @@ export function inputs({ components: { text_encoder: text, vae }, defaults }, pi
 }
 
 /**
- * Loads a bundle; `limits` is `adapter` or `default`.
+ * Loads a bundle; `limits` is `adapter` or `default`. With `rehearsed` stages, pipelines are compiled before the weights are there, as the
+ * page has it.
  * @param {"cpu" | "gpu"} backend @param {string} bundle address, with the slash at its end @param {string} limits @param {number} [pixels]
+ * @param {string[]} [rehearsed]
  */
-export async function open(backend, bundle, limits, pixels) {
+export async function open(backend, bundle, limits, pixels, rehearsed = []) {
   const { chooseBackend, presentAdapters } = await import("/backend.js");
   const { adapter, software } = await chooseBackend(backend);
   if (backend === "gpu") presentAdapters(limits);
@@ -34,6 +36,7 @@ export async function open(backend, bundle, limits, pixels) {
   const manifestBytes = await bytes("bundle.json");
   const manifest = JSON.parse(new TextDecoder().decode(manifestBytes));
   const engine = await pkg.Engine.create(backend, manifestBytes, await bytes(manifest.tokenizer.file), { limits, software });
+  for (const stage of rehearsed) engine.rehearse(stage);
   for (const [i, { file }] of manifest.shards.entries()) await engine.add_shard(i, await bytes(file));
   await engine.finish();
   const given = inputs(manifest, pixels);
@@ -52,7 +55,59 @@ export async function open(backend, bundle, limits, pixels) {
       return engine.watched(stage, sample, new Uint32Array(shape), text, new Uint32Array(textShape));
     },
     usage: () => engine.usage(),
+    /** Draws an image at the model's own settings but for the steps. @param {number} steps @param {number} seed */
+    draw: (steps, seed) => {
+      const { guidance_scale, width, height } = manifest.defaults;
+      const settings = { prompt: manifest.examples[0], negative_prompt: "", seed, num_inference_steps: steps, guidance_scale, scheduler: null, width, height };
+      return engine.generate(settings, () => true);
+    },
   };
+}
+
+/**
+ * The time of JavaScript and wasm in one run, in microseconds: `each` launch of a kernel on the average, from the call to the last
+ * launch, and the `median` from one `dispatchWorkgroups` to the next, which is smaller, as the runtime hands launches over in batches;
+ * `submitting` is the part of `each` in the `submits` of such batches to the browser. All is launched in one turn of the event loop, so
+ * that nothing of this waits for the GPU; an error if it is not.
+ * @param {() => Promise<unknown>} run of what is compiled already
+ */
+export async function launching(run) {
+  const pass = GPUComputePassEncoder.prototype;
+  const { dispatchWorkgroups, dispatchWorkgroupsIndirect } = pass;
+  const { submit } = GPUQueue.prototype;
+  /** @type {number[]} */
+  const times = [];
+  let [submits, submitting, turns, turn] = [0, 0, 0, 0];
+  pass.dispatchWorkgroups = function (...counts) {
+    dispatchWorkgroups.apply(this, counts);
+    times.push(performance.now());
+    turn = turns;
+  };
+  pass.dispatchWorkgroupsIndirect = function (...where) {
+    dispatchWorkgroupsIndirect.apply(this, where);
+    times.push(performance.now());
+    turn = turns;
+  };
+  GPUQueue.prototype.submit = function (buffers) {
+    const begun = performance.now();
+    submit.call(this, buffers);
+    submitting += performance.now() - begun;
+    submits++;
+  };
+  const begun = performance.now();
+  const turning = setInterval(() => turns++);
+  try {
+    await run();
+  } finally {
+    clearInterval(turning);
+    Object.assign(pass, { dispatchWorkgroups, dispatchWorkgroupsIndirect });
+    GPUQueue.prototype.submit = submit;
+  }
+  if (turn > 0) throw new Error("the event loop turned between two launches");
+  const gaps = times.slice(1).map((time, i) => time - times[i]).sort((a, b) => a - b);
+  const launches = times.length;
+  const [all, median] = [times[launches - 1] - begun, gaps[gaps.length >> 1]];
+  return { launches, submits, each: (1000 * all) / launches, median: 1000 * median, submitting: (1000 * submitting) / launches };
 }
 
 /** The relative L2 distance to the little-endian f32 of a file. @param {Float32Array} output @param {string} file */

@@ -10,6 +10,9 @@ use hyper::body::{Body, Bytes, Frame, SizeHint};
 /// How long after the last bytes the connection is cut: a reset makes a browser throw away what it has not read yet.
 const ARRIVING: Duration = Duration::from_millis(500);
 
+/// Bytes of one frame where a pace is kept.
+const PIECE: usize = 64 << 10;
+
 /// Bytes that are sent, out of those that are announced.
 pub struct Answer {
     /// Taken when they are sent.
@@ -18,6 +21,8 @@ pub struct Answer {
     announced: u64,
     /// What follows when fewer bytes are sent than announced.
     then: Then,
+    /// Bytes a second at the most, and when the next may follow.
+    pace: Option<(f64, Instant)>,
 }
 
 /// What happens to a connection whose announced bytes do not all come.
@@ -35,7 +40,14 @@ impl Answer {
             announced: bytes.len() as u64,
             bytes,
             then: Then::Cut(None),
+            pace: None,
         }
+    }
+
+    /// The same, no faster than so many bytes a second.
+    pub fn paced(self, per_second: f64) -> Answer {
+        let pace = Some((per_second, Instant::now()));
+        Answer { pace, ..self }
     }
 
     /// Announces all of these, sends the first ones and cuts the connection.
@@ -53,6 +65,7 @@ impl Answer {
             announced: bytes.len() as u64,
             bytes: bytes.slice(..after.min(bytes.len())),
             then,
+            pace: None,
         }
     }
 }
@@ -65,7 +78,19 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let bytes = std::mem::take(&mut self.bytes);
+        let now = Instant::now();
+        let mut bytes = std::mem::take(&mut self.bytes);
+        if let Some((per_second, due)) = self.pace
+            && !bytes.is_empty()
+        {
+            if now < due {
+                self.bytes = bytes;
+                return later(context, due - now);
+            }
+            self.bytes = bytes.split_off(PIECE.min(bytes.len()));
+            let takes = Duration::from_secs_f64(bytes.len() as f64 / per_second);
+            self.pace = Some((per_second, due.max(now) + takes));
+        }
         if !bytes.is_empty() {
             self.announced -= bytes.len() as u64;
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
@@ -76,15 +101,9 @@ impl Body for Answer {
         let Then::Cut(cut_at) = &mut self.then else {
             return Poll::Pending; // until the browser goes away
         };
-        let now = Instant::now();
         let cut_at = *cut_at.get_or_insert(now + ARRIVING);
         if now < cut_at {
-            let waker = context.waker().clone();
-            std::thread::spawn(move || {
-                std::thread::sleep(cut_at - now);
-                waker.wake();
-            });
-            return Poll::Pending;
+            return later(context, cut_at - now);
         }
         Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())))
     }
@@ -96,4 +115,14 @@ impl Body for Answer {
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.announced)
     }
+}
+
+/// Has whoever polled come back after so long.
+fn later<T>(context: &Context<'_>, after: Duration) -> Poll<T> {
+    let waker = context.waker().clone();
+    std::thread::spawn(move || {
+        std::thread::sleep(after);
+        waker.wake();
+    });
+    Poll::Pending
 }

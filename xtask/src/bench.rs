@@ -42,6 +42,9 @@ pub struct Options {
     /// The model [default: models/default]
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
+    /// Its weights arrive no faster, in MB a second
+    #[arg(long, value_name = "N")]
+    pace: Option<f64>,
 }
 
 /// What else can be measured.
@@ -75,18 +78,23 @@ pub fn run(options: &Options) -> Result<()> {
     });
     let middle = &runs[runs.len() / 2];
     let number = |name: &str| middle[name].as_f64().unwrap_or(f64::NAN);
+    let compiled = match middle["pipelines"].as_u64() {
+        Some(pipelines) => format!("{pipelines} in {:.1}", number("seconds_to_compile")),
+        None => String::new(),
+    };
     println!(
-        "\n| engine | steps | model, MB | engine, MB | ready, s | image, s | first image from an empty cache, s | peak wasm memory, MB |"
+        "\n| engine | steps | model, MB | engine, MB | pipelines compiled, s | ready, s | image, s | next image, s | first image from an empty cache, s | peak wasm memory, MB |"
     );
-    println!("|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|");
     println!(
-        "| {} | {} | {:.1} | {:.2} | {:.1} | {:.1} | {:.1} | {:.0} |",
+        "| {} | {} | {:.1} | {:.2} | {compiled} | {:.1} | {:.1} | {:.1} | {:.1} | {:.0} |",
         options.engine.name(),
         options.steps,
         number("model_bytes") / 1e6,
         number("engine_bytes") / 1e6,
         number("seconds_to_ready"),
         number("seconds_to_image"),
+        number("seconds_to_next_image"),
         number("seconds_to_first_image"),
         number("peak_wasm_bytes") / 1e6,
     );
@@ -107,6 +115,9 @@ pub fn run(options: &Options) -> Result<()> {
 /// One visit in a fresh browser.
 fn measure(site: &Arc<Site>, options: &Options) -> Result<Value> {
     let serving = Serving::start(site.clone(), 0, "", false)?;
+    if let Some(pace) = options.pace {
+        serving.pace(pace * 1e6);
+    }
     let browser = chrome::launch(1280, 900)?;
     let started = Instant::now();
     let page = Page::open(
@@ -126,7 +137,9 @@ fn measure(site: &Arc<Site>, options: &Options) -> Result<Value> {
     };
     let (image, drawing) = page.generate(&settings, LIMIT)?;
     let first = started.elapsed();
+    let (_, next) = page.generate(&settings, LIMIT)?; // with everything compiled
     let stats = page.stats()?;
+    let compilation = &stats["compilation"]; // of the gpu engine, while the model arrived
     Ok(json!({
         "engine": options.engine.name(),
         "adapter": stats["adapter"],
@@ -138,7 +151,10 @@ fn measure(site: &Arc<Site>, options: &Options) -> Result<Value> {
         "model_bytes": stats["downloadedBytes"],
         "engine_bytes": wasm::size(&target().join("wasm/pkg").join(options.engine.name()))?,
         "seconds_to_ready": ready.as_secs_f64(),
+        "pipelines": compilation["pipelines"],
+        "seconds_to_compile": compilation["milliseconds"].as_f64().map(|time| time / 1e3),
         "seconds_to_image": drawing.as_secs_f64(),
+        "seconds_to_next_image": next.as_secs_f64(),
         "seconds_to_first_image": first.as_secs_f64(),
         "peak_wasm_bytes": stats["wasmMemoryBytes"], // wasm memory never shrinks: its size at the end is its peak
     }))

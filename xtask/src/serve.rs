@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anyhow::{Context, Result};
 use http_body_util::BodyExt;
@@ -43,6 +43,10 @@ struct State {
     open: AtomicBool,
     /// Whether ranges are ignored, as the simplest servers do.
     whole: AtomicBool,
+    /// Whether pages are isolated from those of other origins, which browsers reward with a finer clock.
+    isolated: AtomicBool,
+    /// Bytes of weights a second at the most.
+    pace: OnceLock<f64>,
     asked: Mutex<Asked>,
 }
 
@@ -84,6 +88,8 @@ impl Serving {
             watch,
             open: AtomicBool::new(false),
             whole: AtomicBool::new(false),
+            isolated: AtomicBool::new(false),
+            pace: OnceLock::new(),
             asked,
         });
         let runtime = Builder::new_multi_thread()
@@ -139,6 +145,16 @@ impl Serving {
     /// Lets pages of other origins read the files (CORS), or no longer.
     pub fn open_to_others(&self, open: bool) {
         self.state.open.store(open, Ordering::Relaxed);
+    }
+
+    /// Sends weights no faster than so many bytes a second.
+    pub fn pace(&self, per_second: f64) {
+        let _ = self.state.pace.set(per_second);
+    }
+
+    /// Isolates pages from now on.
+    pub fn isolate(&self) {
+        self.state.isolated.store(true, Ordering::Relaxed);
     }
 
     /// Where the requests for weights began since the last call.
@@ -225,6 +241,12 @@ impl State {
         if self.open.load(Ordering::Relaxed) {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         }
+        if self.isolated.load(Ordering::Relaxed) {
+            let same = HeaderValue::from_static("same-origin");
+            headers.insert("Cross-Origin-Opener-Policy", same);
+            let required = HeaderValue::from_static("require-corp");
+            headers.insert("Cross-Origin-Embedder-Policy", required);
+        }
         if self.watch {
             let own =
                 "default-src 'self' 'unsafe-inline' 'unsafe-eval' 'wasm-unsafe-eval' blob: data:";
@@ -247,10 +269,15 @@ impl State {
         });
         let start = start.filter(|_| !self.whole.load(Ordering::Relaxed));
         let rest = bytes.slice(start.unwrap_or(0)..);
-        let mut response = Response::new(match cut.flatten() {
+        let answer = match cut.flatten() {
             Some(Cut::Close(after)) => Answer::cut(rest, after),
             Some(Cut::Hold(after)) => Answer::hold(rest, after),
             None => Answer::whole(rest),
+        };
+        let pace = self.pace.get().filter(|_| weights);
+        let mut response = Response::new(match pace {
+            Some(pace) => answer.paced(*pace),
+            None => answer,
         });
         if let Some(start) = start {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;

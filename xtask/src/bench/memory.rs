@@ -75,9 +75,9 @@ pub fn measure(options: &Options) -> Result<()> {
         found.push(("browser", in_browser(options, &folder)?));
     }
     println!(
-        "\n| where | adapter | stage | launches | tensors, MB | GPU memory, MB | wasm memory, MB | error |"
+        "\n| where | adapter | stage | launches | each, µs | median between two, µs | submits | tensors, MB | GPU memory, MB | wasm memory, MB | error |"
     );
-    println!("|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
     for (place, measured) in &found {
         let adapter = measured["adapter"].as_str().unwrap_or_default();
         row(place, adapter, "loaded", &measured["loaded"]);
@@ -96,10 +96,17 @@ fn row(place: &str, adapter: &str, stage: &str, usage: &Value) {
         let bytes = usage[name].as_f64();
         bytes.map_or("".into(), |bytes| format!("{:.0}", bytes / 1e6))
     };
-    let error = usage["error"].as_f64();
+    let (error, launching) = (usage["error"].as_f64(), &usage["launching"]);
+    let time = |name: &str| {
+        let microseconds = launching[name].as_f64();
+        microseconds.map_or("".into(), |time| format!("{time:.0}"))
+    };
     println!(
-        "| {place} | {adapter} | {stage} | {} | {} | {} | {} | {} |",
+        "| {place} | {adapter} | {stage} | {} | {} | {} | {} | {} | {} | {} | {} |",
         usage["launches"],
+        time("each"),
+        time("median"),
+        time("submits"),
         megabytes("in_use"),
         megabytes("reserved"),
         megabytes("wasm"),
@@ -142,20 +149,23 @@ fn in_browser(options: &Options, folder: &Path) -> Result<Value> {
         .and("measured", &options.bundle)
         .and("native", folder);
     let serving = Serving::start(Arc::new(site), 0, "", false)?;
+    serving.isolate(); // for a clock of 5 µs
     let browser = chrome::launch(800, 600)?;
     let page = Page::open(&browser, &format!("{}peers/ours.js", serving.address()))?;
     let side = options
         .side
         .map_or("undefined".into(), |side| side.to_string());
     let mut found = page.evaluate(&format!(
-        "(async () => {{ const {{ open, distance }} = await import('/peers/ours.js'); globalThis.distance = distance; \
+        "(async () => {{ const {{ open, distance, launching }} = await import('/peers/ours.js'); Object.assign(globalThis, {{ distance, launching }}); \
          globalThis.ours = await open('gpu', '/measured/', 'default', {side}); const {{ inUse, reserved }} = ours.usage(); \
          return {{ adapter: ours.adapter, loaded: {{ launches: 0, in_use: inUse, reserved, wasm: ours.memory() }}, stages: {{}} }}; }})()"
     ))?;
     for stage in &options.stages {
         found["stages"][stage.as_str()] = page.evaluate(&format!(
             "(async () => {{ const {{ output, launches, inUse, reserved }} = await ours.watched('{stage}'); \
-             return {{ launches, in_use: inUse, reserved, wasm: ours.memory(), error: await distance(output, '/native/{stage}.f32') }}; }})()"
+             const spans = []; for (let i = 0; i < 9; i++) spans.push(await launching(() => ours.run('{stage}'))); \
+             return {{ launches, in_use: inUse, reserved, wasm: ours.memory(), launching: spans.sort((a, b) => a.each - b.each)[4], \
+             error: await distance(output, '/native/{stage}.f32') }}; }})()"
         ))?;
     }
     page.close()?;

@@ -1,12 +1,19 @@
 //! The check that a long visit needs no more memory than a short one, but for what its history keeps.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::Setting;
+use super::page::Page;
 use super::socket::Socket;
 use super::visits::{DRAWING, SETTINGS, number};
 use crate::native::Settings;
+use crate::serve::Serving;
+use crate::site::Site;
+use crate::wasm::Engine;
+use crate::workspace::root;
 
 /// What may be added between the 10th and the 50th image, in bytes, by the worker; and by the page, beside the pixels that
 /// its history keeps.
@@ -80,6 +87,49 @@ pub fn growth(setting: &Setting) -> Result<String> {
         megabytes(worker),
         megabytes(grown),
         megabytes(history)
+    ))
+}
+
+/// Twenty images of the gpu engine, in a page of its own: from the third on, neither wasm's memory nor the GPU's grows.
+pub fn gpu(setting: &Setting) -> Result<String> {
+    let site = Site::build(&[Engine::Gpu], None)?
+        .and("peers", &root().join("tests/peers"))
+        .and("measured", &root().join("models/default"));
+    let serving = Serving::start(Arc::new(site), 0, "", false)?;
+    let page = Page::open(
+        &setting.browser,
+        &format!("{}peers/ours.js", serving.address()),
+    )?;
+    page.evaluate(
+        "(async () => { const { open } = await import('/peers/ours.js'); \
+         globalThis.ours = await open('gpu', '/measured/', 'default', undefined, ['text_encoder', 'unet', 'decoder']); })()",
+    )?;
+    let mut few = [0.0; 3];
+    let mut now = few;
+    for image in 1..=20 {
+        let found = page.evaluate(&format!(
+            "(async () => {{ await ours.draw(1, {image}); return {{ wasm: ours.memory(), ...ours.usage() }}; }})()"
+        ))?;
+        now = [
+            number(&found, "wasm")?,
+            number(&found, "inUse")?,
+            number(&found, "reserved")?,
+        ];
+        if image == 3 {
+            few = now;
+        }
+        ensure!(
+            image < 3 || now.iter().zip(few).all(|(now, few)| *now <= few),
+            "after image {image}, wasm has {} bytes, tensors {}, the allocator {}; after the third they were {few:?}",
+            now[0],
+            now[1],
+            now[2]
+        );
+    }
+    page.close()?;
+    let [wasm, tensors, reserved] = now.map(|bytes| bytes / 1e6);
+    Ok(format!(
+        "after the 3rd and the 20th wasm has {wasm:.1} MB, tensors {tensors:.1}, the GPU's allocator {reserved:.1}"
     ))
 }
 

@@ -41,7 +41,7 @@ pub const SETTINGS: Settings = Settings {
 pub type Check = (&'static str, fn(&Setting) -> Result<String>);
 
 /// In this order: the first visit fills the browser's cache, the later ones use it.
-pub const CHECKS: [Check; 59] = [
+pub const CHECKS: [Check; 60] = [
     ("the cpu engine equals diffusers", cpu_parity),
     ("the image of the cpu engine is the native one", cpu_image),
     ("cancel ends the work and keeps the image", cancel::cancel),
@@ -140,6 +140,10 @@ pub const CHECKS: [Check; 59] = [
     ),
     ("the image of the gpu engine is the native one", gpu_image),
     ("the gpu engine needs the default limits only", gpu_clamped),
+    (
+        "twenty images of the gpu engine need no more memory than three",
+        growth::gpu,
+    ),
     (
         "the cpu takes over from a gpu that is lost",
         recovery::lost_device,
