@@ -113,7 +113,7 @@ export async function launching(run) {
 /** The relative L2 distance to the little-endian f32 of a file. @param {Float32Array} output @param {string} file */
 export async function distance(output, file) {
   const other = new Float32Array(await (await fetch(file)).arrayBuffer());
-  if (other.length !== output.length) return Infinity;
+  if (other.length !== output.length) throw new Error(`${file} has ${other.length} values, and ${output.length} came out`);
   let [error, norm] = [0, 0];
   other.forEach((b, i) => ((error += (output[i] - b) ** 2), (norm += b * b)));
   return Math.sqrt(error / norm);

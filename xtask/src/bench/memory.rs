@@ -62,9 +62,8 @@ pub struct Options {
 /// Measures and prints a table.
 pub fn measure(options: &Options) -> Result<()> {
     let roentgen = native(options.dev)?;
-    let folder = target().join("bench/memory");
-    fs::create_dir_all(&folder)?;
-    let kept = ["--out".as_ref(), folder.as_os_str()];
+    let outputs = tempfile::tempdir()?;
+    let kept = ["--out".as_ref(), outputs.path().as_os_str()];
     let more = if options.rehearse { &[][..] } else { &kept };
     let mut found = vec![("native wgpu", natively(options, &roentgen, more)?)];
     if options.stock {
@@ -72,7 +71,7 @@ pub fn measure(options: &Options) -> Result<()> {
         found.push(("native wgpu, burn's operations", stock));
     }
     if options.browser {
-        found.push(("browser", in_browser(options, &folder)?));
+        found.push(("browser", in_browser(options, outputs.path())?));
     }
     println!(
         "\n| where | adapter | stage | launches | each, µs | median between two, µs | submits | tensors, MB | GPU memory, MB | wasm memory, MB | error |"
@@ -85,7 +84,8 @@ pub fn measure(options: &Options) -> Result<()> {
             row(place, adapter, stage, &measured["stages"][stage.as_str()]);
         }
     }
-    let file = folder.join("memory.json");
+    let file = target().join("bench/memory.json");
+    fs::create_dir_all(target().join("bench"))?;
     fs::write(&file, serde_json::to_string_pretty(&json!(found))?)?;
     println!("\n{}", file.display());
     Ok(())
