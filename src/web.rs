@@ -214,7 +214,7 @@ impl Engine {
 #[wasm_bindgen]
 impl Engine {
     /// Has the browser compile the pipelines that one stage (`text_encoder`, `unet`, `decoder`) of an image at the model's own
-    /// settings takes, before its weights are here. Nothing is computed, and nothing waited for: the browser compiles elsewhere.
+    /// settings takes, before its weights are here. Nothing is computed, and the browser, which compiles elsewhere, is not waited for.
     pub fn rehearse(&self, stage: &str) -> Result<(), Thrown> {
         let Stage::Loading { decoder, builder } = &self.stage else {
             return Err(wrong_stage().into());

@@ -64,11 +64,9 @@ export class Loading {
     const loading = done < total;
     $("pause").hidden = !(loading && (this.#paused || performance.now() - this.#begun > SOON));
     $("pause").textContent = t(($("pause").dataset.t = this.#paused ? "form.resume" : "form.pause"));
-    if (!loading) {
-      bar();
-      return show(this.state, [compiling ? "state.compiling" : "state.preparing"], ["count.here", here]);
-    }
-    bar(done / total);
+    bar(loading ? done / total : undefined);
+    if (compiling) return show(this.state, ["state.compiling"], [loading ? "count.of" : "count.here", here]);
+    if (!loading) return show(this.state, ["state.preparing"], ["count.here", here]);
     const speed = this.#speed();
     if (this.#paused) show(this.state, ["state.paused"], ["count.of", here]);
     else if (speed === null || downloaded === 0) show(this.state, ["state.fetching-model"], ["count.of", here]);

@@ -126,7 +126,7 @@
  * @property {number} downloaded those of them that came over the network
  * @property {number} total bytes of the model
  * @property {number} engine bytes of the engine (wasm) that are here
- * @property {boolean} compiling whether all is here but what the graphics card still compiles
+ * @property {boolean} compiling whether pipelines of the graphics card are being prepared, so that nothing else is told for seconds
  */
 
 /**

@@ -72,7 +72,7 @@ async function load({ id, bundle, backend: asked, limits, why }, signal) {
   const total = files.reduce((sum, file) => sum + file.bytes, 0);
   const bytes = { downloaded: 0, cached: 0, engine: 0 };
   let timer = 0;
-  let waits = false; // for the graphics card's compiler alone
+  let waits = false; // for pipelines, and for nothing that arrives
   const post = () => {
     clearTimeout(timer);
     timer = 0;
@@ -106,11 +106,14 @@ async function load({ id, bundle, backend: asked, limits, why }, signal) {
   pkg.set_panic_handler(onPanic);
   const engine = await pkg.Engine.create(choice.backend, manifestBytes, tokenizer, { limits, software: choice.software });
   const started = performance.now();
+  waits = compiling !== null;
   for (const stage of compiling ? STAGES : []) {
+    post(); // the next message is seconds away
     engine.rehearse(stage); // while the first shard arrives
     await turn();
     throwIfCancelled(signal);
   }
+  waits = false;
   const compiled = compiling?.over.then(() => ({ pipelines: compiling.pipelines, milliseconds: performance.now() - started }));
   compiled?.catch(() => {}); // heard below
   for (let i = 0; i < manifest.shards.length; i++) {

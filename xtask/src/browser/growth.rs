@@ -90,7 +90,12 @@ pub fn growth(setting: &Setting) -> Result<String> {
     ))
 }
 
-/// Twenty images of the gpu engine, in a page of its own: from the third on, neither wasm's memory nor the GPU's grows.
+/// Counts the pipelines that a page has compiled.
+const COUNTING: &str = "(() => { globalThis.pipelines = 0; const { prototype } = GPUDevice; const { createComputePipeline } = prototype; \
+    prototype.createComputePipeline = function (descriptor) { pipelines++; return createComputePipeline.call(this, descriptor); }; })()";
+
+/// Twenty images of the gpu engine, in a page of its own: from the third on, neither wasm's memory nor the GPU's grows; and all that they
+/// take was compiled before the weights came.
 pub fn gpu(setting: &Setting) -> Result<String> {
     let site = Site::build(&[Engine::Gpu], None)?
         .and("peers", &root().join("tests/peers"))
@@ -100,9 +105,10 @@ pub fn gpu(setting: &Setting) -> Result<String> {
         &setting.browser,
         &format!("{}peers/ours.js", serving.address()),
     )?;
-    page.evaluate(
+    page.evaluate(COUNTING)?;
+    let rehearsed = page.evaluate(
         "(async () => { const { open } = await import('/peers/ours.js'); \
-         globalThis.ours = await open('gpu', '/measured/', 'default', undefined, ['text_encoder', 'unet', 'decoder']); })()",
+         globalThis.ours = await open('gpu', '/measured/', 'default', undefined, ['text_encoder', 'unet', 'decoder']); return pipelines; })()",
     )?;
     let mut few = [0.0; 3];
     let mut now = few;
@@ -126,10 +132,15 @@ pub fn gpu(setting: &Setting) -> Result<String> {
             now[2]
         );
     }
+    let compiled = page.evaluate("pipelines")?;
+    ensure!(
+        rehearsed == compiled && rehearsed.as_u64() > Some(0),
+        "{rehearsed} pipelines were rehearsed, {compiled} compiled"
+    );
     page.close()?;
     let [wasm, tensors, reserved] = now.map(|bytes| bytes / 1e6);
     Ok(format!(
-        "after the 3rd and the 20th wasm has {wasm:.1} MB, tensors {tensors:.1}, the GPU's allocator {reserved:.1}"
+        "{compiled} pipelines; after the 3rd and the 20th wasm has {wasm:.1} MB, tensors {tensors:.1}, the GPU's allocator {reserved:.1}"
     ))
 }
 
