@@ -90,7 +90,9 @@ pub(super) fn decodes_first() -> bool {
 /// Units that share the work on a group of `size` values; a power of two.
 pub(super) fn norm_units(size: usize) -> usize {
     match class() {
-        AdapterClass::Software => 8, // as many as vector lanes, which then read neighbours
+        // As many as vector lanes, which then read neighbours. More where a loop would be long: llvmpipe ends one after 65,535 rounds
+        // without a word (gallivm, `LP_MAX_TGSI_LOOP_ITERATIONS`).
+        AdapterClass::Software => (size / 8192).next_power_of_two().clamp(8, 256),
         AdapterClass::Gpu => (size / 8).next_power_of_two().clamp(32, 256),
     }
 }

@@ -86,30 +86,32 @@ fn norm_part(norm: &GroupNorm, channels: Range<usize>, parts: usize) -> GroupNor
 mod tests {
     use super::*;
     use crate::nn::resnet::ResnetBlock2DConfig;
-    use burn::tensor::Distribution;
+    use burn::tensor::{DeviceType, Distribution};
 
     #[test]
     fn parts_give_what_the_whole_gives() {
-        let device = Device::flex();
-        device.seed(3);
-        let upsampler = Upsample2D::init(16, &device);
-        let config = ResnetBlock2DConfig {
-            in_channels: 16,
-            out_channels: 8,
-            temb_channels: None,
-            groups: 4,
-            eps: 1e-6,
-        };
-        let resnet = config.init(&device);
-        let x = Tensor::<4>::random([1, 16, 5, 7], Distribution::Normal(0.5, 2.0), &device);
-        let expected = resnet.forward(upsampler.forward(x.clone(), [10, 14]), None);
-        let values = 16 * 10 * 14;
-        assert!(doubled(&upsampler, &resnet, &x, values).is_none());
-        for whole in [values - 1, values / 2, values / 3, values / 4] {
-            let found = doubled(&upsampler, &resnet, &x, whole).unwrap();
-            let difference = (found - expected.clone()).abs().max().into_scalar::<f32>();
-            assert!(difference < 1e-5, "{whole}: {difference}");
+        let gpu = Device::enumerate(DeviceType::Wgpu).into_iter().next();
+        for device in [Some(Device::flex()), gpu].into_iter().flatten() {
+            device.seed(3);
+            let upsampler = Upsample2D::init(16, &device);
+            let config = ResnetBlock2DConfig {
+                in_channels: 16,
+                out_channels: 8,
+                temb_channels: None,
+                groups: 4,
+                eps: 1e-6,
+            };
+            let resnet = config.init(&device);
+            let x = Tensor::<4>::random([1, 16, 5, 7], Distribution::Normal(0.5, 2.0), &device);
+            let expected = resnet.forward(upsampler.forward(x.clone(), [10, 14]), None);
+            let values = 16 * 10 * 14;
+            assert!(doubled(&upsampler, &resnet, &x, values).is_none());
+            for whole in [values - 1, values / 2, values / 3, values / 4] {
+                let found = doubled(&upsampler, &resnet, &x, whole).unwrap();
+                let difference = (found - expected.clone()).abs().max().into_scalar::<f32>();
+                assert!(difference < 1e-5, "{device:?}, {whole}: {difference}");
+            }
+            assert!(doubled(&upsampler, &resnet, &x, values / 5).is_none()); // a group is never divided
         }
-        assert!(doubled(&upsampler, &resnet, &x, values / 5).is_none()); // a group is never divided
     }
 }
