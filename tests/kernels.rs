@@ -5,6 +5,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::nn::{GroupNormConfig, PaddingConfig2d, conv::Conv2dConfig};
 use burn::prelude::*;
@@ -18,8 +19,15 @@ use roentgen_web::kernels::{Added, conv2d, group_norm, take_plain, take_tiles_of
 /// Largest relative L2 distance; sums of some ten thousand terms in another order.
 const BOUND: f64 = 1e-5;
 
+/// One test at a time: which kernels are taken is the same for a whole program.
+fn alone() -> MutexGuard<'static, ()> {
+    static WORKING: Mutex<()> = Mutex::new(());
+    WORKING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn kernels_equal_their_plain_twins() {
+    let _alone = alone();
     let plain = Device::flex();
     let mut ways = vec![("CPU", plain.clone(), None)];
     match Device::enumerate(DeviceType::Wgpu).into_iter().next() {
@@ -87,6 +95,7 @@ fn kernels_equal_their_plain_twins() {
 /// A map that nobody else has is written over, by the kernels that may; one that somebody has stays as it is.
 #[test]
 fn kernels_write_over_what_nobody_else_has() {
+    let _alone = alone();
     let Some(device) = Device::enumerate(DeviceType::Wgpu).into_iter().next() else {
         println!("skipped: no adapter (Debian: mesa-vulkan-drivers)");
         return;
