@@ -90,11 +90,14 @@ pub fn growth(setting: &Setting) -> Result<String> {
     ))
 }
 
-/// Counts the pipelines that a page has compiled.
-const COUNTING: &str = "(() => { globalThis.pipelines = 0; const { prototype } = GPUDevice; const { createComputePipeline } = prototype; \
-    prototype.createComputePipeline = function (descriptor) { pipelines++; return createComputePipeline.call(this, descriptor); }; })()";
+/// Pipelines that the first image may still compile: with guidance, one of 51.
+const LATE: usize = 1;
 
-/// Twenty images of the gpu engine, in a page of its own: from the third on, neither wasm's memory nor the GPU's grows; and all that they
+/// Names the pipelines that a page has compiled.
+const NAMING: &str = "(() => { globalThis.pipelines = []; const { prototype } = GPUDevice; const { createComputePipeline } = prototype; \
+    prototype.createComputePipeline = function (descriptor) { pipelines.push(descriptor.label); return createComputePipeline.call(this, descriptor); }; })()";
+
+/// Twenty images of the gpu engine, in a page of its own: from the third on, neither wasm's memory nor the GPU's grows; and what they
 /// take was compiled before the weights came.
 pub fn gpu(setting: &Setting) -> Result<String> {
     let site = Site::build(&[Engine::Gpu], None)?
@@ -105,10 +108,10 @@ pub fn gpu(setting: &Setting) -> Result<String> {
         &setting.browser,
         &format!("{}peers/ours.js", serving.address()),
     )?;
-    page.evaluate(COUNTING)?;
+    page.evaluate(NAMING)?;
     let rehearsed = page.evaluate(
         "(async () => { const { open } = await import('/peers/ours.js'); \
-         globalThis.ours = await open('gpu', '/measured/', 'default', undefined, ['text_encoder', 'unet', 'decoder']); return pipelines; })()",
+         globalThis.ours = await open('gpu', '/measured/', 'default', undefined, ['text_encoder', 'unet', 'decoder']); return pipelines.length; })()",
     )?;
     let mut few = [0.0; 3];
     let mut now = few;
@@ -132,15 +135,15 @@ pub fn gpu(setting: &Setting) -> Result<String> {
             now[2]
         );
     }
-    let compiled = page.evaluate("pipelines")?;
+    let late = page.evaluate(&format!("pipelines.slice({rehearsed})"))?;
     ensure!(
-        rehearsed == compiled && rehearsed.as_u64() > Some(0),
-        "{rehearsed} pipelines were rehearsed, {compiled} compiled"
+        late.as_array().is_some_and(|late| late.len() <= LATE) && rehearsed.as_u64() > Some(0),
+        "{rehearsed} pipelines were rehearsed, and not {late}"
     );
     page.close()?;
     let [wasm, tensors, reserved] = now.map(|bytes| bytes / 1e6);
     Ok(format!(
-        "{compiled} pipelines; after the 3rd and the 20th wasm has {wasm:.1} MB, tensors {tensors:.1}, the GPU's allocator {reserved:.1}"
+        "{rehearsed} pipelines; after the 3rd and the 20th wasm has {wasm:.1} MB, tensors {tensors:.1}, the GPU's allocator {reserved:.1}"
     ))
 }
 
