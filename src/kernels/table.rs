@@ -59,6 +59,12 @@ pub fn cases(small: bool) -> Vec<Case> {
         cases.extend(network.decoder());
         cases.extend(network.text());
     }
+    // As large as a group of Stable Diffusion's decoder at 512x512, which the smaller maps below do not have.
+    cases.push(Case::GroupNorm {
+        shape: [1, 4, 512, 512],
+        groups: 1,
+        activated: true,
+    });
     if small {
         cases.iter_mut().for_each(Case::shrink);
         cases.retain(|case| case.operations() <= SMALL);
