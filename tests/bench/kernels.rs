@@ -1,7 +1,7 @@
 //! How fast the kernels are, and what they are measured against.
 //!
 //! ```sh
-//! cargo bench --profile dev --bench kernels -- [part of a case's name] [--tiles software] [--full] [--bits 8|4] [--f16] [--beside]
+//! cargo bench --workspace --profile dev --bench kernels -- [part of a case's name] [--tiles software] [--full] [--bits 8|4] [--f16] [--beside]
 //! ```
 //!
 //! The profile does not matter to what runs on the device. Without `--full` maps are as small as in the tests.
