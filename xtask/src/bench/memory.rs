@@ -48,6 +48,9 @@ pub struct Options {
     /// Also in a browser, whose outputs are compared with the native ones
     #[arg(long)]
     browser: bool,
+    /// Runs of each stage in the browser, of which the middle one says what a launch costs; 0 where a run takes minutes
+    #[arg(long, value_name = "N", default_value_t = 9)]
+    timed: usize,
     /// Also on the CPU natively, whose outputs are compared with the GPU's
     #[arg(long)]
     compare: bool,
@@ -160,11 +163,12 @@ fn in_browser(options: &Options, folder: &Path) -> Result<Value> {
          globalThis.ours = await open('gpu', '/measured/', 'default', {side}); const {{ inUse, reserved }} = ours.usage(); \
          return {{ adapter: ours.adapter, loaded: {{ launches: 0, in_use: inUse, reserved, wasm: ours.memory() }}, stages: {{}} }}; }})()"
     ))?;
+    let timed = options.timed;
     for stage in &options.stages {
         found["stages"][stage.as_str()] = page.evaluate(&format!(
             "(async () => {{ const {{ output, launches, inUse, reserved }} = await ours.watched('{stage}'); \
-             const spans = []; for (let i = 0; i < 9; i++) spans.push(await launching(() => ours.run('{stage}'))); \
-             return {{ launches, in_use: inUse, reserved, wasm: ours.memory(), launching: spans.sort((a, b) => a.each - b.each)[4], \
+             const spans = []; for (let i = 0; i < {timed}; i++) spans.push(await launching(() => ours.run('{stage}'))); \
+             return {{ launches, in_use: inUse, reserved, wasm: ours.memory(), launching: spans.sort((a, b) => a.each - b.each)[spans.length >> 1], \
              error: await distance(output, '/native/{stage}.f32') }}; }})()"
         ))?;
     }
