@@ -13,7 +13,7 @@ use burn::prelude::*;
 
 use crate::bundle::Quantized;
 use crate::error::{Error, Result};
-use crate::kernels::Packed;
+use crate::kernels::{Packed, is_gpu};
 #[cfg(feature = "gpu")]
 pub(crate) use absent::absent;
 
@@ -313,10 +313,11 @@ impl Reparameterizer for &mut Loading {
             return (param, None);
         }
         let (id, device) = (param.id, param.lazy_device());
-        let zero = self.zero.get_or_insert_with(|| Tensor::zeros([1], &device));
+        // Integers stay such where kernels decode them; elsewhere they are decoded once, here.
         if let Stored::Quantized { quantized, .. } = &stored
-            && Packed::stays(zero)
+            && is_gpu(&device)
         {
+            let zero = self.zero.get_or_insert_with(|| Tensor::zeros([1], &device));
             let packed = Packed::new(quantized, is_linear, &device);
             let shape: [usize; D] = param.lazy_shape().dims();
             let nothing = zero.clone().expand(shape);

@@ -40,14 +40,6 @@ impl Reparameterization for Packed {
 }
 
 impl Packed {
-    /// Whether quantized weights stay integers beside a tensor: where kernels run. Elsewhere they are decoded once, when they are loaded.
-    pub fn stays(_beside: &Tensor<1>) -> bool {
-        #[cfg(feature = "gpu")]
-        return super::launch::on_gpu(_beside).is_some();
-        #[cfg(not(feature = "gpu"))]
-        false
-    }
-
     /// Brings a weight to a device, for a parameter that is its transpose where `transposed`.
     pub fn new(weight: &Quantized, transposed: bool, device: &Device) -> Self {
         let [rows, columns] = weight.size();
