@@ -1,6 +1,6 @@
 /**
  * The words the model was trained on, and the sentence they make: "PA chest radiograph of a 60-year-old man. Large left
- * pleural effusion." The patterns are those of `train/src/prompts`; side and size exist where the training data has boxes.
+ * pleural effusion." The patterns are those of `train/src/data/prompts`; side and size exist where the training data has boxes.
  *
  * Nothing here touches the page.
  */

@@ -17,32 +17,8 @@
 //!
 //! And how good it is: `bundle + val split ─evaluate─▶ figures`.
 
-pub mod curve;
-pub mod dataset;
-pub mod device;
-pub mod dicom;
-pub mod diffusers;
-pub mod diffusion;
-pub mod distil;
-pub mod ema;
+pub mod data;
 pub mod evaluate;
-pub mod export;
-pub mod findings;
-pub mod finetune;
-pub mod images;
-pub mod import;
-pub mod latents;
-pub mod location;
-pub mod objective;
-pub mod prompts;
-pub mod readers;
-pub mod replicas;
-pub mod run;
-pub mod samples;
-pub mod sheet;
-pub mod start;
-pub mod tables;
-pub mod text;
-pub mod tokenizer;
-pub mod trainer;
-pub mod vae;
+pub mod exchange;
+pub mod stages;
+pub mod training;

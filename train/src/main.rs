@@ -10,21 +10,21 @@ use roentgen_web::error::{Error, Result};
 use roentgen_web::latents::scheduler::SchedulerKind;
 use roentgen_web::tokens::ClipTokenizer;
 use roentgen_web::weights::Weights;
-use train::dataset::{Dataset, Split};
-use train::device::{self, Kind};
-use train::distil::run::DistilRun;
+use train::data::dataset::{Dataset, Split};
 use train::evaluate::augment::{self, Augmentation};
 use train::evaluate::probe::{self, Probe};
 use train::evaluate::training::{self, ClassifierRun};
 use train::evaluate::{self, Evaluation};
-use train::finetune::{self, run::FineTuneRun};
-use train::import::{self, Import};
-use train::latents::Latents;
-use train::run::{Run, RunFolder, has_table};
-use train::samples::{self, Sampling};
-use train::{
-    curve, diffusers, diffusion, distil, ema, export, start, text, tokenizer, trainer, vae,
-};
+use train::exchange::import::{self, Import};
+use train::exchange::{diffusers, export, tokenizer};
+use train::stages::distil::run::DistilRun;
+use train::stages::finetune::{self, run::FineTuneRun};
+use train::stages::latents::Latents;
+use train::stages::{diffusion, distil, text, vae};
+use train::training::device::{self, Kind};
+use train::training::run::{Run, RunFolder, has_table};
+use train::training::samples::{self, Sampling};
+use train::training::{curve, ema, start, trainer};
 
 // A step frees and allocates hundreds of megabytes; glibc gives them back to the kernel and has them zeroed each time.
 #[global_allocator]

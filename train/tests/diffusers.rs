@@ -4,10 +4,10 @@ use burn::prelude::*;
 use roentgen_web::checkpoint::ModelFolder;
 use roentgen_web::image::AutoencoderKLConfig;
 use roentgen_web::weights::{self, Weights};
-use train::objective::TextToLatents;
-use train::run::Run;
-use train::vae::{Autoencoder, floats};
-use train::{diffusers, export, tokenizer};
+use train::exchange::{diffusers, export, tokenizer};
+use train::stages::vae::{Autoencoder, floats};
+use train::training::objective::TextToLatents;
+use train::training::run::Run;
 
 fn values(tensor: Tensor<4>) -> Vec<f32> {
     tensor.into_data().try_into_vec_as().unwrap()

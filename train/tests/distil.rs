@@ -9,12 +9,13 @@ use roentgen_web::checkpoint::ModelFolder;
 use roentgen_web::latents::scheduler::{Scheduler, SchedulerKind};
 use roentgen_web::pipeline::Request;
 use roentgen_web::weights::{Weight, Weights};
-use train::distil::run::DistilRun;
-use train::distil::trajectories::Trajectories;
-use train::distil::{self, HELD_OUT};
-use train::finetune::Base;
-use train::run::RunFolder;
-use train::{export, samples};
+use train::exchange::export;
+use train::stages::distil::run::DistilRun;
+use train::stages::distil::trajectories::Trajectories;
+use train::stages::distil::{self, HELD_OUT};
+use train::stages::finetune::Base;
+use train::training::run::RunFolder;
+use train::training::samples;
 
 /// Stable Diffusion 2 in small, which predicts velocity, as published checkpoints lie.
 fn teacher() -> PathBuf {

@@ -9,10 +9,10 @@ use image::{GrayImage, Luma};
 use roentgen_web::bundle::Precision;
 use roentgen_web::checkpoint::ModelFolder;
 use roentgen_web::weights::Weights;
-use train::finetune::run::{FineTuneRun, LoraRun};
-use train::finetune::{self, Base};
-use train::run::{MixedPrecision, RunFolder};
-use train::{diffusers, export};
+use train::exchange::{diffusers, export};
+use train::stages::finetune::run::{FineTuneRun, LoraRun};
+use train::stages::finetune::{self, Base};
+use train::training::run::{MixedPrecision, RunFolder};
 
 /// Stable Diffusion 1 in small, as published checkpoints lie.
 fn checkpoint() -> PathBuf {

@@ -12,9 +12,9 @@ use roentgen_web::kernels::autocast;
 use roentgen_web::weights::{self, Weights};
 use safetensors::SafeTensors;
 use serde::Deserialize;
-use train::objective::{Batch, Objective, TextToLatents};
-use train::replicas::Replicas;
-use train::run::MixedPrecision;
+use train::training::objective::{Batch, Objective, TextToLatents};
+use train::training::replicas::Replicas;
+use train::training::run::MixedPrecision;
 
 /// Largest relative error of a loss or a norm.
 const TOLERANCE: f64 = 1e-3;

@@ -11,7 +11,7 @@ use roentgen_web::parity::{Files, relative_l2, run_request, tensors};
 use roentgen_web::pipeline::PipelineBuilder;
 use safetensors::SafeTensors;
 use tempfile::TempDir;
-use train::import::{self, Import};
+use train::exchange::import::{self, Import};
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

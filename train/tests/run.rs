@@ -8,11 +8,13 @@ use burn::prelude::*;
 use image::{GrayImage, Luma};
 use roentgen_web::bundle::Precision;
 use roentgen_web::tokens::ClipTokenizer;
-use train::dataset::{Dataset, Split};
-use train::latents::Latents;
-use train::run::{Run, RunFolder, TextRun};
-use train::samples::{self, Sampling};
-use train::{diffusion, ema, export, start, text, tokenizer, trainer, vae};
+use train::data::dataset::{Dataset, Split};
+use train::exchange::{export, tokenizer};
+use train::stages::latents::Latents;
+use train::stages::{diffusion, text, vae};
+use train::training::run::{Run, RunFolder, TextRun};
+use train::training::samples::{self, Sampling};
+use train::training::{ema, start, trainer};
 
 const RUN: &str = include_str!("tiny.toml");
 

@@ -21,10 +21,10 @@ use super::generate::{self, Generator, Settings};
 use super::labels::{LABELS, requested};
 use super::report::Circumstances;
 use super::training::{self, ClassifierRun, Labelled, Skill, mean_auroc, skills};
-use crate::dataset::{Dataset, Record, Split};
-use crate::findings::Finding;
-use crate::run::Optimization;
-use crate::vae::step_rng;
+use crate::data::dataset::{Dataset, Record, Split};
+use crate::data::findings::Finding;
+use crate::stages::vae::step_rng;
+use crate::training::run::Optimization;
 
 /// Number of findings; the labels after them (view, child) are learnt beside them and not counted.
 pub const FINDINGS: usize = Finding::ALL.len();

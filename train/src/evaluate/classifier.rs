@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use super::labels::LABELS;
 use super::metrics::Features;
-use crate::ema;
-use crate::trainer::ema_path;
-use crate::vae::{floats, to_unit};
+use crate::stages::vae::{floats, to_unit};
+use crate::training::ema;
+use crate::training::trainer::ema_path;
 
 /// File in a classifier's folder that says what network its weights are for.
 const CONFIG_FILE: &str = "classifier.toml";

@@ -17,7 +17,7 @@ use roentgen_web::weights::Weight;
 use safetensors::SafeTensors;
 
 use super::metrics::Features;
-use crate::vae::floats;
+use crate::stages::vae::floats;
 
 /// Height and width that the published weights were trained at.
 pub const SIZE: usize = 224;

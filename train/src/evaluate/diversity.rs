@@ -6,9 +6,9 @@ use rand::seq::SliceRandom;
 
 use super::generate::Planned;
 use super::metrics::ms_ssim::ms_ssim;
-use crate::dataset::{AgeGroup, Dataset, Record, View};
-use crate::findings::Finding;
-use crate::vae::step_rng;
+use crate::data::dataset::{AgeGroup, Dataset, Record, View};
+use crate::data::findings::Finding;
+use crate::stages::vae::step_rng;
 
 /// Images of a prompt that are compared, each with each.
 pub const IMAGES: usize = 4;

@@ -16,9 +16,9 @@ use roentgen_web::pipeline::{Pipeline, PipelineBuilder, Request};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::dataset::Record;
-use crate::prompts;
-use crate::vae::step_rng;
+use crate::data::dataset::Record;
+use crate::data::prompts;
+use crate::stages::vae::step_rng;
 
 /// Far enough from each other that no two images share a seed.
 const REPETITION: u64 = 1 << 32;

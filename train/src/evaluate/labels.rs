@@ -1,7 +1,7 @@
 //! What a classifier is asked about an image: the fourteen findings, the view, and whether it shows a child.
 
-use crate::dataset::{AgeGroup, Record, View};
-use crate::findings::Finding;
+use crate::data::dataset::{AgeGroup, Record, View};
+use crate::data::findings::Finding;
 
 /// Number of labels.
 pub const LABELS: usize = Finding::ALL.len() + 2;
@@ -76,8 +76,8 @@ fn names_finding(prompt: &str, finding: Finding) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::Sex;
-    use crate::prompts;
+    use crate::data::dataset::Sex;
+    use crate::data::prompts;
 
     fn record(dataset: &str, findings: Option<Vec<Finding>>) -> Record {
         Record {

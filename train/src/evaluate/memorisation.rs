@@ -6,8 +6,8 @@ use roentgen_web::error::Result;
 
 use super::metrics::Features;
 use super::metrics::manifold::{Neighbour, nearest};
-use crate::dataset::Dataset;
-use crate::sheet;
+use crate::data::dataset::Dataset;
+use crate::training::sheet;
 
 /// Pixels across the pictures that are compared: a copy is found also if it is a little shifted or smoother.
 const SMALL: usize = 32;

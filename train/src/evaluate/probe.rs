@@ -25,8 +25,8 @@ use super::generate::{Planned, plan};
 use super::labels::{LABELS, Truth, names, requested};
 use super::report::Circumstances;
 use super::training::{Skill, mean_auroc, skills};
-use crate::dataset::{self, Record, Split};
-use crate::finetune::collect;
+use crate::data::dataset::{self, Record, Split};
+use crate::stages::finetune::collect;
 
 /// Prompts that go through a text encoder at a time.
 const BATCH: usize = 64;

@@ -8,8 +8,8 @@ use image::{GrayImage, Luma};
 use super::classifier::{Classifier, ClassifierConfig};
 use super::training::{self, ClassifierRun};
 use super::{Evaluation, run};
-use crate::dataset::{Dataset, Split};
-use crate::run::{LrScheduler, MixedPrecision, Optimization};
+use crate::data::dataset::{Dataset, Split};
+use crate::training::run::{LrScheduler, MixedPrecision, Optimization};
 
 pub(super) const SIZE: usize = 32;
 

@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
 use super::classifier::{Classifier, ClassifierConfig};
 use super::labels::{LABELS, Truth, known, names};
 use super::metrics::auroc::{auroc, standard_error};
-use crate::dataset::Dataset;
-use crate::diffusion::pool;
-use crate::replicas::share;
-use crate::run::Optimization;
-use crate::trainer::Trainer;
-use crate::vae::{floats, step_rng, to_unit};
+use crate::data::dataset::Dataset;
+use crate::stages::diffusion::pool;
+use crate::stages::vae::{floats, step_rng, to_unit};
+use crate::training::replicas::share;
+use crate::training::run::Optimization;
+use crate::training::trainer::Trainer;
 
 /// Furthest shift of a training image in each direction, as a share of its size.
 const SHIFT: f64 = 1.0 / 16.0;

@@ -1,0 +1,10 @@
+//! Files on disk -> radiographs and what is known about them: readers, images, findings, locations, prompts.
+
+pub mod dataset;
+pub mod dicom;
+pub mod findings;
+pub mod images;
+pub mod location;
+pub mod prompts;
+pub mod readers;
+pub mod tables;

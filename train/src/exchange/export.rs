@@ -1,0 +1,101 @@
+//! A finished run -> a bundle: averaged weights, quantized, with the texts that have to ship with them.
+
+use std::path::Path;
+
+use roentgen_web::bundle::{BundleInfo, BundleWriter, Defaults, Precision};
+use roentgen_web::error::Result;
+use roentgen_web::pipeline::ComponentConfigs;
+use roentgen_web::tokens::ClipTokenizer;
+use roentgen_web::weights::Weights;
+
+use crate::data::prompts::EXAMPLES;
+use crate::stages::latents::Latents;
+use crate::training::run::{Run, RunFolder};
+use crate::training::{ema, samples, trainer};
+
+/// The terms of the data ask for this text wherever the model goes.
+const ATTRIBUTION: &str = "Chest radiographs: NIH Clinical Center, ChestX-ray14 (https://nihcc.app.box.com/v/ChestXray-NIHCC), Wang et al., CVPR 2017; Kermany et al. 2018, doi:10.17632/rscbjbr9sj, CC BY 4.0 (resized, cropped); COVID-19 Image Repository, Hannover Medical School, doi:10.6084/m9.figshare.12275009, CC BY 3.0 (resized, cropped).";
+
+/// What every model made here is for, and what not.
+pub const INTENDED_USE: &str = "Research, teaching and demonstration of image synthesis. The images are synthetic and show no patient. Not for diagnosis, nor for any other clinical use.";
+
+/// The run's configs, with what training found out: the vocabulary's size and the latents' scale.
+pub fn configs(run: &Run, tokenizer: &ClipTokenizer, latents: &Latents) -> ComponentConfigs {
+    let mut text_encoder = run.diffusion.text_encoder.clone();
+    text_encoder.vocab_size = tokenizer.vocab_size();
+    let mut vae = run.vae.model.clone();
+    vae.scaling_factor = latents.scaling_factor;
+    vae.shift_factor = Some(latents.shift_factor);
+    ComponentConfigs {
+        text_encoder,
+        unet: run.diffusion.unet.clone(),
+        vae,
+        scheduler: run.diffusion.scheduler.clone(),
+    }
+}
+
+/// The averaged weights of both trainings.
+///
+/// # Errors
+/// [`roentgen_web::Error::Io`] if a training has no checkpoint yet.
+pub fn weights(folder: &RunFolder) -> Result<Weights> {
+    let mut weights = ema::open(&trainer::ema_path(&folder.path("vae")))?;
+    weights.extend(ema::open(&trainer::ema_path(&folder.path("diffusion")))?);
+    Ok(weights)
+}
+
+/// What the bundle of a run says of itself.
+pub fn info(run: &Run, components: ComponentConfigs) -> BundleInfo {
+    BundleInfo {
+        name: run.name.clone(),
+        model_card: None,
+        license: "MIT OR Apache-2.0".into(),
+        attribution: ATTRIBUTION.into(),
+        intended_use: INTENDED_USE.into(),
+        components,
+        defaults: Defaults {
+            num_inference_steps: samples::STEPS,
+            guidance_scale: samples::GUIDANCE,
+            width: run.size as usize,
+            height: run.size as usize,
+            scheduler: Some("dpm++2m".into()),
+        },
+        examples: EXAMPLES.iter().map(|e| e.to_string()).collect(),
+    }
+}
+
+/// Writes the bundle of a run.
+///
+/// # Errors
+/// As [`BundleWriter`].
+pub fn write(
+    run: &Run,
+    configs: ComponentConfigs,
+    tokenizer: &ClipTokenizer,
+    weights: &Weights,
+    precision: Precision,
+    dir: &Path,
+) -> Result<()> {
+    write_bundle(info(run, configs), tokenizer, weights, precision, dir)
+}
+
+/// Writes a bundle; a `README.md` that lies in the folder becomes its model card.
+///
+/// # Errors
+/// As [`BundleWriter`].
+pub fn write_bundle(
+    mut info: BundleInfo,
+    tokenizer: &ClipTokenizer,
+    weights: &Weights,
+    precision: Precision,
+    dir: &Path,
+) -> Result<()> {
+    let mut writer = BundleWriter::new(dir, precision)?;
+    for (name, weight) in weights {
+        writer.add(name, weight)?;
+    }
+    info.model_card = dir.join("README.md").exists().then(|| "README.md".into());
+    let manifest = writer.finish(info, tokenizer)?;
+    println!("{}: {} bytes", dir.display(), manifest.total_bytes());
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! Training the U-Net on cached latents and prompts, with the text encoder or after it.
+
+use std::path::PathBuf;
+
+use burn::module::Module;
+use burn::prelude::*;
+use rand::RngExt;
+use roentgen_web::error::{Error, Result};
+use roentgen_web::tokens::ClipTokenizer;
+
+use crate::data::dataset::{AgeGroup, Record};
+use crate::data::findings::Finding;
+use crate::data::prompts;
+use crate::stages::latents::Latents;
+use crate::stages::vae::{normal, step_rng};
+use crate::training::ema;
+use crate::training::objective::{Batch, Objective, TextToLatents};
+use crate::training::run::{Optimization, Run, RunFolder};
+use crate::training::start;
+use crate::training::trainer::{Trainer, ema_path};
+
+/// What batches are drawn from.
+pub struct Examples<'a> {
+    /// The latents of every image.
+    pub latents: &'a Latents,
+    /// Indices of the images, each as often as it is to be drawn.
+    pub pool: Vec<usize>,
+    /// The prompt of an image; the number chooses among paraphrases.
+    pub prompt: &'a dyn Fn(usize, u64) -> String,
+    /// What the text encoder reads prompts with.
+    pub tokenizer: &'a ClipTokenizer,
+    /// Share of prompts that are replaced by the empty one.
+    pub caption_dropout: f64,
+    /// Seed of every random choice.
+    pub seed: u64,
+}
+
+/// Trains the U-Net of `run`, and the text encoder too if it has no training of its own ([`crate::stages::text`]), into
+/// `folder/diffusion`. `on_sheet` is called when a sheet is due, with the averaged weights' trainer.
+///
+/// # Errors
+/// As [`Trainer::step`], and what `on_sheet` gives; [`Error::Config`] if the run has a `[text]` training that was not done.
+pub fn train(
+    run: &Run,
+    records: &[Record],
+    latents: &Latents,
+    tokenizer: &ClipTokenizer,
+    folder: &RunFolder,
+    device: &Device,
+    on_sheet: impl FnMut(&Trainer<TextToLatents>) -> Result<()>,
+) -> Result<()> {
+    let device = device.clone().autodiff();
+    device.seed(run.seed); // of the starting weights
+    let r = &run.diffusion;
+    let text_encoder = r.text_encoder.init(&device)?;
+    let unet = r.unet.init(&device)?;
+    println!(
+        "text encoder: {} parameters, U-Net: {} parameters",
+        text_encoder.num_params(),
+        unet.num_params()
+    );
+    let mut networks = TextToLatents { text_encoder, unet };
+    if let Some(init) = &run.init {
+        networks = start::from(networks, init)?;
+    }
+    if run.text.is_some() {
+        let path = ema_path(&folder.path("text"));
+        if !path.exists() {
+            return Err(Error::Config {
+                what: folder.0.display().to_string(),
+                why:
+                    "its run has a [text] table but no trained text encoder; run `train text` first"
+                        .into(),
+            });
+        }
+        networks = start::take(networks, ema::open(&path)?, &path)?;
+        // It stays as it is: the denoising loss, left alone with it, has it forget the findings again.
+        networks.text_encoder = networks.text_encoder.no_grad();
+    }
+    let examples = Examples {
+        latents,
+        pool: pool(records.iter().map(times)),
+        prompt: &|i, seed| prompts::compose(&records[i], seed),
+        tokenizer,
+        caption_dropout: r.caption_dropout,
+        seed: run.seed,
+    };
+    let objective = Objective::new(&r.scheduler, r.min_snr_gamma)?;
+    let folder = folder.path("diffusion");
+    fit(
+        networks,
+        &examples,
+        &objective,
+        &r.optimization,
+        folder,
+        on_sheet,
+    )
+}
+
+/// Trains `networks` (on an autodiff device) on `examples` into `folder`, or continues there.
+///
+/// # Errors
+/// As [`Trainer::step`], and what `on_sheet` gives.
+pub fn fit(
+    networks: TextToLatents,
+    examples: &Examples,
+    objective: &Objective,
+    optimization: &Optimization,
+    folder: PathBuf,
+    mut on_sheet: impl FnMut(&Trainer<TextToLatents>) -> Result<()>,
+) -> Result<()> {
+    let mut trainer = Trainer::new(networks, optimization.clone(), folder)?;
+    let n = trainer.share();
+    while !trainer.is_done() {
+        let batch = examples.batch(objective, optimization.batch_size, trainer.step)?;
+        trainer.step(|module, part, device| batch.loss(module, part, n, device))?;
+        if trainer.sheet_is_due() {
+            on_sheet(&trainer)?;
+        }
+    }
+    Ok(())
+}
+
+/// Indices from 0 on, each as often as `times` says.
+pub fn pool(times: impl Iterator<Item = usize>) -> Vec<usize> {
+    let repeated = times
+        .enumerate()
+        .map(|(i, times)| std::iter::repeat_n(i, times));
+    repeated.flatten().collect()
+}
+
+/// How often a record is drawn. Half of the data is normal, and one image in fourteen has boxes, the only source of
+/// sides and sizes. Findings that change the whole image, and so can be seen at 128 pixels, are drawn about as often as
+/// normal images, however rare they are: a prompt's effect is learned in proportion to how often it is seen.
+pub fn times(record: &Record) -> usize {
+    let seen = |finding: &Finding| match finding {
+        Finding::Cardiomegaly => 24,
+        Finding::Edema | Finding::Emphysema => 12,
+        Finding::Effusion => 8,
+        Finding::Pneumothorax => 6,
+        _ => 2,
+    };
+    let findings = record.findings.iter().flatten().map(seen).max();
+    let child = record.age_group == Some(AgeGroup::Child);
+    let boxes = if record.boxes.is_empty() { 1 } else { 8 };
+    boxes.max(findings.unwrap_or(if child { 2 } else { 1 }))
+}
+
+impl Examples<'_> {
+    /// The batch of a step: images, prompts, noise and timesteps, all drawn from the step's own random numbers.
+    fn batch(&self, objective: &Objective, size: usize, step: usize) -> Result<Batch> {
+        let mut rng = step_rng(self.seed, step);
+        let mut batch = Batch::new(self.latents.shape);
+        for _ in 0..size {
+            let i = self.pool[rng.random_range(0..self.pool.len())];
+            let clean = self.latents.sample(i, &mut rng);
+            let noise = normal(&mut rng, clean.len());
+            let t = rng.random_range(0..objective.num_train_timesteps());
+            let prompt = match rng.random_bool(self.caption_dropout) {
+                true => String::new(),
+                false => (self.prompt)(i, rng.random()),
+            };
+            let ids = self.tokenizer.encode(&prompt)?.ids;
+            batch.push(objective, &clean, &noise, t, &ids)?;
+        }
+        Ok(batch)
+    }
+}

@@ -1,0 +1,8 @@
+//! One module for each thing that can be trained: autoencoder, text encoder, U-Net, an existing model, a few-step student.
+
+pub mod diffusion;
+pub mod distil;
+pub mod finetune;
+pub mod latents;
+pub mod text;
+pub mod vae;

@@ -1,0 +1,154 @@
+//! Training the autoencoder on random crops: mean absolute error, the same of edges, and a little KL.
+
+use burn::module::Module;
+use burn::prelude::*;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use roentgen_web::error::Result;
+use roentgen_web::image::AutoencoderKL;
+
+use crate::data::dataset::Dataset;
+use crate::training::replicas::share;
+use crate::training::run::{Run, RunFolder};
+use crate::training::sheet;
+use crate::training::start;
+use crate::training::trainer::Trainer;
+
+/// The autoencoder under its component's name, so that keys come out as `vae.encoder.conv_in.weight`.
+#[derive(Module, Debug)]
+pub struct Autoencoder {
+    /// The network.
+    pub vae: AutoencoderKL,
+}
+
+/// The random choices of one step: a pure function of the run's seed and the step, so that a resumed run goes on
+/// exactly as an uninterrupted one.
+pub fn step_rng(seed: u64, step: usize) -> StdRng {
+    StdRng::seed_from_u64(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ step as u64)
+}
+
+/// Standard normal values from `rng` (Box-Muller).
+pub fn normal(rng: &mut StdRng, n: usize) -> Vec<f32> {
+    (0..n)
+        .map(|_| {
+            let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
+            (radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()) as f32
+        })
+        .collect()
+}
+
+/// 8-bit grey to -1 to 1.
+pub fn to_unit(grey: u8) -> f32 {
+    f32::from(grey) / 127.5 - 1.0
+}
+
+/// -1 to 1 to 8-bit grey.
+pub fn to_grey(value: f32) -> u8 {
+    ((value + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8
+}
+
+/// A tensor of `values` on `device`.
+pub fn floats(values: &[f32], shape: [usize; 4], device: &Device) -> Tensor<4> {
+    Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
+}
+
+/// Random crops, `[batch, 1, crop, crop]` in -1 to 1.
+fn crops(data: &Dataset, batch: usize, crop: usize, rng: &mut StdRng) -> Vec<f32> {
+    let size = data.size;
+    let mut pixels = Vec::with_capacity(batch * crop * crop);
+    for _ in 0..batch {
+        let image = data.image(rng.random_range(0..data.len()));
+        let (x, y) = (
+            rng.random_range(0..=size - crop),
+            rng.random_range(0..=size - crop),
+        );
+        for row in y..y + crop {
+            let start = row * size + x;
+            pixels.extend(image[start..start + crop].iter().map(|&p| to_unit(p)));
+        }
+    }
+    pixels
+}
+
+/// Mean absolute differences between neighbouring pixels of `a - b`, both directions.
+fn edges(difference: Tensor<4>) -> Tensor<1> {
+    let [b, c, h, w] = difference.dims();
+    let right = difference.clone().slice([0..b, 0..c, 0..h, 1..w])
+        - difference.clone().slice([0..b, 0..c, 0..h, 0..w - 1]);
+    let down = difference.clone().slice([0..b, 0..c, 1..h, 0..w])
+        - difference.slice([0..b, 0..c, 0..h - 1, 0..w]);
+    right.abs().mean() + down.abs().mean()
+}
+
+/// Trains the autoencoder of `run` into `folder/vae`.
+///
+/// # Errors
+/// As [`Trainer::step`] and [`sheet::write`].
+pub fn train(run: &Run, data: &Dataset, folder: &RunFolder, device: &Device) -> Result<()> {
+    let device = device.clone().autodiff();
+    device.seed(run.seed); // of the starting weights
+    let r = &run.vae;
+    let vae = r.model.init(&device)?;
+    println!("autoencoder: {} parameters", vae.num_params());
+    let mut autoencoder = Autoencoder { vae };
+    if let Some(init) = &run.init {
+        autoencoder = start::from(autoencoder, init)?;
+    }
+    let mut trainer = Trainer::new(autoencoder, r.optimization.clone(), folder.path("vae"))?;
+    let (n, h) = (trainer.share(), r.crop / r.model.downscale());
+    let (image, latent) = ([n, 1, r.crop, r.crop], [n, r.model.latent_channels, h, h]);
+    while !trainer.is_done() {
+        let mut rng = step_rng(run.seed, trainer.step);
+        let pixels = crops(data, r.optimization.batch_size, r.crop, &mut rng);
+        let noise = normal(
+            &mut rng,
+            pixels.len() / image[2..].iter().product::<usize>()
+                * latent[1..].iter().product::<usize>(),
+        );
+        trainer.step(|module, part, device| {
+            let x = floats(share(&pixels, part, image), image, device);
+            let latents = module.vae.encode(x.clone());
+            let noise = floats(share(&noise, part, latent), latent, device);
+            let z = latents.mean.clone() + (latents.logvar.clone() * 0.5).exp() * noise;
+            let difference = module.vae.decode(z) - x;
+            let kl =
+                (latents.mean.powi_scalar(2) + latents.logvar.clone().exp() - 1.0 - latents.logvar)
+                    .mean()
+                    * 0.5;
+            difference.clone().abs().mean() + edges(difference) * r.edge_weight + kl * r.kl_weight
+        })?;
+        if trainer.sheet_is_due() {
+            reconstructions(&trainer, data, folder)?;
+        }
+    }
+    Ok(())
+}
+
+/// A sheet of eight whole images, each above its reconstruction.
+fn reconstructions(
+    trainer: &Trainer<Autoencoder>,
+    data: &Dataset,
+    folder: &RunFolder,
+) -> Result<()> {
+    let size = data.size;
+    let vae = trainer.module.valid().vae;
+    let n = data.len().min(8);
+    let picks: Vec<&[u8]> = (0..n).map(|i| data.image(i * data.len() / n)).collect();
+    let pixels: Vec<f32> = picks
+        .iter()
+        .flat_map(|i| i.iter().map(|&p| to_unit(p)))
+        .collect();
+    let device = &vae.devices()[0];
+    let x = Tensor::from_data(TensorData::new(pixels, [n, 1, size, size]), device);
+    let decoded = vae.decode(vae.encode(x).mean);
+    let decoded: Vec<f32> = decoded.into_data().try_into_vec_as().expect("floats");
+    let mut images: Vec<Vec<u8>> = picks.iter().map(|i| i.to_vec()).collect();
+    images.extend(
+        decoded
+            .chunks(size * size)
+            .map(|i| i.iter().map(|&v| to_grey(v)).collect()),
+    );
+    let captions = [vec!["real"; n], vec!["decoded"; n]].concat();
+    let path = folder.path(&format!("sheets/vae-{:06}.png", trainer.step));
+    sheet::save(&path, &images, &captions, size, size, n)
+}

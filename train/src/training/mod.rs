@@ -1,0 +1,12 @@
+//! What every training shares: the run file, the optimizer's loop and its checkpoints, the loss, sheets and curves.
+
+pub mod curve;
+pub mod device;
+pub mod ema;
+pub mod objective;
+pub mod replicas;
+pub mod run;
+pub mod samples;
+pub mod sheet;
+pub mod start;
+pub mod trainer;

@@ -1,0 +1,95 @@
+//! Data-parallel gradients: replicas of a module, each with its share of the batch.
+
+use burn::module::Module;
+use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::training::device::alike;
+
+/// The values of the `part`-th replica's tensor of `shape`, out of a whole batch.
+pub fn share<T, const D: usize>(values: &[T], part: usize, shape: [usize; D]) -> &[T] {
+    let size = shape.iter().product::<usize>();
+    &values[part * size..(part + 1) * size]
+}
+
+/// Threads that each hold one replica, on a core or on a GPU of its own.
+///
+/// Most of burn's CPU operations use one thread, so a step of small networks leaves the other cores idle; two replicas
+/// on two cores, each a pool of one thread, do not. Only the order of the sums differs from a single replica.
+pub struct Replicas {
+    places: Vec<(ThreadPool, Device)>,
+}
+
+impl Replicas {
+    /// `count` replicas, in turn on each device of the kind of `device`, where the module is. A single one computes there, on
+    /// the calling thread, and may use every core.
+    ///
+    /// # Panics
+    /// If the system gives no threads.
+    pub fn new(count: usize, device: &Device) -> Self {
+        let place = |device| {
+            let pool = ThreadPoolBuilder::new().num_threads(1).build();
+            (pool.expect("a thread"), device)
+        };
+        let places = match count {
+            0 | 1 => vec![],
+            n => alike(device)
+                .into_iter()
+                .cycle()
+                .take(n)
+                .map(place)
+                .collect(),
+        };
+        Self { places }
+    }
+
+    /// The mean of `loss(replica, part, device)` over the parts, and its gradient, on the module's device. `loss` gives the mean
+    /// loss `[1]` of the part-th share of the batch, computed on the replica's device; the shares are of equal size, and each
+    /// replica takes `rounds` of them, one after another.
+    pub fn gradients<M: Module + Send>(
+        &self,
+        module: &M,
+        rounds: usize,
+        loss: impl Fn(&M, usize, &Device) -> Tensor<1> + Sync,
+    ) -> (f64, GradientsParams) {
+        let share = 1.0 / (self.places.len().max(1) * rounds) as f64;
+        let work = |replica: &M, index: usize, device: &Device| {
+            let mut sum = GradientsAccumulator::new();
+            let mut value = 0.0;
+            for round in 0..rounds {
+                let loss = loss(replica, index * rounds + round, device) * share;
+                value += f64::from(loss.clone().into_scalar::<f32>());
+                let grads = GradientsParams::from_grads(loss.backward(), replica);
+                sum.accumulate(replica, grads);
+            }
+            (value, sum.grads())
+        };
+        let home = module.devices()[0].clone();
+        if self.places.is_empty() {
+            return work(module, 0, &home);
+        }
+        // A fork has leaves of its own, so that the replicas' graphs share nothing and no lock.
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = self
+                .places
+                .iter()
+                .enumerate()
+                .map(|(index, (pool, device))| {
+                    let replica = module.clone().fork(device);
+                    let work = &work;
+                    scope.spawn(move || pool.install(move || work(&replica, index, device)))
+                })
+                .collect();
+            let joined = threads.into_iter().map(|t| t.join().expect("no panic"));
+            joined.collect()
+        });
+        let mut sum = GradientsAccumulator::new();
+        let mut value = 0.0;
+        for (loss, grads) in results {
+            value += loss;
+            sum.accumulate(module, grads.to_device(&home, module));
+        }
+        (value, sum.grads())
+    }
+}

@@ -1,0 +1,343 @@
+//! A training run as data: one TOML file names the networks, the schedules and the sizes.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::FloatDType;
+use roentgen_web::embeddings::CLIPTextConfig;
+use roentgen_web::error::{Error, Result};
+use roentgen_web::image::AutoencoderKLConfig;
+use roentgen_web::latents::UNet2DConditionConfig;
+use roentgen_web::latents::scheduler::SchedulerConfig;
+use serde::{Deserialize, Serialize};
+
+/// `run.toml`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// Name of the model, as the bundle will carry it.
+    pub name: String,
+    /// Seed of every random choice in the run.
+    pub seed: u64,
+    /// Height and width of the images, in pixels.
+    pub size: u32,
+    /// Entries of the tokenizer's vocabulary.
+    pub vocab_size: usize,
+    /// A bundle or a diffusers checkpoint to start from: every tensor whose name and shape agree, and its tokenizer.
+    #[serde(default)]
+    pub init: Option<PathBuf>,
+    /// The autoencoder and its training.
+    pub vae: VaeRun,
+    /// The text encoder's own training, before the U-Net's; left out, it learns with the U-Net alone.
+    #[serde(default)]
+    pub text: Option<TextRun>,
+    /// Text encoder, U-Net and their training.
+    pub diffusion: DiffusionRun,
+}
+
+/// The `[vae]` table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VaeRun {
+    /// Height and width of the random crops that the autoencoder learns from, in pixels.
+    pub crop: usize,
+    /// Weight of the mean KL divergence against the mean absolute error.
+    pub kl_weight: f64,
+    /// Weight of the mean absolute error of horizontal and vertical differences, which keeps edges sharp.
+    pub edge_weight: f64,
+    /// Steps, rates, sizes.
+    pub optimization: Optimization,
+    /// diffusers' config of the network.
+    pub model: AutoencoderKLConfig,
+}
+
+/// The `[text]` table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextRun {
+    /// Steps, rates, sizes; a batch is of prompts.
+    pub optimization: Optimization,
+}
+
+/// The `[diffusion]` table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiffusionRun {
+    /// Share of captions that are replaced by the empty one, so that guidance has something to push away from.
+    pub caption_dropout: f64,
+    /// Clamp of the signal-to-noise ratio in the loss's weights (Hang et al. 2023, "Min-SNR"; 5 in the paper): less
+    /// work on the faint noise of the last steps, more on what is in the image. None weighs every timestep alike.
+    #[serde(default)]
+    pub min_snr_gamma: Option<f64>,
+    /// Steps, rates, sizes.
+    pub optimization: Optimization,
+    /// transformers' config of the text encoder; `vocab_size` is set from the tokenizer.
+    pub text_encoder: CLIPTextConfig,
+    /// diffusers' config of the U-Net.
+    pub unet: UNet2DConditionConfig,
+    /// diffusers' config of the noise schedule.
+    pub scheduler: SchedulerConfig,
+}
+
+/// The learning rate after the warm-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LrScheduler {
+    /// Half a cosine down to a hundredth of the peak.
+    #[default]
+    Cosine,
+    /// The peak to the end.
+    Constant,
+}
+
+/// Number format of the products in the forward and backward passes (`--mixed_precision` of diffusers' training scripts). Weights,
+/// their gradients and the optimizer are f32 with each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MixedPrecision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 16 bits, of which 8 are exponent.
+    Bf16,
+    /// 16 bits, of which 5 are exponent: losses are scaled up, so that small gradients do not vanish.
+    F16,
+}
+
+impl MixedPrecision {
+    /// What products are cast to, if anything.
+    pub fn cast(self) -> Option<FloatDType> {
+        match self {
+            MixedPrecision::F32 => None,
+            MixedPrecision::Bf16 => Some(FloatDType::BF16),
+            MixedPrecision::F16 => Some(FloatDType::F16),
+        }
+    }
+
+    /// What the first loss is multiplied by: that of torch's `GradScaler`.
+    pub fn loss_scale(self) -> f64 {
+        match self {
+            MixedPrecision::F16 => 65536.0,
+            _ => 1.0,
+        }
+    }
+}
+
+/// How a network is optimised: AdamW, linear warm-up, cosine decay or none, global gradient clipping, EMA.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Optimization {
+    /// Optimizer steps in the whole run.
+    pub steps: usize,
+    /// Pause after this many steps, with a checkpoint: for machines that are lent by the hour.
+    #[serde(default)]
+    pub pause_at: Option<usize>,
+    /// Images in a step.
+    pub batch_size: usize,
+    /// Parts in which each replica takes its share of a batch, one after another, for less memory and the same step.
+    #[serde(default = "one")]
+    pub gradient_accumulation_steps: usize,
+    /// Replicas of the network that share a batch between them, each on a thread of its own: the number of cores on a
+    /// CPU, 1 on a GPU.
+    #[serde(default = "one")]
+    pub replicas: usize,
+    /// Number format of the products.
+    #[serde(default)]
+    pub precision: MixedPrecision,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Steps over which the rate rises from 0.
+    pub warmup_steps: usize,
+    /// What the rate does after that.
+    #[serde(default)]
+    pub lr_scheduler: LrScheduler,
+    /// AdamW's decoupled weight decay.
+    pub weight_decay: f32,
+    /// Largest L2 norm of all gradients together.
+    pub max_grad_norm: f64,
+    /// Decay of the moving average of the weights, per step.
+    pub ema_decay: f64,
+    /// Steps between checkpoints.
+    pub checkpoint_every: usize,
+    /// Steps between sample sheets.
+    pub sheet_every: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+impl Optimization {
+    /// Learning rate of the step after `step` steps are done: warm-up, then as [`Self::lr_scheduler`] says.
+    pub fn learning_rate_at(&self, step: usize) -> f64 {
+        let warm = ((step + 1) as f64 / self.warmup_steps.max(1) as f64).min(1.0);
+        if self.lr_scheduler == LrScheduler::Constant {
+            return self.learning_rate * warm;
+        }
+        let done = step.saturating_sub(self.warmup_steps) as f64
+            / self.steps.saturating_sub(self.warmup_steps).max(1) as f64;
+        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos());
+        self.learning_rate * warm * (0.01 + 0.99 * cosine)
+    }
+
+    /// Into how many equal parts a batch is divided.
+    pub fn parts(&self) -> usize {
+        self.replicas * self.gradient_accumulation_steps
+    }
+
+    /// What is wrong with the numbers, if anything.
+    pub fn fault(&self) -> Option<String> {
+        let counts = [
+            ("steps", self.steps),
+            ("batch_size", self.batch_size),
+            ("replicas", self.replicas),
+            (
+                "gradient_accumulation_steps",
+                self.gradient_accumulation_steps,
+            ),
+            ("checkpoint_every", self.checkpoint_every),
+            ("sheet_every", self.sheet_every),
+        ];
+        if let Some((key, _)) = counts.into_iter().find(|(_, n)| *n == 0) {
+            return Some(format!("{key} must be at least 1"));
+        }
+        if !self.batch_size.is_multiple_of(self.parts()) {
+            return Some(format!(
+                "batch_size {} must be a multiple of replicas times gradient_accumulation_steps, {}",
+                self.batch_size,
+                self.parts()
+            ));
+        }
+        if !self.learning_rate.is_finite() || self.learning_rate <= 0.0 {
+            return Some("learning_rate must be above 0".into());
+        }
+        if !(0.0..1.0).contains(&self.ema_decay) {
+            return Some("ema_decay must be at least 0 and below 1".into());
+        }
+        None
+    }
+}
+
+impl Run {
+    /// Reads `run.toml`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read, [`Error::Config`] naming the line that is wrong.
+    pub fn read(path: &Path) -> Result<Self> {
+        let fault = |why: String| Error::Config {
+            what: path.display().to_string(),
+            why,
+        };
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
+            path: path.display().to_string(),
+            source,
+        })?;
+        let run: Self = toml::from_str(&text).map_err(|error| fault(error.to_string()))?;
+        let downscale = run.vae.model.downscale();
+        if !(run.size as usize).is_multiple_of(downscale) || !run.vae.crop.is_multiple_of(downscale)
+        {
+            return Err(fault(format!(
+                "size and crop must be multiples of {downscale}"
+            )));
+        }
+        if run.vae.crop > run.size as usize || run.vae.crop == 0 {
+            return Err(fault("crop must be between 1 and size".into()));
+        }
+        let text = run.text.iter().map(|text| ("text", &text.optimization));
+        let trainings = [
+            ("vae", &run.vae.optimization),
+            ("diffusion", &run.diffusion.optimization),
+        ];
+        for (name, optimization) in trainings.into_iter().chain(text) {
+            if let Some(why) = optimization.fault() {
+                return Err(fault(format!("[{name}.optimization] {why}")));
+            }
+        }
+        Ok(run)
+    }
+}
+
+/// Whether the description of a run at `path` has the table `name`, which tells the kinds of runs from each other.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be read, [`Error::Config`] if it is no TOML.
+pub fn has_table(path: &Path, name: &str) -> Result<bool> {
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let table: toml::Table = toml::from_str(&text).map_err(|error| Error::Config {
+        what: path.display().to_string(),
+        why: error.to_string(),
+    })?;
+    Ok(table.contains_key(name))
+}
+
+/// Where a run keeps its files.
+#[derive(Clone, Debug)]
+pub struct RunFolder(pub PathBuf);
+
+impl RunFolder {
+    /// A path inside the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Creates the folder and the ones that it needs.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn create(&self) -> Result<()> {
+        let sheets = self.path("sheets");
+        std::fs::create_dir_all(&sheets).map_err(|source| Error::Io {
+            path: sheets.display().to_string(),
+            source,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_learning_rate_rises_then_falls() {
+        let o = Optimization {
+            steps: 100,
+            pause_at: None,
+            batch_size: 1,
+            gradient_accumulation_steps: 1,
+            replicas: 1,
+            precision: MixedPrecision::F32,
+            learning_rate: 1.0,
+            warmup_steps: 10,
+            lr_scheduler: LrScheduler::Cosine,
+            weight_decay: 0.0,
+            max_grad_norm: 1.0,
+            ema_decay: 0.9,
+            checkpoint_every: 1,
+            sheet_every: 1,
+        };
+        assert!((o.learning_rate_at(0) - 0.1).abs() < 1e-9);
+        assert!((o.learning_rate_at(9) - 1.0).abs() < 1e-9);
+        assert!((o.learning_rate_at(55) - 0.505).abs() < 1e-9);
+        assert!((o.learning_rate_at(100) - 0.01).abs() < 1e-9);
+        let constant = Optimization {
+            lr_scheduler: LrScheduler::Constant,
+            ..o
+        };
+        assert!((constant.learning_rate_at(0) - 0.1).abs() < 1e-9);
+        assert!((constant.learning_rate_at(99) - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_text_training_is_checked_like_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.toml");
+        let run = include_str!("../../tests/tiny.toml");
+        let mut run: toml::Table = toml::from_str(run).unwrap();
+        let mut text = run["diffusion"]["optimization"].clone();
+        text["batch_size"] = 0.into();
+        let text = toml::Table::from_iter([("optimization".to_string(), text)]);
+        run.insert("text".into(), text.into());
+        std::fs::write(&path, run.to_string()).unwrap();
+        let error = Run::read(&path).unwrap_err().to_string();
+        assert!(error.contains("[text.optimization]"), "{error}");
+    }
+}
