@@ -5,9 +5,10 @@ use roentgen_web::checkpoint::ModelFolder;
 use roentgen_web::image::AutoencoderKLConfig;
 use roentgen_web::weights::{self, Weights};
 use train::exchange::{diffusers, export, tokenizer};
-use train::stages::vae::{Autoencoder, floats};
+use train::stages::vae::Autoencoder;
 use train::training::objective::TextToLatents;
 use train::training::run::Run;
+use train::training::tensors::floats;
 
 fn values(tensor: Tensor<4>) -> Vec<f32> {
     tensor.into_data().try_into_vec_as().unwrap()

@@ -74,6 +74,16 @@ pub(crate) fn grey(pixels: Vec<u8>, width: u32, height: u32) -> Result<GrayImage
         .ok_or_else(|| "has fewer pixels than its size says".into())
 }
 
+/// 8-bit grey to -1 to 1.
+pub fn to_unit(grey: u8) -> f32 {
+    f32::from(grey) / 127.5 - 1.0
+}
+
+/// -1 to 1 to 8-bit grey.
+pub fn to_grey(value: f32) -> u8 {
+    ((value + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8
+}
+
 /// A square image at the wanted size with its contrast stretched, and the width that it had.
 fn normalise(image: GrayImage, size: u32) -> Result<(Vec<u8>, u32), String> {
     let native = image.width();

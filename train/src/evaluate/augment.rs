@@ -23,7 +23,7 @@ use super::report::Circumstances;
 use super::training::{self, ClassifierRun, Labelled, Skill, mean_auroc, skills};
 use crate::data::dataset::{Dataset, Record, Split};
 use crate::data::findings::Finding;
-use crate::stages::vae::step_rng;
+use crate::training::random::step_rng;
 use crate::training::run::Optimization;
 
 /// Number of findings; the labels after them (view, child) are learnt beside them and not counted.

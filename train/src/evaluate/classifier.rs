@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use super::labels::LABELS;
 use super::metrics::Features;
-use crate::stages::vae::{floats, to_unit};
+use crate::data::images::to_unit;
 use crate::training::ema;
+use crate::training::tensors::{floats, values};
 use crate::training::trainer::ema_path;
 
 /// File in a classifier's folder that says what network its weights are for.
@@ -199,8 +200,4 @@ impl Classifier {
             logits: logits.as_chunks().0.to_vec(),
         }
     }
-}
-
-fn values(tensor: Tensor<2>) -> Vec<f32> {
-    tensor.into_data().try_into_vec_as().expect("floats")
 }

@@ -17,7 +17,7 @@ use roentgen_web::weights::Weight;
 use safetensors::SafeTensors;
 
 use super::metrics::Features;
-use crate::stages::vae::floats;
+use crate::training::tensors::{floats, values};
 
 /// Height and width that the published weights were trained at.
 pub const SIZE: usize = 224;
@@ -205,8 +205,7 @@ impl DenseNet {
         for batch in images.chunks(BATCH).progress_count(batches) {
             let pixels: Vec<f32> = batch.iter().flat_map(|i| enlarged(i, size)).collect();
             let x = floats(&pixels, [batch.len(), 1, SIZE, SIZE], &self.device);
-            let found = self.features(x).into_data().try_into_vec_as::<f32>();
-            features.extend(found.expect("floats"));
+            features.extend(values(self.features(x)));
         }
         Features::new(features.len() / images.len().max(1), features)
     }

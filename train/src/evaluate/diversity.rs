@@ -8,7 +8,7 @@ use super::generate::Planned;
 use super::metrics::ms_ssim::ms_ssim;
 use crate::data::dataset::{AgeGroup, Dataset, Record, View};
 use crate::data::findings::Finding;
-use crate::stages::vae::step_rng;
+use crate::training::random::step_rng;
 
 /// Images of a prompt that are compared, each with each.
 pub const IMAGES: usize = 4;

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::data::dataset::Record;
 use crate::data::prompts;
-use crate::stages::vae::step_rng;
+use crate::training::random::step_rng;
 
 /// Far enough from each other that no two images share a seed.
 const REPETITION: u64 = 1 << 32;

@@ -28,7 +28,7 @@ use rand::seq::SliceRandom;
 use roentgen_web::error::{Error, Result};
 
 use crate::data::dataset::{Dataset, Split};
-use crate::stages::vae::step_rng;
+use crate::training::random::step_rng;
 use classifier::{Classifier, Verdicts};
 use densenet::DenseNet;
 use diversity::IMAGES;

@@ -12,7 +12,6 @@ use burn::module::Module;
 use burn::nn::{Initializer, Linear, LinearConfig};
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::prelude::*;
-use burn::tensor::activation::log_sigmoid;
 use clap::Args;
 use roentgen_web::checkpoint::ModelFolder;
 use roentgen_web::embeddings::CLIPTextModel;
@@ -27,6 +26,8 @@ use super::report::Circumstances;
 use super::training::{Skill, mean_auroc, skills};
 use crate::data::dataset::{self, Record, Split};
 use crate::stages::finetune::collect;
+use crate::training::loss::binary_cross_entropy;
+use crate::training::tensors::{self, floats};
 
 /// Prompts that go through a text encoder at a time.
 const BATCH: usize = 64;
@@ -198,7 +199,7 @@ impl Encoder {
             let input = Tensor::<1, Int>::from_ints(flat.as_slice(), device);
             let output = self.text_encoder.forward(input.reshape([n, tokens]));
             let width = output.dims()[2];
-            let output: Vec<f32> = output.into_data().try_into_vec_as().expect("floats");
+            let output = tensors::values(output);
             (ends.width, paddings.width) = (width, width);
             for (ids, output) in ids.iter().zip(output.chunks_exact(tokens * width)) {
                 let at = ids.iter().position(|id| *id == end).unwrap_or(tokens - 1);
@@ -239,8 +240,7 @@ fn reading(
 fn logits(learn: &States, judge: &States, device: &Device) -> Vec<[f32; LABELS]> {
     let learning = device.clone().autodiff();
     let table = |values: &[f32], width: usize, device: &Device| {
-        let shape = [values.len() / width, width];
-        Tensor::<2>::from_data(TensorData::new(values.to_vec(), shape), device)
+        floats(values, [values.len() / width, width], device)
     };
     let x = table(&learn.values, learn.width, &learning);
     let (variance, mean) = x.clone().var_mean(0);
@@ -258,14 +258,13 @@ fn logits(learn: &States, judge: &States, device: &Device) -> Vec<[f32; LABELS]>
     let mut optimizer = AdamWConfig::new().with_weight_decay(DECAY).init();
     for _ in 0..STEPS {
         let logits = layer.forward(x.clone());
-        let no = (-truth.clone() + 1.0) * log_sigmoid(-logits.clone());
-        let likelihood = (truth.clone() * log_sigmoid(logits) + no) * graded.clone();
-        let loss = -likelihood.sum() / learn.truths.len() as f64;
+        let loss = binary_cross_entropy(logits, truth.clone()) * graded.clone();
+        let loss = loss.sum() / learn.truths.len() as f64;
         let grads = GradientsParams::from_grads(loss.backward(), &layer);
         layer = optimizer.step(RATE, layer, grads);
     }
     let judged = layer.forward(scaled(table(&judge.values, judge.width, &learning)));
-    let judged: Vec<f32> = judged.into_data().try_into_vec_as().expect("floats");
+    let judged = tensors::values(judged);
     let rows = judged.chunks_exact(LABELS);
     rows.map(|row| std::array::from_fn(|i| row[i])).collect()
 }

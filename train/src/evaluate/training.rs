@@ -4,7 +4,6 @@ use std::fmt::Write;
 use std::path::Path;
 
 use burn::prelude::*;
-use burn::tensor::activation::log_sigmoid;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use roentgen_web::error::{Error, Result};
@@ -15,10 +14,13 @@ use super::classifier::{Classifier, ClassifierConfig};
 use super::labels::{LABELS, Truth, known, names};
 use super::metrics::auroc::{auroc, standard_error};
 use crate::data::dataset::Dataset;
+use crate::data::images::to_unit;
 use crate::stages::diffusion::pool;
-use crate::stages::vae::{floats, step_rng, to_unit};
+use crate::training::loss::binary_cross_entropy;
+use crate::training::random::step_rng;
 use crate::training::replicas::share;
 use crate::training::run::Optimization;
+use crate::training::tensors::floats;
 use crate::training::trainer::Trainer;
 
 /// Furthest shift of a training image in each direction, as a share of its size.
@@ -184,8 +186,7 @@ pub fn fit(
             };
             let (truth, graded) = (table(&truth), table(&graded));
             let logits = module.logits(module.features(images));
-            let no = (-truth.clone() + 1.0) * log_sigmoid(-logits.clone());
-            -((truth * log_sigmoid(logits) + no) * graded).mean()
+            (binary_cross_entropy(logits, truth) * graded).mean()
         })?;
         if trainer.sheet_is_due() {
             let averaged = weights::load(run.model.init(device)?, trainer.ema.weights.clone())?;

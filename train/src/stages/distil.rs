@@ -35,12 +35,13 @@ use crate::evaluate::generate::fingerprint;
 use crate::exchange::export::INTENDED_USE;
 use crate::stages::diffusion::{pool, times};
 use crate::stages::finetune::{Base, collect};
-use crate::stages::vae::{floats, step_rng};
 use crate::training::ema;
 use crate::training::objective::TextToLatents;
+use crate::training::random::step_rng;
 use crate::training::replicas::share;
 use crate::training::run::RunFolder;
 use crate::training::samples::{self, Sampling};
+use crate::training::tensors::{floats, values};
 use crate::training::trainer::{Trainer, ema_path};
 
 /// Trajectories that are never learned from: on them it is measured how near the student comes to the teacher.
@@ -322,8 +323,7 @@ fn distance(
     for timestep in scheduler.timesteps().to_vec() {
         let input = floats(&sample, [n, c, h, w], device);
         let times = Tensor::<1>::from_floats(vec![timestep as f32; n].as_slice(), device);
-        let prediction = unet.forward(input, times, context.clone()).into_data();
-        let prediction: Vec<f32> = prediction.try_into_vec_as().expect("floats");
+        let prediction = values(unet.forward(input, times, context.clone()));
         sample = scheduler.step(&prediction, &sample)?.prev_sample;
     }
     let ends = all(held_out.length - 1);

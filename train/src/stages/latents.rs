@@ -10,8 +10,10 @@ use roentgen_web::image::AutoencoderKL;
 use roentgen_web::weights::{Weight, Weights};
 
 use crate::data::dataset::Dataset;
-use crate::stages::vae::{floats, normal, to_unit};
+use crate::data::images::to_unit;
 use crate::training::ema;
+use crate::training::random::normal;
+use crate::training::tensors::{floats, values};
 
 /// Images encoded at a time.
 pub const BATCH: usize = 16;
@@ -67,7 +69,6 @@ impl<'a> LatentEncoder<'a> {
             .encode(floats(&pixels, [n, c, size, size], self.device));
         let [_, c, h, w] = moments.mean.dims();
         self.shape = [c, h, w];
-        let values = |t: Tensor<4>| t.into_data().try_into_vec_as::<f32>().expect("floats");
         self.mean.extend(values(moments.mean));
         self.std.extend(values((moments.logvar * 0.5).exp()));
     }

@@ -8,7 +8,6 @@
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::prelude::*;
-use burn::tensor::activation::log_sigmoid;
 use rand::RngExt;
 use roentgen_web::embeddings::CLIPTextModel;
 use roentgen_web::error::Result;
@@ -19,7 +18,8 @@ use crate::data::findings::Finding;
 use crate::data::location::Location;
 use crate::data::prompts;
 use crate::stages::diffusion::{pool, times};
-use crate::stages::vae::step_rng;
+use crate::training::loss::binary_cross_entropy;
+use crate::training::random::step_rng;
 use crate::training::replicas::share;
 use crate::training::run::{Run, RunFolder, TextRun};
 use crate::training::start;
@@ -112,8 +112,7 @@ pub fn train(
             let logits = module.head.forward(padding.mean_dim(1).squeeze_dim::<2>(1));
             let facts = Tensor::<1>::from_floats(share(&facts, part, [n, FACTS]), device);
             let facts = facts.reshape([n, FACTS]);
-            let no = (-facts.clone() + 1.0) * log_sigmoid(-logits.clone());
-            -(facts * log_sigmoid(logits) + no).mean()
+            binary_cross_entropy(logits, facts).mean()
         })?;
     }
     Ok(())

@@ -2,16 +2,19 @@
 
 use burn::module::Module;
 use burn::prelude::*;
+use rand::RngExt;
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 use roentgen_web::error::Result;
 use roentgen_web::image::AutoencoderKL;
 
 use crate::data::dataset::Dataset;
+use crate::data::images::{to_grey, to_unit};
+use crate::training::random::{normal, step_rng};
 use crate::training::replicas::share;
 use crate::training::run::{Run, RunFolder};
 use crate::training::sheet;
 use crate::training::start;
+use crate::training::tensors::{floats, values};
 use crate::training::trainer::Trainer;
 
 /// The autoencoder under its component's name, so that keys come out as `vae.encoder.conv_in.weight`.
@@ -19,37 +22,6 @@ use crate::training::trainer::Trainer;
 pub struct Autoencoder {
     /// The network.
     pub vae: AutoencoderKL,
-}
-
-/// The random choices of one step: a pure function of the run's seed and the step, so that a resumed run goes on
-/// exactly as an uninterrupted one.
-pub fn step_rng(seed: u64, step: usize) -> StdRng {
-    StdRng::seed_from_u64(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ step as u64)
-}
-
-/// Standard normal values from `rng` (Box-Muller).
-pub fn normal(rng: &mut StdRng, n: usize) -> Vec<f32> {
-    (0..n)
-        .map(|_| {
-            let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
-            (radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()) as f32
-        })
-        .collect()
-}
-
-/// 8-bit grey to -1 to 1.
-pub fn to_unit(grey: u8) -> f32 {
-    f32::from(grey) / 127.5 - 1.0
-}
-
-/// -1 to 1 to 8-bit grey.
-pub fn to_grey(value: f32) -> u8 {
-    ((value + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8
-}
-
-/// A tensor of `values` on `device`.
-pub fn floats(values: &[f32], shape: [usize; 4], device: &Device) -> Tensor<4> {
-    Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
 }
 
 /// Random crops, `[batch, 1, crop, crop]` in -1 to 1.
@@ -139,9 +111,8 @@ fn reconstructions(
         .flat_map(|i| i.iter().map(|&p| to_unit(p)))
         .collect();
     let device = &vae.devices()[0];
-    let x = Tensor::from_data(TensorData::new(pixels, [n, 1, size, size]), device);
-    let decoded = vae.decode(vae.encode(x).mean);
-    let decoded: Vec<f32> = decoded.into_data().try_into_vec_as().expect("floats");
+    let x = floats(&pixels, [n, 1, size, size], device);
+    let decoded = values(vae.decode(vae.encode(x).mean));
     let mut images: Vec<Vec<u8>> = picks.iter().map(|i| i.to_vec()).collect();
     images.extend(
         decoded

@@ -3,10 +3,13 @@
 pub mod curve;
 pub mod device;
 pub mod ema;
+pub mod loss;
 pub mod objective;
+pub mod random;
 pub mod replicas;
 pub mod run;
 pub mod samples;
 pub mod sheet;
 pub mod start;
+pub mod tensors;
 pub mod trainer;

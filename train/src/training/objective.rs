@@ -7,8 +7,8 @@ use roentgen_web::error::{Error, Result};
 use roentgen_web::latents::UNet2DConditionModel;
 use roentgen_web::latents::scheduler::{NoiseSchedule, Scheduler, SchedulerConfig};
 
-use crate::stages::vae::floats;
 use crate::training::replicas::share;
+use crate::training::tensors::floats;
 
 /// Both trained networks under their components' names.
 #[derive(Module, Debug)]

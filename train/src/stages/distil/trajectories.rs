@@ -19,9 +19,10 @@ use serde::{Deserialize, Serialize};
 use super::run::Distil;
 use super::target::Rungs;
 use crate::data::readers::Pair;
-use crate::stages::vae::{floats, normal, step_rng};
 use crate::training::ema;
 use crate::training::objective::TextToLatents;
+use crate::training::random::{normal, step_rng};
+use crate::training::tensors::{floats, values};
 
 /// Trajectories that are drawn together and share a file.
 pub const CHUNK: usize = 16;
@@ -321,10 +322,6 @@ impl Teacher<'_> {
         let ids = Tensor::<1, Int>::from_ints(flat.as_slice(), self.device);
         self.networks.text_encoder.forward(ids.reshape(shape))
     }
-}
-
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec_as().expect("floats")
 }
 
 /// Classifier-free guidance of the two halves of a prediction, without and with the prompt.
