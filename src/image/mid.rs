@@ -36,7 +36,8 @@ impl SpatialAttention {
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [_, _, h, w] = x.dims();
-        let tokens = kernels::rows(kernels::group_norm(&self.group_norm, x.clone(), false));
+        let [tokens, x] = kernels::fork(x);
+        let tokens = kernels::rows(kernels::group_norm(&self.group_norm, tokens, false));
         let project = |layer| kernels::linear(layer, tokens.clone(), Activation::None, None);
         let [q, k, v] = [&self.to_q, &self.to_k, &self.to_v].map(project);
         let tokens = kernels::attention(q, k, v, 1, false);

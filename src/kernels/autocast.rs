@@ -24,6 +24,12 @@ pub fn autocast<R>(precision: Option<FloatDType>, work: impl FnOnce() -> R) -> R
     result
 }
 
+/// Whether products are in 16 bits on this thread.
+#[cfg_attr(not(feature = "training"), allow(dead_code))]
+pub(super) fn is_mixed() -> bool {
+    PRECISION.get().is_some()
+}
+
 /// `inputs` as products want them.
 pub(super) fn lowered<const D: usize, const N: usize>(inputs: [Tensor<D>; N]) -> [Tensor<D>; N] {
     match PRECISION.get() {

@@ -1,5 +1,8 @@
 //! One operation on one shape, with numbers made for it: what kernels are tested and measured with, natively and in a browser.
 
+#[cfg(feature = "training")]
+mod gradients;
+
 use burn::module::{Param, Reparameterizer};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{GroupNormConfig, LayerNormConfig, Linear, LinearConfig, PaddingConfig2d};

@@ -20,7 +20,7 @@ mod autocast;
 pub mod cases;
 pub mod conv2d;
 #[cfg(feature = "cpu")]
-mod cpu;
+pub mod cpu;
 pub mod embedding;
 #[cfg(feature = "gpu")]
 mod epilogue;
@@ -48,7 +48,7 @@ pub use group_norm::group_norm;
 pub use layer_norm::layer_norm;
 pub use linear::{Activation, geglu, linear, linear_rows};
 pub use packed::Packed;
-pub use views::{concatenate, map, rows};
+pub use views::{concatenate, fork, map, rows};
 
 use burn::tensor::Device;
 use std::sync::RwLock;

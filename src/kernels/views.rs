@@ -22,6 +22,15 @@ pub fn map(rows: Tensor<3>, size: [usize; 2]) -> Tensor<4> {
     rows.swap_dims(1, 2).reshape([b, c, size[0], size[1]])
 }
 
+/// The same map twice, for a network that goes two ways. Where gradients are wanted, both must go into the loss.
+pub fn fork(x: Tensor<4>) -> [Tensor<4>; 2] {
+    #[cfg(feature = "training")]
+    if let Some(both) = super::cpu::gradient::fork(&x) {
+        return both;
+    }
+    [x.clone(), x]
+}
+
 /// `[B, C, h, w]` and `[B, D, h, w]` to `[B, C + D, h, w]`.
 pub fn concatenate(x: Tensor<4>, y: Tensor<4>) -> Tensor<4> {
     #[cfg(feature = "cpu")]

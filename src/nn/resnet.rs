@@ -57,7 +57,8 @@ impl ResnetBlock2D {
         let time = self.time_emb_proj.as_ref().zip(temb);
         let time =
             time.map(|(proj, temb)| kernels::linear_rows(proj, temb.clone(), Activation::None)); // [B, C_out]
-        let h = kernels::group_norm(&self.norm1, x.clone(), true);
+        let [h, x] = kernels::fork(x);
+        let h = kernels::group_norm(&self.norm1, h, true);
         let h = kernels::conv2d(
             &self.conv1,
             h,

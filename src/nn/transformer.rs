@@ -131,7 +131,8 @@ impl Transformer2DModel {
     pub fn forward(&self, x: Tensor<4>, text: &Text) -> Tensor<4> {
         let [_, _, h, w] = x.dims();
         let project = |layer, x, residual| kernels::linear(layer, x, Activation::None, residual);
-        let tokens = kernels::rows(kernels::group_norm(&self.norm, x.clone(), false));
+        let [tokens, x] = kernels::fork(x);
+        let tokens = kernels::rows(kernels::group_norm(&self.norm, tokens, false));
         let mut tokens = project(&self.proj_in, tokens, None);
         for block in &self.transformer_blocks {
             tokens = block.forward(tokens, text, [h, w]);

@@ -3,15 +3,15 @@
 
 use super::math::{Highest, exp};
 use super::panels::Panels;
-use super::tile::{ROWS, VECTORS, multiply, store, zeros};
-use super::{each_chunk, vectorized};
-use pulp::{Simd, WithSimd};
+use super::each_chunk;
+use super::tile::{Lanes, VECTORS, WithTiles, multiply, store, tiled, zeros};
+use pulp::Simd;
 
 /// Queries that a thread takes.
 const CHUNK: usize = 64;
 
 /// Sizes of an attention.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Sizes {
     /// `Tk`
     pub keys: usize,
@@ -33,24 +33,26 @@ pub fn attention(q: &[f32], k: &[f32], v: &[f32], sizes: Sizes, out: &mut [f32])
     } = sizes;
     let d = c / heads;
     let scale = 1.0 / (d as f32).sqrt();
+    let lanes = Lanes::of(d);
     let panels: Vec<[Panels; 2]> = (0..heads)
         .map(|head| {
             let at = |key: usize, i: usize| key * c + head * d + i;
             [
-                Panels::new(d, keys, |i, key| k[at(key, i)] * scale),
-                Panels::new(keys, d, |key, i| v[at(key, i)]),
+                Panels::with_lanes(lanes, d, keys, |i, key| k[at(key, i)] * scale),
+                Panels::with_lanes(lanes, keys, d, |key, i| v[at(key, i)]),
             ]
         })
         .collect();
     each_chunk(out, CHUNK * c, |i, out| {
         let first = i * CHUNK;
-        vectorized(Queries {
+        let queries = Queries {
             q: &q[first * c..][..out.len()],
             first,
             panels: &panels,
             sizes,
             out,
-        });
+        };
+        tiled(lanes, queries);
     });
 }
 
@@ -63,11 +65,9 @@ struct Queries<'a> {
     out: &'a mut [f32],
 }
 
-impl WithSimd for Queries<'_> {
-    type Output = ();
-
+impl WithTiles for Queries<'_> {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn run<S: Simd, const R: usize>(self, simd: S) {
         let Sizes {
             keys,
             channels: c,
@@ -78,7 +78,7 @@ impl WithSimd for Queries<'_> {
         let width = VECTORS * S::F32_LANES;
         let stride = keys.next_multiple_of(width);
         // As many queries at once as make it worth to fetch a head's keys and values, where these are many.
-        let group = ROWS * (d / 16).clamp(1, 4);
+        let group = R * (d / 16).clamp(1, 4);
         let mut scores = vec![0.0; group * stride];
         let count = self.out.len() / c;
         for (head, [k, v]) in self.panels.iter().enumerate() {
@@ -90,12 +90,12 @@ impl WithSimd for Queries<'_> {
                     false => keys,
                 };
                 for strip in 0..seen.div_ceil(width) {
-                    for row in (0..group).step_by(ROWS) {
+                    for row in (0..group).step_by(R) {
                         let queries = std::array::from_fn(|r| {
                             let query = first + (row + r).min(group - 1);
                             &self.q[query * c + head * d..][..d]
                         });
-                        let tile = multiply(simd, zeros(simd), queries, k.strip(strip));
+                        let tile = multiply::<S, R>(simd, zeros(simd), queries, k.strip(strip));
                         let scores = scores[row * stride..].chunks_exact_mut(stride);
                         for (scores, sums) in scores.zip(tile) {
                             let (scores, _) = S::as_mut_simd_f32s(&mut scores[strip * width..]);
@@ -105,8 +105,8 @@ impl WithSimd for Queries<'_> {
                         }
                     }
                 }
-                let mut weights = [1.0; ROWS * 4];
-                let rows = scores.chunks_exact_mut(stride).zip(&mut weights);
+                let mut weights = [[1.0; R]; 4];
+                let rows = scores.chunks_exact_mut(stride).zip(weights.as_flattened_mut());
                 for (r, (scores, weight)) in rows.enumerate().take(group) {
                     let own = match is_causal {
                         true => seen.min(self.first + first + r + 1),
@@ -117,13 +117,13 @@ impl WithSimd for Queries<'_> {
                 }
                 for strip in 0..d.div_ceil(width) {
                     let values = &v.strip(strip)[..seen * width];
-                    for row in (0..group).step_by(ROWS) {
+                    for row in (0..group).step_by(R) {
                         let rows = std::array::from_fn(|r| &scores[(row + r) * stride..][..seen]);
-                        let tile = multiply(simd, zeros(simd), rows, values);
-                        for r in 0..ROWS.min(group - row) {
+                        let tile = multiply::<S, R>(simd, zeros(simd), rows, values);
+                        for r in 0..R.min(group - row) {
                             let out = (first + row + r) * c + head * d;
                             let out = &mut self.out[out..out + d];
-                            let part = simd.splat_f32s(1.0 / weights[row + r]);
+                            let part = simd.splat_f32s(1.0 / weights[row / R][r]);
                             for (i, sum) in tile[r].iter().enumerate() {
                                 let at = strip * width + i * S::F32_LANES;
                                 if at < d {
@@ -140,7 +140,7 @@ impl WithSimd for Queries<'_> {
 
 /// Scores become `e^(score - highest)`; their sum is returned.
 #[inline(always)]
-fn softmax<S: Simd>(simd: S, scores: &mut [f32]) -> f32 {
+pub fn softmax<S: Simd>(simd: S, scores: &mut [f32]) -> f32 {
     let (vectors, rest) = S::as_mut_simd_f32s(scores);
     let mut highest = Highest::new(simd);
     for x in vectors.iter() {

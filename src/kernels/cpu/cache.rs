@@ -28,7 +28,7 @@ struct Entry {
     /// Bytes that change are moved away from their weak pointers, so that an entry whose pointer leads somewhere is of those
     /// very values.
     weight: Weak<Bytes>,
-    made: Arc<Vec<Panels>>,
+    made: Arc<Panels>,
     bytes: usize,
 }
 
@@ -41,11 +41,11 @@ static MADE: Mutex<Option<HashMap<Key, Entry>>> = Mutex::new(None);
 pub fn made(
     weight: &FlexTensor,
     form: Form,
-    make: impl FnOnce(&[f32]) -> Vec<Panels>,
-) -> Arc<Vec<Panels>> {
+    make: impl FnOnce(&[f32]) -> Panels,
+) -> Arc<Panels> {
     let weight = weight.to_contiguous();
     let Some(values) = super::layers::values(&weight) else {
-        return Arc::default(); // contiguous it is
+        return Arc::new(make(&[])); // contiguous it is
     };
     let data = weight.data_arc();
     let key = (
@@ -62,7 +62,7 @@ pub fn made(
     }
     drop(lock);
     let made = Arc::new(make(values));
-    let bytes = made.iter().map(Panels::bytes).sum();
+    let bytes = made.bytes();
     let mut lock = MADE.lock().unwrap_or_else(|e| e.into_inner());
     let entries = lock.get_or_insert_default();
     entries.retain(|_, entry| entry.weight.strong_count() > 0);

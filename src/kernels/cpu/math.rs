@@ -46,9 +46,17 @@ fn swish<S: Simd>(simd: S, x: S::f32s, slope: f32) -> S::f32s {
     simd.div_f32s(x, simd.add_f32s(simd.splat_f32s(1.0), shrunk))
 }
 
-/// `x / 2 * (1 + erf(x / sqrt(2)))`, with the error function of Abramowitz and Stegun 7.1.26, to 1.5e-7.
+/// `sigmoid(slope * x)`
 #[inline(always)]
-fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+fn sigmoid<S: Simd>(simd: S, x: S::f32s, slope: f32) -> S::f32s {
+    let one = simd.splat_f32s(1.0);
+    let shrunk = exp(simd, simd.mul_f32s(x, simd.splat_f32s(-slope)));
+    simd.div_f32s(one, simd.add_f32s(one, shrunk))
+}
+
+/// `1 + erf(x / sqrt(2))`, with the error function of Abramowitz and Stegun 7.1.26, to 1.5e-7; and `e^(-x^2 / 2)`.
+#[inline(always)]
+fn normal<S: Simd>(simd: S, x: S::f32s) -> [S::f32s; 2] {
     let value = |v: f32| simd.splat_f32s(v);
     let one = value(1.0);
     let z = simd.mul_f32s(simd.abs_f32s(x), value(std::f32::consts::FRAC_1_SQRT_2));
@@ -59,11 +67,10 @@ fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     }
     let fall = exp(simd, simd.mul_f32s(simd.mul_f32s(z, z), value(-1.0)));
     let rest = simd.mul_f32s(simd.mul_f32s(sum, t), fall); // erfc(|x| / sqrt(2))
-    let half = simd.mul_f32s(x, value(0.5));
     // (1 + erf) is `rest` left of zero and `2 - rest` right of it.
     let right = simd.greater_than_or_equal_f32s(x, value(0.0));
     let both = simd.select_f32s(right, simd.sub_f32s(value(2.0), rest), rest);
-    simd.mul_f32s(half, both)
+    [both, fall]
 }
 
 /// The highest of each lane so far, of floats in no order; as [`exp`] compares them.
@@ -106,8 +113,34 @@ impl<S: Simd> Highest<S> {
 pub fn activate<S: Simd>(simd: S, x: S::f32s, activation: Activation) -> S::f32s {
     match activation {
         Activation::None => x,
-        Activation::Gelu => gelu(simd, x),
+        Activation::Gelu => {
+            let [both, _] = normal(simd, x);
+            simd.mul_f32s(simd.mul_f32s(x, simd.splat_f32s(0.5)), both)
+        }
         Activation::QuickGelu => swish(simd, x, 1.702),
         Activation::Silu => swish(simd, x, 1.0),
+    }
+}
+
+/// The derivative of `x * sigmoid(factor * x)`.
+#[inline(always)]
+fn swish_slope<S: Simd>(simd: S, x: S::f32s, factor: f32) -> S::f32s {
+    let s = sigmoid(simd, x, factor);
+    let rest = simd.mul_f32s(s, simd.sub_f32s(simd.splat_f32s(1.0), s));
+    simd.mul_add_e_f32s(simd.mul_f32s(x, simd.splat_f32s(factor)), rest, s)
+}
+
+/// The derivative of an activation.
+#[inline(always)]
+pub fn slope<S: Simd>(simd: S, x: S::f32s, activation: Activation) -> S::f32s {
+    match activation {
+        Activation::None => simd.splat_f32s(1.0),
+        Activation::Gelu => {
+            let [both, fall] = normal(simd, x);
+            let density = simd.mul_f32s(fall, simd.splat_f32s(0.398_942_3)); // over sqrt(2 pi)
+            simd.mul_add_e_f32s(x, density, simd.mul_f32s(both, simd.splat_f32s(0.5)))
+        }
+        Activation::QuickGelu => swish_slope(simd, x, 1.702),
+        Activation::Silu => swish_slope(simd, x, 1.0),
     }
 }

@@ -8,6 +8,8 @@
 
 mod attention;
 mod cache;
+#[cfg(feature = "training")]
+pub mod gradient;
 mod layers;
 mod math;
 mod norm;
@@ -16,46 +18,38 @@ mod patches;
 mod points;
 mod product;
 mod tile;
+pub mod timing;
 mod winograd;
+mod work;
 
 use pulp::WithSimd;
+use tile::Lanes;
+use work::{each, each_chunk, filled, filled_chunks, map_chunks, scratch, threads};
 
 pub use layers::{attention, concatenate, conv2d, group_norm, layer_norm, linear, map, rows};
 
-/// Runs with this processor's vectors: AVX2, NEON, or a browser's SIMD. (AVX-512's are too wide for layers of 48 channels.)
-fn vectorized<Op: WithSimd>(op: Op) -> Op::Output {
+/// Whether the processor has AVX-512.
+fn is_wide() -> bool {
     #[cfg(target_arch = "x86_64")]
-    if let Some(simd) = pulp::x86::V3::try_new() {
+    return pulp::x86::V4::try_new().is_some();
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// Runs with vectors of this processor.
+fn vectorized<Op: WithSimd>(lanes: Lanes, op: Op) -> Op::Output {
+    #[cfg(target_arch = "x86_64")]
+    if lanes == Lanes::Wide
+        && let Some(simd) = pulp::x86::V4::try_new()
+    {
         return pulp::Simd::vectorize(simd, op);
     }
+    // One after another and no `Arch::dispatch`, which would compile everything for each of them once more.
+    #[cfg(target_arch = "x86_64")]
+    return match pulp::x86::V3::try_new() {
+        Some(simd) => pulp::Simd::vectorize(simd, op),
+        None => pulp::Simd::vectorize(pulp::Scalar, op),
+    };
+    #[cfg(not(target_arch = "x86_64"))]
     pulp::Arch::new().dispatch(op)
-}
-
-/// Runs over pieces of `size`, the last of which may be shorter, on every core where there are threads.
-fn each_chunk(out: &mut [f32], size: usize, run: impl Fn(usize, &mut [f32]) + Sync + Send) {
-    if out.is_empty() {
-        return;
-    }
-    #[cfg(feature = "threads")]
-    {
-        use rayon::prelude::*;
-        out.par_chunks_mut(size)
-            .enumerate()
-            .for_each(|(i, chunk)| run(i, chunk));
-    }
-    #[cfg(not(feature = "threads"))]
-    for (i, chunk) in out.chunks_mut(size).enumerate() {
-        run(i, chunk);
-    }
-}
-
-/// What comes of each piece of `size`, in their order.
-fn map_chunks<T: Send>(x: &[f32], size: usize, run: impl Fn(&[f32]) -> T + Sync + Send) -> Vec<T> {
-    #[cfg(feature = "threads")]
-    {
-        use rayon::prelude::*;
-        x.par_chunks(size).map(run).collect()
-    }
-    #[cfg(not(feature = "threads"))]
-    x.chunks(size).map(run).collect()
 }

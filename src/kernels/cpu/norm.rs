@@ -5,7 +5,7 @@
 
 use super::super::linear::Activation;
 use super::math::activate;
-use super::tile::{load, store};
+use super::tile::{Lanes, load, store};
 use super::{each_chunk, map_chunks, vectorized};
 use pulp::{Simd, WithSimd};
 
@@ -25,54 +25,77 @@ pub struct Affine<'a> {
     pub epsilon: f64,
 }
 
-/// `[P, C]` to the same, over each group of channels and all pixels; then SiLU where `activated`.
-pub fn group_norm(x: &[f32], affine: &Affine<'_>, groups: usize, activated: bool, out: &mut [f32]) {
-    let c = affine.gamma.len();
+/// What a group normalisation's forward pass leaves for its backward pass, for each image and channel.
+#[derive(Clone, Debug)]
+pub struct Moments {
+    /// `[B, C]`, of the channel's group.
+    pub mean: Vec<f32>,
+    /// `[B, C]`, one over the standard deviation of the channel's group.
+    pub scale: Vec<f32>,
+}
+
+/// The sum of each column of `[P, C]`: in f32 over a block, in f64 over blocks.
+pub fn column_sums(x: &[f32], c: usize) -> Vec<f32> {
+    totals(x, c, None).into_iter().map(|sum| sum as f32).collect()
+}
+
+/// Of each channel the sum of its pixels, or of their squares after `center` is taken from them.
+fn totals(x: &[f32], c: usize, center: Option<&[f32]>) -> Vec<f64> {
+    let blocks = map_chunks(x, (BLOCK * c).max(1), |x| {
+        let mut sums = vec![0.0; c];
+        let sums_of = Sums {
+            x,
+            center,
+            sums: &mut sums,
+        };
+        vectorized(Lanes::of(c), sums_of);
+        sums
+    });
+    let mut total = vec![0.0; c];
+    for block in blocks {
+        for (total, sum) in total.iter_mut().zip(block) {
+            *total += f64::from(sum);
+        }
+    }
+    total
+}
+
+/// The mean of each channel's group over the pixels of an image, `[P, C]`, and one over its standard deviation.
+pub fn moments(x: &[f32], c: usize, groups: usize, epsilon: f64) -> [Vec<f32>; 2] {
     let size = c / groups;
     let count = (x.len() / groups) as f64;
-    // Of each channel its group's mean.
     let mean = |sums: Vec<f64>| -> Vec<f64> {
         let groups = sums.chunks_exact(size);
         groups
             .flat_map(|sums| std::iter::repeat_n(sums.iter().sum::<f64>() / count, size))
             .collect()
     };
-    let sums = |center: Option<&[f32]>| {
-        let blocks = map_chunks(x, BLOCK * c, |x| {
-            let mut sums = vec![0.0; c];
-            vectorized(Sums {
-                x,
-                center,
-                sums: &mut sums,
-            });
-            sums
-        });
-        let mut total = vec![0.0; c];
-        for block in blocks {
-            for (total, sum) in total.iter_mut().zip(block) {
-                *total += f64::from(sum);
-            }
-        }
-        total
-    };
-    let means = mean(sums(None));
-    let center: Vec<f32> = means.iter().map(|m| *m as f32).collect();
-    let variances = mean(sums(Some(&center)));
-    let scale: Vec<f64> = variances
-        .iter()
-        .zip(affine.gamma)
-        .map(|(variance, gamma)| f64::from(*gamma) / (variance + affine.epsilon).sqrt())
-        .collect();
-    let scale: Vec<f32> = scale.iter().map(|s| *s as f32).collect();
+    let center: Vec<f32> = mean(totals(x, c, None)).iter().map(|m| *m as f32).collect();
+    let variances = mean(totals(x, c, Some(&center)));
+    let scale = variances.iter().map(|v| (1.0 / (v + epsilon).sqrt()) as f32);
+    [center, scale.collect()]
+}
+
+/// An image `[P, C]` with the given moments of each channel to the scaled and shifted one; then SiLU where `activated`.
+pub fn group_norm(
+    x: &[f32],
+    [center, scale]: [&[f32]; 2],
+    affine: &Affine<'_>,
+    activated: bool,
+    out: &mut [f32],
+) {
+    let c = affine.gamma.len();
+    let scale: Vec<f32> = scale.iter().zip(affine.gamma).map(|(s, g)| s * g).collect();
     each_chunk(out, BLOCK * c, |i, out| {
-        vectorized(Scaled {
+        let scaled = Scaled {
             x: &x[i * BLOCK * c..][..out.len()],
-            center: &center,
+            center,
             scale: &scale,
             shift: affine.beta,
             activated,
             out,
-        });
+        };
+        vectorized(Lanes::of(c), scaled);
     });
 }
 
@@ -148,7 +171,7 @@ impl WithSimd for Scaled<'_> {
 pub fn layer_norm(x: &[f32], affine: &Affine<'_>, out: &mut [f32]) {
     let size = CHUNK * affine.gamma.len();
     each_chunk(out, size, |i, out| {
-        vectorized(Tokens {
+        vectorized(Lanes::of(affine.gamma.len()), Tokens {
             x: &x[i * size..][..out.len()],
             affine,
             out,

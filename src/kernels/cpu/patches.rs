@@ -3,10 +3,11 @@
 
 use super::product::Rows;
 
-/// An image `[h, w, C]` and how a convolution goes over it.
+/// Images `[B, h, w, C]` and how a convolution goes over them.
+#[derive(Clone, Copy)]
 pub struct Patches<'a> {
-    /// `[h, w, C]`
-    pub image: &'a [f32],
+    /// `[B, h, w, C]`
+    pub images: &'a [f32],
     /// Height and width.
     pub size: [usize; 2],
     /// Channels.
@@ -19,23 +20,23 @@ pub struct Patches<'a> {
     pub stride: usize,
     /// Zeros above and on the left.
     pub padding: usize,
-    /// The image is read at twice its resolution.
+    /// The images are read at twice their resolution.
     pub doubled: bool,
-    /// Width of the output.
-    pub out_width: usize,
+    /// Height and width of the output.
+    pub out_size: [usize; 2],
 }
 
 impl Patches<'_> {
-    /// The pixel in row `y` and column `x`, which may be outside.
+    /// The pixel in row `y` and column `x` of an image, which may be outside.
     #[inline(always)]
-    pub fn pixel(&self, y: isize, x: isize) -> &[f32] {
+    pub fn pixel(&self, image: usize, y: isize, x: isize) -> &[f32] {
         let zoom = u32::from(self.doubled);
         let [h, w] = self.size;
         // Those above and on the left become large numbers.
         let (y, x) = (y as usize, x as usize);
         if y < h << zoom && x < w << zoom {
-            let at = ((y >> zoom) * w + (x >> zoom)) * self.channels;
-            &self.image[at..at + self.channels]
+            let at = ((image * h + (y >> zoom)) * w + (x >> zoom)) * self.channels;
+            &self.images[at..at + self.channels]
         } else {
             self.outside
         }
@@ -43,21 +44,23 @@ impl Patches<'_> {
 }
 
 impl Rows for Patches<'_> {
-    type At = (isize, isize);
+    type At = (usize, isize, isize);
 
     fn pieces(&self) -> usize {
         self.side * self.side
     }
 
     #[inline(always)]
-    fn at(&self, i: usize) -> (isize, isize) {
+    fn at(&self, i: usize) -> Self::At {
+        let [h, w] = self.out_size;
         let place = |n: usize| (n * self.stride) as isize - self.padding as isize;
-        (place(i / self.out_width), place(i % self.out_width))
+        (i / (h * w), place(i / w % h), place(i % w))
     }
 
     #[inline(always)]
-    fn piece(&self, (y, x): (isize, isize), piece: usize) -> &[f32] {
+    fn piece(&self, (image, y, x): Self::At, piece: usize) -> &[f32] {
         self.pixel(
+            image,
             y + (piece / self.side) as isize,
             x + (piece % self.side) as isize,
         )

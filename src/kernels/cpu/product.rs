@@ -3,9 +3,9 @@
 use super::super::linear::Activation;
 use super::math::activate;
 use super::panels::Panels;
-use super::tile::{ROWS, Tile, VECTORS, load, multiply, store, zeros};
-use super::{each_chunk, vectorized};
-use pulp::{Simd, WithSimd};
+use super::filled_chunks;
+use super::tile::{Tile, VECTORS, WithTiles, load, multiply, store, tiled, zeros};
+use pulp::Simd;
 
 /// Rows that go through the strips together: a strip then stays in the nearest cache while they do, and all strips are read
 /// once for them.
@@ -58,6 +58,10 @@ impl Rows for Matrix<'_> {
 pub struct Finish<'a> {
     /// As long as a row of sums; nothing is added where it is empty.
     pub shift: &'a [f32],
+    /// `[B, columns]`, a shift for the rows of each image.
+    pub time: Option<&'a [f32]>,
+    /// Rows of an image.
+    pub pixels: usize,
     /// As the output.
     pub residual: Option<&'a [f32]>,
     /// Of the sum, or of the gate.
@@ -66,31 +70,38 @@ pub struct Finish<'a> {
     pub gated: bool,
 }
 
-/// Fills `out`, `[rows, columns]`.
+impl Finish<'_> {
+    /// For a part of the output.
+    pub fn part(&self, start: usize, size: usize) -> Self {
+        Self {
+            residual: self.residual.map(|all| &all[start..start + size]),
+            ..*self
+        }
+    }
+}
+
+/// `[count, columns]` of so many rows.
 pub fn product<R: Rows>(
     rows: &R,
     panels: &Panels,
     finish: Finish<'_>,
-    out: &mut [f32],
-    columns: usize,
-) {
-    each_chunk(out, CHUNK * columns, |i, out| {
-        let residual = finish
-            .residual
-            .map(|all| &all[i * CHUNK * columns..][..out.len()]);
-        vectorized(Chunk {
+    [count, columns]: [usize; 2],
+) -> Vec<f32> {
+    filled_chunks(count * columns, CHUNK * columns, |i, out| {
+        let chunk = Chunk {
             rows,
             first: i * CHUNK,
             panels,
-            finish: Finish { residual, ..finish },
+            finish: finish.part(i * CHUNK * columns, out.len()),
             out,
             columns,
-        });
-    });
+        };
+        tiled(panels.lanes(), chunk);
+    })
 }
 
-struct Chunk<'a, R: Rows> {
-    rows: &'a R,
+struct Chunk<'a, A: Rows> {
+    rows: &'a A,
     first: usize,
     panels: &'a Panels,
     finish: Finish<'a>,
@@ -98,11 +109,9 @@ struct Chunk<'a, R: Rows> {
     columns: usize,
 }
 
-impl<R: Rows> WithSimd for Chunk<'_, R> {
-    type Output = ();
-
+impl<A: Rows> WithTiles for Chunk<'_, A> {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn run<S: Simd, const R: usize>(self, simd: S) {
         let Chunk {
             rows,
             first,
@@ -118,9 +127,9 @@ impl<R: Rows> WithSimd for Chunk<'_, R> {
             let place = |v: usize| column + v * S::F32_LANES;
             let shift = std::array::from_fn(|v| load(simd, finish.shift, place(v)));
             let gate_shift = std::array::from_fn(|v| load(simd, finish.shift, columns + place(v)));
-            for row in (0..count).step_by(ROWS) {
+            for row in (0..count).step_by(R) {
                 // Rows past the last are the last once more.
-                let at: [R::At; ROWS] =
+                let at: [A::At; R] =
                     std::array::from_fn(|r| rows.at(first + (row + r).min(count - 1)));
                 let tile = match finish.gated {
                     false => {
@@ -142,7 +151,11 @@ impl<R: Rows> WithSimd for Chunk<'_, R> {
                     let start = (row + r) * columns;
                     let [from, to] = [start + column, start + columns];
                     let residual = finish.residual.map(|residual| &residual[from..to]);
-                    write(simd, &mut out[from..to], residual, sums);
+                    let time = finish.time.map(|time| {
+                        let image = (first + row + r) / finish.pixels;
+                        &time[image * columns + column..][..columns - column]
+                    });
+                    write(simd, &mut out[from..to], [residual, time], sums);
                 }
             }
         }
@@ -151,12 +164,12 @@ impl<R: Rows> WithSimd for Chunk<'_, R> {
 
 /// `activation(sum + shift)`
 #[inline(always)]
-fn activated<S: Simd>(
+fn activated<S: Simd, const R: usize>(
     simd: S,
-    mut tile: Tile<S>,
+    mut tile: Tile<S, R>,
     shift: [S::f32s; VECTORS],
     activation: Activation,
-) -> Tile<S> {
+) -> Tile<S, R> {
     for sums in &mut tile {
         for (sum, shift) in sums.iter_mut().zip(shift) {
             *sum = activate(simd, simd.add_f32s(*sum, shift), activation);
@@ -166,7 +179,11 @@ fn activated<S: Simd>(
 }
 
 #[inline(always)]
-fn times<S: Simd>(simd: S, mut tile: Tile<S>, other: Tile<S>) -> Tile<S> {
+fn times<S: Simd, const R: usize>(
+    simd: S,
+    mut tile: Tile<S, R>,
+    other: Tile<S, R>,
+) -> Tile<S, R> {
     for (sums, others) in tile.iter_mut().zip(other) {
         for (sum, other) in sums.iter_mut().zip(others) {
             *sum = simd.mul_f32s(*sum, other);
@@ -175,17 +192,17 @@ fn times<S: Simd>(simd: S, mut tile: Tile<S>, other: Tile<S>) -> Tile<S> {
     tile
 }
 
-/// Writes the sums of a row, plus the residual, to the beginning of `out`, which may be shorter.
+/// Writes the sums of a row, plus what is added, to the beginning of `out`, which may be shorter.
 #[inline(always)]
 fn write<S: Simd>(
     simd: S,
     out: &mut [f32],
-    residual: Option<&[f32]>,
+    added: [Option<&[f32]>; 2],
     mut sums: [S::f32s; VECTORS],
 ) {
-    if let Some(residual) = residual {
+    for added in added.into_iter().flatten() {
         for (v, sum) in sums.iter_mut().enumerate() {
-            *sum = simd.add_f32s(*sum, load(simd, residual, v * S::F32_LANES));
+            *sum = simd.add_f32s(*sum, load(simd, added, v * S::F32_LANES));
         }
     }
     for (v, sum) in sums.into_iter().enumerate() {
@@ -195,17 +212,16 @@ fn write<S: Simd>(
 
 /// The tile of the rows and a strip of the panels.
 #[inline(always)]
-fn sums<S: Simd, R: Rows>(simd: S, rows: &R, at: [R::At; ROWS], strip: &[f32]) -> Tile<S> {
+fn sums<S: Simd, A: Rows, const R: usize>(
+    simd: S,
+    rows: &A,
+    at: [A::At; R],
+    strip: &[f32],
+) -> Tile<S, R> {
     let size = strip.len() / rows.pieces();
     let mut tile = zeros(simd);
     for piece in 0..rows.pieces() {
-        let [a, b, c, d] = at;
-        let values = [
-            rows.piece(a, piece),
-            rows.piece(b, piece),
-            rows.piece(c, piece),
-            rows.piece(d, piece),
-        ];
+        let values = std::array::from_fn(|r| rows.piece(at[r], piece));
         tile = multiply(simd, tile, values, &strip[piece * size..][..size]);
     }
     tile

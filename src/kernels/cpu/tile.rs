@@ -1,65 +1,185 @@
-//! The innermost loop of every product: four rows against two vectors of columns, all sums in registers.
+//! The innermost loop of every product: a few rows against two vectors of columns, all sums in
+//! registers.
 //!
-//! Eight sums, two columns and a value are 11 registers; a browser's SIMD has 15 to give. A step of 64 operations then loads six
-//! times, so that additions and multiplications are what takes the time.
+//! A browser's SIMD has 15 registers to give: four rows take eight sums, two columns and a value.
+//! AVX-512 has 32: eight rows take 16 sums, so that a step of 16 multiply-adds loads ten times.
 
 use super::vectorized;
 use pulp::{Simd, WithSimd};
 
-/// Rows of a tile.
-pub const ROWS: usize = 4;
-
 /// Vectors of columns of a tile.
 pub const VECTORS: usize = 2;
 
-/// The sums of [`ROWS`] rows and [`VECTORS`] vectors of columns.
-pub type Tile<S> = [[<S as Simd>::f32s; VECTORS]; ROWS];
+/// The sums of `R` rows and [`VECTORS`] vectors of columns.
+pub type Tile<S, const R: usize> = [[<S as Simd>::f32s; VECTORS]; R];
 
-/// Columns of a tile on this processor.
-pub fn columns() -> usize {
-    struct Columns;
-    impl WithSimd for Columns {
-        type Output = usize;
-        fn with_simd<S: Simd>(self, _: S) -> usize {
-            VECTORS * S::F32_LANES
+/// How many vectors a product is computed with: 16 lanes where the processor has them and the
+/// columns fill them, else those of every other operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lanes {
+    /// AVX2, NEON, or a browser's SIMD.
+    Usual,
+    /// AVX-512.
+    Wide,
+}
+
+impl Lanes {
+    /// For a product with this many columns.
+    pub fn of(columns: usize) -> Self {
+        match columns > Self::Usual.columns() && super::is_wide() {
+            true => Self::Wide,
+            false => Self::Usual,
         }
     }
-    vectorized(Columns)
+
+    /// Columns of a tile.
+    pub fn columns(self) -> usize {
+        struct Columns;
+        impl WithSimd for Columns {
+            type Output = usize;
+            fn with_simd<S: Simd>(self, _: S) -> usize {
+                VECTORS * S::F32_LANES
+            }
+        }
+        vectorized(self, Columns)
+    }
+}
+
+/// Something that runs with tiles of `R` rows.
+pub trait WithTiles {
+    /// With this processor's vectors.
+    fn run<S: Simd, const R: usize>(self, simd: S);
+}
+
+/// Runs with tiles of as many rows as the processor's registers hold.
+pub fn tiled<Op: WithTiles>(lanes: Lanes, op: Op) {
+    struct Rows<Op>(Op);
+    impl<Op: WithTiles> WithSimd for Rows<Op> {
+        type Output = ();
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            match S::F32_LANES {
+                16 => self.0.run::<S, 8>(simd),
+                _ => self.0.run::<S, 4>(simd),
+            }
+        }
+    }
+    vectorized(lanes, Rows(op))
 }
 
 /// Sums of nothing.
 #[inline(always)]
-pub fn zeros<S: Simd>(simd: S) -> Tile<S> {
-    [[simd.splat_f32s(0.0); VECTORS]; ROWS]
+pub fn zeros<S: Simd, const R: usize>(simd: S) -> Tile<S, R> {
+    [[simd.splat_f32s(0.0); VECTORS]; R]
 }
 
-/// `tile[r] + sum_k rows[r][k] * panel[k]`, `panel` as `[k, columns]`.
+/// `tile[r] + sum_k rows[r][k] * panel[k]`, `panel` as `[k, columns]`; `R` is 4 or 8.
 #[inline(always)]
-pub fn multiply<S: Simd>(simd: S, tile: Tile<S>, rows: [&[f32]; ROWS], panel: &[f32]) -> Tile<S> {
+pub fn multiply<S: Simd, const R: usize>(
+    simd: S,
+    mut tile: Tile<S, R>,
+    rows: [&[f32]; R],
+    panel: &[f32],
+) -> Tile<S, R> {
     let (panel, _) = S::as_simd_f32s(panel);
     let (panel, _) = panel.as_chunks::<VECTORS>();
-    let [a, b, c, d] = rows;
-    let [
-        [mut a0, mut a1],
-        [mut b0, mut b1],
-        [mut c0, mut c1],
-        [mut d0, mut d1],
-    ] = tile;
-    // One step after another: a browser's compiler keeps fewer sums in registers when this is unrolled, and takes 1.5 times as
-    // long. The sums by name, as a build for tests does not take arrays apart.
-    for ((((a, b), c), d), columns) in a.iter().zip(b).zip(c).zip(d).zip(panel) {
-        let [x, y] = *columns;
-        let [a, b, c, d] = [a, b, c, d].map(|value| simd.splat_f32s(*value));
-        a0 = simd.mul_add_e_f32s(a, x, a0);
-        a1 = simd.mul_add_e_f32s(a, y, a1);
-        b0 = simd.mul_add_e_f32s(b, x, b0);
-        b1 = simd.mul_add_e_f32s(b, y, b1);
-        c0 = simd.mul_add_e_f32s(c, x, c0);
-        c1 = simd.mul_add_e_f32s(c, y, c1);
-        d0 = simd.mul_add_e_f32s(d, x, d0);
-        d1 = simd.mul_add_e_f32s(d, y, d1);
+    // One step after another: a browser's compiler keeps fewer sums in registers when this is
+    // unrolled, and takes 1.5 times as long. The sums by name, as a build for tests does not take
+    // arrays apart.
+    macro_rules! steps {
+        ($($row:ident $left:ident $right:ident $r:literal),*; $zipped:expr, $pattern:pat) => {{
+            $(let [mut $left, mut $right] = tile[$r];)*
+            for ($pattern, columns) in $zipped.zip(panel) {
+                let [x, y] = *columns;
+                $(
+                    let value = simd.splat_f32s(*$row);
+                    $left = simd.mul_add_e_f32s(value, x, $left);
+                    $right = simd.mul_add_e_f32s(value, y, $right);
+                )*
+            }
+            $(tile[$r] = [$left, $right];)*
+        }};
     }
-    [[a0, a1], [b0, b1], [c0, c1], [d0, d1]]
+    match R {
+        4 => {
+            let (a, b, c, d) = (rows[0], rows[1], rows[2], rows[3]);
+            steps!(a a0 a1 0, b b0 b1 1, c c0 c1 2, d d0 d1 3;
+                a.iter().zip(b).zip(c).zip(d), (((a, b), c), d));
+        }
+        _ => {
+            let (a, b, c, d) = (rows[0], rows[1], rows[2], rows[3]);
+            let (e, f, g, h) = (rows[4], rows[5], rows[6], rows[7]);
+            steps!(a a0 a1 0, b b0 b1 1, c c0 c1 2, d d0 d1 3,
+                e e0 e1 4, f f0 f1 5, g g0 g1 6, h h0 h1 7;
+                a.iter().zip(b).zip(c).zip(d).zip(e).zip(f).zip(g).zip(h),
+                (((((((a, b), c), d), e), f), g), h));
+        }
+    }
+    tile
+}
+
+/// Lines of values, which lie anywhere.
+pub trait Lines {
+    /// Line `i`.
+    fn line(&self, i: usize) -> &[f32];
+}
+
+/// Lines that lie at one distance from another.
+pub struct Strided<'a> {
+    /// From the first value of the first line on.
+    pub values: &'a [f32],
+    /// From the beginning of a line to that of the next.
+    pub stride: usize,
+    /// Values of a line.
+    pub width: usize,
+}
+
+impl Lines for Strided<'_> {
+    #[inline(always)]
+    fn line(&self, i: usize) -> &[f32] {
+        &self.values[i * self.stride..][..self.width]
+    }
+}
+
+impl Lines for &[&[f32]] {
+    #[inline(always)]
+    fn line(&self, i: usize) -> &[f32] {
+        self[i]
+    }
+}
+
+/// `tile[r] + sum_i left[i][row + r] * right[i]` for the vectors of `right` from `column` on, and `count` lines; `R` is 1, 4 or 8.
+#[inline(always)]
+pub fn outer<S: Simd, const R: usize>(
+    simd: S,
+    mut tile: Tile<S, R>,
+    count: usize,
+    (left, row): (&impl Lines, usize),
+    (right, column): (&impl Lines, usize),
+) -> Tile<S, R> {
+    macro_rules! steps {
+        ($($left:ident $right:ident $r:literal),*) => {{
+            $(let [mut $left, mut $right] = tile[$r];)*
+            for i in 0..count {
+                let values: &[f32; R] = left.line(i)[row..].first_chunk().expect("whole rows");
+                let line = right.line(i);
+                let x = load(simd, line, column);
+                let y = load(simd, line, column + S::F32_LANES);
+                $(
+                    let value = simd.splat_f32s(values[$r]);
+                    $left = simd.mul_add_e_f32s(value, x, $left);
+                    $right = simd.mul_add_e_f32s(value, y, $right);
+                )*
+            }
+            $(tile[$r] = [$left, $right];)*
+        }};
+    }
+    match R {
+        1 => steps!(a0 a1 0),
+        4 => steps!(a0 a1 0, b0 b1 1, c0 c1 2, d0 d1 3),
+        _ => steps!(a0 a1 0, b0 b1 1, c0 c1 2, d0 d1 3, e0 e1 4, f0 f1 5, g0 g1 6, h0 h1 7),
+    }
+    tile
 }
 
 /// The vector at `at`, zeros past the end.

@@ -6,139 +6,276 @@
 
 use super::panels::Panels;
 use super::patches::Patches;
-use super::points::{input_line, output_line};
+use super::points::{input_line, output_line, weight_matrix};
 use super::product::Finish;
-use super::tile::{ROWS, VECTORS, load, multiply, store, zeros};
-use super::{each_chunk, vectorized};
+use super::tile::{Lanes, VECTORS, WithTiles, load, multiply, store, tiled, zeros};
+use super::{filled, filled_chunks, scratch, threads, vectorized};
 use pulp::{Scalar, Simd, WithSimd};
 
-/// Tiles that go through the weights together, at least: fewer would read the weights more often than they compute with them.
-const TILES: usize = 16;
+/// Bytes of transformed pixels that a task keeps at once: they stay in the second cache while the weights go past.
+const CACHED: usize = 640 << 10;
 
-/// Side of the output's tiles that a map of this size is best cut into, by the products of four tiles each; `None` where the direct way
-/// takes fewest.
-pub fn side([h, w]: [usize; 2]) -> Option<usize> {
-    let products = |m: usize, places: usize| {
-        let (rows, columns) = (h.div_ceil(m), w.div_ceil(m));
-        let strip = TILES.div_ceil(columns).min(rows);
-        let whole = rows / strip * (strip * columns).div_ceil(ROWS);
-        (whole + (rows % strip * columns).div_ceil(ROWS)) * places
+/// Tiles that a task takes at least, so that the weights are not read more often than it computes with them.
+const FEWEST: usize = 16;
+
+/// Side of the output's tiles for `count` maps of this size, by the products that they take with so many rows at once; `None`
+/// where the direct way takes fewest.
+pub fn side(count: usize, [h, w]: [usize; 2]) -> Option<usize> {
+    const ROWS: usize = 4;
+    let products = |m: usize| {
+        let tiles = count * h.div_ceil(m) * w.div_ceil(m);
+        tiles.next_multiple_of(ROWS) * (m + 2) * (m + 2)
     };
-    let (direct, two, four) = ((h * w).div_ceil(ROWS) * 9, products(2, 16), products(4, 36));
-    match two.min(four) {
-        best if best >= direct => None,
-        best if best == four => Some(4),
-        _ => Some(2),
+    let direct = (count * h * w).next_multiple_of(ROWS) * 9;
+    let best = [4, 2].into_iter().min_by_key(|m| products(*m))?;
+    (products(best) < direct).then_some(best)
+}
+
+/// Weights at the points, for each place a matrix `[K, columns]`, one after another in each strip; of `taps(k, column)`, nine that follow one another.
+pub fn weights<'a>(
+    [depth, columns]: [usize; 2],
+    m: usize,
+    turned: bool,
+    taps: impl Fn(usize, usize) -> &'a [f32; 9] + Sync,
+) -> Panels {
+    match m {
+        2 => weights_at::<4>([depth, columns], turned, taps),
+        _ => weights_at::<6>([depth, columns], turned, taps),
     }
 }
 
-/// Fills `out`, `[h, w, C_out]`, of an image of that size (after doubling) with a ring of zeros around; `m` is 2 or 4.
+fn weights_at<'a, const T: usize>(
+    [depth, columns]: [usize; 2],
+    turned: bool,
+    taps: impl Fn(usize, usize) -> &'a [f32; 9] + Sync,
+) -> Panels {
+    let lanes = Lanes::of(columns);
+    let width = lanes.columns();
+    let strips = columns.div_ceil(width);
+    let matrix = weight_matrix::<T>();
+    // [strips, T * T, depth, columns of a tile]
+    let size = T * T * depth * width;
+    let values = filled_chunks(strips * size, size, |strip, places| {
+        let first = strip * width;
+        let count = width.min(columns - first);
+        let mut gathered = vec![0.0; 9 * width];
+        for k in 0..depth {
+            for j in 0..count {
+                for (i, tap) in taps(k, first + j).iter().enumerate() {
+                    let i = if turned { 8 - i } else { i };
+                    gathered[i * width + j] = *tap;
+                }
+            }
+            vectorized(
+                lanes,
+                Transformed {
+                    taps: &gathered,
+                    matrix: &matrix,
+                    places: &mut places[k * width..],
+                    stride: depth * width,
+                    width,
+                },
+            );
+        }
+    });
+    Panels::of_strips(values, T * T * depth, lanes)
+}
+
+/// `G g G^T` of the weights of one input channel and a strip of output channels.
+struct Transformed<'a, const T: usize> {
+    /// `[9, columns]`
+    taps: &'a [f32],
+    matrix: &'a [[f32; 3]; T],
+    /// The first of the places
+    places: &'a mut [f32],
+    /// From a place to the next.
+    stride: usize,
+    width: usize,
+}
+
+impl<const T: usize> WithSimd for Transformed<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let mut taps = [simd.splat_f32s(0.0); 9];
+        let mut half = [simd.splat_f32s(0.0); 3];
+        for v in (0..self.width).step_by(S::F32_LANES) {
+            for (i, tap) in taps.iter_mut().enumerate() {
+                *tap = load(simd, self.taps, i * self.width + v);
+            }
+            for (i, row) in self.matrix.iter().enumerate() {
+                for (j, half) in half.iter_mut().enumerate() {
+                    *half = weighted(simd, row, [taps[j], taps[3 + j], taps[6 + j]]);
+                }
+                for (j, row) in self.matrix.iter().enumerate() {
+                    store(
+                        simd,
+                        self.places,
+                        (i * T + j) * self.stride + v,
+                        weighted(simd, row, half),
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn weighted<S: Simd>(simd: S, row: &[f32; 3], x: [S::f32s; 3]) -> S::f32s {
+    let mut sum = simd.mul_f32s(simd.splat_f32s(row[0]), x[0]);
+    sum = simd.mul_add_e_f32s(simd.splat_f32s(row[1]), x[1], sum);
+    simd.mul_add_e_f32s(simd.splat_f32s(row[2]), x[2], sum)
+}
+
+/// Which output tiles there are, image after image and row after row.
+#[derive(Clone, Copy)]
+pub struct Grid {
+    /// Side of a tile.
+    pub m: usize,
+    /// Rows of tiles in an image.
+    pub rows: usize,
+    /// Tiles in a row.
+    pub columns: usize,
+}
+
+impl Grid {
+    /// Of maps of this size.
+    pub fn new([h, w]: [usize; 2], m: usize) -> Self {
+        Self {
+            m,
+            rows: h.div_ceil(m),
+            columns: w.div_ceil(m),
+        }
+    }
+
+    /// Tiles of an image.
+    pub fn tiles(&self) -> usize {
+        self.rows * self.columns
+    }
+
+    /// The image of a tile, and the row and the column of its first pixel.
+    #[inline(always)]
+    pub fn corner(&self, tile: usize) -> [usize; 3] {
+        let row = tile / self.columns;
+        let (y, x) = (row % self.rows, tile % self.columns);
+        [row / self.rows, y * self.m, x * self.m]
+    }
+}
+
+/// `[B, h, w, C_out]` of images of that size (after doubling) with a ring of zeros around; `m` is 2 or 4.
 pub fn convolve(
-    image: &Patches<'_>,
-    weights: &[Panels],
+    images: &Patches<'_>,
+    weights: &Panels,
     m: usize,
     finish: Finish<'_>,
-    out: &mut [f32],
-    c_out: usize,
-) {
-    let w = image.out_width;
-    // Whole rows of tiles, so that each thread has rows of the output for itself.
-    let rows = TILES.div_ceil(w.div_ceil(m)) * m;
-    let size = rows * w * c_out;
-    each_chunk(out, size, |i, out| {
-        let residual = finish.residual.map(|all| &all[i * size..][..out.len()]);
-        let strip = Strip {
-            image,
+    [count, c_out]: [usize; 2],
+) -> Vec<f32> {
+    let [h, w] = images.out_size;
+    let grid = Grid::new([h, w], m);
+    let places = (m + 2) * (m + 2);
+    let cached = CACHED / (places * images.channels * size_of::<f32>());
+    let share = (count * grid.tiles()).div_ceil(threads());
+    let tiles = share.min(cached.max(FEWEST));
+    // Whole rows of tiles, or whole images, so that each task has a part of the output for itself.
+    let rows = (tiles / grid.columns).max(1);
+    let start = |row: usize| row / grid.rows * h + (row % grid.rows * m).min(h);
+    let mut tasks = Vec::new();
+    let mut row = 0;
+    while row < count * grid.rows {
+        let here = match rows >= grid.rows {
+            true => rows / grid.rows * grid.rows,
+            false => rows.min(grid.rows - row % grid.rows),
+        };
+        let last = (row + here).min(count * grid.rows);
+        tasks.push(row..last);
+        row = last;
+    }
+    let size = |rows: &std::ops::Range<usize>| (start(rows.end) - start(rows.start)) * w * c_out;
+    filled(tasks.iter().map(size), count * h * w * c_out, |i, out| {
+        let first = start(tasks[i].start) * w;
+        let task = Task {
+            images,
             weights,
-            first: i * rows,
-            finish: Finish { residual, ..finish },
+            grid,
+            tiles: tasks[i].start * grid.columns..tasks[i].end * grid.columns,
+            finish: finish.part(first * c_out, out.len()),
+            first,
             out,
             c_out,
         };
-        match m {
-            2 => vectorized(Two(strip)),
-            _ => vectorized(Four(strip)),
-        }
-    });
+        let tiles = task.tiles.len();
+        let values = places * tiles * (images.channels + weights.lanes().columns());
+        scratch(values, |memory| match m {
+            2 => tiled(weights.lanes(), Two(task, memory)),
+            _ => tiled(weights.lanes(), Four(task, memory)),
+        });
+    })
 }
 
-struct Strip<'a> {
-    image: &'a Patches<'a>,
-    weights: &'a [Panels],
-    /// Its first row in the output.
-    first: usize,
+struct Task<'a> {
+    images: &'a Patches<'a>,
+    weights: &'a Panels,
+    grid: Grid,
+    tiles: std::ops::Range<usize>,
     finish: Finish<'a>,
+    /// Its first pixel, of those of all images.
+    first: usize,
     out: &'a mut [f32],
     c_out: usize,
 }
 
-struct Two<'a>(Strip<'a>);
-struct Four<'a>(Strip<'a>);
+struct Two<'a>(Task<'a>, &'a mut [f32]);
+struct Four<'a>(Task<'a>, &'a mut [f32]);
 
-impl WithSimd for Two<'_> {
-    type Output = ();
-
+impl WithTiles for Two<'_> {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        self.0.run::<S, 4, 2>(simd);
+    fn run<S: Simd, const R: usize>(self, simd: S) {
+        self.0.run::<S, R, 4, 2>(simd, self.1);
     }
 }
 
-impl WithSimd for Four<'_> {
-    type Output = ();
-
+impl WithTiles for Four<'_> {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        self.0.run::<S, 6, 4>(simd);
+    fn run<S: Simd, const R: usize>(self, simd: S) {
+        self.0.run::<S, R, 6, 4>(simd, self.1);
     }
 }
 
-impl Strip<'_> {
+impl Task<'_> {
     #[inline(always)]
-    fn run<S: Simd, const T: usize, const M: usize>(self, simd: S) {
-        let Strip {
-            image,
+    fn run<S: Simd, const R: usize, const T: usize, const M: usize>(
+        self,
+        simd: S,
+        memory: &mut [f32],
+    ) {
+        let Task {
+            images,
             weights,
-            first,
+            grid,
+            tiles: range,
             finish,
+            first,
             out,
             c_out,
         } = self;
-        let (c_in, w) = (image.channels, image.out_width);
-        let height = out.len() / (w * c_out);
-        let columns = w.div_ceil(M);
-        let tiles = height.div_ceil(M) * columns;
-        let corner = |tile: usize| (tile / columns * M, tile % columns * M);
-
-        // [T * T, tiles, C_in]
-        let mut transformed = vec![0.0; T * T * tiles * c_in];
-        for tile in 0..tiles {
-            let (y, x) = corner(tile);
-            let start = |n: usize| n as isize - 1;
-            let pixels: [[&[f32]; T]; T] = std::array::from_fn(|i| {
-                std::array::from_fn(|j| image.pixel(start(first + y + i), start(x + j)))
-            });
-            let places = [tiles * c_in, tile * c_in];
-            let whole = c_in / S::F32_LANES * S::F32_LANES;
-            for c in (0..whole).step_by(S::F32_LANES) {
-                input(simd, &pixels, c, &mut transformed, places);
-            }
-            for c in whole..c_in {
-                input(Scalar, &pixels, c, &mut transformed, places);
-            }
-        }
-
-        // [T * T, tiles, columns of a tile] of one strip of output channels
+        let c_in = images.channels;
+        let [h, w] = images.out_size;
+        let tiles = range.len();
         let width = VECTORS * S::F32_LANES;
-        let mut products = vec![0.0; T * T * tiles * width];
+        // [T * T, tiles, C_in], and [T * T, tiles, columns of a tile] of one strip of output channels
+        let sizes = [T * T * tiles * c_in, T * T * tiles * width];
+        let (transformed, products) = memory[..sizes[0] + sizes[1]].split_at_mut(sizes[0]);
+        pixels::<S, T>(simd, images, grid, range.clone(), transformed);
         for strip in 0..c_out.div_ceil(width) {
-            for (place, panels) in weights.iter().enumerate() {
+            let panels = weights.strip(strip).chunks_exact(c_in * width);
+            for (place, panel) in panels.enumerate() {
                 let rows = &transformed[place * tiles * c_in..][..tiles * c_in];
                 let sums = &mut products[place * tiles * width..][..tiles * width];
-                for tile in (0..tiles).step_by(ROWS) {
-                    let rows: [&[f32]; ROWS] =
+                for tile in (0..tiles).step_by(R) {
+                    let rows: [&[f32]; R] =
                         std::array::from_fn(|r| &rows[(tile + r).min(tiles - 1) * c_in..][..c_in]);
-                    let product = multiply(simd, zeros(simd), rows, panels.strip(strip));
+                    let product = multiply::<S, R>(simd, zeros(simd), rows, panel);
                     for (r, product) in product.iter().enumerate().take(tiles - tile) {
                         for (v, sum) in product.iter().enumerate() {
                             store(simd, sums, (tile + r) * width + v * S::F32_LANES, *sum);
@@ -147,7 +284,7 @@ impl Strip<'_> {
                 }
             }
             for tile in 0..tiles {
-                let (y, x) = corner(tile);
+                let [image, y, x] = grid.corner(range.start + tile);
                 for v in 0..VECTORS {
                     let channel = strip * width + v * S::F32_LANES;
                     if channel >= c_out {
@@ -155,10 +292,16 @@ impl Strip<'_> {
                     }
                     let at = tile * width + v * S::F32_LANES;
                     let shift = load(simd, finish.shift, channel);
-                    let pixels = output::<S, T, M>(simd, &products, [tiles * width, at]);
-                    for (i, pixels) in pixels.iter().enumerate().take(height - y) {
+                    let shift = match finish.time {
+                        Some(time) => {
+                            simd.add_f32s(shift, load(simd, &time[image * c_out..][..c_out], channel))
+                        }
+                        None => shift,
+                    };
+                    let pixels = output::<S, T, M>(simd, products, [tiles * width, at]);
+                    for (i, pixels) in pixels.iter().enumerate().take(h - y) {
                         for (j, pixel) in pixels.iter().enumerate().take(w - x) {
-                            let start = ((y + i) * w + x + j) * c_out;
+                            let start = ((image * h + y + i) * w + x + j - first) * c_out;
                             let mut sum = simd.add_f32s(*pixel, shift);
                             if let Some(residual) = finish.residual {
                                 let residual = &residual[start..start + c_out];
@@ -173,6 +316,33 @@ impl Strip<'_> {
     }
 }
 
+/// The pixels of some tiles at the points, `[T * T, tiles, C_in]`.
+#[inline(always)]
+pub fn pixels<S: Simd, const T: usize>(
+    simd: S,
+    images: &Patches<'_>,
+    grid: Grid,
+    range: std::ops::Range<usize>,
+    transformed: &mut [f32],
+) {
+    let (c_in, tiles) = (images.channels, range.len());
+    for (i, tile) in range.enumerate() {
+        let [image, y, x] = grid.corner(tile);
+        let start = |n: usize| n as isize - images.padding as isize;
+        let pixels: [[&[f32]; T]; T] = std::array::from_fn(|i| {
+            std::array::from_fn(|j| images.pixel(image, start(y + i), start(x + j)))
+        });
+        let places = [tiles * c_in, i * c_in];
+        let whole = c_in / S::F32_LANES * S::F32_LANES;
+        for c in (0..whole).step_by(S::F32_LANES) {
+            input(simd, &pixels, c, transformed, places);
+        }
+        for c in whole..c_in {
+            input(Scalar, &pixels, c, transformed, places);
+        }
+    }
+}
+
 /// Transforms the vector of channels at `c` of a tile's pixels; the values of a place go `offset` after `place * stride`.
 #[inline(always)]
 fn input<S: Simd, const T: usize>(
@@ -183,14 +353,19 @@ fn input<S: Simd, const T: usize>(
     [stride, offset]: [usize; 2],
 ) {
     let mut columns = [[simd.splat_f32s(0.0); T]; T];
-    // `from_fn` and no `map` of arrays, which keeps them in memory: half the speed.
+    // Loops and no closures, which may be compiled without the vectors that they are called with.
+    let mut line = [simd.splat_f32s(0.0); T];
     for (j, column) in columns.iter_mut().enumerate() {
-        *column = input_line(simd, std::array::from_fn(|i| load(simd, pixels[i][j], c)));
+        for (line, row) in line.iter_mut().zip(pixels) {
+            *line = load(simd, row[j], c);
+        }
+        *column = input_line(simd, line);
     }
-    #[allow(clippy::needless_range_loop)] // it is the second of two indices
     for i in 0..T {
-        let row = input_line::<S, T>(simd, std::array::from_fn(|j| columns[j][i]));
-        for (j, value) in row.into_iter().enumerate() {
+        for (line, column) in line.iter_mut().zip(&columns) {
+            *line = column[i];
+        }
+        for (j, value) in input_line(simd, line).into_iter().enumerate() {
             store(simd, out, (i * T + j) * stride + offset + c, value);
         }
     }
@@ -204,40 +379,50 @@ fn output<S: Simd, const T: usize, const M: usize>(
     [stride, offset]: [usize; 2],
 ) -> [[S::f32s; M]; M] {
     let mut columns = [[simd.splat_f32s(0.0); M]; T];
+    let mut line = [simd.splat_f32s(0.0); T];
     for (j, column) in columns.iter_mut().enumerate() {
-        let place = |i: usize| (i * T + j) * stride + offset;
-        let places: [S::f32s; T] = std::array::from_fn(|i| load(simd, products, place(i)));
-        *column = output_line(simd, places);
+        for (i, line) in line.iter_mut().enumerate() {
+            *line = load(simd, products, (i * T + j) * stride + offset);
+        }
+        *column = output_line(simd, line);
     }
-    std::array::from_fn(|i| output_line(simd, std::array::from_fn::<_, T, _>(|j| columns[j][i])))
+    let mut rows = [[simd.splat_f32s(0.0); M]; M];
+    for (i, row) in rows.iter_mut().enumerate() {
+        for (line, column) in line.iter_mut().zip(&columns) {
+            *line = column[i];
+        }
+        *row = output_line(simd, line);
+    }
+    rows
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::points;
     use super::super::product::product;
     use super::*;
     use crate::parity::relative_l2;
 
     #[test]
     fn small_maps_have_small_tiles() {
-        assert_eq!(side([64, 64]), Some(4));
-        assert_eq!(side([4, 4]), Some(2));
-        assert_eq!(side([1, 1]), None);
+        assert_eq!(side(1, [64, 64]), Some(4));
+        assert_eq!(side(1, [4, 4]), Some(2));
+        assert_eq!(side(32, [4, 4]), Some(4));
+        assert_eq!(side(1, [1, 1]), None);
     }
 
     #[test]
     fn both_tiles_equal_the_product_of_patches() {
-        let [h, w, c_in, c_out] = [11, 13, 19, 17]; // nothing divides them
+        let [b, h, w, c_in, c_out] = [3, 11, 13, 19, 37]; // nothing divides them
         let numbers = |count: usize| -> Vec<f32> {
             (0..count)
                 .map(|i| (i as u32).wrapping_mul(2_654_435_761) as f32 / 2f32.powi(31) - 1.0)
                 .collect()
         };
-        let (pixels, taps) = (numbers(h * w * c_in), numbers(c_out * c_in * 9));
-        let (shift, residual) = (numbers(c_out), numbers(h * w * c_out));
-        let image = Patches {
-            image: &pixels,
+        let (pixels, taps) = (numbers(b * h * w * c_in), numbers(c_out * c_in * 9));
+        let (shift, residual) = (numbers(c_out), numbers(b * h * w * c_out));
+        let time = numbers(b * c_out);
+        let images = Patches {
+            images: &pixels,
             size: [h, w],
             channels: c_in,
             outside: &vec![0.0; c_in],
@@ -245,21 +430,22 @@ mod tests {
             stride: 1,
             padding: 1,
             doubled: false,
-            out_width: w,
+            out_size: [h, w],
         };
         let finish = Finish {
             shift: &shift,
+            time: Some(&time),
+            pixels: h * w,
             residual: Some(&residual),
             ..Finish::default()
         };
-        let mut expected = vec![0.0; h * w * c_out];
         let value = |k: usize, c: usize| taps[(c * c_in + k % c_in) * 9 + k / c_in];
         let panels = Panels::new(9 * c_in, c_out, value);
-        product(&image, &panels, finish, &mut expected, c_out);
+        let expected = product(&images, &panels, finish, [b * h * w, c_out]);
+        let filters = taps.as_chunks::<9>().0;
         for m in [2, 4] {
-            let weights = points::weights(&taps, [c_out, c_in], m);
-            let mut found = vec![0.0; h * w * c_out];
-            convolve(&image, &weights, m, finish, &mut found, c_out);
+            let weights = weights([c_in, c_out], m, false, |k, c| &filters[c * c_in + k]);
+            let found = convolve(&images, &weights, m, finish, [b, c_out]);
             let error = relative_l2(&found, &expected);
             assert!(error < 2e-6, "tiles of {m}: {error:.1e}");
         }

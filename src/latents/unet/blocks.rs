@@ -34,6 +34,13 @@ pub struct UpBlock2D {
     pub(super) upsamplers: Vec<Upsample2D>,
 }
 
+/// `x`, which is also pushed onto `skips`.
+pub(super) fn kept(x: Tensor<4>, skips: &mut Vec<Tensor<4>>) -> Tensor<4> {
+    let [x, skip] = kernels::fork(x);
+    skips.push(skip);
+    x
+}
+
 impl DownBlock2D {
     /// Pushes every intermediate onto `skips`.
     ///
@@ -52,11 +59,10 @@ impl DownBlock2D {
             if let Some(attention) = self.attentions.get(i) {
                 x = attention.forward(x, text);
             }
-            skips.push(x.clone());
+            x = kept(x, skips);
         }
         for downsampler in &self.downsamplers {
-            x = downsampler.forward(x);
-            skips.push(x.clone());
+            x = kept(downsampler.forward(x), skips);
         }
         x
     }

@@ -50,8 +50,8 @@ impl UNet2DConditionModel {
             .forward(self.time_proj.forward(timesteps));
         // 2. down, keeping every intermediate for the way up
         let conv = |conv, x| kernels::conv2d(conv, x, false, Added::default());
-        let mut sample = conv(&self.conv_in, sample);
-        let mut skips = vec![sample.clone()];
+        let mut skips = Vec::new();
+        let mut sample = blocks::kept(conv(&self.conv_in, sample), &mut skips);
         for block in &self.down_blocks {
             sample = block.forward(sample, &temb, text, &mut skips);
         }

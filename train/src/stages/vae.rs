@@ -9,6 +9,7 @@ use roentgen_web::image::AutoencoderKL;
 
 use crate::data::dataset::Dataset;
 use crate::data::images::{to_grey, to_unit};
+use crate::training::loss::edges;
 use crate::training::random::{normal, step_rng};
 use crate::training::replicas::share;
 use crate::training::run::{Run, RunFolder};
@@ -40,16 +41,6 @@ fn crops(data: &Dataset, batch: usize, crop: usize, rng: &mut StdRng) -> Vec<f32
         }
     }
     pixels
-}
-
-/// Mean absolute differences between neighbouring pixels of `a - b`, both directions.
-fn edges(difference: Tensor<4>) -> Tensor<1> {
-    let [b, c, h, w] = difference.dims();
-    let right = difference.clone().slice([0..b, 0..c, 0..h, 1..w])
-        - difference.clone().slice([0..b, 0..c, 0..h, 0..w - 1]);
-    let down = difference.clone().slice([0..b, 0..c, 1..h, 0..w])
-        - difference.slice([0..b, 0..c, 0..h - 1, 0..w]);
-    right.abs().mean() + down.abs().mean()
 }
 
 /// Trains the autoencoder of `run` into `folder/vae`.

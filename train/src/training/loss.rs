@@ -13,6 +13,16 @@ pub fn binary_cross_entropy(logits: Tensor<2>, truth: Tensor<2>) -> Tensor<2> {
     -(truth * log_sigmoid(logits) + no)
 }
 
+/// Mean absolute differences between neighbouring pixels of `a - b`, both directions.
+pub fn edges(difference: Tensor<4>) -> Tensor<1> {
+    let [b, c, h, w] = difference.dims();
+    let right = difference.clone().slice([0..b, 0..c, 0..h, 1..w])
+        - difference.clone().slice([0..b, 0..c, 0..h, 0..w - 1]);
+    let down = difference.clone().slice([0..b, 0..c, 1..h, 0..w])
+        - difference.slice([0..b, 0..c, 0..h - 1, 0..w]);
+    right.abs().mean() + down.abs().mean()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,100 @@
+//! Work shared among threads, and the memory it fills.
+
+use std::cell::RefCell;
+use std::mem::MaybeUninit;
+
+/// Threads that work is shared among.
+pub fn threads() -> usize {
+    #[cfg(feature = "threads")]
+    return rayon::current_num_threads();
+    #[cfg(not(feature = "threads"))]
+    1
+}
+
+/// Runs over tasks that differ in size, on every core where there are threads.
+pub fn each<T: Send>(tasks: Vec<T>, run: impl Fn(usize, T) + Sync + Send) {
+    #[cfg(feature = "threads")]
+    {
+        use rayon::prelude::*;
+        let tasks = tasks.into_par_iter().enumerate().with_max_len(1);
+        tasks.for_each(|(i, task)| run(i, task));
+    }
+    #[cfg(not(feature = "threads"))]
+    for (i, task) in tasks.into_iter().enumerate() {
+        run(i, task);
+    }
+}
+
+/// Runs over pieces of `size`, the last of which may be shorter.
+pub fn each_chunk(out: &mut [f32], size: usize, run: impl Fn(usize, &mut [f32]) + Sync + Send) {
+    each(out.chunks_mut(size.max(1)).collect(), run);
+}
+
+/// What comes of each piece of `size`, in their order.
+pub fn map_chunks<T: Send>(
+    x: &[f32],
+    size: usize,
+    run: impl Fn(&[f32]) -> T + Sync + Send,
+) -> Vec<T> {
+    #[cfg(feature = "threads")]
+    {
+        use rayon::prelude::*;
+        x.par_chunks(size).map(run).collect()
+    }
+    #[cfg(not(feature = "threads"))]
+    x.chunks(size).map(run).collect()
+}
+
+/// `len` values in parts of these `sizes`, each of which a task fills, zeros at first. Each part is cleared by its own task, just before it
+/// is filled: then it is in the cache, and every thread clears some.
+pub fn filled(
+    sizes: impl IntoIterator<Item = usize>,
+    len: usize,
+    run: impl Fn(usize, &mut [f32]) + Sync + Send,
+) -> Vec<f32> {
+    let mut values = Vec::with_capacity(len);
+    let mut rest = &mut values.spare_capacity_mut()[..len];
+    let mut parts = Vec::new();
+    for size in sizes {
+        let (part, after) = rest.split_at_mut(size);
+        parts.push(part);
+        rest = after;
+    }
+    assert!(rest.is_empty(), "the parts are the whole");
+    each(parts, |i, part| run(i, cleared(part)));
+    // SAFETY: every value of every part was written, and the parts are all of the values.
+    unsafe { values.set_len(len) };
+    values
+}
+
+/// `len` values in parts of one `size`, the last of which may be shorter, as [`filled`].
+pub fn filled_chunks(
+    len: usize,
+    size: usize,
+    run: impl Fn(usize, &mut [f32]) + Sync + Send,
+) -> Vec<f32> {
+    let size = size.max(1);
+    let sizes = (0..len).step_by(size).map(|start| size.min(len - start));
+    filled(sizes, len, run)
+}
+
+fn cleared(part: &mut [MaybeUninit<f32>]) -> &mut [f32] {
+    part.fill(MaybeUninit::new(0.0));
+    // SAFETY: every value was just written, and a value has the layout of what may be one.
+    unsafe { &mut *(std::ptr::from_mut(part) as *mut [f32]) }
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Runs with `len` values of this thread's that are used again and again: they hold what was left there.
+pub fn scratch<T>(len: usize, run: impl FnOnce(&mut [f32]) -> T) -> T {
+    let mut values = SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_default();
+    if values.len() < len {
+        values.resize(len, 0.0);
+    }
+    let result = run(&mut values[..len]);
+    SCRATCH.with_borrow_mut(|kept| kept.push(values));
+    result
+}
