@@ -76,6 +76,8 @@ pub struct Geometry {
     pub stride: usize,
     pub padding: usize,
     pub doubled: bool,
+    /// The weights change from call to call, as in a training.
+    pub fresh: bool,
 }
 
 impl Geometry {
@@ -103,6 +105,7 @@ impl Geometry {
             stride,
             padding: top,
             doubled,
+            fresh: false,
         })
     }
 
@@ -113,7 +116,7 @@ impl Geometry {
         let usual = self.side == 3 && self.stride == 1 && self.padding == 1 && same;
         // Fewer channels do not fill the vectors of the transform.
         let wide = self.channels[0] >= 8;
-        winograd::side(self.batch, self.out_size).filter(|_| usual && wide)
+        winograd::side(self.batch, self.out_size, self.fresh).filter(|_| usual && wide)
     }
 
     /// What the taps see of the input, `[B, h, w, C_in]`.

@@ -157,14 +157,14 @@ pub fn outer<S: Simd, const R: usize>(
     (left, row): (&impl Lines, usize),
     (right, column): (&impl Lines, usize),
 ) -> Tile<S, R> {
+    let width = VECTORS * S::F32_LANES;
+    let is_whole = count > 0 && column + width <= right.line(0).len();
     macro_rules! steps {
-        ($($left:ident $right:ident $r:literal),*) => {{
+        ($vectors:ident; $($left:ident $right:ident $r:literal),*) => {{
             $(let [mut $left, mut $right] = tile[$r];)*
             for i in 0..count {
                 let values: &[f32; R] = left.line(i)[row..].first_chunk().expect("whole rows");
-                let line = right.line(i);
-                let x = load(simd, line, column);
-                let y = load(simd, line, column + S::F32_LANES);
+                let [x, y] = $vectors::<S>(simd, right.line(i), column);
                 $(
                     let value = simd.splat_f32s(values[$r]);
                     $left = simd.mul_add_e_f32s(value, x, $left);
@@ -173,6 +173,12 @@ pub fn outer<S: Simd, const R: usize>(
             }
             $(tile[$r] = [$left, $right];)*
         }};
+        ($($names:tt)*) => {
+            match is_whole {
+                true => steps!(whole; $($names)*),
+                false => steps!(partial; $($names)*),
+            }
+        };
     }
     match R {
         1 => steps!(a0 a1 0),
@@ -180,6 +186,19 @@ pub fn outer<S: Simd, const R: usize>(
         _ => steps!(a0 a1 0, b0 b1 1, c0 c1 2, d0 d1 3, e0 e1 4, f0 f1 5, g0 g1 6, h0 h1 7),
     }
     tile
+}
+
+/// Both vectors at `at`, all of which are there.
+#[inline(always)]
+fn whole<S: Simd>(_: S, values: &[f32], at: usize) -> [S::f32s; VECTORS] {
+    let (vectors, _) = S::as_simd_f32s(&values[at..at + VECTORS * S::F32_LANES]);
+    [vectors[0], vectors[1]]
+}
+
+/// Both vectors at `at`, zeros past the end.
+#[inline(always)]
+fn partial<S: Simd>(simd: S, values: &[f32], at: usize) -> [S::f32s; VECTORS] {
+    [load(simd, values, at), load(simd, values, at + S::F32_LANES)]
 }
 
 /// The vector at `at`, zeros past the end.

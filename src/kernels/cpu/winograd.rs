@@ -13,20 +13,24 @@ use super::{filled, filled_chunks, scratch, threads, vectorized};
 use pulp::{Scalar, Simd, WithSimd};
 
 /// Bytes of transformed pixels that a task keeps at once: they stay in the second cache while the weights go past.
-const CACHED: usize = 640 << 10;
+const CACHED: usize = 1280 << 10;
 
 /// Tiles that a task takes at least, so that the weights are not read more often than it computes with them.
 const FEWEST: usize = 16;
 
-/// Side of the output's tiles for `count` maps of this size, by the products that they take with so many rows at once; `None`
-/// where the direct way takes fewest.
-pub fn side(count: usize, [h, w]: [usize; 2]) -> Option<usize> {
+/// Tiles that could be computed while the weights of a place are transformed, written and read.
+const TRANSFORM: usize = 64;
+
+/// Side of the output's tiles for `count` maps of this size, by the products that they take with so many rows at once, and by
+/// the weights, which are `fresh` at each step of a training; `None` where the direct way takes fewest.
+pub fn side(count: usize, [h, w]: [usize; 2], fresh: bool) -> Option<usize> {
     const ROWS: usize = 4;
+    let transform = if fresh { TRANSFORM } else { 0 };
     let products = |m: usize| {
         let tiles = count * h.div_ceil(m) * w.div_ceil(m);
-        tiles.next_multiple_of(ROWS) * (m + 2) * (m + 2)
+        (tiles.next_multiple_of(ROWS) + transform) * (m + 2) * (m + 2)
     };
-    let direct = (count * h * w).next_multiple_of(ROWS) * 9;
+    let direct = ((count * h * w).next_multiple_of(ROWS) + transform) * 9;
     let best = [4, 2].into_iter().min_by_key(|m| products(*m))?;
     (products(best) < direct).then_some(best)
 }
@@ -404,10 +408,11 @@ mod tests {
 
     #[test]
     fn small_maps_have_small_tiles() {
-        assert_eq!(side(1, [64, 64]), Some(4));
-        assert_eq!(side(1, [4, 4]), Some(2));
-        assert_eq!(side(32, [4, 4]), Some(4));
-        assert_eq!(side(1, [1, 1]), None);
+        assert_eq!(side(1, [64, 64], false), Some(4));
+        assert_eq!(side(1, [4, 4], false), Some(2));
+        assert_eq!(side(32, [4, 4], false), Some(4));
+        assert_eq!(side(32, [4, 4], true), Some(2));
+        assert_eq!(side(1, [1, 1], false), None);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! What every training shares: the run file, the optimizer's loop and its checkpoints, the loss, sheets and curves.
 
+pub mod adamw;
 pub mod curve;
 pub mod device;
 pub mod ema;
+mod host;
 pub mod loss;
 pub mod objective;
 pub mod random;

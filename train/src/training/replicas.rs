@@ -67,7 +67,9 @@ impl Replicas {
         };
         let home = module.devices()[0].clone();
         if self.places.is_empty() {
-            return work(module, 0, &home);
+            // On a thread of the pool that the kernels share their work with, so that none waits for the others to wake up.
+            let module = module.clone();
+            return rayon::scope(move |_| work(&module, 0, &home));
         }
         // A fork has leaves of its own, so that the replicas' graphs share nothing and no lock.
         let results: Vec<_> = std::thread::scope(|scope| {

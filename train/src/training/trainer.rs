@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, OptimizerRecord};
+use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord};
 use burn::prelude::*;
 use burn::store::ModuleRecord;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -14,7 +14,9 @@ use roentgen_web::error::{Error, Result};
 use roentgen_web::kernels::autocast;
 use serde::{Deserialize, Serialize};
 
+use crate::training::adamw::OnePassAdamW;
 use crate::training::ema::Ema;
+use crate::training::host::sum_of_squares;
 use crate::training::replicas::Replicas;
 use crate::training::run::Optimization;
 
@@ -69,10 +71,7 @@ impl<M: Module + Send> Trainer<M> {
     /// # Errors
     /// [`Error::Io`] if the folder cannot be written, [`Error::Config`] if a checkpoint is damaged.
     pub fn new(module: M, optimization: Optimization, folder: PathBuf) -> Result<Self> {
-        let optimizer = AdamWConfig::new()
-            .with_epsilon(1e-8)
-            .with_weight_decay(optimization.weight_decay)
-            .init();
+        let optimizer = ModuleOptimizer::from(OnePassAdamW::new(optimization.weight_decay));
         fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
         let log_path = folder.join("log.csv");
         let new_log = !log_path.exists();
@@ -264,7 +263,7 @@ struct SquaredNorm<'a> {
 impl ModuleVisitor for SquaredNorm<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(grad) = self.grads.get::<D>(param.id) {
-            self.sum += f64::from((grad.clone() * grad).sum().into_scalar::<f32>());
+            self.sum += sum_of_squares(&grad);
         }
     }
 }

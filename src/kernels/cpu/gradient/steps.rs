@@ -32,7 +32,10 @@ fn present(tensor: &FlexTensor) -> Option<&[f32]> {
 /// As [`crate::kernels::conv2d()`].
 pub fn conv2d(conv: &Conv2d, x: &Tensor<4>, doubled: bool, added: &Added) -> Option<Tensor<4>> {
     let _g = super::super::timing::g("F conv2d");
-    let geometry = Geometry::of(conv, x, doubled)?;
+    let geometry = Geometry {
+        fresh: true,
+        ..Geometry::of(conv, x, doubled)?
+    };
     let inputs = [
         Input::of(x.clone())?,
         Input::of(conv.weight.val())?,
