@@ -44,7 +44,7 @@ fn the_shift_of_the_latents_moves_into_the_convolutions() {
         scheduler: run.diffusion.scheduler.clone(),
     };
     let dir = tempfile::tempdir().unwrap();
-    let info = export::info(&run, components);
+    let info = export::info(&run, components, &[]);
     diffusers::write(&info, &words, &all, dir.path()).unwrap();
 
     let model = ModelFolder::open(dir.path()).unwrap();

@@ -8,7 +8,7 @@ use burn::prelude::*;
 use image::{GrayImage, Luma};
 use roentgen_web::bundle::Precision;
 use roentgen_web::tokens::ClipTokenizer;
-use train::data::dataset::{Dataset, Split};
+use train::data::{dataset::Dataset, record::Split};
 use train::exchange::{export, tokenizer};
 use train::stages::latents::Latents;
 use train::stages::{diffusion, text, vae};
@@ -112,8 +112,7 @@ fn a_resumed_run_goes_on_to_the_same_losses_and_exports() {
     let weights = export::weights(&whole).unwrap();
     let bundle = dir.path().join("bundle");
     export::write(
-        &run,
-        configs.clone(),
+        export::info(&run, configs.clone(), &[]),
         &words,
         &weights,
         Precision::Q8,
@@ -187,7 +186,8 @@ fn a_run_starts_from_a_bundle() {
     let weights = export::weights(&first).unwrap();
     let bundle = dir.path().join("bundle");
     let configs = export::configs(&run, &words, &latents);
-    export::write(&run, configs, &words, &weights, Precision::F32, &bundle).unwrap();
+    let info = export::info(&run, configs, &[]);
+    export::write(info, &words, &weights, Precision::F32, &bundle).unwrap();
 
     let device = Device::flex();
     let network = |seed| {

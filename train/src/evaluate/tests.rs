@@ -8,7 +8,8 @@ use image::{GrayImage, Luma};
 use super::classifier::{Classifier, ClassifierConfig};
 use super::training::{self, ClassifierRun};
 use super::{Evaluation, run};
-use crate::data::dataset::{Dataset, Split};
+use crate::data::dataset::Dataset;
+use crate::data::record::Split;
 use crate::training::run::{LrScheduler, MixedPrecision, Optimization};
 
 pub(super) const SIZE: usize = 32;
@@ -56,6 +57,7 @@ pub(super) fn classifier_run(steps: usize) -> ClassifierRun {
         model: ClassifierConfig {
             size: SIZE,
             channels: vec![8, 16],
+            layers_per_block: 1,
             norm_num_groups: 4,
         },
     }

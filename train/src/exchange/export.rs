@@ -9,12 +9,10 @@ use roentgen_web::tokens::ClipTokenizer;
 use roentgen_web::weights::Weights;
 
 use crate::data::prompts::EXAMPLES;
+use crate::data::readers::credits::{Credit, attribution};
 use crate::stages::latents::Latents;
 use crate::training::run::{Run, RunFolder};
 use crate::training::{ema, samples, trainer};
-
-/// The terms of the data ask for this text wherever the model goes.
-const ATTRIBUTION: &str = "Chest radiographs: NIH Clinical Center, ChestX-ray14 (https://nihcc.app.box.com/v/ChestXray-NIHCC), Wang et al., CVPR 2017; Kermany et al. 2018, doi:10.17632/rscbjbr9sj, CC BY 4.0 (resized, cropped); COVID-19 Image Repository, Hannover Medical School, doi:10.6084/m9.figshare.12275009, CC BY 3.0 (resized, cropped).";
 
 /// What every model made here is for, and what not.
 pub const INTENDED_USE: &str = "Research, teaching and demonstration of image synthesis. The images are synthetic and show no patient. Not for diagnosis, nor for any other clinical use.";
@@ -44,13 +42,13 @@ pub fn weights(folder: &RunFolder) -> Result<Weights> {
     Ok(weights)
 }
 
-/// What the bundle of a run says of itself.
-pub fn info(run: &Run, components: ComponentConfigs) -> BundleInfo {
+/// What the bundle of a run says of itself; `credits` are of the data it learned from.
+pub fn info(run: &Run, components: ComponentConfigs, credits: &[Credit]) -> BundleInfo {
     BundleInfo {
         name: run.name.clone(),
         model_card: None,
         license: "MIT OR Apache-2.0".into(),
-        attribution: ATTRIBUTION.into(),
+        attribution: attribution(credits),
         intended_use: INTENDED_USE.into(),
         components,
         defaults: Defaults {
@@ -64,26 +62,11 @@ pub fn info(run: &Run, components: ComponentConfigs) -> BundleInfo {
     }
 }
 
-/// Writes the bundle of a run.
-///
-/// # Errors
-/// As [`BundleWriter`].
-pub fn write(
-    run: &Run,
-    configs: ComponentConfigs,
-    tokenizer: &ClipTokenizer,
-    weights: &Weights,
-    precision: Precision,
-    dir: &Path,
-) -> Result<()> {
-    write_bundle(info(run, configs), tokenizer, weights, precision, dir)
-}
-
 /// Writes a bundle; a `README.md` that lies in the folder becomes its model card.
 ///
 /// # Errors
 /// As [`BundleWriter`].
-pub fn write_bundle(
+pub fn write(
     mut info: BundleInfo,
     tokenizer: &ClipTokenizer,
     weights: &Weights,

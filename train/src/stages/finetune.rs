@@ -22,11 +22,12 @@ use roentgen_web::weights::{self, Weights};
 use serde::{Deserialize, Serialize};
 
 use self::run::{FineTune, FineTuneRun};
-use crate::data::images;
+use crate::data::draw::Draw;
+use crate::data::images::{self, Fit};
 use crate::data::readers::{self, Caption, Listing};
 use crate::data::tables::{Skipped, summary};
 use crate::exchange::export::INTENDED_USE;
-use crate::stages::diffusion::{Examples, fit, pool, times};
+use crate::stages::diffusion::{Examples, fit};
 use crate::stages::latents::{BATCH, LatentEncoder, Latents};
 use crate::stages::vae;
 use crate::training::objective::{Objective, TextToLatents};
@@ -158,13 +159,9 @@ pub fn train(
     let cut = captions.iter().filter(|c| is_cut(c, &text.tokenizer));
     println!("{} texts are cut to fit the text encoder", cut.count());
 
-    let draws = captions.iter().map(|caption| match caption {
-        Caption::Text(_) => 1,
-        Caption::Record(record) => times(record),
-    });
     let examples = Examples {
         latents: &latents,
-        pool: pool(draws),
+        draw: Draw::new(captions.iter().map(Caption::record)),
         prompt: &|i, seed| captions[i].prompt(seed),
         tokenizer: &text.tokenizer,
         caption_dropout: run.finetune.caption_dropout,
@@ -303,13 +300,13 @@ fn encode(
     for pairs in listing.pairs.chunks(BATCH).progress() {
         let read: Vec<_> = pairs
             .par_iter()
-            .map(|pair| images::read_any(&pair.path, size))
+            .map(|pair| images::read(&pair.path, Fit::Exactly(size)))
             .collect();
         let mut batch = vec![];
         for (pair, image) in pairs.iter().zip(&read) {
             match image {
-                Ok((pixels, _)) => {
-                    batch.push(&pixels[..]);
+                Ok(image) => {
+                    batch.push(&image.pixels[..]);
                     captions.push(pair.caption.clone());
                 }
                 Err(reason) => skipped.push(Skipped {

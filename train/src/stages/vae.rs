@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::prelude::*;
 use rand::RngExt;
 use rand::rngs::StdRng;
-use roentgen_web::error::Result;
+use roentgen_web::error::{Error, Result};
 use roentgen_web::image::AutoencoderKL;
 
 use crate::data::dataset::Dataset;
@@ -25,12 +25,17 @@ pub struct Autoencoder {
     pub vae: AutoencoderKL,
 }
 
-/// Random crops, `[batch, 1, crop, crop]` in -1 to 1.
+/// Random crops of images at least as large, `[batch, 1, crop, crop]` in -1 to 1.
 fn crops(data: &Dataset, batch: usize, crop: usize, rng: &mut StdRng) -> Vec<f32> {
-    let size = data.size;
     let mut pixels = Vec::with_capacity(batch * crop * crop);
     for _ in 0..batch {
-        let image = data.image(rng.random_range(0..data.len()));
+        let i = loop {
+            let i = rng.random_range(0..data.len());
+            if data.side(i) >= crop {
+                break i;
+            }
+        };
+        let (image, size) = (data.image(i), data.side(i));
         let (x, y) = (
             rng.random_range(0..=size - crop),
             rng.random_range(0..=size - crop),
@@ -46,7 +51,7 @@ fn crops(data: &Dataset, batch: usize, crop: usize, rng: &mut StdRng) -> Vec<f32
 /// Trains the autoencoder of `run` into `folder/vae`.
 ///
 /// # Errors
-/// As [`Trainer::step`] and [`sheet::write`].
+/// As [`Trainer::step`] and [`sheet::save`]; [`Error::Config`] if all images are smaller than the crops.
 pub fn train(run: &Run, data: &Dataset, folder: &RunFolder, device: &Device) -> Result<()> {
     let device = device.clone().autodiff();
     device.seed(run.seed); // of the starting weights
@@ -58,6 +63,12 @@ pub fn train(run: &Run, data: &Dataset, folder: &RunFolder, device: &Device) -> 
         autoencoder = start::from(autoencoder, init)?;
     }
     let mut trainer = Trainer::new(autoencoder, r.optimization.clone(), folder.path("vae"))?;
+    if (0..data.len()).all(|i| data.side(i) < r.crop) {
+        return Err(Error::Config {
+            what: "[vae]".into(),
+            why: format!("no image has the {} pixels of a crop", r.crop),
+        });
+    }
     let (n, h) = (trainer.share(), r.crop / r.model.downscale());
     let (image, latent) = ([n, 1, r.crop, r.crop], [n, r.model.latent_channels, h, h]);
     while !trainer.is_done() {
@@ -87,7 +98,7 @@ pub fn train(run: &Run, data: &Dataset, folder: &RunFolder, device: &Device) -> 
     Ok(())
 }
 
-/// A sheet of eight whole images, each above its reconstruction.
+/// A sheet of eight whole images of the largest size, each above its reconstruction.
 fn reconstructions(
     trainer: &Trainer<Autoencoder>,
     data: &Dataset,
@@ -95,8 +106,13 @@ fn reconstructions(
 ) -> Result<()> {
     let size = data.size;
     let vae = trainer.module.valid().vae;
-    let n = data.len().min(8);
-    let picks: Vec<&[u8]> = (0..n).map(|i| data.image(i * data.len() / n)).collect();
+    let whole: Vec<usize> = (0..data.len()).filter(|i| data.side(*i) == size).collect();
+    let n = whole.len().min(8);
+    if n == 0 {
+        return Ok(());
+    }
+    let picks = (0..n).map(|i| data.image(whole[i * whole.len() / n]));
+    let picks: Vec<&[u8]> = picks.collect();
     let pixels: Vec<f32> = picks
         .iter()
         .flat_map(|i| i.iter().map(|&p| to_unit(p)))

@@ -25,6 +25,9 @@ pub struct Run {
     /// A bundle or a diffusers checkpoint to start from: every tensor whose name and shape agree, and its tokenizer.
     #[serde(default)]
     pub init: Option<PathBuf>,
+    /// Which of the data to learn from.
+    #[serde(default)]
+    pub data: DataRun,
     /// The autoencoder and its training.
     pub vae: VaeRun,
     /// The text encoder's own training, before the U-Net's; left out, it learns with the U-Net alone.
@@ -32,6 +35,28 @@ pub struct Run {
     pub text: Option<TextRun>,
     /// Text encoder, U-Net and their training.
     pub diffusion: DiffusionRun,
+}
+
+/// The `[data]` table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataRun {
+    /// Sub-folders of `--data` to read; all that are sources if left out. A folder with a `metadata.csv` is one source.
+    pub sources: Option<Vec<String>>,
+    /// Whether text encoder and U-Net see the mirror image too of every image with boxes, called mirrored.
+    pub mirrored: bool,
+    /// Whether sides are read off images whose findings have no boxes: see [`crate::data::sides`].
+    pub pseudo_sides: bool,
+}
+
+impl Default for DataRun {
+    fn default() -> Self {
+        Self {
+            sources: None,
+            mirrored: true,
+            pseudo_sides: true,
+        }
+    }
 }
 
 /// The `[vae]` table.
@@ -87,6 +112,9 @@ pub enum LrScheduler {
     Cosine,
     /// The peak to the end.
     Constant,
+    /// One cycle (Smith and Topin 2018, "Super-Convergence") as torch's `OneCycleLR` has it: half a cosine up from a 25th
+    /// of the peak over the warm-up, half a cosine down to nothing over the rest.
+    OneCycle,
 }
 
 /// Number format of the products in the forward and backward passes (`--mixed_precision` of diffusers' training scripts). Weights,
@@ -169,6 +197,9 @@ fn one() -> usize {
 impl Optimization {
     /// Learning rate of the step after `step` steps are done: warm-up, then as [`Self::lr_scheduler`] says.
     pub fn learning_rate_at(&self, step: usize) -> f64 {
+        if self.lr_scheduler == LrScheduler::OneCycle {
+            return self.one_cycle(step);
+        }
         let warm = ((step + 1) as f64 / self.warmup_steps.max(1) as f64).min(1.0);
         if self.lr_scheduler == LrScheduler::Constant {
             return self.learning_rate * warm;
@@ -177,6 +208,23 @@ impl Optimization {
             / self.steps.saturating_sub(self.warmup_steps).max(1) as f64;
         let cosine = 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos());
         self.learning_rate * warm * (0.01 + 0.99 * cosine)
+    }
+
+    /// `OneCycleLR` with its `div_factor` of 25, its `final_div_factor` of 10^4, and `pct_start` the warm-up's share.
+    fn one_cycle(&self, step: usize) -> f64 {
+        let (top, end) = (
+            self.warmup_steps.saturating_sub(1),
+            self.steps.saturating_sub(1),
+        );
+        let (first, last) = (self.learning_rate / 25.0, self.learning_rate / 25.0 / 1e4);
+        let (from, to, done) = match step < top {
+            true => (first, self.learning_rate, step as f64 / top as f64),
+            false => {
+                let done = (step - top) as f64 / (end.saturating_sub(top)).max(1) as f64;
+                (self.learning_rate, last, done.min(1.0))
+            }
+        };
+        to + (from - to) * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
     }
 
     /// Into how many equal parts a batch is divided.
@@ -320,10 +368,30 @@ mod tests {
         assert!((o.learning_rate_at(100) - 0.01).abs() < 1e-9);
         let constant = Optimization {
             lr_scheduler: LrScheduler::Constant,
-            ..o
+            ..o.clone()
         };
         assert!((constant.learning_rate_at(0) - 0.1).abs() < 1e-9);
         assert!((constant.learning_rate_at(99) - 1.0).abs() < 1e-9);
+        // torch.optim.lr_scheduler.OneCycleLR(max_lr=1, total_steps=20, pct_start=0.3)
+        let cycle = Optimization {
+            lr_scheduler: LrScheduler::OneCycle,
+            steps: 20,
+            warmup_steps: 6,
+            ..o
+        };
+        for (step, rate) in [
+            (0, 0.04),
+            (1, 0.131_671_84),
+            (4, 0.908_328_16),
+            (5, 1.0),
+            (6, 0.987_464_01),
+            (12, 0.500_002),
+            (18, 0.012_539_994),
+            (19, 4e-6),
+        ] {
+            let found = cycle.learning_rate_at(step);
+            assert!((found - rate).abs() < 1e-7, "{found} {rate}");
+        }
     }
 
     #[test]
