@@ -49,6 +49,17 @@ struct Cli {
 enum Command {
     /// Trains the autoencoder
     Vae(Common),
+    /// Measures a run's autoencoder on the val split and draws what it makes of it
+    Reconstruct {
+        #[command(flatten)]
+        common: Common,
+        /// Where the PNG goes
+        #[arg(long)]
+        out: PathBuf,
+        /// Images to decode
+        #[arg(long, default_value_t = 48)]
+        images: usize,
+    },
     /// Trains text encoder and U-Net, after the autoencoder
     Diffusion(Common),
     /// Teaches the text encoder what prompts say, before `diffusion`, where the run has a [text] table
@@ -183,6 +194,16 @@ fn run(cli: Cli) -> Result<()> {
         Command::Vae(args) => {
             let (run, folder) = open(&args.run)?;
             scratch::train_vae(&run, &args.data, &folder, &device)
+        }
+        Command::Reconstruct {
+            common,
+            out,
+            images,
+        } => {
+            let (run, folder) = open(&common.run)?;
+            let found = scratch::reconstruct(&run, &common.data, &folder, images, &out, &device)?;
+            println!("{found}");
+            Ok(())
         }
         Command::Text(args) => {
             let (run, folder) = open(&args.run)?;

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use burn::prelude::*;
 use image::{GrayImage, Luma};
 use roentgen_web::bundle::Precision;
+use roentgen_web::image::AutoencoderConfig;
 use roentgen_web::tokens::ClipTokenizer;
 use train::data::{dataset::Dataset, record::Split};
 use train::exchange::{export, tokenizer};
@@ -59,7 +60,7 @@ fn train_diffusion(run: &Run, data: &Dataset, folder: &RunFolder) {
     };
     let vae = roentgen_web::weights::load(vae, weights).unwrap();
     let cache = folder.path("latents.safetensors");
-    Latents::encode(&vae.vae, data, &device)
+    Latents::encode(&vae.vae, &run.vae.model, data, &device)
         .save(&cache)
         .unwrap();
     let latents = Latents::open(&cache, Some(data.len())).unwrap();
@@ -201,7 +202,10 @@ fn a_run_starts_from_a_bundle() {
     }
 
     // Twice the latent channels: what touches them keeps its random start, the rest is taken.
-    run.vae.model.latent_channels *= 2;
+    let AutoencoderConfig::KL(config) = &mut run.vae.model else {
+        panic!("tiny.toml has an AutoencoderKL");
+    };
+    config.latent_channels *= 2;
     let random = run.vae.model.init(&device).unwrap();
     let wider = start::from(vae::Autoencoder { vae: random }, &bundle).unwrap();
     let wider = roentgen_web::weights::collect(&wider);

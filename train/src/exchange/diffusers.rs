@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use roentgen_web::bundle::{BundleInfo, write_atomically};
 use roentgen_web::error::{Error, Result};
-use roentgen_web::image::AutoencoderKLConfig;
+use roentgen_web::image::{AutoencoderConfig, AutoencoderKLConfig};
 use roentgen_web::latents::scheduler::SchedulerConfig;
 use roentgen_web::tokens::ClipTokenizer;
 use roentgen_web::weights::{Weight, Weights};
@@ -45,7 +45,10 @@ pub fn write(
 ) -> Result<()> {
     let configs = &info.components;
     let mut weights = weights.clone();
-    let vae = unshifted(&configs.vae, &mut weights)?;
+    let vae = match &configs.vae {
+        AutoencoderConfig::KL(config) => unshifted(config, &mut weights)?.into(),
+        AutoencoderConfig::DC(_) => configs.vae.clone(),
+    };
     let convolutions = !configs.unet.use_linear_projection;
     for (component, file) in WEIGHTS {
         let folder = dir.join(component);
@@ -76,13 +79,12 @@ pub fn write(
     let mut unet = object(&configs.unet)?;
     unet["_class_name"] = json!("UNet2DConditionModel");
     write_json(&dir.join("unet/config.json"), &unet)?;
-    let mut vae = object(&vae)?;
-    vae["_class_name"] = json!("AutoencoderKL");
+    let vae = object(&vae)?;
     write_json(&dir.join("vae/config.json"), &vae)?;
     let path = dir.join("scheduler/scheduler_config.json");
     let scheduler = pretty(&configs.scheduler)?;
     write_file(&path, python_numbers(&scheduler).as_bytes())?;
-    let index = model_index(&info.name, &configs.scheduler);
+    let index = model_index(&info.name, &vae["_class_name"], &configs.scheduler);
     write_json(&dir.join("model_index.json"), &index)?;
     let texts = format!(
         "# {}\n\nLicence: {}\n\n{}\n\n{}\n",
@@ -92,7 +94,7 @@ pub fn write(
 }
 
 /// What `StableDiffusionPipeline.from_pretrained` looks at first.
-fn model_index(name: &str, scheduler: &SchedulerConfig) -> Value {
+fn model_index(name: &str, autoencoder: &Value, scheduler: &SchedulerConfig) -> Value {
     let none = json!([null, null]);
     json!({
         "_class_name": "StableDiffusionPipeline",
@@ -106,7 +108,7 @@ fn model_index(name: &str, scheduler: &SchedulerConfig) -> Value {
         "text_encoder": ["transformers", "CLIPTextModel"],
         "tokenizer": ["transformers", "CLIPTokenizer"],
         "unet": ["diffusers", "UNet2DConditionModel"],
-        "vae": ["diffusers", "AutoencoderKL"],
+        "vae": ["diffusers", autoencoder],
     })
 }
 

@@ -11,6 +11,7 @@ use roentgen_web::weights::Weights;
 use crate::data::prompts::EXAMPLES;
 use crate::data::readers::credits::{Credit, attribution};
 use crate::stages::latents::Latents;
+use crate::stages::vae::adversarial;
 use crate::training::run::{Run, RunFolder};
 use crate::training::{ema, samples, trainer};
 
@@ -21,15 +22,22 @@ pub const INTENDED_USE: &str = "Research, teaching and demonstration of image sy
 pub fn configs(run: &Run, tokenizer: &ClipTokenizer, latents: &Latents) -> ComponentConfigs {
     let mut text_encoder = run.diffusion.text_encoder.clone();
     text_encoder.vocab_size = tokenizer.vocab_size();
-    let mut vae = run.vae.model.clone();
-    vae.scaling_factor = latents.scaling_factor;
-    vae.shift_factor = Some(latents.shift_factor);
     ComponentConfigs {
         text_encoder,
         unet: run.diffusion.unet.clone(),
-        vae,
+        vae: latents.scaled(&run.vae.model),
         scheduler: run.diffusion.scheduler.clone(),
     }
+}
+
+/// The averaged weights of the autoencoder, whose decoder may have been trained twice.
+///
+/// # Errors
+/// [`roentgen_web::Error::Io`] if it has no checkpoint yet.
+pub fn autoencoder(folder: &RunFolder) -> Result<Weights> {
+    let of = |training| trainer::ema_path(&folder.path(training));
+    let sharp = of(adversarial::FOLDER);
+    ema::open(&if sharp.exists() { sharp } else { of("vae") })
 }
 
 /// The averaged weights of both trainings.
@@ -37,7 +45,7 @@ pub fn configs(run: &Run, tokenizer: &ClipTokenizer, latents: &Latents) -> Compo
 /// # Errors
 /// [`roentgen_web::Error::Io`] if a training has no checkpoint yet.
 pub fn weights(folder: &RunFolder) -> Result<Weights> {
-    let mut weights = ema::open(&trainer::ema_path(&folder.path("vae")))?;
+    let mut weights = autoencoder(folder)?;
     weights.extend(ema::open(&trainer::ema_path(&folder.path("diffusion")))?);
     Ok(weights)
 }

@@ -10,14 +10,16 @@ use roentgen_web::tokens::ClipTokenizer;
 use roentgen_web::weights::{self, Weights};
 
 use super::latents::Latents;
+use super::vae::reconstruct::Reconstructions;
 use super::{SOURCES, diffusion, text, vae};
 use crate::data::dataset::Dataset;
 use crate::data::doubts;
-use crate::data::images::Fit;
+use crate::data::images::{Fit, to_unit};
 use crate::data::readers::collection::{Purpose, Selection};
 use crate::data::readers::credits;
 use crate::data::record::{Record, Split};
 use crate::data::sides;
+use crate::evaluate::rulers;
 use crate::exchange::{export, tokenizer};
 use crate::training::run::{Run, RunFolder};
 use crate::training::samples::{self, Sampling};
@@ -66,13 +68,60 @@ pub fn data(run: &Run, dir: &Path, purpose: Purpose, folder: &RunFolder) -> Resu
     Ok(data)
 }
 
-/// Trains the autoencoder.
+/// Trains the autoencoder, and then its decoder further where the run has a `[vae.adversarial]` table.
 ///
 /// # Errors
-/// As [`data`] and [`vae::train`].
+/// As [`data`], [`vae::train`] and [`vae::adversarial::train`].
 pub fn train_vae(run: &Run, dir: &Path, folder: &RunFolder, device: &Device) -> Result<()> {
     let data = data(run, dir, Purpose::Detail, folder)?;
-    vae::train(run, &data, folder, device)
+    vae::train(run, &data, folder, device)?;
+    let done = run.vae.optimization.pause_at.is_none();
+    match &run.vae.adversarial {
+        Some(adversarial) if done => {
+            vae::adversarial::train(run, adversarial, &data, folder, device)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Decodes `images` of the val split, stored at least as large as the run's images, by the averaged weights of the run's
+/// autoencoder, draws some on a sheet at `out`, and says how near they come.
+///
+/// # Errors
+/// [`Error::Io`] if the autoencoder is not trained; as [`rulers::sharp`] and [`Reconstructions::sheet`].
+pub fn reconstruct(
+    run: &Run,
+    dir: &Path,
+    folder: &RunFolder,
+    images: usize,
+    out: &Path,
+    device: &Device,
+) -> Result<String> {
+    let size = run.size as usize;
+    let data = rulers::sharp(dir, Split::Val, size, images, run.seed)?;
+    let unit = |i: usize| data.image(i).iter().map(|p| to_unit(*p)).collect();
+    let images: Vec<Vec<f32>> = (0..images).map(unit).collect();
+    let made = |weights: Weights| -> Result<Reconstructions> {
+        let vae = run.vae.model.init(device)?;
+        let module = weights::load(vae::Autoencoder { vae }, weights)?;
+        let config = &run.vae.model;
+        Ok(Reconstructions::new(
+            &module.vae,
+            config,
+            images.clone(),
+            size,
+            device,
+        ))
+    };
+    let plain = made(ema::open(&ema_path(&folder.path("vae")))?)?;
+    let sharp = ema_path(&folder.path(vae::adversarial::FOLDER));
+    if !sharp.exists() {
+        plain.sheet("decoded", &[], out)?;
+        return Ok(plain.to_string());
+    }
+    let sharp = made(ema::open(&sharp)?)?;
+    plain.sheet("plain", &[("adversarial", &sharp)], out)?;
+    Ok(format!("plain: {plain}\nadversarial: {sharp}"))
 }
 
 /// Makes the tokenizer, if the folder has none, and trains the text encoder.
@@ -102,16 +151,17 @@ pub fn train_diffusion(run: &Run, dir: &Path, folder: &RunFolder, device: &Devic
     let data = data(run, dir, Purpose::Prompts, folder)?;
     let tokenizer = prepare_tokenizer(run, &data.records, folder)?;
     let cache = folder.path("latents.safetensors");
-    let vae_weights = ema::open(&ema_path(&folder.path("vae")))?;
+    let vae_weights = export::autoencoder(folder)?;
     if !cache.exists() {
         let module = vae::Autoencoder {
             vae: run.vae.model.init(device)?,
         };
         let module = weights::load(module, vae_weights.clone())?;
-        Latents::encode(&module.vae, &data, device).save(&cache)?;
+        Latents::encode(&module.vae, &run.vae.model, &data, device).save(&cache)?;
     }
     let latents = Latents::open(&cache, Some(data.len()))?;
     let configs = export::configs(run, &tokenizer, &latents);
+    let latents = latents.with_scaling(&configs.vae.scaling()?);
     let mut run = run.clone();
     run.diffusion.text_encoder = configs.text_encoder.clone();
     let sheet = |trainer: &crate::training::trainer::Trainer<_>| {

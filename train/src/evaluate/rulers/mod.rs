@@ -15,7 +15,7 @@ pub mod side;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use burn::prelude::*;
@@ -32,10 +32,9 @@ use crate::data::prompts::statement::Statement;
 use crate::data::record::{Split, View};
 use crate::data::sides::asymmetry;
 use crate::stages::finetune::collect;
-use crate::stages::latents::BATCH;
 use crate::stages::vae::Autoencoder;
+use crate::stages::vae::reconstruct::Reconstructions;
 use crate::training::random::step_rng;
-use crate::training::tensors::{floats, values};
 use bands::Bands;
 
 /// What `train rulers` is told.
@@ -67,15 +66,6 @@ pub struct Rulers {
     pub seed: u64,
 }
 
-/// Real images as an autoencoder has them: values in -1 to 1.
-struct Real {
-    size: usize,
-    images: Vec<Vec<f32>>,
-    /// Scaled latents of each, `[C, h, w]`.
-    latents: Vec<Vec<f32>>,
-    decoded: Vec<Vec<f32>>,
-}
-
 /// What a model made.
 #[derive(Default)]
 struct Made {
@@ -91,7 +81,8 @@ pub fn run(rulers: &Rulers, device: &Device) -> Result<Report> {
     let r = rulers;
     let generator = Generator::open(&r.bundle, r.steps, r.guidance, r.seed, device)?;
     let size = generator.settings.size;
-    let [train, val] = [Split::Train, Split::Val].map(|split| sharp(r, split, size));
+    let [train, val] =
+        [Split::Train, Split::Val].map(|split| sharp(&r.data, split, size, r.images, r.seed));
     let (train, val) = (train?, val?);
     let images = |data: &Dataset| -> Vec<Vec<f32>> {
         let unit = |i: usize| data.image(i).iter().map(|p| to_unit(*p)).collect();
@@ -101,24 +92,21 @@ pub fn run(rulers: &Rulers, device: &Device) -> Result<Report> {
         "{} images of the val split are encoded and decoded",
         r.images
     );
-    let real = Real::new(&generator, images(&val), size, device)?;
+    let real = decoded(&generator, images(&val), size, device)?;
     let mut figures = sharpness(&real);
 
     let plan = generate::plan(&val.records[..r.images], r.images, r.seed);
     let plain = Generator::open(&r.bundle, r.steps, Some(1.0), r.seed, device)?;
     let unguided = made(&plain, &plan)?;
-    let channels = generator.model.configs.vae.latent_channels;
+    let channels = generator.model.configs.vae.latent_channels();
     figures.extend(latent_power(&unguided, &real, channels));
     let guided = match generator.settings.guidance > 1.0 {
         true => made(&generator, &plan)?,
         false => unguided,
     };
-    figures.extend(detail(
-        "Generated images",
-        &guided.images,
-        &real.images,
-        size,
-    ));
+    let power = |images: &[Vec<f32>]| Bands::of(images.iter().map(Vec::as_slice), size);
+    let ratios = power(&guided.images).over(&power(&real.images));
+    figures.extend(detail("Generated images", ratios));
     figures.extend(texture(
         &guided.images,
         &real.images,
@@ -141,65 +129,55 @@ pub fn run(rulers: &Rulers, device: &Device) -> Result<Report> {
 
 /// NIH images of a split that are stored at least as large as the model draws, in a random order: others are blurred
 /// where a model is judged by its detail.
-fn sharp(rulers: &Rulers, split: Split, size: usize) -> Result<Dataset> {
-    let mut data = Dataset::load(&rulers.data, size, split)?;
+///
+/// # Errors
+/// As [`Dataset::load`]; [`Error::Config`] if there are less than `images`.
+pub fn sharp(dir: &Path, split: Split, size: usize, images: usize, seed: u64) -> Result<Dataset> {
+    let mut data = Dataset::load(dir, size, split)?;
     let fits = |i: &usize| {
         let record = &data.records[*i];
         record.native_size as usize >= size && record.dataset == "nih_chestxray14"
     };
     let mut chosen: Vec<usize> = (0..data.len()).filter(fits).collect();
-    if chosen.len() < rulers.images {
+    if chosen.len() < images {
         return Err(Error::Config {
-            what: rulers.data.display().to_string(),
+            what: dir.display().to_string(),
             why: format!(
                 "has {} images of the split {split:?} stored with {size} pixels or more; lower --images {}",
                 chosen.len(),
-                rulers.images
+                images
             ),
         });
     }
-    chosen.shuffle(&mut step_rng(rulers.seed, 3));
+    chosen.shuffle(&mut step_rng(seed, 3));
     data.keep(&chosen);
     Ok(data)
 }
 
-impl Real {
-    fn new(
-        generator: &Generator,
-        images: Vec<Vec<f32>>,
-        size: usize,
-        device: &Device,
-    ) -> Result<Self> {
-        let config = &generator.model.configs.vae;
-        let module = Autoencoder {
-            vae: config.init(device)?,
-        };
-        let weights = collect(&generator.model, |name| name.starts_with("vae."))?;
-        let vae = roentgen_web::weights::load(module, weights)?.vae;
-        let (mut latents, mut decoded) = (vec![], vec![]);
-        for batch in images.chunks(BATCH) {
-            let (n, c) = (batch.len(), config.in_channels);
-            let pixels: Vec<f32> = batch.iter().flat_map(|image| image.repeat(c)).collect();
-            let means = vae.encode(floats(&pixels, [n, c, size, size], device)).mean;
-            let split = |all: Vec<f32>, length: usize| -> Vec<Vec<f32>> {
-                all.chunks_exact(all.len() / n)
-                    .map(|v| v[..length.min(v.len())].to_vec())
-                    .collect()
-            };
-            latents.extend(split(values(vae.scale(means.clone())), usize::MAX));
-            // Autoencoders of colour photographs give three channels, which are alike for a radiograph.
-            decoded.extend(split(
-                values(vae.decode(means).clamp(-1.0, 1.0)),
-                size * size,
-            ));
+/// Real images as the model's autoencoder has them, with latents as its U-Net sees them.
+fn decoded(
+    generator: &Generator,
+    images: Vec<Vec<f32>>,
+    size: usize,
+    device: &Device,
+) -> Result<Reconstructions> {
+    let config = &generator.model.configs.vae;
+    let module = Autoencoder {
+        vae: config.init(device)?,
+    };
+    let weights = collect(&generator.model, |name| name.starts_with("vae."))?;
+    let vae = roentgen_web::weights::load(module, weights)?.vae;
+    let mut made = Reconstructions::new(&vae, config, images, size, device);
+    let scaling = config.scaling()?;
+    for latents in &mut made.latents {
+        let positions = latents.len() / config.latent_channels();
+        for (channel, values) in latents.chunks_exact_mut(positions).enumerate() {
+            let (mean, factor) = scaling.of_channel(channel);
+            let scale = |v: &mut f32| *v = ((f64::from(*v) - mean) * factor) as f32;
+            values.iter_mut().for_each(scale);
         }
-        Ok(Self {
-            size,
-            images,
-            latents,
-            decoded,
-        })
     }
+    Ok(made)
 }
 
 /// Latents and images of a plan, in its order.
@@ -241,48 +219,27 @@ fn figure(
 }
 
 /// Power in each band over that of real images.
-fn detail(group: &'static str, images: &[Vec<f32>], real: &[Vec<f32>], size: usize) -> Vec<Figure> {
-    let of = |images: &[Vec<f32>]| Bands::of(images.iter().map(Vec::as_slice), size);
-    let ratios = of(images).over(&of(real)).into_iter().enumerate();
+fn detail(group: &'static str, ratios: [f64; 6]) -> Vec<Figure> {
     let remark = "power over that of real images; fractions of Nyquist";
-    ratios
-        .map(|(band, ratio)| {
-            figure(
-                group,
-                format!("Band {}", bands::name(band)),
-                ratio,
-                Some(1.0),
-                remark,
-            )
-        })
-        .collect()
+    let named = |(band, ratio)| {
+        let name = format!("Band {}", bands::name(band));
+        figure(group, name, ratio, Some(1.0), remark)
+    };
+    ratios.into_iter().enumerate().map(named).collect()
 }
 
 /// What the autoencoder keeps of real images.
-fn sharpness(real: &Real) -> Vec<Figure> {
+fn sharpness(real: &Reconstructions) -> Vec<Figure> {
     const GROUP: &str = "Real images decoded";
-    let mut figures = detail(GROUP, &real.decoded, &real.images, real.size);
-    let (mut size, mut a, mut b) = (real.size, real.decoded.clone(), real.images.clone());
-    for _ in 0..3 {
-        let remark = "dB, higher is better; means of 2 x 2 pixels for each halving";
-        figures.push(figure(
-            GROUP,
-            format!("PSNR at {size}"),
-            psnr::psnr(&a, &b),
-            None,
-            remark,
-        ));
-        if !size.is_multiple_of(2) {
-            break;
-        }
-        [a, b] = [a, b].map(|images| images.iter().map(|image| psnr::half(image, size)).collect());
-        size /= 2;
-    }
+    let mut figures = detail(GROUP, real.bands());
+    let remark = "dB, higher is better; means of 2 x 2 pixels for each halving";
+    let named = |(size, decibels)| figure(GROUP, format!("PSNR at {size}"), decibels, None, remark);
+    figures.extend(real.psnr().into_iter().map(named));
     figures
 }
 
 /// How varied the latents are without guidance.
-fn latent_power(made: &Made, real: &Real, channels: usize) -> Vec<Figure> {
+fn latent_power(made: &Made, real: &Reconstructions, channels: usize) -> Vec<Figure> {
     let (all, each) = power::ratio(&made.latents, &real.latents, channels);
     let group = "Power of latents, guidance 1";
     let remark = "over that of real latents, about their mean";
