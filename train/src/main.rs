@@ -338,10 +338,10 @@ fn train_diffusion(args: &Common, device: &Device) -> Result<()> {
     let vae_weights = ema::open(&trainer::ema_path(&folder.path("vae")))?;
     if !cache.exists() {
         let module = vae::Autoencoder {
-            vae: run.vae.model.init(device)?,
+            vae: run.vae.model.init(device)?.into(),
         };
         let module = roentgen_web::weights::load(module, vae_weights.clone())?;
-        Latents::encode(&module.vae, &data, device).save(&cache)?;
+        Latents::encode(&module.vae, run.vae.model.encoder_size(), &data, device).save(&cache)?;
     }
     let latents = Latents::open(&cache, Some(data.len()))?;
     let (tokenizer, _) = prepared(&folder)?;

@@ -2,7 +2,7 @@
 
 use burn::prelude::*;
 use roentgen_web::checkpoint::ModelFolder;
-use roentgen_web::image::AutoencoderKLConfig;
+use roentgen_web::image::AutoencoderConfig;
 use roentgen_web::weights::{self, Weights};
 use train::exchange::{diffusers, export, tokenizer};
 use train::stages::vae::Autoencoder;
@@ -31,16 +31,16 @@ fn the_shift_of_the_latents_moves_into_the_convolutions() {
         text_encoder: run.diffusion.text_encoder.init(&device).unwrap(),
         unet: run.diffusion.unet.init(&device).unwrap(),
     };
-    let autoencoder = |config: &AutoencoderKLConfig| Autoencoder {
+    let autoencoder = |config: &AutoencoderConfig| Autoencoder {
         vae: config.init(&device).unwrap(),
     };
-    let ours = autoencoder(&run.vae.model);
+    let ours = autoencoder(&run.vae.model.clone().into());
     let mut all = weights::collect(&networks);
     all.extend(weights::collect(&ours));
     let components = roentgen_web::pipeline::ComponentConfigs {
         text_encoder: run.diffusion.text_encoder.clone(),
         unet: run.diffusion.unet.clone(),
-        vae: run.vae.model.clone(),
+        vae: run.vae.model.clone().into(),
         scheduler: run.diffusion.scheduler.clone(),
     };
     let dir = tempfile::tempdir().unwrap();
@@ -48,7 +48,10 @@ fn the_shift_of_the_latents_moves_into_the_convolutions() {
     diffusers::write(&info, &words, &all, dir.path()).unwrap();
 
     let model = ModelFolder::open(dir.path()).unwrap();
-    assert_eq!(model.configs.vae.shift_factor, None);
+    let AutoencoderConfig::KL(config) = &model.configs.vae else {
+        panic!("{:?}", model.configs.vae)
+    };
+    assert_eq!(config.shift_factor, None);
     let mut theirs = Weights::new();
     for part in model.weights() {
         theirs.extend(part.unwrap());

@@ -55,11 +55,11 @@ fn train_diffusion(run: &Run, data: &Dataset, folder: &RunFolder) {
     let words = ClipTokenizer::from_json(&json).unwrap();
     let weights = ema::open(&trainer::ema_path(&folder.path("vae"))).unwrap();
     let vae = vae::Autoencoder {
-        vae: run.vae.model.init(&device).unwrap(),
+        vae: run.vae.model.init(&device).unwrap().into(),
     };
     let vae = roentgen_web::weights::load(vae, weights).unwrap();
     let cache = folder.path("latents.safetensors");
-    Latents::encode(&vae.vae, data, &device)
+    Latents::encode(&vae.vae, run.vae.model.encoder_size(), data, &device)
         .save(&cache)
         .unwrap();
     let latents = Latents::open(&cache, Some(data.len())).unwrap();
@@ -192,7 +192,7 @@ fn a_run_starts_from_a_bundle() {
     let device = Device::flex();
     let network = |seed| {
         device.seed(seed);
-        let vae = run.vae.model.init(&device).unwrap();
+        let vae = run.vae.model.init(&device).unwrap().into();
         vae::Autoencoder { vae }
     };
     let started = start::from(network(7), &bundle).unwrap();
@@ -202,7 +202,7 @@ fn a_run_starts_from_a_bundle() {
 
     // Twice the latent channels: what touches them keeps its random start, the rest is taken.
     run.vae.model.latent_channels *= 2;
-    let random = run.vae.model.init(&device).unwrap();
+    let random = run.vae.model.init(&device).unwrap().into();
     let wider = start::from(vae::Autoencoder { vae: random }, &bundle).unwrap();
     let wider = roentgen_web::weights::collect(&wider);
     let kept: Vec<&String> = wider.keys().filter(|n| wider[*n] != weights[*n]).collect();

@@ -29,7 +29,7 @@ pub fn configs(run: &Run, tokenizer: &ClipTokenizer, latents: &Latents) -> Compo
     ComponentConfigs {
         text_encoder,
         unet: run.diffusion.unet.clone(),
-        vae,
+        vae: vae.into(),
         scheduler: run.diffusion.scheduler.clone(),
     }
 }

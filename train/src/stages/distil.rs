@@ -133,7 +133,7 @@ pub fn train(
         networks: weights::load(networks, taught)?,
         tokenizer: &model.tokenizer,
         scheduler: &base.configs.scheduler,
-        shape: [vae.latent_channels, h, w],
+        shape: [vae.latent_channels(), h, w],
         device,
     };
     draw(run, &of, &settings, data, &samples)?;

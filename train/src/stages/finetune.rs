@@ -276,8 +276,9 @@ fn encoded(
             vae: base.configs.vae.init(device)?,
         };
         let module = weights::load(module, ema::open(&folder.path("vae.safetensors"))?)?;
-        let channels = base.configs.vae.in_channels;
-        let encoder = LatentEncoder::new(&module.vae, channels, run.size as usize, device);
+        let (config, size) = (&base.configs.vae, run.size as usize);
+        let (channels, detail) = (config.in_channels(), config.encoder_size());
+        let encoder = LatentEncoder::new(&module.vae, channels, size, detail, device);
         let (latents, captions) = encode(encoder, listing, run.size)?;
         latents.save(&cache)?;
         // Last, so that a run that was interrupted here encodes anew.
@@ -288,9 +289,7 @@ fn encoded(
     let captions: Vec<Caption> = serde_json::from_slice(&json).map_err(|e| damaged(&texts, e))?;
     let latents = Latents::open(&cache, Some(captions.len()))?;
     println!("{} images, encoded in {}", captions.len(), cache.display());
-    let vae = &base.configs.vae;
-    let latents = latents.with_scale(vae.scaling_factor, vae.shift_factor.unwrap_or(0.0));
-    Ok((latents, captions))
+    Ok((latents.with_scaling(base.configs.vae.scaling()?), captions))
 }
 
 /// Reads and encodes every image, a batch at a time; those that cannot be read are left out and printed.

@@ -6,7 +6,8 @@ use burn::prelude::*;
 use indicatif::ProgressIterator;
 use rand::rngs::StdRng;
 use roentgen_web::error::{Error, Result};
-use roentgen_web::image::AutoencoderKL;
+use roentgen_web::image::bicubic::EncoderSize;
+use roentgen_web::image::{Autoencoder, LatentScaling};
 use roentgen_web::weights::{Weight, Weights};
 
 use crate::data::dataset::Dataset;
@@ -26,15 +27,18 @@ pub struct Latents {
     pub scaling_factor: f64,
     /// diffusers' `shift_factor`: their mean.
     pub shift_factor: f64,
+    /// That of a model which has one already, instead of these images' own.
+    scaling: Option<LatentScaling>,
     mean: Vec<f32>,
     std: Vec<f32>,
 }
 
 /// An autoencoder that turns images into latents, a few at a time.
 pub struct LatentEncoder<'a> {
-    vae: &'a AutoencoderKL,
+    vae: &'a Autoencoder,
     channels: usize,
     size: usize,
+    detail: EncoderSize,
     device: &'a Device,
     shape: [usize; 3],
     mean: Vec<f32>,
@@ -42,13 +46,21 @@ pub struct LatentEncoder<'a> {
 }
 
 impl<'a> LatentEncoder<'a> {
-    /// For images of `size` x `size` pixels; an autoencoder of `channels` 3 sees the same grey in each.
-    pub fn new(vae: &'a AutoencoderKL, channels: usize, size: usize, device: &'a Device) -> Self {
+    /// For images of `size` x `size` pixels, of which the encoder sees `detail`; an autoencoder of `channels` 3 sees the same grey in
+    /// each.
+    pub fn new(
+        vae: &'a Autoencoder,
+        channels: usize,
+        size: usize,
+        detail: EncoderSize,
+        device: &'a Device,
+    ) -> Self {
         let (shape, mean, std) = ([0; 3], vec![], vec![]);
         Self {
             vae,
             channels,
             size,
+            detail,
             device,
             shape,
             mean,
@@ -64,9 +76,13 @@ impl<'a> LatentEncoder<'a> {
         let (n, c, size) = (images.len(), self.channels, self.size);
         let grey = |image: &&[u8]| image.iter().map(|&p| to_unit(p)).collect::<Vec<f32>>();
         let pixels: Vec<f32> = images.iter().flat_map(|i| grey(i).repeat(c)).collect();
+        let shown = self.detail.shown(Weight {
+            shape: vec![n, c, size, size],
+            data: pixels,
+        });
         let moments = self
             .vae
-            .encode(floats(&pixels, [n, c, size, size], self.device));
+            .encode(floats(&shown.data, [n, c, size, size], self.device));
         let [_, c, h, w] = moments.mean.dims();
         self.shape = [c, h, w];
         self.mean.extend(values(moments.mean));
@@ -81,8 +97,8 @@ impl<'a> LatentEncoder<'a> {
 
 impl Latents {
     /// Encodes every image of `data`.
-    pub fn encode(vae: &AutoencoderKL, data: &Dataset, device: &Device) -> Self {
-        let mut encoder = LatentEncoder::new(vae, 1, data.size, device);
+    pub fn encode(vae: &Autoencoder, detail: EncoderSize, data: &Dataset, device: &Device) -> Self {
+        let mut encoder = LatentEncoder::new(vae, 1, data.size, detail, device);
         for start in (0..data.len()).step_by(BATCH).progress() {
             let end = data.len().min(start + BATCH);
             let images: Vec<&[u8]> = (start..end).map(|i| data.image(i)).collect();
@@ -92,10 +108,11 @@ impl Latents {
     }
 
     /// With the scale of a model that has one already, instead of these images' own.
-    pub fn with_scale(mut self, scaling_factor: f64, shift_factor: f64) -> Self {
-        self.scaling_factor = scaling_factor;
-        self.shift_factor = shift_factor;
-        self
+    pub fn with_scaling(self, scaling: LatentScaling) -> Self {
+        Self {
+            scaling: Some(scaling),
+            ..self
+        }
     }
 
     /// Number of images.
@@ -121,6 +138,7 @@ impl Latents {
             shape,
             scaling_factor: 1.0 / variance.sqrt(),
             shift_factor,
+            scaling: None,
             mean,
             std,
         }
@@ -129,11 +147,15 @@ impl Latents {
     /// Latents of image `i` as diffusion sees them: sampled, shifted, scaled.
     pub fn sample(&self, i: usize, rng: &mut StdRng) -> Vec<f32> {
         let n: usize = self.shape.iter().product();
+        let plane = n / self.shape[0].max(1);
         let noise = normal(rng, n);
         (0..n)
             .map(|j| {
                 let z = self.mean[i * n + j] + self.std[i * n + j] * noise[j];
-                ((f64::from(z) - self.shift_factor) * self.scaling_factor) as f32
+                let own = (self.shift_factor, self.scaling_factor);
+                let given = self.scaling.as_ref();
+                let (shift, factor) = given.map_or(own, |s| s.of_channel(j / plane));
+                ((f64::from(z) - shift) * factor) as f32
             })
             .collect()
     }

@@ -5,7 +5,7 @@ use burn::prelude::*;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use roentgen_web::error::Result;
-use roentgen_web::image::AutoencoderKL;
+use roentgen_web::image;
 
 use crate::data::dataset::Dataset;
 use crate::data::images::{to_grey, to_unit};
@@ -22,7 +22,7 @@ use crate::training::trainer::Trainer;
 #[derive(Module, Debug)]
 pub struct Autoencoder {
     /// The network.
-    pub vae: AutoencoderKL,
+    pub vae: image::Autoencoder,
 }
 
 /// Random crops, `[batch, 1, crop, crop]` in -1 to 1.
@@ -53,7 +53,7 @@ pub fn train(run: &Run, data: &Dataset, folder: &RunFolder, device: &Device) -> 
     let r = &run.vae;
     let vae = r.model.init(&device)?;
     println!("autoencoder: {} parameters", vae.num_params());
-    let mut autoencoder = Autoencoder { vae };
+    let mut autoencoder = Autoencoder { vae: vae.into() };
     if let Some(init) = &run.init {
         autoencoder = start::from(autoencoder, init)?;
     }
