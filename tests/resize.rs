@@ -7,8 +7,8 @@ use roentgen_web::image::bicubic::{EncoderSize, resize};
 use roentgen_web::parity::{relative_l2, tensors};
 use roentgen_web::weights::Weight;
 
-/// The bound of the relative L2 error: PyTorch's shares are rounded to f32 too, and its sums are in another order.
-const TOLERANCE: f64 = 1e-6;
+/// The bound of the relative L2 error: PyTorch rounds places and shares to f32.
+const TOLERANCE: f64 = 1e-5;
 
 #[test]
 fn images_are_resized_as_by_pytorch() {

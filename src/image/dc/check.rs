@@ -203,7 +203,7 @@ mod tests {
             ),
             (
                 json!({"decoder_block_out_channels": [16, 32, 48, 128, 256]}),
-                "128 does not divide",
+                "48 does not divide",
             ),
             (json!({"latent_channels": 24}), "encoder_out_shortcut"),
             (

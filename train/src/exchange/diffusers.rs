@@ -45,10 +45,7 @@ pub fn write(
 ) -> Result<()> {
     let configs = &info.components;
     let mut weights = weights.clone();
-    let vae = match &configs.vae {
-        AutoencoderConfig::KL(config) => unshifted(config, &mut weights)?.into(),
-        AutoencoderConfig::DC(_) => configs.vae.clone(),
-    };
+    let vae = unshifted(&configs.vae, &mut weights)?;
     let convolutions = !configs.unet.use_linear_projection;
     for (component, file) in WEIGHTS {
         let folder = dir.join(component);
@@ -79,12 +76,13 @@ pub fn write(
     let mut unet = object(&configs.unet)?;
     unet["_class_name"] = json!("UNet2DConditionModel");
     write_json(&dir.join("unet/config.json"), &unet)?;
-    let vae = object(&vae)?;
+    let mut vae = object(&vae)?;
+    vae["_class_name"] = json!("AutoencoderKL");
     write_json(&dir.join("vae/config.json"), &vae)?;
     let path = dir.join("scheduler/scheduler_config.json");
     let scheduler = pretty(&configs.scheduler)?;
     write_file(&path, python_numbers(&scheduler).as_bytes())?;
-    let index = model_index(&info.name, &vae["_class_name"], &configs.scheduler);
+    let index = model_index(&info.name, &configs.scheduler);
     write_json(&dir.join("model_index.json"), &index)?;
     let texts = format!(
         "# {}\n\nLicence: {}\n\n{}\n\n{}\n",
@@ -94,7 +92,7 @@ pub fn write(
 }
 
 /// What `StableDiffusionPipeline.from_pretrained` looks at first.
-fn model_index(name: &str, autoencoder: &Value, scheduler: &SchedulerConfig) -> Value {
+fn model_index(name: &str, scheduler: &SchedulerConfig) -> Value {
     let none = json!([null, null]);
     json!({
         "_class_name": "StableDiffusionPipeline",
@@ -108,7 +106,7 @@ fn model_index(name: &str, autoencoder: &Value, scheduler: &SchedulerConfig) -> 
         "text_encoder": ["transformers", "CLIPTextModel"],
         "tokenizer": ["transformers", "CLIPTokenizer"],
         "unet": ["diffusers", "UNet2DConditionModel"],
-        "vae": ["diffusers", autoencoder],
+        "vae": ["diffusers", "AutoencoderKL"],
     })
 }
 
@@ -133,8 +131,16 @@ fn stored<'a>(
 
 /// The autoencoder without `shift_factor`, which `StableDiffusionPipeline` does not look at: the 1x1 convolutions between
 /// encoder, latents and decoder shift instead, and to the same numbers.
-fn unshifted(config: &AutoencoderKLConfig, weights: &mut Weights) -> Result<AutoencoderKLConfig> {
-    let mut config = config.clone();
+fn unshifted(config: &AutoencoderConfig, weights: &mut Weights) -> Result<AutoencoderKLConfig> {
+    let mut config = match config {
+        AutoencoderConfig::KL(config) if config.latents_mean.is_none() => config.clone(),
+        _ => {
+            return Err(Error::Config {
+                what: "vae/config.json".into(),
+                why: "diffusers' StableDiffusionPipeline knows neither AutoencoderDC nor latents_mean; export a bundle".into(),
+            });
+        }
+    };
     let shift = config.shift_factor.take().unwrap_or(0.0);
     if shift == 0.0 {
         return Ok(config);
