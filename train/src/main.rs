@@ -49,6 +49,8 @@ struct Cli {
 enum Command {
     /// Trains the autoencoder
     Vae(Common),
+    /// Trains the autoencoder's decoder against a discriminator, after `vae`, where the run has a [vae.adversarial] table
+    Adversarial(Common),
     /// Measures a run's autoencoder on the val split and draws what it makes of it
     Reconstruct {
         #[command(flatten)]
@@ -194,6 +196,10 @@ fn run(cli: Cli) -> Result<()> {
         Command::Vae(args) => {
             let (run, folder) = open(&args.run)?;
             scratch::train_vae(&run, &args.data, &folder, &device)
+        }
+        Command::Adversarial(args) => {
+            let (run, folder) = open(&args.run)?;
+            scratch::train_adversarial(&run, &args.data, &folder, &device)
         }
         Command::Reconstruct {
             common,

@@ -197,6 +197,7 @@ fn the_decoder_learns_against_a_discriminator_and_both_resume_exactly() {
     let data = data(dir.path());
     let mut run = run();
     run.vae.optimization.steps = 10;
+    run.vae.crop = 32;
     let adversarial: AdversarialRun = toml::from_str(
         r#"
         pixel_weight = 0.3

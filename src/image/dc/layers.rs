@@ -42,7 +42,7 @@ impl DCDownBlock2d {
     /// # Shapes
     /// - `x`: `[B, C_in, 2h, 2w]`; output: `[B, C_out, h, w]`
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let shortcut = self.shortcut.map(|size| mean_of_squares(x.clone(), size));
+        let (x, shortcut) = two_ways(x, self.shortcut, mean_of_squares);
         if !self.unshuffles {
             return convolve(&self.conv, x, shortcut);
         }
@@ -84,7 +84,7 @@ impl DCUpBlock2d {
     /// # Shapes
     /// - `x`: `[B, C_in, h, w]`; output: `[B, C_out, 2h, 2w]`
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let shortcut = self.shortcut.map(|times| repeat_channels(x.clone(), times));
+        let (x, shortcut) = two_ways(x, self.shortcut, repeat_channels);
         match self.shuffles {
             // Both are shuffled, so their sum is.
             true => pixel_shuffle(convolve(&self.conv, x, shortcut)),
@@ -93,6 +93,21 @@ impl DCUpBlock2d {
                 kernels::conv2d(&self.conv, x, true, Added { time, residual })
             }
         }
+    }
+}
+
+/// A map, and what its shortcut makes of it.
+fn two_ways(
+    x: Tensor<4>,
+    factor: Option<usize>,
+    shortcut: impl FnOnce(Tensor<4>, usize) -> Tensor<4>,
+) -> (Tensor<4>, Option<Tensor<4>>) {
+    match factor {
+        Some(factor) => {
+            let [x, beside] = kernels::fork(x);
+            (x, Some(shortcut(beside, factor)))
+        }
+        None => (x, None),
     }
 }
 

@@ -45,6 +45,11 @@ impl FromStr for Activation {
 
 impl Activation {
     pub(super) fn forward(self, x: Tensor<4>) -> Tensor<4> {
+        if self == Self::Silu
+            && let Some(out) = kernels::silu(&x)
+        {
+            return out;
+        }
         in_order([x], |[x], _| match self {
             Self::Silu => silu(x),
             Self::Relu => relu(x),
@@ -78,7 +83,10 @@ impl RMSNorm {
     /// # Shapes
     /// - `x`, output: `[B, C, h, w]`; and so is `residual`, which is added
     pub(super) fn forward(&self, x: Tensor<4>, residual: Option<Tensor<4>>) -> Tensor<4> {
-        let residual_or = residual.clone();
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        if let Some(out) = kernels::rms_norm([&weight, &bias], EPS, &x, residual.as_ref()) {
+            return out;
+        }
         let norm = |x: Tensor<4>, axis: usize| {
             let mut shape = [1; 4];
             shape[axis] = x.dims()[axis];
@@ -86,10 +94,10 @@ impl RMSNorm {
             let x = x.cast(FloatDType::F32); // squares leave f16's range
             let squares = (x.clone() * x.clone()).mean_dim(axis);
             let scale = (squares + EPS).sqrt().recip();
-            let out = x * scale * self.weight.val().reshape(shape) + self.bias.val().reshape(shape);
+            let out = x * scale * weight.reshape(shape) + bias.reshape(shape);
             out.cast(dtype)
         };
-        match residual_or {
+        match residual {
             Some(residual) => in_order([x, residual], |[x, residual], axis| {
                 norm(x, axis) + residual
             }),
@@ -124,7 +132,9 @@ impl ResBlock {
     /// # Shapes
     /// - `x`, output: `[B, C, h, w]`
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let h = self.act.forward(convolve(&self.conv1, x.clone(), None));
-        self.norm.forward(convolve(&self.conv2, h, None), Some(x))
+        let [x, residual] = kernels::fork(x);
+        let h = self.act.forward(convolve(&self.conv1, x, None));
+        let h = convolve(&self.conv2, h, None);
+        self.norm.forward(h, Some(residual))
     }
 }

@@ -68,20 +68,29 @@ pub fn data(run: &Run, dir: &Path, purpose: Purpose, folder: &RunFolder) -> Resu
     Ok(data)
 }
 
-/// Trains the autoencoder, and then its decoder further where the run has a `[vae.adversarial]` table.
+/// Trains the autoencoder.
 ///
 /// # Errors
-/// As [`data`], [`vae::train`] and [`vae::adversarial::train`].
+/// As [`data`] and [`vae::train`].
 pub fn train_vae(run: &Run, dir: &Path, folder: &RunFolder, device: &Device) -> Result<()> {
     let data = data(run, dir, Purpose::Detail, folder)?;
-    vae::train(run, &data, folder, device)?;
-    let done = run.vae.optimization.pause_at.is_none();
-    match &run.vae.adversarial {
-        Some(adversarial) if done => {
-            vae::adversarial::train(run, adversarial, &data, folder, device)
-        }
-        _ => Ok(()),
-    }
+    vae::train(run, &data, folder, device)
+}
+
+/// Trains the decoder of a trained autoencoder further, against a discriminator.
+///
+/// # Errors
+/// [`Error::Config`] if the run has no `[vae.adversarial]` table; as [`data`] and [`vae::adversarial::train`].
+pub fn train_adversarial(run: &Run, dir: &Path, folder: &RunFolder, device: &Device) -> Result<()> {
+    let Some(adversarial) = &run.vae.adversarial else {
+        return Err(Error::Config {
+            what: run.name.clone(),
+            why: "its run file has no [vae.adversarial]; add it, or go on with `train diffusion`"
+                .into(),
+        });
+    };
+    let data = data(run, dir, Purpose::Detail, folder)?;
+    vae::adversarial::train(run, adversarial, &data, folder, device)
 }
 
 /// Decodes `images` of the val split, stored at least as large as the run's images, by the averaged weights of the run's

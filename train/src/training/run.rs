@@ -78,7 +78,7 @@ pub struct VaeRun {
     /// diffusers' config of the network, of the class that its `_class_name` names. With an `encoder_sample_size`, which must
     /// be half of `sample_size`, images stored with half the pixels are learned from too, and losses are taken at both sizes.
     pub model: AutoencoderConfig,
-    /// The decoder's second training, against a discriminator; it starts when the first is done.
+    /// The decoder's second training, against a discriminator.
     #[serde(default)]
     pub adversarial: Option<AdversarialRun>,
 }
@@ -353,6 +353,9 @@ impl VaeRun {
                 .is_multiple_of(a.optimization.checkpoint_every.max(1))
         {
             return Some("adversarial.head_start must be a multiple of its checkpoint_every, so that both networks are saved at the same steps".into());
+        }
+        if self.adversarial.is_some() && self.crop < 32 {
+            return Some("crop must be at least 32 for a discriminator".into());
         }
         if self.kl_weight > 0.0 && matches!(self.model, AutoencoderConfig::DC(_)) {
             return Some(

@@ -69,7 +69,7 @@ mod tests {
     fn it_judges_patches_of_16_pixels() {
         let device = Device::flex();
         let d = Discriminator::init(&device);
-        assert_eq!(d.num_params(), 494_145);
+        assert_eq!(d.num_params(), 477_761);
         let x = || Tensor::ones([2, 1, 64, 64], &device);
         assert_eq!(d.forward(x(), x()).dims(), [2, 1, 4, 4]);
     }
