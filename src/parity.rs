@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::embeddings::{CLIPTextConfig, CLIPTextModel};
 use crate::error::{Error, Result};
-use crate::image::{AutoencoderKL, AutoencoderKLConfig};
+use crate::image::{Autoencoder, AutoencoderConfig};
 use crate::latents::scheduler::SchedulerConfig;
 use crate::latents::{UNet2DConditionConfig, UNet2DConditionModel};
 use crate::names::read_safetensors;
@@ -21,16 +21,21 @@ use crate::tokens::{ClipTokenizer, TokenizerOptions};
 use crate::weights::{self, Weight, Weights};
 
 /// Every case under `tests/reference/goldens` that [`compare`] runs; the whole runs come last.
-pub const CASES: [&str; 9] = [
+pub const CASES: [&str; 14] = [
     "text_encoder_sd1",
     "text_encoder_sd2",
     "unet_sd1",
     "unet_sd2",
     "unet_plain",
+    "unet_text",
     "vae_sd",
     "vae_grey",
+    "vae_whitened",
+    "vae_dc",
+    "vae_dc_conv",
     "pipeline_sd1",
     "pipeline_sd2",
+    "pipeline_dc",
 ];
 
 const CASE: &str = "case.safetensors";
@@ -64,7 +69,7 @@ pub async fn compare(files: &Files, device: &Device) -> Result<Errors> {
     let config: serde_json::Value = case.json("config.json")?;
     match config.get("_class_name").and_then(|name| name.as_str()) {
         Some("UNet2DConditionModel") => case.unet(device).await,
-        Some("AutoencoderKL") => case.vae(device).await,
+        Some("AutoencoderKL" | "AutoencoderDC") => case.vae(device).await,
         _ => case.text_encoder(device).await,
     }
 }
@@ -233,15 +238,24 @@ impl<'a> Case<'a> {
     }
 
     async fn vae(&self, device: &Device) -> Result<Errors> {
-        let config: AutoencoderKLConfig = self.json("config.json")?;
-        let model: AutoencoderKL = self.load("vae", config.init(device)?)?;
+        let config: AutoencoderConfig = self.json("config.json")?;
+        let model: Autoencoder = self.load("vae", config.init(device)?)?;
         let posterior = model.encode(self.input("image", device)?);
-        let image = model.decode(self.input("latents", device)?);
-        Ok(Errors::from([
-            self.error_of("mean", posterior.mean).await?,
-            self.error_of("logvar", posterior.logvar).await?,
-            self.error_of("image", image).await?,
-        ]))
+        let latents: Tensor<4> = self.input("latents", device)?;
+        let mut outputs = vec![
+            ("scaled", model.scale(posterior.mean.clone())),
+            ("mean", posterior.mean),
+            ("unscaled", model.unscale(latents.clone())),
+            ("image", model.decode(latents)),
+        ];
+        if let Autoencoder::KL(_) = model {
+            outputs.push(("logvar", posterior.logvar));
+        }
+        let mut errors = Errors::new();
+        for (name, output) in outputs {
+            errors.extend([self.error_of(name, output).await?]);
+        }
+        Ok(errors)
     }
 
     async fn pipeline(&self, device: &Device) -> Result<Errors> {

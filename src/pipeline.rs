@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::device::Precision;
 use crate::embeddings::{CLIPTextConfig, CLIPTextModel};
 use crate::error::{Error, Result};
-use crate::image::{AutoencoderKL, AutoencoderKLConfig};
+use crate::image::{Autoencoder, AutoencoderConfig};
 use crate::latents::noise::gaussian;
 use crate::latents::scheduler::{Scheduler, SchedulerConfig};
 use crate::latents::{UNet2DConditionConfig, UNet2DConditionModel};
@@ -32,8 +32,8 @@ pub struct ComponentConfigs {
     pub text_encoder: CLIPTextConfig,
     /// diffusers' `UNet2DConditionModel`.
     pub unet: UNet2DConditionConfig,
-    /// diffusers' `AutoencoderKL`.
-    pub vae: AutoencoderKLConfig,
+    /// diffusers' `AutoencoderKL` or `AutoencoderDC`.
+    pub vae: AutoencoderConfig,
     /// diffusers' `scheduler_config.json`.
     pub scheduler: SchedulerConfig,
 }
@@ -43,7 +43,7 @@ pub struct ComponentConfigs {
 struct Networks {
     text_encoder: CLIPTextModel,
     unet: UNet2DConditionModel,
-    vae: AutoencoderKL,
+    vae: Autoencoder,
 }
 
 /// A pipeline whose weights arrive one part after another.
@@ -88,7 +88,7 @@ impl PipelineBuilder {
         device: &Device,
     ) -> Result<Self> {
         Scheduler::new(&configs.scheduler, None)?;
-        let c = configs.vae.latent_channels;
+        let c = configs.vae.latent_channels();
         if configs.unet.in_channels != c || configs.unet.out_channels != c {
             return Err(Error::Config {
                 what: "unet/config.json".into(),
@@ -334,7 +334,9 @@ impl Pipeline {
     /// A picture to the mean of its latents as diffusion has them.
     async fn encode(&self, source: &Source) -> Result<Vec<f32>> {
         let vae = &self.networks.vae;
-        let image = source.image.to_weight(self.configs.vae.in_channels);
+        let config = &self.configs.vae;
+        let image = source.image.to_weight(config.in_channels());
+        let image = config.encoder_size().shown(image);
         let shape: [usize; 4] = [1, image.shape[1], image.shape[2], image.shape[3]];
         let image = self.tensor(image.data, shape);
         Ok(read(vae.scale(vae.encode(image).mean)).await?.data)

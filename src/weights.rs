@@ -126,12 +126,16 @@ impl Path {
     }
 }
 
-/// The checkpoint's name of the parameter at a path through a module.
+/// The checkpoint's name of the parameter at a path through a module. An enum's variant is a step of the path, alone with a capital
+/// letter, and not of the name.
 fn key(path: &str) -> String {
+    let steps = path.split('.');
+    let named = |step: &&str| !step.starts_with(|c: char| c.is_ascii_uppercase());
+    let path = steps.filter(named).collect::<Vec<_>>().join(".");
     match path.rsplit_once('.') {
         Some((module, "gamma")) => format!("{module}.weight"),
         Some((module, "beta")) => format!("{module}.bias"),
-        _ => path.to_owned(),
+        _ => path,
     }
 }
 

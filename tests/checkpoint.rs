@@ -267,7 +267,12 @@ fn names_of_older_releases() {
 
 #[test]
 fn a_checkpoint_becomes_a_bundle_and_stays_the_same() {
-    let model = ModelFolder::open(&golden()).unwrap();
+    becomes_a_bundle(&golden());
+    becomes_a_bundle(&golden().with_file_name("pipeline_dc"));
+}
+
+fn becomes_a_bundle(checkpoint: &Path) {
+    let model = ModelFolder::open(checkpoint).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut writer =
         BundleWriter::with_shard_bytes(folder.path(), Precision::F32, 100_000).unwrap();
@@ -298,7 +303,7 @@ fn a_checkpoint_becomes_a_bundle_and_stays_the_same() {
         bundle.tokenizer.encode(prompt).unwrap(),
         model.tokenizer.encode(prompt).unwrap()
     );
-    assert!(weights(folder.path()) == weights(&golden()));
+    assert!(weights(folder.path()) == weights(checkpoint));
 
     let last = folder.path().join(&manifest.shards.last().unwrap().file);
     let mut bytes = fs::read(&last).unwrap();

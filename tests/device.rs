@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use burn::tensor::Device;
 use common::{block_on, files, golden};
 use roentgen_web::Error;
+use roentgen_web::bundle::{self, BundleInfo, BundleWriter};
 use roentgen_web::checkpoint::ModelFolder;
 use roentgen_web::device::{self, Backend, Limits, Options, Precision};
 use roentgen_web::parity::{compare, relative_l2};
@@ -44,7 +45,13 @@ fn the_default_limits_are_enough() {
     let Some(device) = clamped() else { return };
     assert_eq!(Precision::on(&device, None).unwrap(), Precision::F32);
     assert!(Precision::on(&device, Some(Precision::F16)).is_err());
-    for case in ["unet_sd1", "vae_sd", "text_encoder_sd2"] {
+    for case in [
+        "unet_sd1",
+        "unet_text",
+        "vae_sd",
+        "vae_dc",
+        "text_encoder_sd2",
+    ] {
         for (output, error) in block_on(compare(&files(&golden(case)), &device)).unwrap() {
             assert!(error <= 1e-3, "{case} {output}: {error:.1e}");
         }
@@ -57,6 +64,59 @@ fn a_quantized_model_stays_so_on_a_gpu() {
     let Some(device) = clamped() else { return };
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/default");
     let model = ModelFolder::open(&shipped).unwrap();
+    let gpu = same_on(&model, &device);
+    let weights: usize = model
+        .weights()
+        .flat_map(|part| part.unwrap().into_values())
+        .map(|weight| weight.data.len())
+        .sum();
+    let bytes = gpu.usage().in_use as usize;
+    assert!(bytes < 2 * weights, "{bytes} bytes for {weights} weights");
+}
+
+/// The kinds that the shipped model has none of.
+#[test]
+fn other_quantized_networks_are_the_same_on_a_gpu() {
+    let Some(device) = clamped() else { return };
+    let checkpoint = ModelFolder::open(&golden("pipeline_dc")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = BundleWriter::new(folder.path(), bundle::Precision::Q8).unwrap();
+    for tensor in checkpoint.tensors().unwrap() {
+        let (name, weight) = tensor.unwrap();
+        writer.add(&name, &weight).unwrap();
+    }
+    let info = BundleInfo {
+        name: "Random".into(),
+        model_card: None,
+        license: "MIT".into(),
+        attribution: String::new(),
+        intended_use: "Tests".into(),
+        components: checkpoint.configs.clone(),
+        defaults: checkpoint.defaults.clone(),
+        examples: vec![],
+    };
+    let manifest = writer.finish(info, &checkpoint.tokenizer).unwrap();
+    for (name, dtype) in [
+        (
+            "vae.decoder.up_blocks.2.1.conv2.weight",
+            bundle::Precision::Q8,
+        ),
+        (
+            "vae.decoder.up_blocks.2.1.norm.weight",
+            bundle::Precision::F16,
+        ),
+        (
+            "unet.add_embedding.pool.positional_embedding",
+            bundle::Precision::F16,
+        ),
+    ] {
+        assert_eq!(manifest.tensors[name].dtype, dtype, "{name}");
+    }
+    same_on(&ModelFolder::open(folder.path()).unwrap(), &device);
+}
+
+/// Each stage of a bundle gives the same on the CPU and on `device`.
+fn same_on(model: &ModelFolder, device: &Device) -> Pipeline {
     let load = |device: &Device| -> Pipeline {
         let (configs, tokenizer) = (model.configs.clone(), model.tokenizer.clone());
         let builder = PipelineBuilder::new(configs, tokenizer, device).unwrap();
@@ -68,18 +128,12 @@ fn a_quantized_model_stays_so_on_a_gpu() {
             .finish()
             .unwrap()
     };
-    let (cpu, gpu) = (load(&Device::flex()), load(&device));
-    let weights: usize = model
-        .weights()
-        .flat_map(|part| part.unwrap().into_values())
-        .map(|weight| weight.data.len())
-        .sum();
-    let bytes = gpu.usage().in_use as usize;
-    assert!(bytes < 2 * weights, "{bytes} bytes for {weights} weights");
+    let (cpu, gpu) = (load(&Device::flex()), load(device));
     for stage in STAGES {
         let input = input(gpu.configs(), stage, model.defaults.width, 2).unwrap();
         let [found, expected] = [&gpu, &cpu].map(|p| block_on(p.stage(stage, &input)).unwrap());
         let error = relative_l2(&found.data, &expected.data);
         assert!(error < 1e-4, "{stage}: {error:.1e}");
     }
+    gpu
 }

@@ -48,7 +48,7 @@ fn edits_are_diffusers_edits() {
     let edits = files(&golden("edits"));
     let cases: Vec<Case> = serde_json::from_slice(&edits["cases.json"]).unwrap();
     let tensors = tensors(&edits["case.safetensors"]).unwrap();
-    assert_eq!(cases.len(), 6);
+    assert_eq!(cases.len(), 8);
     for (number, case) in cases.iter().enumerate() {
         let request = Request {
             scheduler: Some(case.scheduler.parse().unwrap()),

@@ -5,7 +5,7 @@ mod common;
 use burn::prelude::*;
 use common::{files, golden};
 use roentgen_web::embeddings::CLIPTextConfig;
-use roentgen_web::image::AutoencoderKLConfig;
+use roentgen_web::image::AutoencoderConfig;
 use roentgen_web::latents::UNet2DConditionConfig;
 use roentgen_web::parity;
 use roentgen_web::weights::{Weight, Weights, load};
@@ -32,14 +32,14 @@ fn case(name: &str, component: &str) -> (Weights, Box<dyn Fn(Weights) -> Result<
             Box::new(move |weights| load(config.init(&device)?, weights).map(drop))
         }
         _ => {
-            let config: AutoencoderKLConfig = read(&config);
+            let config: AutoencoderConfig = read(&config);
             Box::new(move |weights| load(config.init(&device)?, weights).map(drop))
         }
     };
     (weights, loader)
 }
 
-const CASES: [(&str, &str); 7] = [
+const CASES: [(&str, &str); 10] = [
     ("text_encoder_sd1", "text_encoder"),
     ("text_encoder_sd2", "text_encoder"),
     ("unet_sd1", "unet"),
@@ -47,6 +47,9 @@ const CASES: [(&str, &str); 7] = [
     ("unet_plain", "unet"),
     ("vae_sd", "vae"),
     ("vae_grey", "vae"),
+    ("unet_text", "unet"),
+    ("vae_dc", "vae"),
+    ("vae_dc_conv", "vae"),
 ];
 
 #[test]

@@ -30,7 +30,7 @@ fn generate(pipeline: &Pipeline, request: &Request) -> Result<Generated> {
 
 #[test]
 fn folders_give_diffusers_images() {
-    for name in ["pipeline_sd1", "pipeline_sd2"] {
+    for name in ["pipeline_sd1", "pipeline_sd2", "pipeline_dc"] {
         let files = files(&golden(name));
         let generated = generate(&pipeline(name).unwrap(), &run_request(&files).unwrap()).unwrap();
         let golden = tensors(&files["case.safetensors"]).unwrap();

@@ -98,6 +98,37 @@ fn the_shipped_model_is_the_same_to_three_digits() {
     }
 }
 
+/// A norm over channels squares what it is given, which leaves f16's range at 256.
+#[test]
+fn an_autoencoder_of_pixel_shuffles_is_the_same_to_three_digits() {
+    let Some((device, _working)) = able() else {
+        return;
+    };
+    let [f16, f32] = [Precision::F16, Precision::F32].map(|precision| {
+        let model = ModelFolder::open(&golden("pipeline_dc")).unwrap();
+        let builder = PipelineBuilder::new(model.configs.clone(), model.tokenizer.clone(), &device);
+        let mut builder = builder.unwrap().in_precision(precision);
+        for part in model.weights() {
+            let mut part = part.unwrap();
+            for (name, weight) in &mut part {
+                if name.starts_with("vae.") && name.ends_with(".conv2.weight") {
+                    weight.data.iter_mut().for_each(|x| *x *= 1000.0);
+                }
+            }
+            builder = builder.apply(part).unwrap();
+        }
+        builder.finish().unwrap()
+    });
+    for stage in ["unet", "decoder"] {
+        let input = input(f32.configs(), stage, 32, 1).unwrap();
+        let [found, expected] =
+            [&f16, &f32].map(|pipeline| block_on(pipeline.stage(stage, &input)).unwrap());
+        let error = relative_l2(&found.data, &expected.data);
+        println!("{stage}: {error:.1e}");
+        assert!(error > 0.0 && error <= 5e-3, "{stage}: {error:.1e}");
+    }
+}
+
 /// A checkpoint with random weights, one of them a million times as large: what that layer gives is no number of f16, whose largest is
 /// 65504. The normalisation after it makes f32's image an ordinary one.
 fn enlarged(device: &Device, precision: Precision, name: &str) -> Pipeline {

@@ -90,9 +90,10 @@ impl FromStr for Policy {
 }
 
 /// Weights at the edges of the networks: few numbers, and their error goes straight into the image, the latents or, of the
-/// time embedding, into every resnet.
-const EDGES: [&str; 9] = [
+/// embeddings of time and of the text as a whole, into every resnet.
+const EDGES: [&str; 10] = [
     "unet.time_embedding.",
+    "unet.add_embedding.",
     "unet.conv_in.",
     "unet.conv_out.",
     "vae.encoder.conv_in.",
@@ -109,7 +110,7 @@ const SHORTEST_ROW: usize = super::BLOCK;
 /// The number format for the tensor `name` (component first) of this `shape` in a bundle that aims at `target`.
 ///
 /// `f32` and `f16` are meant literally. The others quantize matrices and convolutions and keep as f16: biases and
-/// normalisations, the first and last convolutions, the time embedding, position embeddings, and rows shorter than a
+/// normalisations, the first and last convolutions, the embeddings of time and of the text as a whole, position embeddings, and rows shorter than a
 /// block. `q4` keeps as q8 the token table, which touches everything, and the autoencoder, whose error the eye sees
 /// directly.
 pub fn precision_for(target: impl Into<Policy>, name: &str, shape: &[usize]) -> Precision {
@@ -142,7 +143,7 @@ mod tests {
 
     #[test]
     fn policies() {
-        let table: [(&str, &[usize], Precision, Precision, Precision); 11] = [
+        let table: [(&str, &[usize], Precision, Precision, Precision); 12] = [
             ("unet.conv_in.weight", &[320, 4, 3, 3], F16, F16, F16),
             (
                 "unet.mid_block.resnets.0.conv1.weight",
@@ -162,6 +163,13 @@ mod tests {
             (
                 "unet.time_embedding.linear_1.weight",
                 &[256, 64],
+                F16,
+                F16,
+                F16,
+            ),
+            (
+                "unet.add_embedding.pool.k_proj.weight",
+                &[192, 192],
                 F16,
                 F16,
                 F16,

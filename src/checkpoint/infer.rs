@@ -35,7 +35,7 @@ pub(super) fn configs(places: &Places, open_clip: bool, v: bool) -> Result<Compo
     Ok(ComponentConfigs {
         text_encoder: text_encoder(shapes, open_clip)?,
         unet: unet(shapes, v)?,
-        vae: vae(shapes)?,
+        vae: vae(shapes)?.into(),
         scheduler: scheduler(v)?,
     })
 }

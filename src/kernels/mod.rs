@@ -32,6 +32,7 @@ pub mod linear;
 pub mod packed;
 #[cfg(feature = "gpu")]
 mod product;
+pub mod rms_norm;
 #[doc(hidden)]
 pub mod table;
 #[cfg(feature = "gpu")]
@@ -48,6 +49,7 @@ pub use group_norm::group_norm;
 pub use layer_norm::layer_norm;
 pub use linear::{Activation, geglu, linear, linear_rows};
 pub use packed::Packed;
+pub use rms_norm::{rms_norm, silu};
 pub use views::{concatenate, fork, map, rows};
 
 use burn::tensor::Device;

@@ -51,7 +51,7 @@ impl Pipeline {
         let vae = &self.configs.vae;
         let side = |pixels| pixels / vae.downscale();
         let (h, w) = (side(defaults.height), side(defaults.width));
-        let shape = [1, vae.latent_channels, h, w];
+        let shape = [1, vae.latent_channels(), h, w];
         let latents = || vec![0.0; shape.iter().product()];
         match stage {
             "text_encoder" => {

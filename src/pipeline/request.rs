@@ -2,7 +2,7 @@
 
 use super::Pipeline;
 use crate::error::{Error, Result};
-use crate::image::{AutoencoderKLConfig, Image};
+use crate::image::{AutoencoderConfig, Image};
 use crate::latents::scheduler::SchedulerKind;
 use crate::source::Source;
 use crate::weights::Weight;
@@ -72,7 +72,7 @@ pub struct Generated {
 
 impl Request {
     /// `[1, C, h, w]` of the latents of the requested image.
-    pub(super) fn latents_shape(&self, vae: &AutoencoderKLConfig) -> Result<[usize; 4]> {
+    pub(super) fn latents_shape(&self, vae: &AutoencoderConfig) -> Result<[usize; 4]> {
         let f = vae.downscale();
         for (field, pixels) in [("width", self.width), ("height", self.height)] {
             if pixels == 0 || !pixels.is_multiple_of(f) {
@@ -95,7 +95,7 @@ impl Request {
         if let Some(source) = &self.source {
             source.check(self.width, self.height)?;
         }
-        let shape = [1, vae.latent_channels, self.height / f, self.width / f];
+        let shape = [1, vae.latent_channels(), self.height / f, self.width / f];
         if let Some(latents) = &self.latents
             && (latents.shape != shape || latents.data.iter().any(|v| !v.is_finite()))
         {

@@ -39,7 +39,7 @@ pub fn numbers(count: usize) -> Vec<f32> {
 /// # Errors
 /// [`Error::Request`] for a name that is none of [`STAGES`].
 pub fn input(configs: &ComponentConfigs, stage: &str, side: usize, images: usize) -> Result<Input> {
-    let (c, text) = (configs.vae.latent_channels, &configs.text_encoder);
+    let (c, text) = (configs.vae.latent_channels(), &configs.text_encoder);
     let tokens = text.max_position_embeddings;
     let latents = side / configs.vae.downscale();
     let weight = |shape: Vec<usize>| Weight {

@@ -9,7 +9,8 @@ export function numbers(count) {
 /** The inputs of every stage of a model. @param {any} manifest @param {number} [pixels] width and height, if not the model's */
 export function inputs({ components: { text_encoder: text, vae }, defaults }, pixels) {
   const tokens = text.max_position_embeddings ?? 77;
-  const side = (pixels ?? defaults.width) >> (vae.block_out_channels.length - 1);
+  const levels = vae.block_out_channels ?? vae.encoder_block_out_channels;
+  const side = (pixels ?? defaults.width) >> (levels.length - 1);
   const shape = [1, vae.latent_channels, side, side];
   const sample = numbers(shape.reduce((a, b) => a * b));
   const none = { text: new Float32Array(0), textShape: [0] };

@@ -13,6 +13,7 @@ from diffusers import (
     StableDiffusionInpaintPipeline,
 )
 
+from autoencoders import encode, scale, shown, unscale
 from common import GOLDENS, fresh, write_case, write_json
 from pipelines import REQUEST
 
@@ -24,6 +25,8 @@ CASES = [
     {"model": "pipeline_sd1", "scheduler": "dpm++2m", "strength": 0.6, "mask": True},
     {"model": "pipeline_sd1", "scheduler": "euler", "strength": 1.0, "mask": True},
     {"model": "pipeline_sd2", "scheduler": "ddim", "strength": 0.8, "mask": True},
+    {"model": "pipeline_dc", "scheduler": "ddim", "strength": 0.6, "mask": False},
+    {"model": "pipeline_dc", "scheduler": "dpm++2m", "strength": 0.6, "mask": True},
 ]
 SCHEDULERS = {"ddim": DDIMScheduler, "euler": EulerDiscreteScheduler, "dpm++2m": DPMSolverMultistepScheduler}
 HEIGHT, WIDTH = REQUEST["height"], REQUEST["width"]
@@ -52,14 +55,15 @@ def run(case, pixels):
     pipeline.set_progress_bar_config(disable=True)
     image = pixels / 127.5 - 1
     with torch.no_grad():
-        latents = pipeline.vae.encode(image).latent_dist.mode() * pipeline.vae.config.scaling_factor
+        config = pipeline.vae.config
+        latents = scale(config, encode(pipeline.vae, shown(config, image)))
     settings = {key: REQUEST[key] for key in ("prompt", "negative_prompt", "num_inference_steps", "guidance_scale")}
     settings |= {"image": latents, "strength": case["strength"], "generator": torch.Generator().manual_seed(SEED)}
     if masked:
         settings |= {"mask_image": mask(), "masked_image_latents": latents, "height": HEIGHT, "width": WIDTH}
     with torch.no_grad():
         final = pipeline(**settings, output_type="latent").images
-        decoded = pipeline.vae.decode(final / pipeline.vae.config.scaling_factor).sample.clamp(-1, 1)
+        decoded = pipeline.vae.decode(unscale(config, final)).sample.clamp(-1, 1)
     if masked:  # ours: what is not painted is left alone
         decoded = torch.where(mask() > 0.5, decoded, image)
     return final, decoded

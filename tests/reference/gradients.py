@@ -1,11 +1,11 @@
-"""One training step of the small Stable Diffusions of `pipelines.py`: the loss and the L2 norm of every gradient.
+"""One training step of the small models of `pipelines.py`: the loss and the L2 norm of every gradient; and of one's autoencoder.
 
 The losses are those of diffusers' `examples/text_to_image/train_text_to_image.py`, computed in float64, so that the golden holds
 the true numbers and what a float32 training differs by is its own rounding.
 """
 
 import torch
-from diffusers import DDPMScheduler, StableDiffusionPipeline
+from diffusers import AutoencoderDC, DDPMScheduler, StableDiffusionPipeline
 from diffusers.training_utils import compute_snr
 
 from common import GOLDENS, fresh, normal, write_case, write_json
@@ -31,7 +31,7 @@ def loss(pipeline, scheduler, inputs, snr_gamma=None):
 
 
 def make():
-    for family, prediction_type in (("sd1", "epsilon"), ("sd2", "v_prediction")):
+    for family, prediction_type in (("sd1", "epsilon"), ("sd2", "v_prediction"), ("dc", "v_prediction")):
         pipeline = StableDiffusionPipeline.from_pretrained(GOLDENS / f"pipeline_{family}", dtype=torch.float64)
         scheduler = DDPMScheduler.from_config(pipeline.scheduler.config)
         assert scheduler.config.prediction_type == prediction_type
@@ -56,3 +56,16 @@ def make():
         folder = fresh(f"gradients_{family}")
         write_case(folder, inputs, {})
         write_json(folder / "step.json", {"loss": value.item(), "loss_snr_gamma_5": weighted.item(), "norms": norms})
+    autoencoder()
+
+
+def autoencoder():
+    """The mean squared error of an image encoded and decoded."""
+    model = AutoencoderDC.from_pretrained(GOLDENS / "pipeline_dc/vae", dtype=torch.float64)
+    image = normal(53, 2, 3, 16, 12)
+    value = ((model.decode(model.encode(image.double()).latent).sample - image) ** 2).mean()
+    value.backward()
+    norms = {f"vae.{name}": parameter.grad.norm().item() for name, parameter in model.named_parameters()}
+    folder = fresh("gradients_vae_dc")
+    write_case(folder, {"image": image}, {})
+    write_json(folder / "step.json", {"loss": value.item(), "norms": norms})

@@ -16,6 +16,7 @@ import gradients
 import metrics
 import originals
 import pipelines
+import rulers
 import schedulers
 import text_encoders
 import tokenizers_
@@ -25,7 +26,7 @@ import unets
 def main():
     # One thread, so that sums are added in the same order on every machine.
     torch.set_num_threads(1)
-    parts = (schedulers, tokenizers_, text_encoders, unets, autoencoders, pipelines, originals, attention, edits, gradients, metrics, densenet)
+    parts = (schedulers, tokenizers_, text_encoders, unets, autoencoders, pipelines, originals, attention, edits, gradients, metrics, rulers, densenet)
     for part in parts:
         print(part.__name__)
         part.make()

@@ -29,6 +29,13 @@ PLAIN = {
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
     "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"), "norm_eps": 1e-6,
 }  # fmt: skip
+# The shape of the published 256-pixel model of this project, narrower: the text as a whole is added to the time embedding.
+TEXT = {
+    "block_out_channels": (8, 12, 16), "layers_per_block": 1, "norm_num_groups": 4, "cross_attention_dim": 24,
+    "attention_head_dim": 4, "addition_embed_type": "text", "addition_embed_type_num_heads": 3,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+}  # fmt: skip
 
 
 def run(model, seed, height, width, tokens):
@@ -47,9 +54,10 @@ def make():
         ("unet_sd1", SD1, 21, (8, 8, 77)),
         ("unet_sd2", SD2, 22, (8, 12, 9)),
         ("unet_plain", PLAIN, 23, (9, 7, 5)),
+        ("unet_text", TEXT, 24, (8, 4, 11)),
     ):
         folder = fresh(name)
-        half = config is SD2
+        half = config in (SD2, TEXT)
         model = seeded(UNet2DConditionModel(**config), seed, half)
         if config is PLAIN:
             # Several files and an index, as large checkpoints come.

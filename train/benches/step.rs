@@ -13,7 +13,7 @@ use burn::prelude::*;
 use burn::tensor::Distribution;
 use mimalloc::MiMalloc;
 use roentgen_web::image::{AutoencoderKL, AutoencoderKLConfig};
-use roentgen_web::latents::{UNet2DConditionModel, UNet2DConditionConfig};
+use roentgen_web::latents::{UNet2DConditionConfig, UNet2DConditionModel};
 use serde::Deserialize;
 use train::training::loss::edges;
 use train::training::run::Optimization;
@@ -44,17 +44,29 @@ struct Autoencoder {
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| a != "--bench")
+        .collect();
     let [file, rest @ ..] = &arguments[..] else {
         panic!("the file of cases is missing; see the head of train/benches/step.rs");
     };
-    let names: Vec<&str> = rest.first().map(|n| n.split(',').collect()).unwrap_or_default();
-    let number = |i: usize, default: usize| rest.get(i).map_or(default, |n| n.parse().expect("a number"));
+    let names: Vec<&str> = rest
+        .first()
+        .map(|n| n.split(',').collect())
+        .unwrap_or_default();
+    let number = |i: usize, default: usize| {
+        rest.get(i)
+            .map_or(default, |n| n.parse().expect("a number"))
+    };
     let (seconds, replicas) = (number(1, 20), number(2, 1));
     let cases = std::fs::read(file).expect("the file of cases");
     let cases: std::collections::BTreeMap<String, Case> =
         serde_json::from_slice(&cases).expect("cases");
-    for (name, case) in cases.iter().filter(|(name, _)| names.is_empty() || names.contains(&name.as_str())) {
+    for (name, case) in cases
+        .iter()
+        .filter(|(name, _)| names.is_empty() || names.contains(&name.as_str()))
+    {
         let device = Device::flex().autodiff();
         let speed = match (&case.unet, &case.vae) {
             (Some(config), _) => denoiser(config, case.batch_size, replicas, seconds, &device),
@@ -76,9 +88,12 @@ fn optimization(batch_size: usize, replicas: usize) -> Optimization {
         learning_rate: 1e-4,
         warmup_steps: 1,
         lr_scheduler: Default::default(),
+        decay_share: 0.2,
+        adam_betas: [0.9, 0.999],
         weight_decay: 0.01,
         max_grad_norm: 1.0,
         ema_decay: 0.999,
+        ema_decays: vec![],
         checkpoint_every: usize::MAX,
         sheet_every: usize::MAX,
     }
@@ -121,15 +136,22 @@ fn denoiser(
         serde_json::from_value(config.clone()).expect("a U-Net's config");
     let unet = config.init(device).expect("a U-Net");
     let n = batch / replicas;
-    measured(Denoiser { unet }, batch, replicas, seconds, |module, _, device| {
-        let noise = |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Default, device);
-        let sample = noise([n, c, side, side]);
-        let target = noise([n, c, side, side]);
-        let text = Tensor::<3>::random([n, TOKENS, width], Distribution::Default, device);
-        let timesteps = Tensor::<1>::random([n], Distribution::Uniform(0.0, 999.0), device);
-        let prediction = module.unet.forward(sample, timesteps, text);
-        (prediction - target).powi_scalar(2).mean()
-    })
+    measured(
+        Denoiser { unet },
+        batch,
+        replicas,
+        seconds,
+        |module, _, device| {
+            let noise =
+                |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Default, device);
+            let sample = noise([n, c, side, side]);
+            let target = noise([n, c, side, side]);
+            let text = Tensor::<3>::random([n, TOKENS, width], Distribution::Default, device);
+            let timesteps = Tensor::<1>::random([n], Distribution::Uniform(0.0, 999.0), device);
+            let prediction = module.unet.forward(sample, timesteps, text);
+            (prediction - target).powi_scalar(2).mean()
+        },
+    )
 }
 
 fn autoencoder(
@@ -144,13 +166,21 @@ fn autoencoder(
     let vae = config.init(device).expect("an autoencoder");
     let (batch, crop) = (case.batch_size, case.crop.expect("the size of a crop"));
     let n = batch / replicas;
-    measured(Autoencoder { vae }, batch, replicas, seconds, |module, _, device| {
-        let x = Tensor::<4>::random([n, 1, crop, crop], Distribution::Uniform(-1.0, 1.0), device);
-        let latents = module.vae.encode(x.clone());
-        let noise = Tensor::random(latents.mean.dims(), Distribution::Default, device);
-        let z = latents.mean.clone() + (latents.logvar.clone() * 0.5).exp() * noise;
-        let difference = module.vae.decode(z) - x;
-        let kl = latents.mean.powi_scalar(2) + latents.logvar.clone().exp() - 1.0 - latents.logvar;
-        difference.clone().abs().mean() + edges(difference) * 0.5 + kl.mean() * 0.5e-4
-    })
+    measured(
+        Autoencoder { vae },
+        batch,
+        replicas,
+        seconds,
+        |module, _, device| {
+            let x =
+                Tensor::<4>::random([n, 1, crop, crop], Distribution::Uniform(-1.0, 1.0), device);
+            let latents = module.vae.encode(x.clone());
+            let noise = Tensor::random(latents.mean.dims(), Distribution::Default, device);
+            let z = latents.mean.clone() + (latents.logvar.clone() * 0.5).exp() * noise;
+            let difference = module.vae.decode(z) - x;
+            let kl =
+                latents.mean.powi_scalar(2) + latents.logvar.clone().exp() - 1.0 - latents.logvar;
+            difference.clone().abs().mean() + edges(difference) * 0.5 + kl.mean() * 0.5e-4
+        },
+    )
 }

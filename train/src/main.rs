@@ -1,30 +1,32 @@
 //! `train`: from radiographs to a bundle, one command a stage.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use burn::prelude::*;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use roentgen_web::bundle::{BundleInfo, Precision};
 use roentgen_web::error::{Error, Result};
-use roentgen_web::latents::scheduler::SchedulerKind;
 use roentgen_web::tokens::ClipTokenizer;
 use roentgen_web::weights::Weights;
-use train::data::dataset::{Dataset, Split};
+use train::data::dataset::Dataset;
+use train::data::doubts;
+use train::data::readers::collection::Selection;
+use train::data::record::Split;
+use train::data::summary;
 use train::evaluate::augment::{self, Augmentation};
 use train::evaluate::probe::{self, Probe};
+use train::evaluate::rulers::{self, Rulers};
 use train::evaluate::training::{self, ClassifierRun};
 use train::evaluate::{self, Evaluation};
 use train::exchange::import::{self, Import};
-use train::exchange::{diffusers, export, tokenizer};
+use train::exchange::{diffusers, export};
 use train::stages::distil::run::DistilRun;
 use train::stages::finetune::{self, run::FineTuneRun};
-use train::stages::latents::Latents;
-use train::stages::{diffusion, distil, text, vae};
+use train::stages::{distil, scratch};
+use train::training::curve;
 use train::training::device::{self, Kind};
 use train::training::run::{Run, RunFolder, has_table};
 use train::training::samples::{self, Sampling};
-use train::training::{curve, ema, start, trainer};
 
 // A step frees and allocates hundreds of megabytes; glibc gives them back to the kernel and has them zeroed each time.
 #[global_allocator]
@@ -47,6 +49,19 @@ struct Cli {
 enum Command {
     /// Trains the autoencoder
     Vae(Common),
+    /// Trains the autoencoder's decoder against a discriminator, after `vae`, where the run has a [vae.adversarial] table
+    Adversarial(Common),
+    /// Measures a run's autoencoder on the val split and draws what it makes of it
+    Reconstruct {
+        #[command(flatten)]
+        common: Common,
+        /// Where the PNG goes
+        #[arg(long)]
+        out: PathBuf,
+        /// Images to decode
+        #[arg(long, default_value_t = 48)]
+        images: usize,
+    },
     /// Trains text encoder and U-Net, after the autoencoder
     Diffusion(Common),
     /// Teaches the text encoder what prompts say, before `diffusion`, where the run has a [text] table
@@ -75,8 +90,24 @@ enum Command {
     },
     /// Trains the classifier that `evaluate` measures with, on the train split
     Classifier(Common),
+    /// Notes in a run's folder which labels of reports a classifier does not believe: prompts then leave them out
+    Doubts {
+        #[command(flatten)]
+        common: Common,
+        /// Folder of the trained classifier
+        #[arg(long, value_name = "DIR")]
+        classifier: PathBuf,
+    },
     /// Measures a bundle against the val split
     Evaluate(Evaluation),
+    /// Measures sharpness, texture, latents and sides of a bundle, without a classifier
+    Rulers(Rulers),
+    /// Lists what a data folder gives, source by source, and how well sides can be read off its images
+    Data {
+        /// Folder with metadata.csv and the images, or a folder of such folders
+        #[arg(long)]
+        data: PathBuf,
+    },
     /// Whether images of a bundle help to train a classifier
     Augment(Augmentation),
     /// Asks text encoders, with a linear layer, what prompts say
@@ -144,12 +175,18 @@ struct RunArgs {
 struct Common {
     #[command(flatten)]
     run: RunArgs,
-    /// Folder with metadata.csv, bboxes.csv and the images
+    /// Folder with metadata.csv and the images, or a folder of such folders
     #[arg(long)]
     data: PathBuf,
 }
 
+/// `mi_option_purge_delay` of mimalloc.h.
+const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+
 fn main() -> ExitCode {
+    // SAFETY: mimalloc knows the option. What a step frees, the next one allocates: memory that went back to the kernel would be
+    // cleared anew each time.
+    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) };
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -164,11 +201,30 @@ fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Vae(args) => {
             let (run, folder) = open(&args.run)?;
-            let data = load(&args.data, &run, Split::Train)?;
-            vae::train(&run, &data, &folder, &device)
+            scratch::train_vae(&run, &args.data, &folder, &device)
         }
-        Command::Text(args) => train_text(&args, &device),
-        Command::Diffusion(args) => train_diffusion(&args, &device),
+        Command::Adversarial(args) => {
+            let (run, folder) = open(&args.run)?;
+            scratch::train_adversarial(&run, &args.data, &folder, &device)
+        }
+        Command::Reconstruct {
+            common,
+            out,
+            images,
+        } => {
+            let (run, folder) = open(&common.run)?;
+            let found = scratch::reconstruct(&run, &common.data, &folder, images, &out, &device)?;
+            println!("{found}");
+            Ok(())
+        }
+        Command::Text(args) => {
+            let (run, folder) = open(&args.run)?;
+            scratch::train_text(&run, &args.data, &folder, &device)
+        }
+        Command::Diffusion(args) => {
+            let (run, folder) = open(&args.run)?;
+            scratch::train_diffusion(&run, &args.data, &folder, &device)
+        }
         Command::Finetune {
             run,
             checkpoint,
@@ -190,8 +246,28 @@ fn run(cli: Cli) -> Result<()> {
             println!("{data}\n{val}");
             training::train(&run, &data, &val, &args.run.folder, &device)
         }
+        Command::Doubts { common, classifier } => {
+            let (run, folder) = open(&common.run)?;
+            let selection = Selection {
+                sources: run.data.sources.as_deref(),
+                ..Split::Train.into()
+            };
+            let found = evaluate::doubts::find(&classifier, &common.data, &selection, &device)?;
+            let path = folder.path(doubts::FILE);
+            doubts::write(&found, &path)?;
+            println!("{} doubtful labels in {}", found.len(), path.display());
+            Ok(())
+        }
         Command::Evaluate(args) => {
             println!("{}", evaluate::run(&args, &device)?.markdown());
+            Ok(())
+        }
+        Command::Rulers(args) => {
+            println!("{}", rulers::run(&args, &device)?.markdown());
+            Ok(())
+        }
+        Command::Data { data } => {
+            println!("{}", summary::of(&data)?);
             Ok(())
         }
         Command::Augment(args) => {
@@ -237,7 +313,7 @@ fn run(cli: Cli) -> Result<()> {
             match (layout, quantize) {
                 (Layout::Bundle, precision) => {
                     let precision = precision.unwrap_or(Precision::Q8);
-                    export::write_bundle(info, &tokenizer, &weights, precision, &out)
+                    export::write(info, &tokenizer, &weights, precision, &out)
                 }
                 (Layout::Diffusers, None) => diffusers::write(&info, &tokenizer, &weights, &out),
                 (Layout::Diffusers, Some(_)) => Err(Error::Request {
@@ -268,13 +344,7 @@ fn finished(args: &RunArgs) -> Result<(BundleInfo, ClipTokenizer, Weights)> {
         return Ok((base.info(&run), tokenizer, finetune::trained(&folder)?));
     }
     let (run, folder) = open(args)?;
-    let (tokenizer, latents) = prepared(&folder)?;
-    let configs = export::configs(&run, &tokenizer, &latents);
-    Ok((
-        export::info(&run, configs),
-        tokenizer,
-        export::weights(&folder)?,
-    ))
+    scratch::finished(&run, &folder)
 }
 
 fn open(args: &RunArgs) -> Result<(Run, RunFolder)> {
@@ -282,93 +352,4 @@ fn open(args: &RunArgs) -> Result<(Run, RunFolder)> {
     let folder = RunFolder(args.folder.clone());
     folder.create()?;
     Ok((run, folder))
-}
-
-fn load(dir: &Path, run: &Run, split: Split) -> Result<Dataset> {
-    let data = Dataset::load(dir, run.size as usize, split)?;
-    println!("{data}");
-    Ok(data)
-}
-
-/// Tokenizer and latents that [`train_diffusion`] left in the folder.
-fn prepared(folder: &RunFolder) -> Result<(ClipTokenizer, Latents)> {
-    let path = folder.path("tokenizer/tokenizer.json");
-    let json = std::fs::read(&path).map_err(Error::io(&path))?;
-    Ok((
-        ClipTokenizer::from_json(&json)?,
-        Latents::open(&folder.path("latents.safetensors"), None)?,
-    ))
-}
-
-/// Makes the run's tokenizer, or takes that of the model it starts from, unless the folder has one.
-fn prepare_tokenizer(run: &Run, data: &Dataset, folder: &RunFolder) -> Result<ClipTokenizer> {
-    let path = folder.path("tokenizer/tokenizer.json");
-    if !path.exists() {
-        match &run.init {
-            Some(init) => start::tokenizer(init, &folder.path("tokenizer"))?,
-            None => {
-                let corpus = tokenizer::corpus(&data.records, 8);
-                let trained = tokenizer::train(corpus, run.vocab_size)?;
-                tokenizer::save(&trained, &folder.path("tokenizer"))?;
-            }
-        }
-    }
-    ClipTokenizer::from_json(&std::fs::read(&path).map_err(Error::io(&path))?)
-}
-
-fn train_text(args: &Common, device: &Device) -> Result<()> {
-    let (mut run, folder) = open(&args.run)?;
-    let Some(text) = run.text.clone() else {
-        return Err(Error::Config {
-            what: args.run.run.display().to_string(),
-            why: "it has no [text.optimization]; add it, or go on with `train diffusion`".into(),
-        });
-    };
-    let data = load(&args.data, &run, Split::Train)?;
-    let tokenizer = prepare_tokenizer(&run, &data, &folder)?;
-    run.diffusion.text_encoder.vocab_size = tokenizer.vocab_size();
-    text::train(&run, &text, &data.records, &tokenizer, &folder, device)
-}
-
-fn train_diffusion(args: &Common, device: &Device) -> Result<()> {
-    let (run, folder) = open(&args.run)?;
-    let data = load(&args.data, &run, Split::Train)?;
-    prepare_tokenizer(&run, &data, &folder)?;
-    let cache = folder.path("latents.safetensors");
-    let vae_weights = ema::open(&trainer::ema_path(&folder.path("vae")))?;
-    if !cache.exists() {
-        let module = vae::Autoencoder {
-            vae: run.vae.model.init(device)?,
-        };
-        let module = roentgen_web::weights::load(module, vae_weights.clone())?;
-        Latents::encode(&module.vae, &data, device).save(&cache)?;
-    }
-    let latents = Latents::open(&cache, Some(data.len()))?;
-    let (tokenizer, _) = prepared(&folder)?;
-    let mut run = run;
-    let configs = export::configs(&run, &tokenizer, &latents);
-    run.diffusion.text_encoder = configs.text_encoder.clone();
-    let size = run.size as usize;
-    diffusion::train(
-        &run,
-        &data.records,
-        &latents,
-        &tokenizer,
-        &folder,
-        device,
-        |trainer| {
-            let mut weights = vae_weights.clone();
-            weights.extend(trainer.ema.weights.clone());
-            let pipeline = samples::pipeline(configs.clone(), &tokenizer, weights, device)?;
-            let path = folder.path(&format!("sheets/diffusion-{:06}.png", trainer.step));
-            let sampling = Sampling {
-                steps: samples::STEPS,
-                guidance: samples::GUIDANCE,
-                scheduler: Some(SchedulerKind::DpmSolverMultistep),
-                size,
-                seed: 0,
-            };
-            samples::contact_sheet(&pipeline, sampling, &path)
-        },
-    )
 }

@@ -88,7 +88,7 @@ fn a_resumed_distillation_goes_on_to_the_same_losses_and_leaves_a_bundle() {
     let (base, tokenizer) = Base::open(&whole).unwrap();
     let bundle = dir.path().join("bundle");
     let info = distil::info(&run, base);
-    export::write_bundle(info, &tokenizer, &trained, Precision::F32, &bundle).unwrap();
+    export::write(info, &tokenizer, &trained, Precision::F32, &bundle).unwrap();
     let model = ModelFolder::open(&bundle).unwrap();
     assert_eq!(model.defaults.num_inference_steps, 4);
     assert_eq!(model.defaults.guidance_scale, 1.0);

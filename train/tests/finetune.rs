@@ -111,7 +111,7 @@ fn a_resumed_fine_tuning_goes_on_to_the_same_losses_and_leaves_both_ways() {
     let layout = dir.path().join("diffusers");
     diffusers::write(&info, &tokenizer, &trained, &layout).unwrap();
     let bundle = dir.path().join("bundle");
-    export::write_bundle(info.clone(), &tokenizer, &trained, Precision::F32, &bundle).unwrap();
+    export::write(info.clone(), &tokenizer, &trained, Precision::F32, &bundle).unwrap();
     for out in [&layout, &bundle] {
         let model = ModelFolder::open(out).unwrap();
         assert_eq!(model.name, "tuned");

@@ -9,9 +9,11 @@ use burn::optim::GradientsParams;
 use burn::prelude::*;
 use roentgen_web::checkpoint::ModelFolder;
 use roentgen_web::kernels::autocast;
+use roentgen_web::parity;
 use roentgen_web::weights::{self, Weights};
 use safetensors::SafeTensors;
 use serde::Deserialize;
+use train::stages::vae::Autoencoder;
 use train::training::objective::{Batch, Objective, TextToLatents};
 use train::training::replicas::Replicas;
 use train::training::run::MixedPrecision;
@@ -194,4 +196,51 @@ fn epsilon_prediction() {
 #[test]
 fn velocity_prediction() {
     one_step("sd2");
+}
+
+#[test]
+fn velocity_prediction_with_the_text_beside_the_time() {
+    one_step("dc");
+}
+
+/// `AutoencoderDC`, which trains through the forward pass that the page decodes with.
+#[test]
+fn an_autoencoder_of_pixel_shuffles() {
+    #[derive(Deserialize)]
+    struct Step {
+        loss: f64,
+        norms: BTreeMap<String, f64>,
+    }
+    let device = Device::flex().autodiff();
+    let model = ModelFolder::open(&golden("pipeline_dc")).unwrap();
+    let vae = Autoencoder {
+        vae: model.configs.vae.init(&device).unwrap(),
+    };
+    let mut all = Weights::new();
+    for part in model.weights() {
+        all.extend(part.unwrap());
+    }
+    all.retain(|name, _| name.starts_with("vae."));
+    let vae = weights::load(vae, all).unwrap();
+
+    let folder = golden("gradients_vae_dc");
+    let expected = fs::read(folder.join("step.json")).unwrap();
+    let expected: Step = serde_json::from_slice(&expected).unwrap();
+    let tensors = parity::tensors(&fs::read(folder.join("case.safetensors")).unwrap()).unwrap();
+    let image = &tensors["input.image"];
+    let image = Tensor::<4>::from_data(
+        TensorData::new(image.data.clone(), image.shape.clone()),
+        &device,
+    );
+    let latents = vae.vae.encode(image.clone()).mean;
+    let loss = (vae.vae.decode(latents) - image).powi_scalar(2).mean();
+    let found = f64::from(loss.clone().into_scalar::<f32>());
+    close("loss", found, expected.loss);
+    let grads = GradientsParams::from_grads(loss.backward(), &vae);
+    let grads = weights::collect(&vae.clone().map(&mut IntoGradients(grads)));
+    assert!(grads.keys().eq(expected.norms.keys()));
+    for (name, grad) in &grads {
+        let squares = grad.data.iter().map(|g| f64::from(*g).powi(2));
+        close(name, squares.sum::<f64>().sqrt(), expected.norms[name]);
+    }
 }

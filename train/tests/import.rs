@@ -7,6 +7,7 @@ use burn::prelude::*;
 use roentgen_web::Error;
 use roentgen_web::bundle::{Policy, Precision};
 use roentgen_web::checkpoint::{ModelFolder, Prediction};
+use roentgen_web::image::AutoencoderConfig;
 use roentgen_web::parity::{Files, relative_l2, run_request, tensors};
 use roentgen_web::pipeline::PipelineBuilder;
 use safetensors::SafeTensors;
@@ -142,10 +143,15 @@ fn shapes_say_the_configuration() {
         found.unet.sample_size = known.unet.sample_size;
         found.unet.other = known.unet.other.clone(); // keys with diffusers' own defaults
         assert_eq!(found.unet, known.unet);
-        found.vae.norm_num_groups = known.vae.norm_num_groups;
-        found.vae.sample_size = known.vae.sample_size;
-        found.vae.other = known.vae.other.clone();
-        assert_eq!(found.vae, known.vae);
+        let (AutoencoderConfig::KL(mut found), AutoencoderConfig::KL(known)) =
+            (found.vae, known.vae)
+        else {
+            panic!("another class");
+        };
+        found.norm_num_groups = known.norm_num_groups;
+        found.sample_size = known.sample_size;
+        found.other = known.other.clone();
+        assert_eq!(found, known);
     }
 }
 

@@ -7,8 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use burn::prelude::*;
 use image::{GrayImage, Luma};
 use roentgen_web::bundle::Precision;
+use roentgen_web::image::AutoencoderConfig;
 use roentgen_web::tokens::ClipTokenizer;
-use train::data::dataset::{Dataset, Split};
+use train::data::{dataset::Dataset, record::Split};
 use train::exchange::{export, tokenizer};
 use train::stages::latents::Latents;
 use train::stages::{diffusion, text, vae};
@@ -59,7 +60,7 @@ fn train_diffusion(run: &Run, data: &Dataset, folder: &RunFolder) {
     };
     let vae = roentgen_web::weights::load(vae, weights).unwrap();
     let cache = folder.path("latents.safetensors");
-    Latents::encode(&vae.vae, data, &device)
+    Latents::encode(&vae.vae, &run.vae.model, data, &device)
         .save(&cache)
         .unwrap();
     let latents = Latents::open(&cache, Some(data.len())).unwrap();
@@ -112,8 +113,7 @@ fn a_resumed_run_goes_on_to_the_same_losses_and_exports() {
     let weights = export::weights(&whole).unwrap();
     let bundle = dir.path().join("bundle");
     export::write(
-        &run,
-        configs.clone(),
+        export::info(&run, configs.clone(), &[]),
         &words,
         &weights,
         Precision::Q8,
@@ -187,7 +187,8 @@ fn a_run_starts_from_a_bundle() {
     let weights = export::weights(&first).unwrap();
     let bundle = dir.path().join("bundle");
     let configs = export::configs(&run, &words, &latents);
-    export::write(&run, configs, &words, &weights, Precision::F32, &bundle).unwrap();
+    let info = export::info(&run, configs, &[]);
+    export::write(info, &words, &weights, Precision::F32, &bundle).unwrap();
 
     let device = Device::flex();
     let network = |seed| {
@@ -201,7 +202,10 @@ fn a_run_starts_from_a_bundle() {
     }
 
     // Twice the latent channels: what touches them keeps its random start, the rest is taken.
-    run.vae.model.latent_channels *= 2;
+    let AutoencoderConfig::KL(config) = &mut run.vae.model else {
+        panic!("tiny.toml has an AutoencoderKL");
+    };
+    config.latent_channels *= 2;
     let random = run.vae.model.init(&device).unwrap();
     let wider = start::from(vae::Autoencoder { vae: random }, &bundle).unwrap();
     let wider = roentgen_web::weights::collect(&wider);

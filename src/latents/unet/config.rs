@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::UNet2DConditionModel;
 use super::blocks::{DownBlock2D, MidBlock2D, UpBlock2D};
+use super::pooling::TextTimeEmbedding;
 use super::time::{TimestepEmbedding, Timesteps};
 use crate::error::{Error, Result};
 use crate::nn::{
@@ -76,6 +77,10 @@ pub struct UNet2DConditionConfig {
     pub num_attention_heads: Option<PerLevel>,
     /// Transformer blocks in each transformer.
     pub transformer_layers_per_block: PerLevel,
+    /// `text`, or null: whether the text as a whole is added to the time embedding.
+    pub addition_embed_type: Option<String>,
+    /// Heads of the attention that makes one vector of the text.
+    pub addition_embed_type_num_heads: usize,
     /// Whether the checkpoint stores `proj_in` and `proj_out` as linear layers (SD 2.x) or 1x1 convolutions (SD 1.x).
     pub use_linear_projection: bool,
     /// Every other key of the file.
@@ -109,6 +114,8 @@ impl Default for UNet2DConditionConfig {
             attention_head_dim: PerLevel::All(8),
             num_attention_heads: None,
             transformer_layers_per_block: PerLevel::All(1),
+            addition_embed_type: None,
+            addition_embed_type_num_heads: 64,
             use_linear_projection: false,
             other: Map::new(),
         }
@@ -119,7 +126,6 @@ impl Default for UNet2DConditionConfig {
 /// always fine.
 const PLAIN: &[(&str, &str)] = &[
     ("act_fn", "\"silu\""),
-    ("addition_embed_type", "null"),
     ("attention_type", "\"default\""),
     ("center_input_sample", "false"),
     ("class_embed_type", "null"),
@@ -200,6 +206,27 @@ impl UNet2DConditionConfig {
         Ok(())
     }
 
+    /// What adds the text, whose embeddings are `cross[0]` wide, to time embeddings that are `temb` wide.
+    fn text_embedding(
+        &self,
+        cross: &[usize],
+        temb: usize,
+        device: &Device,
+    ) -> Result<TextTimeEmbedding> {
+        let (width, heads) = (cross[0], self.addition_embed_type_num_heads);
+        if cross.iter().any(|dim| *dim != width) {
+            return Err(fault(
+                "addition_embed_type text needs one cross_attention_dim for all levels".into(),
+            ));
+        }
+        if heads == 0 || !width.is_multiple_of(heads) {
+            return Err(fault(format!(
+                "addition_embed_type_num_heads {heads} does not divide cross_attention_dim {width}"
+            )));
+        }
+        Ok(TextTimeEmbedding::init(width, temb, heads, device))
+    }
+
     /// A U-Net with random weights.
     ///
     /// # Errors
@@ -222,6 +249,16 @@ impl UNet2DConditionConfig {
             .transformer_layers_per_block
             .resolve("transformer_layers_per_block", levels)?;
         let temb = channels[0] * 4;
+
+        let add_embedding = match self.addition_embed_type.as_deref() {
+            None => None,
+            Some("text") => Some(self.text_embedding(&cross, temb, device)?),
+            Some(kind) => {
+                return Err(fault(format!(
+                    "addition_embed_type {kind} is not supported, only text"
+                )));
+            }
+        };
 
         let resnet = |cin: usize, cout: usize| {
             ResnetBlock2DConfig {
@@ -313,6 +350,7 @@ impl UNet2DConditionConfig {
                 freq_shift: self.freq_shift,
             },
             time_embedding: TimestepEmbedding::init(channels[0], temb, device),
+            add_embedding,
             conv_in: conv3x3(self.in_channels, channels[0], device),
             down_blocks,
             mid_block,

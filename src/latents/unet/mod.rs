@@ -2,6 +2,7 @@
 
 pub mod blocks;
 pub mod config;
+mod pooling;
 pub mod time;
 
 use burn::nn::{GroupNorm, conv::Conv2d};
@@ -9,6 +10,7 @@ use burn::prelude::*;
 
 use self::blocks::{DownBlock2D, MidBlock2D, UpBlock2D};
 pub use self::config::UNet2DConditionConfig;
+use self::pooling::TextTimeEmbedding;
 use self::time::{TimestepEmbedding, Timesteps};
 use crate::kernels::{self, Added};
 use crate::nn::text::Text;
@@ -19,6 +21,7 @@ pub struct UNet2DConditionModel {
     #[module(skip)]
     time_proj: Timesteps,
     time_embedding: TimestepEmbedding,
+    add_embedding: Option<TextTimeEmbedding>,
     conv_in: Conv2d,
     down_blocks: Vec<DownBlock2D>,
     mid_block: Option<MidBlock2D>,
@@ -44,10 +47,11 @@ impl UNet2DConditionModel {
 
     /// As [`Self::forward`], with a text that may keep a record of the attention it gets.
     pub fn forward_text(&self, sample: Tensor<4>, timesteps: Tensor<1>, text: &Text) -> Tensor<4> {
-        // 1. time
-        let temb = self
-            .time_embedding
-            .forward(self.time_proj.forward(timesteps));
+        // 1. time, and the text as a whole
+        let addition = self.add_embedding.as_ref();
+        let addition = addition.map(|embedding| embedding.forward(text.embeddings.clone()));
+        let features = self.time_proj.forward(timesteps);
+        let temb = self.time_embedding.forward(features, addition);
         // 2. down, keeping every intermediate for the way up
         let conv = |conv, x| kernels::conv2d(conv, x, false, Added::default());
         let mut skips = Vec::new();

@@ -55,8 +55,13 @@ impl TimestepEmbedding {
 
     /// # Shapes
     /// - `x`: `[B, channels]`; output: `[B, width]`, through one more SiLU, which is where every block begins
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+    /// - `addition`: as the output, added before that SiLU
+    pub fn forward(&self, x: Tensor<2>, addition: Option<Tensor<2>>) -> Tensor<2> {
         let x = kernels::linear_rows(&self.linear_1, x, Activation::Silu);
-        kernels::linear_rows(&self.linear_2, x, Activation::Silu)
+        let last = |activation| kernels::linear_rows(&self.linear_2, x, activation);
+        match addition {
+            None => last(Activation::Silu),
+            Some(addition) => Activation::Silu.plain(last(Activation::None) + addition),
+        }
     }
 }

@@ -10,8 +10,8 @@ use image::GrayImage;
 use roentgen_web::dicom::{fault, read::read};
 use roentgen_web::image::contrast::narrow;
 
-use crate::data::dataset::{AgeGroup, Record, Sex, View};
 use crate::data::images::grey;
+use crate::data::record::{AgeGroup, Record, Sex, View};
 
 /// `Modality` of a projection radiograph: computed, digital, film scanned (PS3.3, C.7.3.1.1.1).
 const RADIOGRAPHS: [&str; 3] = ["CR", "DX", "RG"];
@@ -54,8 +54,8 @@ pub fn record(path: &Path, name: &str) -> Result<Record, String> {
         return Err(format!("is of modality {modality}, not a radiograph"));
     }
     let view = match text(&header, tags::VIEW_POSITION).as_str() {
-        "PA" => View::Pa,
-        "AP" => View::Ap,
+        "PA" => Some(View::Pa),
+        "AP" => Some(View::Ap),
         "" => return Err("has no view position".into()),
         other => return Err(format!("is a {other} view")),
     };
@@ -75,10 +75,7 @@ pub fn record(path: &Path, name: &str) -> Result<Record, String> {
             true => AgeGroup::Adult,
             false => AgeGroup::Child,
         }),
-        findings: None,
-        other: String::new(),
-        boxes: vec![],
-        native_size: 0,
+        ..Record::default()
     })
 }
 

@@ -10,7 +10,39 @@ use roentgen_web::image::contrast::{
 
 use crate::data::dicom;
 
-/// Reads a grey image of `size` x `size` pixels, and the width at which it was stored.
+/// How large an image is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// So many pixels, whatever is stored.
+    Exactly(u32),
+    /// So many pixels where that many are stored, else half as many, a quarter and so on: never enlarged.
+    AtMost(u32),
+}
+
+impl Fit {
+    /// Height and width for an image stored with `native` pixels.
+    fn side(self, native: u32) -> u32 {
+        match self {
+            Fit::Exactly(size) => size,
+            Fit::AtMost(size) => (0..32)
+                .map(|halvings| size >> halvings)
+                .find(|side| *side <= native)
+                .unwrap_or(native),
+        }
+    }
+}
+
+/// A square grey image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grey {
+    /// `[side, side]`, row by row, 0 is black.
+    pub pixels: Vec<u8>,
+    /// Height and width in pixels at which its largest centred square is stored.
+    pub native: u32,
+}
+
+/// Reads the largest centred square of anything that a radiograph comes in: WebP, PNG, JPEG or DICOM, told apart by
+/// their first bytes, in 8 or 16 bits.
 ///
 /// The contrast is stretched linearly from the 1st and 99.5th percentile to 0 and 255. All data sets get the same
 /// treatment: it hardly changes the NIH images (whose percentiles are near 5 and 235), lifts the flat ones of the
@@ -18,27 +50,20 @@ use crate::data::dicom;
 /// prompt could not ask for.
 ///
 /// # Errors
-/// A sentence which says why this file is of no use.
-pub fn read_grey(path: &Path, size: u32) -> Result<(Vec<u8>, u32), String> {
-    let image = image::open(path).map_err(|e| e.to_string())?.into_luma8();
-    if image.width() != image.height() {
-        let (w, h) = image.dimensions();
-        return Err(format!("is {w}x{h} pixels, not square"));
-    }
-    normalise(image, size)
-}
-
-/// As [`read_grey`], from anything that a radiograph comes in: WebP, PNG, JPEG or DICOM, told apart by their first bytes, in
-/// 8 or 16 bits, of any shape, of which the largest centred square is taken.
-///
-/// # Errors
 /// A sentence which says why this file is of no use; also where a decoder gives up by panicking.
-pub fn read_any(path: &Path, size: u32) -> Result<(Vec<u8>, u32), String> {
+pub fn read(path: &Path, fit: Fit) -> Result<Grey, String> {
     let image = guarded(|| decode(path))?;
     let (w, h) = image.dimensions();
     let side = w.min(h);
     let square = imageops::crop_imm(&image, (w - side) / 2, (h - side) / 2, side, side);
-    normalise(square.to_image(), size)
+    normalise(square.to_image(), fit)
+}
+
+/// The same pixels with left and right exchanged.
+pub fn mirror(pixels: &[u8]) -> Vec<u8> {
+    let side = pixels.len().isqrt();
+    let rows = pixels.chunks_exact(side.max(1));
+    rows.flat_map(|row| row.iter().rev().copied()).collect()
 }
 
 /// Runs a decoder on a stranger's file: a panic in it is a reason to leave the file out, and none to stop.
@@ -84,12 +109,13 @@ pub fn to_grey(value: f32) -> u8 {
     ((value + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8
 }
 
-/// A square image at the wanted size with its contrast stretched, and the width that it had.
-fn normalise(image: GrayImage, size: u32) -> Result<(Vec<u8>, u32), String> {
+/// A square image at the wanted size with its contrast stretched.
+fn normalise(image: GrayImage, fit: Fit) -> Result<Grey, String> {
     let native = image.width();
     if native == 0 {
         return Err("has no pixels".into());
     }
+    let size = fit.side(native);
     // Catmull-Rom widens its support when it reduces, so it does not alias, and rings less at bone edges than Lanczos.
     let image = if native == size {
         image
@@ -99,11 +125,11 @@ fn normalise(image: GrayImage, size: u32) -> Result<(Vec<u8>, u32), String> {
     let pixels = stretch(image);
     match pixels.iter().all(|p| *p == pixels[0]) {
         true => Err("is a single flat grey".into()),
-        false => Ok((pixels, native)),
+        false => Ok(Grey { pixels, native }),
     }
 }
 
-/// Stretches the contrast as [`read_grey`] says.
+/// Stretches the contrast as [`read`] says.
 fn stretch(image: GrayImage) -> Vec<u8> {
     let mut pixels = image.into_raw();
     let mut histogram = [0usize; 256];
@@ -152,10 +178,23 @@ mod tests {
         image
             .save_with_format(&path, image::ImageFormat::Png)
             .unwrap();
-        let (pixels, native) = read_any(&path, 32).unwrap();
+        let Grey { pixels, native } = read(&path, Fit::Exactly(32)).unwrap();
         assert_eq!(native, 32);
         assert!(pixels[..32].iter().all(|p| *p == pixels[0]));
         assert!(pixels[31 * 32] > pixels[0]);
-        assert!(read_grey(&path, 32).is_err());
+    }
+
+    #[test]
+    fn small_images_are_not_enlarged_unless_one_size_is_wanted() {
+        let side = |fit: Fit| [512, 256, 200, 128, 100].map(|native| fit.side(native));
+        assert_eq!(side(Fit::AtMost(256)), [256, 256, 128, 128, 64]);
+        assert_eq!(side(Fit::Exactly(256)), [256; 5]);
+    }
+
+    #[test]
+    fn the_mirror_image_of_the_mirror_image_is_the_image() {
+        let pixels = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+        assert_eq!(mirror(&pixels), [3, 2, 1, 6, 5, 4, 9, 8, 7]);
+        assert_eq!(mirror(&mirror(&pixels)), pixels);
     }
 }

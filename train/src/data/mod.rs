@@ -2,9 +2,14 @@
 
 pub mod dataset;
 pub mod dicom;
+pub mod doubts;
+pub mod draw;
 pub mod findings;
 pub mod images;
 pub mod location;
 pub mod prompts;
 pub mod readers;
+pub mod record;
+pub mod sides;
+pub mod summary;
 pub mod tables;

@@ -1,10 +1,13 @@
 //! A record -> a prompt in the words of an impression, in one of many paraphrases.
 //!
-//! No report text comes with the images, so a prompt says only what the tables say: view, sex, age, the findings, and
-//! the side, zone and size that a radiologist's box shows. A finding is denied only where the labels cover it.
+//! No report text comes with most images, so a prompt says what the tables say: view, sex, age, the findings, the side,
+//! zone and size that a radiologist's box shows, and what clinicians wrote where they did. A finding is denied only where
+//! somebody looked for it.
 
+pub mod facts;
 mod impression;
 mod patient;
+pub mod statement;
 #[cfg(test)]
 mod tests;
 
@@ -13,8 +16,9 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use sha2::{Digest, Sha256};
 
-use crate::data::dataset::Record;
+use crate::data::record::Record;
 use impression::NORMAL;
+use statement::Statement;
 
 /// The prompts of the contact sheet: view, sex, age, normal and the findings which show at 128 pixels.
 pub const CONTACT_SHEET: [&str; 16] = [
@@ -42,32 +46,30 @@ pub const EXAMPLES: [&str; 8] = [
     "PA chest radiograph of a 60-year-old man. Large left pleural effusion.",
     "AP chest radiograph of a young child. Normal chest.",
     "AP chest radiograph of a young child. Pneumonia.",
-    "PA chest radiograph of a 60-year-old woman. Marked cardiomegaly. No pleural effusion.",
+    "PA chest radiograph of a 60-year-old woman. Marked cardiomegaly.",
     "AP chest radiograph of a 70-year-old man. Cardiomegaly and pulmonary edema.",
     "PA chest radiograph of a 30-year-old man. Large right pneumothorax.",
     "PA chest radiograph of a 65-year-old man. Emphysema.",
 ];
 
-/// Share of very short prompts.
-const SHORT: f64 = 0.15;
-
-/// Share of the prompts that leave out one thing they could say (the view, the sex, the age, one of several findings).
-const OMIT: f64 = 0.12;
-
 /// Composes a prompt. The same record and seed give the same prompt; other seeds give other paraphrases.
 pub fn compose(record: &Record, seed: u64) -> String {
+    say(record, seed).1
+}
+
+/// As [`compose`], with what the prompt says.
+pub fn say(record: &Record, seed: u64) -> (Statement, String) {
     let hash = Sha256::new()
         .chain_update(&record.file)
         .chain_update(seed.to_le_bytes());
-    let mut c = Composer {
-        record,
-        rng: StdRng::from_seed(hash.finalize().into()),
-    };
-    if c.chance(SHORT) { c.short() } else { c.full() }
+    let mut rng = StdRng::from_seed(hash.finalize().into());
+    let said = Statement::draw(record, &mut rng);
+    let prompt = Composer { said: &said, rng }.prompt();
+    (said, prompt)
 }
 
 struct Composer<'a> {
-    record: &'a Record,
+    said: &'a Statement,
     rng: StdRng,
 }
 
@@ -81,75 +83,59 @@ impl Composer<'_> {
         words.choose(&mut self.rng).copied().unwrap_or_default()
     }
 
+    fn prompt(mut self) -> String {
+        let mut sentences = match self.said.brief {
+            true => self.brief(),
+            false => self.full(),
+        };
+        if self.said.mirrored {
+            let word = self.pick(&["mirrored", "mirrored image", "mirrored film"]);
+            let at = if self.chance(0.5) { 0 } else { sentences.len() };
+            sentences.insert(at, word.into());
+        }
+        join(&sentences)
+    }
+
     /// Who and how, then what; sometimes the other way round.
-    fn full(&mut self) -> String {
-        let findings = self.told_findings();
-        let person = self.person();
-        let normal = matches!(&self.record.findings, Some(f) if f.is_empty());
-        if normal && self.chance(0.2) {
-            let head = self.head(&person, "normal ");
-            let rest = if self.chance(0.4) {
-                self.denials()
-            } else {
-                Vec::new()
-            };
-            return join(&[vec![head], rest].concat());
+    fn full(&mut self) -> Vec<String> {
+        let said = self.said;
+        if said.normal && self.chance(0.2) {
+            return [vec![self.head("normal ")], self.denials()].concat();
         }
-        let head = self.head(&person, "");
-        if !findings.is_empty() && head.contains(" of ") && self.chance(0.15) {
-            let with = self.listed(&findings, true);
-            let rest = self.denials();
-            return join(&[vec![format!("{head} with {with}")], rest].concat());
+        let head = self.head("");
+        let rest = [self.remarks(), said.sentences()].concat();
+        if !said.findings.is_empty() && head.contains(" of ") && self.chance(0.15) {
+            let with = format!("{head} with {}", self.listed(true));
+            return [vec![with], rest, self.denials()].concat();
         }
-        let mut body = self.findings(&findings);
-        if normal {
+        let mut body = [self.findings(), rest].concat();
+        if said.normal {
             body.push(self.pick(NORMAL).into());
         }
         // A denial before the finding reads as well as one after it.
         let denials = self.denials();
-        body = if self.chance(0.2) {
-            [denials, body].concat()
-        } else {
-            [body, denials].concat()
+        body = match self.chance(0.2) {
+            true => [denials, body].concat(),
+            false => [body, denials].concat(),
         };
-        if !body.is_empty() && self.chance(0.2) {
-            body.push(head);
-        } else {
-            body.insert(0, head);
-        }
-        join(&body)
+        let at = if self.chance(0.2) { body.len() } else { 0 };
+        body.insert(at, head);
+        body
     }
 
-    /// `Cardiomegaly.`, `Normal chest X-ray, child.`
-    fn short(&mut self) -> String {
+    /// `Cardiomegaly and left effusion`, `Normal chest X-ray`: nothing on the patient.
+    fn brief(&mut self) -> Vec<String> {
         let modality = self.modality();
-        let findings = self.record.findings.clone();
-        let what = match findings.as_deref() {
-            None if self.record.other == "COVID-19" && self.chance(0.5) => "COVID-19".to_string(),
-            None => format!("{} {modality}", self.view()),
-            Some([]) => match self.rng.random_range(0..3) {
-                0 => self.pick(NORMAL).into(),
-                1 => format!("normal {modality}"),
-                _ => format!("{modality}, normal"),
-            },
-            Some(findings) => {
-                let finding = findings[self.rng.random_range(0..findings.len())];
-                let noun = self.noun_phrase(finding, false);
-                match self.rng.random_range(0..4) {
-                    0 => format!("{modality}, {noun}"),
-                    1 => format!("{} {modality} with {noun}", self.view()),
-                    _ => noun,
-                }
-            }
+        let one = match (self.said.normal, self.rng.random_range(0..8)) {
+            (true, 0..3) => self.pick(NORMAL).into(),
+            (true, 3..5) => format!("normal {modality}"),
+            (true, _) => format!("{modality}, normal"),
+            (false, 0) => format!("{modality}, {}", self.listed(false)),
+            (false, 1) => format!("{modality} with {}", self.listed(true)),
+            (false, 2..4) => self.listed(false),
+            (false, _) => return self.findings(),
         };
-        let who = match self.chance(0.4) {
-            true => self.noun_of_person(true),
-            false => String::new(),
-        };
-        match who.as_str() {
-            "" | "patient" => join(&[what]),
-            who => join(&[format!("{what}, {who}")]),
-        }
+        vec![one]
     }
 }
 

@@ -4,9 +4,13 @@
 //! is wrong with a row or an image stops a run: it is left out, and the reasons are printed with their counts.
 
 mod captions;
+mod chestx_det;
+pub mod collection;
+pub mod credits;
 mod dicoms;
 pub mod impression;
 mod mimic;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -16,8 +20,8 @@ use std::path::{Path, PathBuf};
 use roentgen_web::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::data::dataset::{self, Record, Split};
 use crate::data::prompts;
+use crate::data::record::{Record, Split};
 use crate::data::tables::{Skipped, summary};
 
 /// What is said of an image.
@@ -30,6 +34,14 @@ pub enum Caption {
 }
 
 impl Caption {
+    /// The tables' record, if it is one.
+    pub fn record(&self) -> Option<&Record> {
+        match self {
+            Self::Text(_) => None,
+            Self::Record(record) => Some(record),
+        }
+    }
+
     /// The prompt; `seed` chooses among paraphrases.
     pub fn prompt(&self, seed: u64) -> String {
         match self {
@@ -60,8 +72,10 @@ pub struct Listing {
 /// How data lies on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// `metadata.csv` and `bboxes.csv` with findings; see [`crate::data::dataset`].
+    /// `metadata.csv` and `bboxes.csv` with findings.
     Table,
+    /// A folder of folders, each with such a table, a table of texts, or labels of ChestX-Det.
+    Collection,
     /// A CSV with the columns `file` and `text`.
     Captions,
     /// MIMIC-CXR-JPG, with the reports of MIMIC-CXR.
@@ -74,6 +88,7 @@ impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Table => "a table of findings (metadata.csv)",
+            Self::Collection => "a folder of data sets",
             Self::Captions => "a table of texts (file, text)",
             Self::MimicCxrJpg => "MIMIC-CXR-JPG",
             Self::Dicom => "DICOM files",
@@ -98,8 +113,8 @@ pub fn list(path: &Path) -> Result<(Layout, Listing)> {
         _ => path,
     };
     let listing = match layout {
-        Layout::Table => table_of_findings(dir)?,
-        Layout::Captions => captions::list(&table)?,
+        Layout::Table | Layout::Collection => recorded(dir)?,
+        Layout::Captions => captioned(dir, &table)?,
         Layout::MimicCxrJpg => mimic::list(dir)?,
         Layout::Dicom => dicoms::list(dir)?,
     };
@@ -120,7 +135,7 @@ fn detect(path: &Path) -> Result<(Layout, PathBuf)> {
     let unknown = |why: &str| Error::Config {
         what: path.display().to_string(),
         why: format!(
-            "{why}; give a CSV with the columns file and text, or a folder with metadata.csv, with MIMIC-CXR-JPG, or with DICOM files"
+            "{why}; give a CSV with the columns file and text, or a folder with metadata.csv, with folders that have it, with MIMIC-CXR-JPG, or with DICOM files"
         ),
     };
     if path.is_dir() {
@@ -129,6 +144,9 @@ fn detect(path: &Path) -> Result<(Layout, PathBuf)> {
         }
         let table = path.join("metadata.csv");
         if !table.exists() {
+            if collection::is(path) {
+                return Ok((Layout::Collection, path.into()));
+            }
             return match dicoms::any(path)? {
                 true => Ok((Layout::Dicom, path.into())),
                 false => Err(unknown("it has neither a table nor DICOM files")),
@@ -153,14 +171,37 @@ fn detect(path: &Path) -> Result<(Layout, PathBuf)> {
     }
 }
 
-fn table_of_findings(dir: &Path) -> Result<Listing> {
-    let (records, skipped) = dataset::records(dir, Split::Train)?;
-    let pairs = records.into_iter().map(|record| Pair {
+/// The train split of one table of findings, or of several sources.
+fn recorded(dir: &Path) -> Result<Listing> {
+    let found = collection::read(dir, &Split::Train.into())?;
+    let pairs = found.records.into_iter().map(|record| Pair {
         path: dir.join(&record.file),
         caption: Caption::Record(Box::new(record)),
     });
     Ok(Listing {
         pairs: pairs.collect(),
-        skipped,
+        skipped: found.sources.into_iter().flat_map(|s| s.skipped).collect(),
     })
+}
+
+/// The train split of a table of texts, which are taken as they are.
+fn captioned(dir: &Path, table: &Path) -> Result<Listing> {
+    let (records, skipped) = captions::records(table, Split::Train)?;
+    let mut listing = Listing {
+        pairs: vec![],
+        skipped,
+    };
+    for record in records {
+        match record.text.is_empty() {
+            true => listing.skipped.push(Skipped {
+                file: record.file,
+                reason: "has no text".into(),
+            }),
+            false => listing.pairs.push(Pair {
+                path: dir.join(&record.file),
+                caption: Caption::Text(record.text),
+            }),
+        }
+    }
+    Ok(listing)
 }

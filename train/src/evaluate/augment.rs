@@ -21,8 +21,9 @@ use super::generate::{self, Generator, Settings};
 use super::labels::{LABELS, requested};
 use super::report::Circumstances;
 use super::training::{self, ClassifierRun, Labelled, Skill, mean_auroc, skills};
-use crate::data::dataset::{Dataset, Record, Split};
+use crate::data::dataset::Dataset;
 use crate::data::findings::Finding;
+use crate::data::record::{Record, Split};
 use crate::training::random::step_rng;
 use crate::training::run::Optimization;
 
@@ -220,7 +221,7 @@ pub fn run(a: &Augmentation, device: &Device) -> Result<AugmentationReport> {
         images: images.iter().map(Vec::as_slice).collect(),
         truths: plan
             .iter()
-            .map(|p| requested(&train.records[p.record], &p.prompt))
+            .map(|p| requested(&train.records[p.record], &p.said))
             .collect(),
     };
 

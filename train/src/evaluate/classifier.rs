@@ -6,9 +6,9 @@ use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{GroupNorm, GroupNormConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::prelude::*;
-use burn::tensor::activation::silu;
 use indicatif::ProgressIterator;
 use roentgen_web::error::{Error, Result};
+use roentgen_web::kernels::{self, Added};
 use roentgen_web::nn::resample::Downsample2D;
 use roentgen_web::nn::resnet::{ResnetBlock2D, ResnetBlock2DConfig};
 use roentgen_web::weights;
@@ -34,11 +34,15 @@ pub struct ClassifierConfig {
     pub size: usize,
     /// Channels of the levels, the first at a quarter of the size, each further one at half of the one before.
     pub channels: Vec<usize>,
+    /// Residual blocks of each level.
+    pub layers_per_block: usize,
     /// Groups of every normalisation; divides all channels.
     pub norm_num_groups: usize,
 }
 
-/// A 7x7 convolution to a quarter of the size, then a residual block a level, the mean over the image, and a linear head.
+/// The image at mean 0 and deviation 1, a 7x7 convolution to a quarter of the size, residual blocks at each level, the
+/// mean over the image, and a linear head: the plan of ResNet-18 (He et al. 2015) with its blocks normalised first, by
+/// groups, so that an image's verdict does not depend on its batch.
 #[derive(Module, Debug)]
 pub struct Classifier {
     conv_in: Conv2d,
@@ -82,7 +86,15 @@ impl ClassifierConfig {
         if self.size >> (self.channels.len() + 1) == 0 {
             return Err(fault("size is too small for so many levels"));
         }
-        let before = [&[first][..], &self.channels].concat();
+        if self.layers_per_block == 0 {
+            return Err(fault("layers_per_block must be at least 1"));
+        }
+        let each = self
+            .channels
+            .iter()
+            .flat_map(|c| std::iter::repeat_n(*c, self.layers_per_block));
+        let after: Vec<usize> = each.collect();
+        let before = [&[first][..], &after].concat();
         let resnet = |(&in_channels, &out_channels): (&usize, &usize)| {
             let config = ResnetBlock2DConfig {
                 in_channels,
@@ -99,7 +111,7 @@ impl ClassifierConfig {
                 .with_stride([4, 4])
                 .with_padding(PaddingConfig2d::Explicit(3, 3, 3, 3))
                 .init(device),
-            resnets: before.iter().zip(&self.channels).map(resnet).collect(),
+            resnets: before.iter().zip(&after).map(resnet).collect(),
             downsamplers: halved
                 .iter()
                 .map(|c| Downsample2D::init(*c, 1, device))
@@ -160,14 +172,17 @@ impl Classifier {
     /// - `images`: `[B, 1, size, size]` in -1 to 1
     /// - output: `[B, D]`, `D` being the last level's channels
     pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
-        let mut x = self.conv_in.forward(images);
-        for (level, resnet) in self.resnets.iter().enumerate() {
-            x = resnet.forward(x, None);
+        let images = standardised(images);
+        let mut x = kernels::conv2d(&self.conv_in, images, false, Added::default());
+        let levels = self.downsamplers.len() + 1;
+        let each = self.resnets.len() / levels;
+        for (level, resnets) in self.resnets.chunks(each).enumerate() {
+            x = resnets.iter().fold(x, |x, resnet| resnet.forward(x, None));
             if let Some(downsampler) = self.downsamplers.get(level) {
                 x = downsampler.forward(x);
             }
         }
-        let x = silu(self.norm_out.forward(x));
+        let x = kernels::group_norm(&self.norm_out, x, true);
         let [b, c, h, w] = x.dims();
         x.reshape([b, c, h * w]).mean_dim(2).reshape([b, c])
     }
@@ -199,5 +214,48 @@ impl Classifier {
             features: Features::new(features.len() / images.len().max(1), features),
             logits: logits.as_chunks().0.to_vec(),
         }
+    }
+}
+
+/// Each image at mean 0 and deviation 1: exposure is not what a classifier is asked about, and a generated image must not be
+/// told by it. The deviation is at least a hundredth of the range, so that a flat image stays flat.
+fn standardised(images: Tensor<4>) -> Tensor<4> {
+    let [b, c, h, w] = images.dims();
+    let flat = images.reshape([b, c * h * w]);
+    let centred = flat.clone() - flat.mean_dim(1);
+    let deviation = centred
+        .clone()
+        .powi_scalar(2)
+        .mean_dim(1)
+        .sqrt()
+        .clamp_min(0.02);
+    (centred / deviation).reshape([b, c, h, w])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exposure_and_contrast_do_not_matter() {
+        let device = Device::flex();
+        let config = ClassifierConfig {
+            size: 32,
+            channels: vec![8, 16],
+            layers_per_block: 2,
+            norm_num_groups: 4,
+        };
+        let classifier = config.init(&device).unwrap();
+        let image: Vec<f32> = (0..1024).map(|i| ((i * 7919) % 97) as f32 / 97.0).collect();
+        let logits = |gain: f32, offset: f32| {
+            let image: Vec<f32> = image.iter().map(|v| v * gain + offset).collect();
+            values(classifier.logits(classifier.features(floats(&image, [1, 1, 32, 32], &device))))
+        };
+        let (plain, changed) = (logits(1.0, 0.0), logits(0.5, -0.7));
+        for (a, b) in plain.iter().zip(&changed) {
+            assert!((a - b).abs() < 1e-3, "{a} {b}");
+        }
+        let flat = values(standardised(floats(&[0.3; 16], [1, 1, 4, 4], &device)));
+        assert!(flat.iter().all(|v| v.abs() < 1e-3), "{flat:?}");
     }
 }

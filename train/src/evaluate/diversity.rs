@@ -6,8 +6,9 @@ use rand::seq::SliceRandom;
 
 use super::generate::Planned;
 use super::metrics::ms_ssim::ms_ssim;
-use crate::data::dataset::{AgeGroup, Dataset, Record, View};
+use crate::data::dataset::Dataset;
 use crate::data::findings::Finding;
+use crate::data::record::{AgeGroup, Record, View};
 use crate::training::random::step_rng;
 
 /// Images of a prompt that are compared, each with each.
@@ -22,7 +23,7 @@ pub struct Group {
     pub real: [usize; IMAGES],
 }
 
-type Description = (View, Option<AgeGroup>, Option<Vec<Finding>>);
+type Description = (Option<View>, Option<AgeGroup>, Option<Vec<Finding>>);
 
 fn description(record: &Record) -> Description {
     let mut findings = record.findings.clone();

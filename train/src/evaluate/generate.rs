@@ -12,12 +12,12 @@ use rand::seq::SliceRandom;
 use roentgen_web::checkpoint::ModelFolder;
 use roentgen_web::error::{Error, Result};
 use roentgen_web::latents::scheduler::SchedulerKind;
-use roentgen_web::pipeline::{Pipeline, PipelineBuilder, Request};
+use roentgen_web::pipeline::{Generated, Pipeline, PipelineBuilder, Request};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::data::dataset::Record;
-use crate::data::prompts;
+use crate::data::prompts::{self, statement::Statement};
+use crate::data::record::Record;
 use crate::training::random::step_rng;
 
 /// Far enough from each other that no two images share a seed.
@@ -30,6 +30,8 @@ pub struct Planned {
     pub record: usize,
     /// The prompt.
     pub prompt: String,
+    /// What it says.
+    pub said: Statement,
     /// Seed of the starting noise.
     pub seed: u64,
     /// Name of its PNG.
@@ -62,9 +64,11 @@ pub fn plan(records: &[Record], number: usize, seed: u64) -> Vec<Planned> {
     order.shuffle(&mut step_rng(seed, 0));
     let planned = (0..number).map(|i| {
         let record = order[i % order.len()];
+        let (said, prompt) = prompts::say(&records[record], seed + i as u64);
         Planned {
             record,
-            prompt: prompts::compose(&records[record], seed + i as u64),
+            prompt,
+            said,
             seed: seed + i as u64,
             file: format!("{i:06}-0.png"),
         }
@@ -105,7 +109,8 @@ pub fn fingerprint(model: &ModelFolder) -> Result<String> {
 
 /// A model and how images are made with it.
 pub struct Generator {
-    model: ModelFolder,
+    /// The model.
+    pub model: ModelFolder,
     scheduler: Option<SchedulerKind>,
     device: Device,
     /// What its images depend on.
@@ -166,32 +171,46 @@ impl Generator {
             missing.len(),
             planned.len() - missing.len()
         );
+        self.each(&missing, |planned, generated| {
+            write(&generated, self.settings.size, &folder.join(&planned.file))
+        })
+    }
+
+    /// Makes the images of a plan, in any order and on several threads, and hands each to `take`.
+    ///
+    /// # Errors
+    /// As [`Pipeline::generate`], and what `take` gives.
+    pub fn each(
+        &self,
+        planned: &[&Planned],
+        take: impl Fn(&Planned, Generated) -> Result<()> + Sync,
+    ) -> Result<()> {
         let style = ProgressStyle::with_template(
             "{elapsed_precise} [{bar:40}] {pos}/{len} images, eta {eta}",
         );
         let bar =
-            ProgressBar::new(missing.len() as u64).with_style(style.expect("a valid template"));
+            ProgressBar::new(planned.len() as u64).with_style(style.expect("a valid template"));
         let next = AtomicUsize::new(0);
         let failure = Mutex::new(None);
         // Most operations on a CPU use one thread: an image on each core is faster than one image on all of them.
         let workers = std::thread::available_parallelism()
             .map_or(1, usize::from)
-            .min(missing.len());
+            .min(planned.len());
         std::thread::scope(|scope| {
             for _ in 0..workers {
                 scope.spawn(|| {
                     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
                     let work = || -> Result<()> {
                         let pipeline = self.pipeline()?;
-                        while let Some(planned) = missing.get(next.fetch_add(1, Ordering::Relaxed))
+                        while let Some(planned) = planned.get(next.fetch_add(1, Ordering::Relaxed))
                         {
-                            self.make(&pipeline, planned, &folder.join(&planned.file))?;
+                            take(planned, self.make(&pipeline, planned)?)?;
                             bar.inc(1);
                         }
                         Ok(())
                     };
                     if let Err(error) = pool.expect("a thread").install(work) {
-                        next.store(missing.len(), Ordering::Relaxed);
+                        next.store(planned.len(), Ordering::Relaxed);
                         *failure.lock().expect("no panic") = Some(error);
                     }
                 });
@@ -227,7 +246,7 @@ impl Generator {
         builder.finish()
     }
 
-    fn make(&self, pipeline: &Pipeline, planned: &Planned, path: &Path) -> Result<()> {
+    fn make(&self, pipeline: &Pipeline, planned: &Planned) -> Result<Generated> {
         let size = self.settings.size;
         let request = Request {
             prompt: planned.prompt.clone(),
@@ -242,15 +261,18 @@ impl Generator {
             source: None,
             words: false,
         };
-        let generated = pollster::block_on(pipeline.generate(&request, async |_| Ok(())))?;
-        let grey = generated.to_image().to_grey().data;
-        let grey = GrayImage::from_raw(size as u32, size as u32, grey).expect("size x size pixels");
-        // Renamed when it is whole, so that a command that was stopped leaves no half image behind.
-        let part = path.with_extension("part");
-        grey.save_with_format(&part, image::ImageFormat::Png)
-            .map_err(|e| Error::Png(format!("{}: {e}", part.display())))?;
-        std::fs::rename(&part, path).map_err(Error::io(path))
+        pollster::block_on(pipeline.generate(&request, async |_| Ok(())))
     }
+}
+
+/// Writes an image as PNG. It gets its name when it is whole, so that a command that was stopped leaves no half image.
+fn write(generated: &Generated, size: usize, path: &Path) -> Result<()> {
+    let grey = generated.to_image().to_grey().data;
+    let grey = GrayImage::from_raw(size as u32, size as u32, grey).expect("size x size pixels");
+    let part = path.with_extension("part");
+    grey.save_with_format(&part, image::ImageFormat::Png)
+        .map_err(|e| Error::Png(format!("{}: {e}", part.display())))?;
+    std::fs::rename(&part, path).map_err(Error::io(path))
 }
 
 /// The grey pixels of planned images, brought to `size` x `size`.

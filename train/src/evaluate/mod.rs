@@ -10,12 +10,14 @@ pub mod augment;
 pub mod classifier;
 pub mod densenet;
 pub mod diversity;
+pub mod doubts;
 pub mod generate;
 pub mod labels;
 pub mod memorisation;
 pub mod metrics;
 pub mod probe;
 pub mod report;
+pub mod rulers;
 #[cfg(test)]
 mod tests;
 pub mod training;
@@ -27,7 +29,8 @@ use clap::Args;
 use rand::seq::SliceRandom;
 use roentgen_web::error::{Error, Result};
 
-use crate::data::dataset::{Dataset, Split};
+use crate::data::dataset::Dataset;
+use crate::data::record::Split;
 use crate::training::random::step_rng;
 use classifier::{Classifier, Verdicts};
 use densenet::DenseNet;
@@ -168,7 +171,7 @@ pub fn run(evaluation: &Evaluation, device: &Device) -> Result<Report> {
         images: generated.len(),
         figures,
     };
-    report.write(&e.out)?;
+    report.write(&e.out, "evaluation")?;
     Ok(report)
 }
 
@@ -246,7 +249,7 @@ fn fidelity(images: &Images, judged: &Judged) -> Vec<Figure> {
     let asked = images
         .plan
         .iter()
-        .map(|p| requested(&records[p.record], &p.prompt));
+        .map(|p| requested(&records[p.record], &p.said));
     let asked: Vec<Truth> = asked.collect();
     let truths: Vec<Truth> = records.iter().map(known).collect();
     let generated = skills(&judged.generated.logits, &asked);

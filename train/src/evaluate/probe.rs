@@ -21,10 +21,12 @@ use roentgen_web::weights;
 use serde::Serialize;
 
 use super::generate::{Planned, plan};
-use super::labels::{LABELS, Truth, names, requested};
+
 use super::report::Circumstances;
 use super::training::{Skill, mean_auroc, skills};
-use crate::data::dataset::{self, Record, Split};
+use crate::data::prompts::facts::{self, FACTS, Facts};
+use crate::data::readers::collection;
+use crate::data::record::{Record, Split};
 use crate::stages::finetune::collect;
 use crate::training::loss::binary_cross_entropy;
 use crate::training::tensors::{self, floats};
@@ -73,7 +75,7 @@ pub struct Reading {
     pub encoder: String,
     /// Where.
     pub place: Place,
-    /// AUROC of each label, in the order of [`names`]; none without both kinds of prompts.
+    /// AUROC of each fact, in the order of [`facts::names`]; none without both kinds of prompts.
     pub auroc: Vec<Option<f64>>,
     /// Their mean.
     pub mean: Option<f64>,
@@ -93,13 +95,13 @@ pub struct ProbeReport {
 /// Prompts and what they ask for.
 struct Asked {
     prompts: Vec<String>,
-    truths: Vec<Truth>,
+    facts: Vec<Facts>,
 }
 
 /// Puts the same questions to every encoder, and writes the report.
 ///
 /// # Errors
-/// As [`ModelFolder::open`] and [`dataset::records`]; [`Error::Request`] for too few prompts; [`Error::Io`].
+/// As [`ModelFolder::open`] and [`collection::read`]; [`Error::Request`] for too few prompts; [`Error::Io`].
 pub fn run(probe: &Probe, device: &Device) -> Result<ProbeReport> {
     if probe.prompts < BATCH {
         return Err(Error::Request {
@@ -107,8 +109,8 @@ pub fn run(probe: &Probe, device: &Device) -> Result<ProbeReport> {
             why: format!("must be at least {BATCH}, and 4000 to say much"),
         });
     }
-    let asked = |split| {
-        let (records, _) = dataset::records(&probe.data, split)?;
+    let asked = |split: Split| {
+        let records = collection::read(&probe.data, &split.into())?.records;
         if records.is_empty() {
             return Err(Error::Config {
                 what: probe.data.display().to_string(),
@@ -153,11 +155,8 @@ pub fn run(probe: &Probe, device: &Device) -> Result<ProbeReport> {
 impl Asked {
     fn of(records: &[Record], number: usize, seed: u64) -> Self {
         let planned: Vec<Planned> = plan(records, number, seed);
-        let truths = planned
-            .iter()
-            .map(|p| requested(&records[p.record], &p.prompt));
         Self {
-            truths: truths.collect(),
+            facts: planned.iter().map(|p| facts::facts(&p.said)).collect(),
             prompts: planned.into_iter().map(|p| p.prompt).collect(),
         }
     }
@@ -169,11 +168,11 @@ struct Encoder {
     text_encoder: CLIPTextModel,
 }
 
-/// States `[n, width]` of prompts at one place, and what the prompts ask for.
+/// States `[n, width]` of prompts at one place, and what the prompts say.
 struct States<'a> {
     values: Vec<f32>,
     width: usize,
-    truths: &'a [Truth],
+    facts: &'a [Facts],
 }
 
 impl Encoder {
@@ -188,7 +187,7 @@ impl Encoder {
         let states = || States {
             values: vec![],
             width: 0,
-            truths: &asked.truths,
+            facts: &asked.facts,
         };
         let (mut ends, mut paddings) = (states(), states());
         for prompts in asked.prompts.chunks(BATCH) {
@@ -226,7 +225,8 @@ fn reading(
     judge: &States,
     device: &Device,
 ) -> Reading {
-    let skills = skills(&logits(learn, judge, device), judge.truths);
+    let truths: Vec<_> = judge.facts.iter().map(|facts| facts.map(Some)).collect();
+    let skills = skills(&logits(learn, judge, device), &truths);
     Reading {
         encoder: encoder.into(),
         place,
@@ -237,7 +237,7 @@ fn reading(
 
 /// Logits on `judge` of a logistic regression for each label, learned on `learn`. Every state is brought to mean 0 and
 /// deviation 1 on `learn` first, so that the decay means the same for every encoder.
-fn logits(learn: &States, judge: &States, device: &Device) -> Vec<[f32; LABELS]> {
+fn logits(learn: &States, judge: &States, device: &Device) -> Vec<[f32; FACTS]> {
     let learning = device.clone().autodiff();
     let table = |values: &[f32], width: usize, device: &Device| {
         floats(values, [values.len() / width, width], device)
@@ -245,27 +245,27 @@ fn logits(learn: &States, judge: &States, device: &Device) -> Vec<[f32; LABELS]>
     let x = table(&learn.values, learn.width, &learning);
     let (variance, mean) = x.clone().var_mean(0);
     let scaled = |x: Tensor<2>| (x - mean.clone()) / (variance.clone() + 1e-6).sqrt();
-    let flat = |of: fn(&Option<bool>) -> bool| -> Vec<f32> {
-        let all = learn.truths.iter().flatten();
-        all.map(|t| f32::from(of(t))).collect()
-    };
-    let truth = table(&flat(|t| *t == Some(true)), LABELS, &learning);
-    let graded = table(&flat(Option::is_some), LABELS, &learning);
+    let truth: Vec<f32> = learn
+        .facts
+        .iter()
+        .flatten()
+        .map(|f| f32::from(*f))
+        .collect();
+    let truth = table(&truth, FACTS, &learning);
     let x = scaled(x);
-    let mut layer: Linear = LinearConfig::new(learn.width, LABELS)
+    let mut layer: Linear = LinearConfig::new(learn.width, FACTS)
         .with_initializer(Initializer::Zeros)
         .init(&learning);
     let mut optimizer = AdamWConfig::new().with_weight_decay(DECAY).init();
     for _ in 0..STEPS {
         let logits = layer.forward(x.clone());
-        let loss = binary_cross_entropy(logits, truth.clone()) * graded.clone();
-        let loss = loss.sum() / learn.truths.len() as f64;
+        let loss = binary_cross_entropy(logits, truth.clone()).sum() / learn.facts.len() as f64;
         let grads = GradientsParams::from_grads(loss.backward(), &layer);
         layer = optimizer.step(RATE, layer, grads);
     }
     let judged = layer.forward(scaled(table(&judge.values, judge.width, &learning)));
     let judged = tensors::values(judged);
-    let rows = judged.chunks_exact(LABELS);
+    let rows = judged.chunks_exact(FACTS);
     rows.map(|row| std::array::from_fn(|i| row[i])).collect()
 }
 
@@ -301,7 +301,7 @@ impl ProbeReport {
         let mut text = format!("| AUROC |{}\n", heads.collect::<String>());
         let _ = writeln!(text, "| --- |{}", " ---: |".repeat(self.readings.len()));
         text += &row("Mean", &|r| r.mean);
-        for (i, name) in names().iter().enumerate() {
+        for (i, name) in facts::names().iter().enumerate() {
             text += &row(name, &|r| r.auroc[i]);
         }
         text
@@ -312,33 +312,33 @@ impl ProbeReport {
 mod tests {
     use super::*;
 
-    /// States in which one number says the first label, and the second label is drawn without looking at them.
+    /// States in which one number says the first fact, and the second is drawn without looking at them.
     #[test]
     fn what_is_in_the_states_is_read_and_what_is_not_is_not() {
-        let truths = |seed: u64, n: usize| -> (Vec<f32>, Vec<Truth>) {
+        let drawn = |seed: u64, n: usize| -> (Vec<f32>, Vec<Facts>) {
             let noise = roentgen_web::latents::noise::gaussian(seed, 4 * n);
-            let (mut values, mut truths) = (vec![], vec![]);
+            let (mut values, mut all) = (vec![], vec![]);
             for row in noise.chunks_exact(4) {
-                let mut truth = [None; LABELS];
-                (truth[0], truth[1]) = (Some(row[0] > 0.5), Some(row[3] > 0.0));
+                let mut facts = [false; FACTS];
+                (facts[0], facts[1]) = (row[0] > 0.5, row[3] > 0.0);
                 values.extend([100.0 + row[0] + 0.1 * row[1], row[2], 7.0]);
-                truths.push(truth);
+                all.push(facts);
             }
-            (values, truths)
+            (values, all)
         };
-        let (a, b) = (truths(1, 600), truths(2, 600));
-        fn states((values, truths): &(Vec<f32>, Vec<Truth>)) -> States<'_> {
+        let (a, b) = (drawn(1, 600), drawn(2, 600));
+        fn states((values, facts): &(Vec<f32>, Vec<Facts>)) -> States<'_> {
             States {
                 values: values.clone(),
                 width: 3,
-                truths,
+                facts,
             }
         }
         let (learn, judge) = (states(&a), states(&b));
         let reading = reading("x", Place::Padding, &learn, &judge, &Device::flex());
         assert!(reading.auroc[0].unwrap() > 0.98, "{reading:?}");
         assert!((reading.auroc[1].unwrap() - 0.5).abs() < 0.1, "{reading:?}");
-        assert_eq!(reading.auroc[2], None);
+        assert_eq!(reading.auroc[2], None, "no prompt says it");
         let report = ProbeReport {
             circumstances: Circumstances::now(),
             prompts: 600,
@@ -349,6 +349,6 @@ mod tests {
             table.starts_with("| AUROC | x, padding |\n| --- | ---: |\n| Mean |"),
             "{table}"
         );
-        assert!(table.contains("| Consolidation | – |"), "{table}");
+        assert!(table.contains("| Effusion left | – |"), "{table}");
     }
 }

@@ -97,18 +97,19 @@ fn day(since_1970: u64) -> String {
 }
 
 impl Report {
-    /// Writes `evaluation.json`, `evaluation.csv` and `evaluation.md` into `folder`.
+    /// Writes `name.json`, `name.csv` and `name.md` into `folder`.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn write(&self, folder: &Path) -> Result<()> {
+    pub fn write(&self, folder: &Path, name: &str) -> Result<()> {
+        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         let json = serde_json::to_string_pretty(self).expect("plain values");
-        for (file, text) in [
-            ("evaluation.json", json + "\n"),
-            ("evaluation.csv", self.csv()),
-            ("evaluation.md", self.markdown()),
+        for (kind, text) in [
+            ("json", json + "\n"),
+            ("csv", self.csv()),
+            ("md", self.markdown()),
         ] {
-            let path = folder.join(file);
+            let path = folder.join(format!("{name}.{kind}"));
             std::fs::write(&path, text).map_err(Error::io(&path))?;
         }
         Ok(())
@@ -195,7 +196,7 @@ mod tests {
             ],
         };
         let dir = tempfile::tempdir().unwrap();
-        report.write(dir.path()).unwrap();
+        report.write(dir.path(), "evaluation").unwrap();
         let read = |file| std::fs::read_to_string(dir.path().join(file)).unwrap();
         assert!(read("evaluation.md").contains("| Edema | – | 0.500 |"));
         let csv = read("evaluation.csv");

@@ -8,7 +8,8 @@ use image::{GrayImage, Luma};
 use super::classifier::{Classifier, ClassifierConfig};
 use super::training::{self, ClassifierRun};
 use super::{Evaluation, run};
-use crate::data::dataset::{Dataset, Split};
+use crate::data::dataset::Dataset;
+use crate::data::record::Split;
 use crate::training::run::{LrScheduler, MixedPrecision, Optimization};
 
 pub(super) const SIZE: usize = 32;
@@ -47,15 +48,19 @@ pub(super) fn classifier_run(steps: usize) -> ClassifierRun {
             learning_rate: 5e-3,
             warmup_steps: 5,
             lr_scheduler: LrScheduler::Cosine,
+            decay_share: 0.2,
+            adam_betas: [0.9, 0.999],
             weight_decay: 0.0,
             max_grad_norm: 1.0,
             ema_decay: 0.9,
+            ema_decays: vec![],
             checkpoint_every: 20,
             sheet_every: 1000,
         },
         model: ClassifierConfig {
             size: SIZE,
             channels: vec![8, 16],
+            layers_per_block: 1,
             norm_num_groups: 4,
         },
     }

@@ -15,7 +15,6 @@ use super::labels::{LABELS, Truth, known, names};
 use super::metrics::auroc::{auroc, standard_error};
 use crate::data::dataset::Dataset;
 use crate::data::images::to_unit;
-use crate::stages::diffusion::pool;
 use crate::training::loss::binary_cross_entropy;
 use crate::training::random::step_rng;
 use crate::training::replicas::share;
@@ -75,7 +74,7 @@ pub struct Skill {
 }
 
 /// Every label's [`Skill`] over images with known truths, those unknown left out.
-pub fn skills(logits: &[[f32; LABELS]], truths: &[Truth]) -> [Skill; LABELS] {
+pub fn skills<const N: usize>(logits: &[[f32; N]], truths: &[[Option<bool>; N]]) -> [Skill; N] {
     std::array::from_fn(|label| {
         let of = logits.iter().zip(truths);
         let graded = of.filter_map(|(l, t)| t[label].map(|truth| (l[label], truth)));
@@ -166,7 +165,12 @@ pub fn fit(
     learning.seed(run.seed); // of the starting weights
     let network = run.model.init(&learning)?;
     println!("classifier: {} parameters", network.num_params());
-    let pool = pool(repeats(&data.truths, run.repeat_below).into_iter());
+    let repeats = repeats(&data.truths, run.repeat_below)
+        .into_iter()
+        .enumerate();
+    let pool: Vec<usize> = repeats
+        .flat_map(|(i, times)| std::iter::repeat_n(i, times))
+        .collect();
     let mut trainer = Trainer::new(network, run.optimization.clone(), folder.to_path_buf())?;
     let n = trainer.share();
     let (image, label) = ([n, 1, data.size, data.size], [n, LABELS]);

@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use roentgen_web::bundle::{BundleInfo, write_atomically};
 use roentgen_web::error::{Error, Result};
-use roentgen_web::image::AutoencoderKLConfig;
+use roentgen_web::image::{AutoencoderConfig, AutoencoderKLConfig};
 use roentgen_web::latents::scheduler::SchedulerConfig;
 use roentgen_web::tokens::ClipTokenizer;
 use roentgen_web::weights::{Weight, Weights};
@@ -131,8 +131,16 @@ fn stored<'a>(
 
 /// The autoencoder without `shift_factor`, which `StableDiffusionPipeline` does not look at: the 1x1 convolutions between
 /// encoder, latents and decoder shift instead, and to the same numbers.
-fn unshifted(config: &AutoencoderKLConfig, weights: &mut Weights) -> Result<AutoencoderKLConfig> {
-    let mut config = config.clone();
+fn unshifted(config: &AutoencoderConfig, weights: &mut Weights) -> Result<AutoencoderKLConfig> {
+    let mut config = match config {
+        AutoencoderConfig::KL(config) if config.latents_mean.is_none() => config.clone(),
+        _ => {
+            return Err(Error::Config {
+                what: "vae/config.json".into(),
+                why: "diffusers' StableDiffusionPipeline knows neither AutoencoderDC nor latents_mean; export a bundle".into(),
+            });
+        }
+    };
     let shift = config.shift_factor.take().unwrap_or(0.0);
     if shift == 0.0 {
         return Ok(config);

@@ -9,12 +9,11 @@ use roentgen_web::tokens::ClipTokenizer;
 use roentgen_web::weights::Weights;
 
 use crate::data::prompts::EXAMPLES;
+use crate::data::readers::credits::{Credit, attribution};
 use crate::stages::latents::Latents;
+use crate::stages::vae::adversarial;
 use crate::training::run::{Run, RunFolder};
 use crate::training::{ema, samples, trainer};
-
-/// The terms of the data ask for this text wherever the model goes.
-const ATTRIBUTION: &str = "Chest radiographs: NIH Clinical Center, ChestX-ray14 (https://nihcc.app.box.com/v/ChestXray-NIHCC), Wang et al., CVPR 2017; Kermany et al. 2018, doi:10.17632/rscbjbr9sj, CC BY 4.0 (resized, cropped); COVID-19 Image Repository, Hannover Medical School, doi:10.6084/m9.figshare.12275009, CC BY 3.0 (resized, cropped).";
 
 /// What every model made here is for, and what not.
 pub const INTENDED_USE: &str = "Research, teaching and demonstration of image synthesis. The images are synthetic and show no patient. Not for diagnosis, nor for any other clinical use.";
@@ -23,15 +22,22 @@ pub const INTENDED_USE: &str = "Research, teaching and demonstration of image sy
 pub fn configs(run: &Run, tokenizer: &ClipTokenizer, latents: &Latents) -> ComponentConfigs {
     let mut text_encoder = run.diffusion.text_encoder.clone();
     text_encoder.vocab_size = tokenizer.vocab_size();
-    let mut vae = run.vae.model.clone();
-    vae.scaling_factor = latents.scaling_factor;
-    vae.shift_factor = Some(latents.shift_factor);
     ComponentConfigs {
         text_encoder,
         unet: run.diffusion.unet.clone(),
-        vae,
+        vae: latents.scaled(&run.vae.model),
         scheduler: run.diffusion.scheduler.clone(),
     }
+}
+
+/// The averaged weights of the autoencoder, whose decoder may have been trained twice.
+///
+/// # Errors
+/// [`roentgen_web::Error::Io`] if it has no checkpoint yet.
+pub fn autoencoder(folder: &RunFolder) -> Result<Weights> {
+    let of = |training| trainer::ema_path(&folder.path(training));
+    let sharp = of(adversarial::FOLDER);
+    ema::open(&if sharp.exists() { sharp } else { of("vae") })
 }
 
 /// The averaged weights of both trainings.
@@ -39,18 +45,18 @@ pub fn configs(run: &Run, tokenizer: &ClipTokenizer, latents: &Latents) -> Compo
 /// # Errors
 /// [`roentgen_web::Error::Io`] if a training has no checkpoint yet.
 pub fn weights(folder: &RunFolder) -> Result<Weights> {
-    let mut weights = ema::open(&trainer::ema_path(&folder.path("vae")))?;
+    let mut weights = autoencoder(folder)?;
     weights.extend(ema::open(&trainer::ema_path(&folder.path("diffusion")))?);
     Ok(weights)
 }
 
-/// What the bundle of a run says of itself.
-pub fn info(run: &Run, components: ComponentConfigs) -> BundleInfo {
+/// What the bundle of a run says of itself; `credits` are of the data it learned from.
+pub fn info(run: &Run, components: ComponentConfigs, credits: &[Credit]) -> BundleInfo {
     BundleInfo {
         name: run.name.clone(),
         model_card: None,
         license: "MIT OR Apache-2.0".into(),
-        attribution: ATTRIBUTION.into(),
+        attribution: attribution(credits),
         intended_use: INTENDED_USE.into(),
         components,
         defaults: Defaults {
@@ -64,26 +70,11 @@ pub fn info(run: &Run, components: ComponentConfigs) -> BundleInfo {
     }
 }
 
-/// Writes the bundle of a run.
-///
-/// # Errors
-/// As [`BundleWriter`].
-pub fn write(
-    run: &Run,
-    configs: ComponentConfigs,
-    tokenizer: &ClipTokenizer,
-    weights: &Weights,
-    precision: Precision,
-    dir: &Path,
-) -> Result<()> {
-    write_bundle(info(run, configs), tokenizer, weights, precision, dir)
-}
-
 /// Writes a bundle; a `README.md` that lies in the folder becomes its model card.
 ///
 /// # Errors
 /// As [`BundleWriter`].
-pub fn write_bundle(
+pub fn write(
     mut info: BundleInfo,
     tokenizer: &ClipTokenizer,
     weights: &Weights,

@@ -16,8 +16,8 @@ use tokenizers::{
     Tokenizer, Trainer,
 };
 
-use crate::data::dataset::Record;
 use crate::data::prompts;
+use crate::data::record::Record;
 
 /// First token of every prompt.
 pub const START: &str = "<|startoftext|>";
@@ -25,10 +25,6 @@ pub const START: &str = "<|startoftext|>";
 pub const END: &str = "<|endoftext|>";
 /// Tokens of a prompt with start, end and padding: CLIP's.
 pub const MODEL_MAX_LENGTH: usize = 77;
-/// Tokens in the vocabulary: 2 x 256 for the bytes, two special ones, the rest merges. The composed prompts have
-/// some 200 words, so that nearly all become one token.
-pub const VOCAB_SIZE: usize = 1024;
-
 /// End-of-word mark.
 const SUFFIX: &str = "</w>";
 
@@ -239,6 +235,81 @@ mod tests {
             .expect("encodes");
         assert_eq!((e.len(), e.get_ids()[76]), (MODEL_MAX_LENGTH, end));
         assert_ne!(e.get_ids()[75], end);
+    }
+
+    /// Every word that the page offers, in its examples and its chips, is a word of the prompts that a tokenizer learns from.
+    #[test]
+    fn the_page_s_words_are_in_the_training_text() {
+        use crate::data::findings::Finding;
+        use crate::data::location::{BoundingBox, Side};
+        use crate::data::record::{AgeGroup, Record, Sex, View};
+
+        let mut records = vec![];
+        for (i, finding) in Finding::ALL.into_iter().enumerate() {
+            let adult = i % 2 == 0;
+            let x = [0.1, 0.65][i % 2];
+            for (w, h) in [(0.05, 0.05), (0.2, 0.2), (0.25, 0.7), (0.52, 0.4)] {
+                records.push(Record {
+                    file: format!("{finding:?}{w}"),
+                    view: Some([View::Pa, View::Ap][i % 2]),
+                    sex: Some([Sex::Male, Sex::Female][i % 2]),
+                    age: Some(if adult { 40 } else { 5 }),
+                    age_group: Some(if adult {
+                        AgeGroup::Adult
+                    } else {
+                        AgeGroup::Child
+                    }),
+                    findings: Some(vec![finding]),
+                    boxes: vec![BoundingBox {
+                        finding,
+                        x,
+                        y: 0.2,
+                        w,
+                        h,
+                    }],
+                    ..Record::default()
+                });
+            }
+            records.push(Record {
+                file: format!("{finding:?} both"),
+                sides: vec![(finding, Side::Bilateral)],
+                boxes: vec![],
+                sex: None,
+                ..records[records.len() - 1].clone()
+            });
+        }
+        records.push(Record {
+            findings: Some(vec![]),
+            ..Record::default()
+        });
+        let words = |text: &str| -> Vec<String> {
+            let words = text.split(|c: char| !c.is_alphabetic());
+            words
+                .filter(|w| !w.is_empty())
+                .map(str::to_lowercase)
+                .collect()
+        };
+        let known: std::collections::BTreeSet<String> = corpus(&records, 200)
+            .flat_map(|prompt| words(&prompt))
+            .collect();
+        let chips = include_str!("../../../web/words.js");
+        let chips = chips
+            .split('"')
+            .skip(1)
+            .step_by(2)
+            .filter(|s| s.chars().all(|c| c.is_ascii_lowercase() || c == ' '));
+        let examples = prompts::EXAMPLES
+            .iter()
+            .chain(&prompts::CONTACT_SHEET)
+            .copied();
+        for text in examples.chain(chips) {
+            for word in words(text) {
+                assert!(
+                    known.contains(&word),
+                    "{word:?} of {text:?} is in no prompt"
+                );
+            }
+        }
     }
 
     #[test]

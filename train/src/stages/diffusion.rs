@@ -8,9 +8,9 @@ use rand::RngExt;
 use roentgen_web::error::{Error, Result};
 use roentgen_web::tokens::ClipTokenizer;
 
-use crate::data::dataset::{AgeGroup, Record};
-use crate::data::findings::Finding;
+use crate::data::draw::Draw;
 use crate::data::prompts;
+use crate::data::record::Record;
 use crate::stages::latents::Latents;
 use crate::training::ema;
 use crate::training::objective::{Batch, Objective, TextToLatents};
@@ -23,8 +23,8 @@ use crate::training::trainer::{Trainer, ema_path};
 pub struct Examples<'a> {
     /// The latents of every image.
     pub latents: &'a Latents,
-    /// Indices of the images, each as often as it is to be drawn.
-    pub pool: Vec<usize>,
+    /// How often each image is drawn.
+    pub draw: Draw,
     /// The prompt of an image; the number chooses among paraphrases.
     pub prompt: &'a dyn Fn(usize, u64) -> String,
     /// What the text encoder reads prompts with.
@@ -79,7 +79,7 @@ pub fn train(
     }
     let examples = Examples {
         latents,
-        pool: pool(records.iter().map(times)),
+        draw: Draw::new(records.iter().map(Some)),
         prompt: &|i, seed| prompts::compose(&records[i], seed),
         tokenizer,
         caption_dropout: r.caption_dropout,
@@ -121,38 +121,13 @@ pub fn fit(
     Ok(())
 }
 
-/// Indices from 0 on, each as often as `times` says.
-pub fn pool(times: impl Iterator<Item = usize>) -> Vec<usize> {
-    let repeated = times
-        .enumerate()
-        .map(|(i, times)| std::iter::repeat_n(i, times));
-    repeated.flatten().collect()
-}
-
-/// How often a record is drawn. Half of the data is normal, and one image in fourteen has boxes, the only source of
-/// sides and sizes. Findings that change the whole image, and so can be seen at 128 pixels, are drawn about as often as
-/// normal images, however rare they are: a prompt's effect is learned in proportion to how often it is seen.
-pub fn times(record: &Record) -> usize {
-    let seen = |finding: &Finding| match finding {
-        Finding::Cardiomegaly => 24,
-        Finding::Edema | Finding::Emphysema => 12,
-        Finding::Effusion => 8,
-        Finding::Pneumothorax => 6,
-        _ => 2,
-    };
-    let findings = record.findings.iter().flatten().map(seen).max();
-    let child = record.age_group == Some(AgeGroup::Child);
-    let boxes = if record.boxes.is_empty() { 1 } else { 8 };
-    boxes.max(findings.unwrap_or(if child { 2 } else { 1 }))
-}
-
 impl Examples<'_> {
     /// The batch of a step: images, prompts, noise and timesteps, all drawn from the step's own random numbers.
     fn batch(&self, objective: &Objective, size: usize, step: usize) -> Result<Batch> {
         let mut rng = step_rng(self.seed, step);
         let mut batch = Batch::new(self.latents.shape);
         for _ in 0..size {
-            let i = self.pool[rng.random_range(0..self.pool.len())];
+            let i = self.draw.index(&mut rng);
             let clean = self.latents.sample(i, &mut rng);
             let noise = normal(&mut rng, clean.len());
             let t = rng.random_range(0..objective.num_train_timesteps());

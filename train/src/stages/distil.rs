@@ -30,10 +30,10 @@ use roentgen_web::weights::{self, Weights};
 use self::run::{Distil, DistilRun};
 use self::target::Rungs;
 use self::trajectories::{Prompts, Settings, Teacher, Trajectories};
-use crate::data::readers::{self, Caption};
+use crate::data::draw::Draw;
+use crate::data::readers;
 use crate::evaluate::generate::fingerprint;
 use crate::exchange::export::INTENDED_USE;
-use crate::stages::diffusion::{pool, times};
 use crate::stages::finetune::{Base, collect};
 use crate::training::ema;
 use crate::training::objective::TextToLatents;
@@ -133,7 +133,7 @@ pub fn train(
         networks: weights::load(networks, taught)?,
         tokenizer: &model.tokenizer,
         scheduler: &base.configs.scheduler,
-        shape: [vae.latent_channels, h, w],
+        shape: [vae.latent_channels(), h, w],
         device,
     };
     draw(run, &of, &settings, data, &samples)?;
@@ -199,12 +199,8 @@ fn draw(
 ) -> Result<()> {
     let (layout, listing) = readers::list(data)?;
     println!("{}: {layout}, {listing}", data.display());
-    let draws = listing.pairs.iter().map(|pair| match &pair.caption {
-        Caption::Text(_) => 1,
-        Caption::Record(record) => times(record),
-    });
     let prompts = Prompts {
-        pool: pool(draws),
+        draw: Draw::new(listing.pairs.iter().map(|pair| pair.caption.record())),
         pairs: &listing.pairs,
     };
     let count = run

@@ -22,11 +22,12 @@ use roentgen_web::weights::{self, Weights};
 use serde::{Deserialize, Serialize};
 
 use self::run::{FineTune, FineTuneRun};
-use crate::data::images;
+use crate::data::draw::Draw;
+use crate::data::images::{self, Fit};
 use crate::data::readers::{self, Caption, Listing};
 use crate::data::tables::{Skipped, summary};
 use crate::exchange::export::INTENDED_USE;
-use crate::stages::diffusion::{Examples, fit, pool, times};
+use crate::stages::diffusion::{Examples, fit};
 use crate::stages::latents::{BATCH, LatentEncoder, Latents};
 use crate::stages::vae;
 use crate::training::objective::{Objective, TextToLatents};
@@ -158,13 +159,9 @@ pub fn train(
     let cut = captions.iter().filter(|c| is_cut(c, &text.tokenizer));
     println!("{} texts are cut to fit the text encoder", cut.count());
 
-    let draws = captions.iter().map(|caption| match caption {
-        Caption::Text(_) => 1,
-        Caption::Record(record) => times(record),
-    });
     let examples = Examples {
         latents: &latents,
-        pool: pool(draws),
+        draw: Draw::new(captions.iter().map(Caption::record)),
         prompt: &|i, seed| captions[i].prompt(seed),
         tokenizer: &text.tokenizer,
         caption_dropout: run.finetune.caption_dropout,
@@ -276,8 +273,8 @@ fn encoded(
             vae: base.configs.vae.init(device)?,
         };
         let module = weights::load(module, ema::open(&folder.path("vae.safetensors"))?)?;
-        let channels = base.configs.vae.in_channels;
-        let encoder = LatentEncoder::new(&module.vae, channels, run.size as usize, device);
+        let config = &base.configs.vae;
+        let encoder = LatentEncoder::new(&module.vae, config, run.size as usize, device);
         let (latents, captions) = encode(encoder, listing, run.size)?;
         latents.save(&cache)?;
         // Last, so that a run that was interrupted here encodes anew.
@@ -288,8 +285,7 @@ fn encoded(
     let captions: Vec<Caption> = serde_json::from_slice(&json).map_err(|e| damaged(&texts, e))?;
     let latents = Latents::open(&cache, Some(captions.len()))?;
     println!("{} images, encoded in {}", captions.len(), cache.display());
-    let vae = &base.configs.vae;
-    let latents = latents.with_scale(vae.scaling_factor, vae.shift_factor.unwrap_or(0.0));
+    let latents = latents.with_scaling(&base.configs.vae.scaling()?);
     Ok((latents, captions))
 }
 
@@ -303,13 +299,13 @@ fn encode(
     for pairs in listing.pairs.chunks(BATCH).progress() {
         let read: Vec<_> = pairs
             .par_iter()
-            .map(|pair| images::read_any(&pair.path, size))
+            .map(|pair| images::read(&pair.path, Fit::Exactly(size)))
             .collect();
         let mut batch = vec![];
         for (pair, image) in pairs.iter().zip(&read) {
             match image {
-                Ok((pixels, _)) => {
-                    batch.push(&pixels[..]);
+                Ok(image) => {
+                    batch.push(&image.pixels[..]);
                     captions.push(pair.caption.clone());
                 }
                 Err(reason) => skipped.push(Skipped {

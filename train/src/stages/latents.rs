@@ -6,14 +6,15 @@ use burn::prelude::*;
 use indicatif::ProgressIterator;
 use rand::rngs::StdRng;
 use roentgen_web::error::{Error, Result};
-use roentgen_web::image::AutoencoderKL;
+use roentgen_web::image::{Autoencoder, AutoencoderConfig, LatentScaling};
 use roentgen_web::weights::{Weight, Weights};
 
 use crate::data::dataset::Dataset;
 use crate::data::images::to_unit;
+use crate::stages::vae::reconstruct::shown;
 use crate::training::ema;
 use crate::training::random::normal;
-use crate::training::tensors::{floats, values};
+use crate::training::tensors::values;
 
 /// Images encoded at a time.
 pub const BATCH: usize = 16;
@@ -26,14 +27,18 @@ pub struct Latents {
     pub scaling_factor: f64,
     /// diffusers' `shift_factor`: their mean.
     pub shift_factor: f64,
+    /// Mean and standard deviation of each channel: diffusers' `latents_mean` and `latents_std`.
+    pub channels: [Vec<f64>; 2],
+    /// Mean and factor of each channel, as diffusion sees it.
+    scale: Vec<(f64, f64)>,
     mean: Vec<f32>,
     std: Vec<f32>,
 }
 
 /// An autoencoder that turns images into latents, a few at a time.
 pub struct LatentEncoder<'a> {
-    vae: &'a AutoencoderKL,
-    channels: usize,
+    vae: &'a Autoencoder,
+    config: &'a AutoencoderConfig,
     size: usize,
     device: &'a Device,
     shape: [usize; 3],
@@ -42,12 +47,17 @@ pub struct LatentEncoder<'a> {
 }
 
 impl<'a> LatentEncoder<'a> {
-    /// For images of `size` x `size` pixels; an autoencoder of `channels` 3 sees the same grey in each.
-    pub fn new(vae: &'a AutoencoderKL, channels: usize, size: usize, device: &'a Device) -> Self {
+    /// For images of `size` x `size` pixels; an autoencoder of three channels sees the same grey in each.
+    pub fn new(
+        vae: &'a Autoencoder,
+        config: &'a AutoencoderConfig,
+        size: usize,
+        device: &'a Device,
+    ) -> Self {
         let (shape, mean, std) = ([0; 3], vec![], vec![]);
         Self {
             vae,
-            channels,
+            config,
             size,
             device,
             shape,
@@ -61,12 +71,10 @@ impl<'a> LatentEncoder<'a> {
         if images.is_empty() {
             return;
         }
-        let (n, c, size) = (images.len(), self.channels, self.size);
         let grey = |image: &&[u8]| image.iter().map(|&p| to_unit(p)).collect::<Vec<f32>>();
-        let pixels: Vec<f32> = images.iter().flat_map(|i| grey(i).repeat(c)).collect();
-        let moments = self
-            .vae
-            .encode(floats(&pixels, [n, c, size, size], self.device));
+        let grey: Vec<Vec<f32>> = images.iter().map(grey).collect();
+        let shown = shown(self.config, &grey, self.size, self.device);
+        let moments = self.vae.encode(shown);
         let [_, c, h, w] = moments.mean.dims();
         self.shape = [c, h, w];
         self.mean.extend(values(moments.mean));
@@ -81,8 +89,13 @@ impl<'a> LatentEncoder<'a> {
 
 impl Latents {
     /// Encodes every image of `data`.
-    pub fn encode(vae: &AutoencoderKL, data: &Dataset, device: &Device) -> Self {
-        let mut encoder = LatentEncoder::new(vae, 1, data.size, device);
+    pub fn encode(
+        vae: &Autoencoder,
+        config: &AutoencoderConfig,
+        data: &Dataset,
+        device: &Device,
+    ) -> Self {
+        let mut encoder = LatentEncoder::new(vae, config, data.size, device);
         for start in (0..data.len()).step_by(BATCH).progress() {
             let end = data.len().min(start + BATCH);
             let images: Vec<&[u8]> = (start..end).map(|i| data.image(i)).collect();
@@ -91,10 +104,26 @@ impl Latents {
         encoder.finish()
     }
 
-    /// With the scale of a model that has one already, instead of these images' own.
-    pub fn with_scale(mut self, scaling_factor: f64, shift_factor: f64) -> Self {
-        self.scaling_factor = scaling_factor;
-        self.shift_factor = shift_factor;
+    /// The config of the autoencoder that made them, with their scale: of `AutoencoderDC`, whose channels differ much, each
+    /// channel's own, else one for all.
+    pub fn scaled(&self, config: &AutoencoderConfig) -> AutoencoderConfig {
+        let mut config = config.clone();
+        match &mut config {
+            AutoencoderConfig::KL(kl) => {
+                kl.scaling_factor = self.scaling_factor;
+                kl.shift_factor = Some(self.shift_factor);
+            }
+            AutoencoderConfig::DC(dc) => {
+                let [mean, std] = self.channels.clone();
+                (dc.latents_mean, dc.latents_std) = (Some(mean), Some(std));
+            }
+        }
+        config
+    }
+
+    /// With the scale of a model instead of one for all channels.
+    pub fn with_scaling(mut self, scaling: &LatentScaling) -> Self {
+        self.scale = (0..self.shape[0]).map(|c| scaling.of_channel(c)).collect();
         self
     }
 
@@ -109,18 +138,29 @@ impl Latents {
     }
 
     fn new(shape: [usize; 3], mean: Vec<f32>, std: Vec<f32>) -> Self {
-        let n = mean.len() as f64;
-        let shift_factor = mean.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
-        let variance = mean
-            .iter()
-            .zip(&std)
-            .map(|(&m, &s)| (f64::from(m) - shift_factor).powi(2) + f64::from(s).powi(2))
-            .sum::<f64>()
-            / n;
+        let [c, h, w] = shape;
+        let (positions, images) = (h * w, mean.len() / (c * h * w).max(1));
+        // Of one channel: its mean, and the mean of its squares about it.
+        let moments = |channel: usize| {
+            let at = (0..images)
+                .flat_map(|i| (0..positions).map(move |p| (i * c + channel) * positions + p));
+            let n = (images * positions) as f64;
+            let average = at.clone().map(|j| f64::from(mean[j])).sum::<f64>() / n;
+            let squares =
+                at.map(|j| (f64::from(mean[j]) - average).powi(2) + f64::from(std[j]).powi(2));
+            (average, squares.sum::<f64>() / n)
+        };
+        let (means, variances): (Vec<f64>, Vec<f64>) = (0..c).map(moments).unzip();
+        let shift_factor = means.iter().sum::<f64>() / c as f64;
+        let about = means.iter().zip(&variances);
+        let squares = about.map(|(m, v)| v + (m - shift_factor).powi(2));
+        let scaling_factor = 1.0 / (squares.sum::<f64>() / c as f64).sqrt();
         Self {
             shape,
-            scaling_factor: 1.0 / variance.sqrt(),
+            scaling_factor,
             shift_factor,
+            channels: [means, variances.iter().map(|v| v.sqrt()).collect()],
+            scale: vec![(shift_factor, scaling_factor); c],
             mean,
             std,
         }
@@ -129,11 +169,12 @@ impl Latents {
     /// Latents of image `i` as diffusion sees them: sampled, shifted, scaled.
     pub fn sample(&self, i: usize, rng: &mut StdRng) -> Vec<f32> {
         let n: usize = self.shape.iter().product();
-        let noise = normal(rng, n);
+        let (noise, positions) = (normal(rng, n), self.shape[1] * self.shape[2]);
         (0..n)
             .map(|j| {
                 let z = self.mean[i * n + j] + self.std[i * n + j] * noise[j];
-                ((f64::from(z) - self.shift_factor) * self.scaling_factor) as f32
+                let (mean, factor) = self.scale[j / positions];
+                ((f64::from(z) - mean) * factor) as f32
             })
             .collect()
     }

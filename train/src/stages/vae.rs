@@ -1,52 +1,38 @@
-//! Training the autoencoder on random crops: mean absolute error, the same of edges, and a little KL.
+//! Training the autoencoder on random crops: mean absolute error, the same of edges, and a little KL where it has one.
+
+pub mod adversarial;
+pub mod crops;
+pub mod discriminator;
+pub mod loss;
+pub mod reconstruct;
 
 use burn::module::Module;
 use burn::prelude::*;
-use rand::RngExt;
-use rand::rngs::StdRng;
-use roentgen_web::error::Result;
-use roentgen_web::image::AutoencoderKL;
+use roentgen_web::error::{Error, Result};
+use roentgen_web::image;
 
 use crate::data::dataset::Dataset;
-use crate::data::images::{to_grey, to_unit};
-use crate::training::loss::edges;
-use crate::training::random::{normal, step_rng};
+use crate::data::images::to_unit;
+use crate::training::random::{normal, step_rng, uniform};
 use crate::training::replicas::share;
 use crate::training::run::{Run, RunFolder};
-use crate::training::sheet;
 use crate::training::start;
-use crate::training::tensors::{floats, values};
+use crate::training::tensors::floats;
 use crate::training::trainer::Trainer;
+use crops::Source;
+use reconstruct::{ON_SHEET, Reconstructions};
 
 /// The autoencoder under its component's name, so that keys come out as `vae.encoder.conv_in.weight`.
 #[derive(Module, Debug)]
 pub struct Autoencoder {
     /// The network.
-    pub vae: AutoencoderKL,
-}
-
-/// Random crops, `[batch, 1, crop, crop]` in -1 to 1.
-fn crops(data: &Dataset, batch: usize, crop: usize, rng: &mut StdRng) -> Vec<f32> {
-    let size = data.size;
-    let mut pixels = Vec::with_capacity(batch * crop * crop);
-    for _ in 0..batch {
-        let image = data.image(rng.random_range(0..data.len()));
-        let (x, y) = (
-            rng.random_range(0..=size - crop),
-            rng.random_range(0..=size - crop),
-        );
-        for row in y..y + crop {
-            let start = row * size + x;
-            pixels.extend(image[start..start + crop].iter().map(|&p| to_unit(p)));
-        }
-    }
-    pixels
+    pub vae: image::Autoencoder,
 }
 
 /// Trains the autoencoder of `run` into `folder/vae`.
 ///
 /// # Errors
-/// As [`Trainer::step`] and [`sheet::write`].
+/// As [`Trainer::step`] and [`Reconstructions::sheet`]; [`Error::Config`] if no image has the run's size.
 pub fn train(run: &Run, data: &Dataset, folder: &RunFolder, device: &Device) -> Result<()> {
     let device = device.clone().autodiff();
     device.seed(run.seed); // of the starting weights
@@ -57,60 +43,83 @@ pub fn train(run: &Run, data: &Dataset, folder: &RunFolder, device: &Device) -> 
     if let Some(init) = &run.init {
         autoencoder = start::from(autoencoder, init)?;
     }
+    let source = source(run, data)?;
     let mut trainer = Trainer::new(autoencoder, r.optimization.clone(), folder.path("vae"))?;
     let (n, h) = (trainer.share(), r.crop / r.model.downscale());
-    let (image, latent) = ([n, 1, r.crop, r.crop], [n, r.model.latent_channels, h, h]);
+    let image = [n, 1, r.crop, r.crop];
+    let latent = [n, r.model.latent_channels(), h, h];
     while !trainer.is_done() {
         let mut rng = step_rng(run.seed, trainer.step);
-        let pixels = crops(data, r.optimization.batch_size, r.crop, &mut rng);
-        let noise = normal(
-            &mut rng,
-            pixels.len() / image[2..].iter().product::<usize>()
-                * latent[1..].iter().product::<usize>(),
-        );
+        let batch = r.optimization.batch_size;
+        let crops = source.draw(batch, false, &mut rng);
+        let values = batch * latent[1..].iter().product::<usize>();
+        let [sampled, noise] = [(); 2].map(|()| normal(&mut rng, values));
+        let strengths = uniform(&mut rng, batch, r.latent_noise as f32);
         trainer.step(|module, part, device| {
-            let x = floats(share(&pixels, part, image), image, device);
-            let latents = module.vae.encode(x.clone());
-            let noise = floats(share(&noise, part, latent), latent, device);
-            let z = latents.mean.clone() + (latents.logvar.clone() * 0.5).exp() * noise;
-            let difference = module.vae.decode(z) - x;
-            let kl =
-                (latents.mean.powi_scalar(2) + latents.logvar.clone().exp() - 1.0 - latents.logvar)
-                    .mean()
-                    * 0.5;
-            difference.clone().abs().mean() + edges(difference) * r.edge_weight + kl * r.kl_weight
+            let x = floats(share(&crops.shown, part, image), image, device);
+            let latents = module.vae.encode(x);
+            let noise_of = |values| floats(share(values, part, latent), latent, device);
+            let mut z = latents.mean.clone();
+            if matches!(module.vae, image::Autoencoder::KL(_)) {
+                z = z + (latents.logvar.clone() * 0.5).exp() * noise_of(&sampled);
+            }
+            if r.latent_noise > 0.0 {
+                let strength = floats(share(&strengths, part, [n]), [n, 1, 1, 1], device);
+                z = z + noise_of(&noise) * strength * deviations(latents.mean.clone());
+            }
+            let loss = loss::reconstruction(module.vae.decode(z), &crops, part, r.edge_weight);
+            match r.kl_weight > 0.0 {
+                true => loss + kl(latents) * r.kl_weight,
+                false => loss,
+            }
         })?;
         if trainer.sheet_is_due() {
-            reconstructions(&trainer, data, folder)?;
+            let made = reconstructions(&trainer.module.valid(), run, data);
+            println!("step {}: {made}", trainer.step);
+            let path = folder.path(&format!("sheets/vae-{:06}.png", trainer.step));
+            made.sheet("decoded", &[], &path)?;
         }
     }
     Ok(())
 }
 
-/// A sheet of eight whole images, each above its reconstruction.
-fn reconstructions(
-    trainer: &Trainer<Autoencoder>,
-    data: &Dataset,
-    folder: &RunFolder,
-) -> Result<()> {
+/// Where the crops of a run come from.
+fn source<'a>(run: &Run, data: &'a Dataset) -> Result<Source<'a>> {
+    let source = Source::new(data, run.vae.crop, run.vae.sees_half());
+    let [sharp, all] = source.counts();
+    if sharp == 0 {
+        return Err(Error::Config {
+            what: "[vae]".into(),
+            why: format!(
+                "no image has the run's {0}x{0} pixels; lower size",
+                run.size
+            ),
+        });
+    }
+    println!("crops of {all} images, {sharp} of them of the full size");
+    Ok(source)
+}
+
+/// Standard deviation of each channel over a batch, `[B, C, h, w]` to `[1, C, 1, 1]`, as a constant.
+fn deviations(latents: Tensor<4>) -> Tensor<4> {
+    let [b, c, h, w] = latents.dims();
+    let channels = latents.detach().swap_dims(0, 1).reshape([c, b * h * w]);
+    channels.var(1).sqrt().reshape([1, c, 1, 1])
+}
+
+/// Mean Kullback-Leibler divergence from the standard normal distribution.
+fn kl(latents: image::DiagonalGaussian) -> Tensor<1> {
+    let variance = latents.logvar.clone().exp();
+    (latents.mean.powi_scalar(2) + variance - 1.0 - latents.logvar).mean() * 0.5
+}
+
+/// Eight whole images of the largest size, from all over the data.
+fn reconstructions(autoencoder: &Autoencoder, run: &Run, data: &Dataset) -> Reconstructions {
     let size = data.size;
-    let vae = trainer.module.valid().vae;
-    let n = data.len().min(8);
-    let picks: Vec<&[u8]> = (0..n).map(|i| data.image(i * data.len() / n)).collect();
-    let pixels: Vec<f32> = picks
-        .iter()
-        .flat_map(|i| i.iter().map(|&p| to_unit(p)))
-        .collect();
-    let device = &vae.devices()[0];
-    let x = floats(&pixels, [n, 1, size, size], device);
-    let decoded = values(vae.decode(vae.encode(x).mean));
-    let mut images: Vec<Vec<u8>> = picks.iter().map(|i| i.to_vec()).collect();
-    images.extend(
-        decoded
-            .chunks(size * size)
-            .map(|i| i.iter().map(|&v| to_grey(v)).collect()),
-    );
-    let captions = [vec!["real"; n], vec!["decoded"; n]].concat();
-    let path = folder.path(&format!("sheets/vae-{:06}.png", trainer.step));
-    sheet::save(&path, &images, &captions, size, size, n)
+    let whole: Vec<usize> = (0..data.len()).filter(|i| data.side(*i) == size).collect();
+    let n = whole.len().min(ON_SHEET);
+    let unit = |i: usize| data.image(i).iter().map(|&p| to_unit(p)).collect();
+    let images = (0..n).map(|i| unit(whole[i * whole.len() / n])).collect();
+    let device = &autoencoder.devices()[0];
+    Reconstructions::new(&autoencoder.vae, &run.vae.model, images, size, device)
 }

@@ -5,7 +5,6 @@ use burn::prelude::*;
 
 use super::host::together;
 
-const BETAS: [f32; 2] = [0.9, 0.999];
 const EPSILON: f32 = 1e-8;
 
 /// Decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2), burn's own where a parameter is on another
@@ -13,19 +12,21 @@ const EPSILON: f32 = 1e-8;
 #[derive(Clone)]
 pub struct OnePassAdamW {
     stock: AdamW,
+    betas: [f32; 2],
     weight_decay: f32,
 }
 
 impl OnePassAdamW {
-    /// With PyTorch's betas and epsilon.
-    pub fn new(weight_decay: f32) -> Self {
+    /// With PyTorch's epsilon.
+    pub fn new(betas: [f32; 2], weight_decay: f32) -> Self {
         let config = AdamWConfig::new()
-            .with_beta_1(BETAS[0])
-            .with_beta_2(BETAS[1])
+            .with_beta_1(betas[0])
+            .with_beta_2(betas[1])
             .with_epsilon(EPSILON)
             .with_weight_decay(weight_decay);
         Self {
             stock: config.build(),
+            betas,
             weight_decay,
         }
     }
@@ -52,8 +53,8 @@ impl Optimizer for OnePassAdamW {
             ..
         } = state.momentum;
         let steps = time as i32 + 1;
-        let [beta_1, beta_2] = BETAS;
-        let corrected = BETAS.map(|beta| 1.0 / (1.0 - beta.powi(steps)));
+        let [beta_1, beta_2] = self.betas;
+        let corrected = self.betas.map(|beta| 1.0 / (1.0 - beta.powi(steps)));
         let decay = 1.0 - (rate * f64::from(self.weight_decay)) as f32;
         let rate_here = rate as f32;
         let update = |[w, g, m, v]: [&mut [f32]; 4]| {
@@ -95,7 +96,7 @@ mod tests {
             let numbers: Vec<f32> = (0..35).map(|i| number(i, place)).collect();
             floats(&numbers, [5, 7], &device)
         };
-        let ours = OnePassAdamW::new(0.1);
+        let ours = OnePassAdamW::new([0.9, 0.99], 0.1);
         let (mut found, mut state) = (tensor(0), None);
         let (mut expected, mut stock) = (tensor(0), None);
         for step in 1..20 {

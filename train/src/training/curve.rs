@@ -28,6 +28,8 @@ pub fn draw(folder: &RunFolder, out: &Path) -> Result<()> {
     root.fill(&WHITE).map_err(|e| failed(&e))?;
     let logs: Vec<_> = [
         ("vae", "autoencoder"),
+        ("adversarial", "decoder against discriminator"),
+        ("adversarial/discriminator", "discriminator"),
         ("diffusion", "text encoder and U-Net"),
         ("finetune", "fine-tuning"),
         ("distil", "distillation"),

@@ -14,7 +14,8 @@ const EVERY: usize = 10;
 pub struct Ema {
     /// The averaged weights.
     pub weights: Weights,
-    decay: f64,
+    /// How much of it stays at each training step.
+    pub decay: f64,
 }
 
 impl Ema {

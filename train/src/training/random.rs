@@ -18,3 +18,8 @@ pub fn normal(rng: &mut StdRng, n: usize) -> Vec<f32> {
         })
         .collect()
 }
+
+/// `n` values uniform between 0 and `end`.
+pub fn uniform(rng: &mut StdRng, n: usize, end: f32) -> Vec<f32> {
+    (0..n).map(|_| rng.random::<f32>() * end).collect()
+}

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::FloatDType;
 use roentgen_web::embeddings::CLIPTextConfig;
 use roentgen_web::error::{Error, Result};
-use roentgen_web::image::AutoencoderKLConfig;
+use roentgen_web::image::AutoencoderConfig;
 use roentgen_web::latents::UNet2DConditionConfig;
 use roentgen_web::latents::scheduler::SchedulerConfig;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,9 @@ pub struct Run {
     /// A bundle or a diffusers checkpoint to start from: every tensor whose name and shape agree, and its tokenizer.
     #[serde(default)]
     pub init: Option<PathBuf>,
+    /// Which of the data to learn from.
+    #[serde(default)]
+    pub data: DataRun,
     /// The autoencoder and its training.
     pub vae: VaeRun,
     /// The text encoder's own training, before the U-Net's; left out, it learns with the U-Net alone.
@@ -34,20 +37,74 @@ pub struct Run {
     pub diffusion: DiffusionRun,
 }
 
+/// The `[data]` table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataRun {
+    /// Sub-folders of `--data` to read; all that are sources if left out. A folder with a `metadata.csv` is one source.
+    pub sources: Option<Vec<String>>,
+    /// Whether text encoder and U-Net see the mirror image too of every image with boxes, called mirrored.
+    pub mirrored: bool,
+    /// Whether sides are read off images whose findings have no boxes: see [`crate::data::sides`].
+    pub pseudo_sides: bool,
+}
+
+impl Default for DataRun {
+    fn default() -> Self {
+        Self {
+            sources: None,
+            mirrored: true,
+            pseudo_sides: true,
+        }
+    }
+}
+
 /// The `[vae]` table.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VaeRun {
     /// Height and width of the random crops that the autoencoder learns from, in pixels.
     pub crop: usize,
-    /// Weight of the mean KL divergence against the mean absolute error.
+    /// Weight of the mean KL divergence against the mean absolute error; 0 for `AutoencoderDC`, which has none.
+    #[serde(default)]
     pub kl_weight: f64,
     /// Weight of the mean absolute error of horizontal and vertical differences, which keeps edges sharp.
     pub edge_weight: f64,
+    /// Most noise on the latents, in standard deviations of each channel: the decoder learns to bear a U-Net's errors.
+    #[serde(default)]
+    pub latent_noise: f64,
     /// Steps, rates, sizes.
     pub optimization: Optimization,
-    /// diffusers' config of the network.
-    pub model: AutoencoderKLConfig,
+    /// diffusers' config of the network, of the class that its `_class_name` names. With an `encoder_sample_size`, which must
+    /// be half of `sample_size`, images stored with half the pixels are learned from too, and losses are taken at both sizes.
+    pub model: AutoencoderConfig,
+    /// The decoder's second training, against a discriminator.
+    #[serde(default)]
+    pub adversarial: Option<AdversarialRun>,
+}
+
+/// The `[vae.adversarial]` table. Images are those of the full size alone, crops those of `[vae]`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdversarialRun {
+    /// Weight of the mean absolute error at the full size, which blurs.
+    pub pixel_weight: f64,
+    /// Weight of the mean absolute error of the means of 4x4 pixels, which keeps content and brightness.
+    pub coarse_weight: f64,
+    /// Weight of the discriminator's judgement.
+    pub adversarial_weight: f64,
+    /// Steps over which that weight rises from 0.
+    pub ramp_steps: usize,
+    /// Steps of the discriminator before the decoder's first.
+    pub head_start: usize,
+    /// The discriminator's peak learning rate.
+    pub discriminator_learning_rate: f64,
+    /// Weight of the squared change of its judgement under noise.
+    pub penalty_weight: f64,
+    /// Standard deviation of that noise, in those of what the L1 decoder misses.
+    pub penalty_noise: f64,
+    /// Steps, rates, sizes of the decoder's training; all but the rate hold for the discriminator too.
+    pub optimization: Optimization,
 }
 
 /// The `[text]` table.
@@ -87,6 +144,12 @@ pub enum LrScheduler {
     Cosine,
     /// The peak to the end.
     Constant,
+    /// The peak, then linearly to nothing over the last [`Optimization::decay_share`] of the steps (Hu et al. 2024, "MiniCPM",
+    /// arXiv:2404.06395, section 4). The checkpoint before the decay is kept, so that more steps can follow it.
+    WarmupConstantDecay,
+    /// One cycle (Smith and Topin 2018, "Super-Convergence") as torch's `OneCycleLR` has it: half a cosine up from a 25th
+    /// of the peak over the warm-up, half a cosine down to nothing over the rest.
+    OneCycle,
 }
 
 /// Number format of the products in the forward and backward passes (`--mixed_precision` of diffusers' training scripts). Weights,
@@ -150,12 +213,21 @@ pub struct Optimization {
     /// What the rate does after that.
     #[serde(default)]
     pub lr_scheduler: LrScheduler,
+    /// Share of all steps in which the rate of `warmup_constant_decay` falls.
+    #[serde(default = "fifth")]
+    pub decay_share: f64,
+    /// AdamW's decays of the running mean of gradients, and of their squares.
+    #[serde(default = "usual_betas")]
+    pub adam_betas: [f32; 2],
     /// AdamW's decoupled weight decay.
     pub weight_decay: f32,
     /// Largest L2 norm of all gradients together.
     pub max_grad_norm: f64,
     /// Decay of the moving average of the weights, per step.
     pub ema_decay: f64,
+    /// Decays of further averages, which checkpoints hold as `ema-DECAY.safetensors`: the best length is known afterwards.
+    #[serde(default)]
+    pub ema_decays: Vec<f64>,
     /// Steps between checkpoints.
     pub checkpoint_every: usize,
     /// Steps between sample sheets.
@@ -166,17 +238,57 @@ fn one() -> usize {
     1
 }
 
+fn fifth() -> f64 {
+    0.2
+}
+
+/// PyTorch's.
+fn usual_betas() -> [f32; 2] {
+    [0.9, 0.999]
+}
+
 impl Optimization {
     /// Learning rate of the step after `step` steps are done: warm-up, then as [`Self::lr_scheduler`] says.
     pub fn learning_rate_at(&self, step: usize) -> f64 {
+        if self.lr_scheduler == LrScheduler::OneCycle {
+            return self.one_cycle(step);
+        }
         let warm = ((step + 1) as f64 / self.warmup_steps.max(1) as f64).min(1.0);
-        if self.lr_scheduler == LrScheduler::Constant {
-            return self.learning_rate * warm;
+        match self.lr_scheduler {
+            LrScheduler::Constant => return self.learning_rate * warm,
+            LrScheduler::WarmupConstantDecay => {
+                let left = self.steps.saturating_sub(step) as f64;
+                let decay = (self.steps - self.decay_start()).max(1) as f64;
+                return self.learning_rate * warm * (left / decay).min(1.0);
+            }
+            LrScheduler::Cosine | LrScheduler::OneCycle => {}
         }
         let done = step.saturating_sub(self.warmup_steps) as f64
             / self.steps.saturating_sub(self.warmup_steps).max(1) as f64;
         let cosine = 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos());
         self.learning_rate * warm * (0.01 + 0.99 * cosine)
+    }
+
+    /// `OneCycleLR` with its `div_factor` of 25, its `final_div_factor` of 10^4, and `pct_start` the warm-up's share.
+    fn one_cycle(&self, step: usize) -> f64 {
+        let (top, end) = (
+            self.warmup_steps.saturating_sub(1),
+            self.steps.saturating_sub(1),
+        );
+        let (first, last) = (self.learning_rate / 25.0, self.learning_rate / 25.0 / 1e4);
+        let (from, to, done) = match step < top {
+            true => (first, self.learning_rate, step as f64 / top as f64),
+            false => {
+                let done = (step - top) as f64 / (end.saturating_sub(top)).max(1) as f64;
+                (self.learning_rate, last, done.min(1.0))
+            }
+        };
+        to + (from - to) * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+    }
+
+    /// The step from which the rate of `warmup_constant_decay` falls.
+    pub fn decay_start(&self) -> usize {
+        self.steps - (self.steps as f64 * self.decay_share).round() as usize
     }
 
     /// Into how many equal parts a batch is divided.
@@ -210,10 +322,57 @@ impl Optimization {
         if !self.learning_rate.is_finite() || self.learning_rate <= 0.0 {
             return Some("learning_rate must be above 0".into());
         }
-        if !(0.0..1.0).contains(&self.ema_decay) {
-            return Some("ema_decay must be at least 0 and below 1".into());
+        let mut decays = self.ema_decays.iter().chain([&self.ema_decay]);
+        if !decays.all(|decay| (0.0..1.0).contains(decay)) {
+            return Some("ema_decay and ema_decays must be at least 0 and below 1".into());
+        }
+        if !self.adam_betas.iter().all(|b| (0.0..1.0).contains(b)) {
+            return Some("adam_betas must be at least 0 and below 1".into());
+        }
+        if !(0.0..=1.0).contains(&self.decay_share) {
+            return Some("decay_share must be between 0 and 1".into());
         }
         None
+    }
+}
+
+impl VaeRun {
+    /// Whether the encoder sees half of the images' detail.
+    pub fn sees_half(&self) -> bool {
+        self.model.encoder_size().encoder_sample_size.is_some()
+    }
+
+    /// What is wrong for images of `size` pixels, if anything.
+    fn fault(&self, size: usize) -> Option<String> {
+        if !self.latent_noise.is_finite() || self.latent_noise < 0.0 {
+            return Some("latent_noise must be at least 0".into());
+        }
+        if let Some(a) = &self.adversarial
+            && !a
+                .head_start
+                .is_multiple_of(a.optimization.checkpoint_every.max(1))
+        {
+            return Some("adversarial.head_start must be a multiple of its checkpoint_every, so that both networks are saved at the same steps".into());
+        }
+        if self.adversarial.is_some() && self.crop < 32 {
+            return Some("crop must be at least 32 for a discriminator".into());
+        }
+        if self.kl_weight > 0.0 && matches!(self.model, AutoencoderConfig::DC(_)) {
+            return Some(
+                "kl_weight must be 0: the latents of AutoencoderDC have no variance".into(),
+            );
+        }
+        let sizes = self.model.encoder_size();
+        let shown = sizes.encoder_sample_size?;
+        if sizes.sample_size != Some(size) || 2 * shown != size {
+            return Some(format!(
+                "with an encoder_sample_size, sample_size must be the run's size {size}, and encoder_sample_size half of it"
+            ));
+        }
+        let odd = !self.crop.is_multiple_of(4) || self.crop < 16;
+        odd.then(|| {
+            "crop must be a multiple of 4 and at least 16 where the encoder sees half of it".into()
+        })
     }
 }
 
@@ -242,12 +401,17 @@ impl Run {
         if run.vae.crop > run.size as usize || run.vae.crop == 0 {
             return Err(fault("crop must be between 1 and size".into()));
         }
+        run.vae
+            .fault(run.size as usize)
+            .map_or(Ok(()), |why| Err(fault(format!("[vae] {why}"))))?;
         let text = run.text.iter().map(|text| ("text", &text.optimization));
         let trainings = [
             ("vae", &run.vae.optimization),
             ("diffusion", &run.diffusion.optimization),
         ];
-        for (name, optimization) in trainings.into_iter().chain(text) {
+        let adversarial = run.vae.adversarial.iter();
+        let adversarial = adversarial.map(|a| ("vae.adversarial", &a.optimization));
+        for (name, optimization) in trainings.into_iter().chain(text).chain(adversarial) {
             if let Some(why) = optimization.fault() {
                 return Err(fault(format!("[{name}.optimization] {why}")));
             }
@@ -308,9 +472,12 @@ mod tests {
             learning_rate: 1.0,
             warmup_steps: 10,
             lr_scheduler: LrScheduler::Cosine,
+            decay_share: 0.3,
+            adam_betas: usual_betas(),
             weight_decay: 0.0,
             max_grad_norm: 1.0,
             ema_decay: 0.9,
+            ema_decays: vec![],
             checkpoint_every: 1,
             sheet_every: 1,
         };
@@ -320,10 +487,45 @@ mod tests {
         assert!((o.learning_rate_at(100) - 0.01).abs() < 1e-9);
         let constant = Optimization {
             lr_scheduler: LrScheduler::Constant,
-            ..o
+            ..o.clone()
         };
         assert!((constant.learning_rate_at(0) - 0.1).abs() < 1e-9);
         assert!((constant.learning_rate_at(99) - 1.0).abs() < 1e-9);
+        let decaying = Optimization {
+            lr_scheduler: LrScheduler::WarmupConstantDecay,
+            ..o.clone()
+        };
+        for (step, rate) in [
+            (0, 0.1),
+            (9, 1.0),
+            (70, 1.0),
+            (85, 0.5),
+            (99, 1.0 / 30.0),
+            (100, 0.0),
+        ] {
+            let found = decaying.learning_rate_at(step);
+            assert!((found - rate).abs() < 1e-9, "{step}: {found}");
+        }
+        // torch.optim.lr_scheduler.OneCycleLR(max_lr=1, total_steps=20, pct_start=0.3)
+        let cycle = Optimization {
+            lr_scheduler: LrScheduler::OneCycle,
+            steps: 20,
+            warmup_steps: 6,
+            ..o
+        };
+        for (step, rate) in [
+            (0, 0.04),
+            (1, 0.131_671_84),
+            (4, 0.908_328_16),
+            (5, 1.0),
+            (6, 0.987_464_01),
+            (12, 0.500_002),
+            (18, 0.012_539_994),
+            (19, 4e-6),
+        ] {
+            let found = cycle.learning_rate_at(step);
+            assert!((found - rate).abs() < 1e-7, "{found} {rate}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::training::adamw::OnePassAdamW;
 use crate::training::ema::Ema;
 use crate::training::host::sum_of_squares;
 use crate::training::replicas::Replicas;
-use crate::training::run::Optimization;
+use crate::training::run::{LrScheduler, Optimization};
 
 /// A module with everything that its training carries from step to step.
 pub struct Trainer<M: Module> {
@@ -26,6 +26,8 @@ pub struct Trainer<M: Module> {
     pub module: M,
     /// Their moving average.
     pub ema: Ema,
+    /// Their averages of other lengths, [`Optimization::ema_decays`].
+    pub averages: Vec<Ema>,
     /// Steps done.
     pub step: usize,
     optimizer: ModuleOptimizer,
@@ -43,6 +45,14 @@ pub struct Trainer<M: Module> {
 /// Where the training in `folder` keeps the averaged weights of its last checkpoint.
 pub fn ema_path(folder: &Path) -> PathBuf {
     folder.join("checkpoint").join("ema.safetensors")
+}
+
+/// Folder of the checkpoint from which the rate fell: under the name `checkpoint`, and with more steps in the run's file, the
+/// training goes on at its full rate.
+pub const BEFORE_DECAY: &str = "before_decay";
+
+fn average_name(decay: f64) -> String {
+    format!("ema-{decay}.safetensors")
 }
 
 #[derive(Serialize, Deserialize)]
@@ -71,7 +81,10 @@ impl<M: Module + Send> Trainer<M> {
     /// # Errors
     /// [`Error::Io`] if the folder cannot be written, [`Error::Config`] if a checkpoint is damaged.
     pub fn new(module: M, optimization: Optimization, folder: PathBuf) -> Result<Self> {
-        let optimizer = ModuleOptimizer::from(OnePassAdamW::new(optimization.weight_decay));
+        let optimizer = ModuleOptimizer::from(OnePassAdamW::new(
+            optimization.adam_betas,
+            optimization.weight_decay,
+        ));
         fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
         let log_path = folder.join("log.csv");
         let new_log = !log_path.exists();
@@ -90,8 +103,10 @@ impl<M: Module + Send> Trainer<M> {
             )
             .expect("a valid template"),
         );
+        let decays = &optimization.ema_decays;
         let mut trainer = Self {
             ema: Ema::new(&module, optimization.ema_decay),
+            averages: decays.iter().map(|d| Ema::new(&module, *d)).collect(),
             replicas: Replicas::new(optimization.replicas, &module.devices()[0]),
             module,
             step: 0,
@@ -168,9 +183,17 @@ impl<M: Module + Send> Trainer<M> {
         self.module = self.optimizer.step(rate, self.module.clone(), grads);
         self.step += 1;
         self.ema.update(&self.module, self.step);
+        for average in &mut self.averages {
+            average.update(&self.module, self.step);
+        }
         self.report(value, norm, rate)?;
         if self.step.is_multiple_of(self.optimization.checkpoint_every) || self.is_done() {
-            self.save()?;
+            self.save("checkpoint")?;
+        }
+        let o = &self.optimization;
+        let decays = o.lr_scheduler == LrScheduler::WarmupConstantDecay;
+        if decays && self.step == o.decay_start() {
+            self.save(BEFORE_DECAY)?;
         }
         Ok(value)
     }
@@ -200,9 +223,9 @@ impl<M: Module + Send> Trainer<M> {
     }
 
     /// Writes a checkpoint beside the old one, then swaps them, so that there is a whole one at any moment.
-    fn save(&self) -> Result<()> {
-        let new = self.folder.join("checkpoint.new");
-        let old = self.folder.join("checkpoint.old");
+    fn save(&self, name: &str) -> Result<()> {
+        let new = self.folder.join(format!("{name}.new"));
+        let old = self.folder.join(format!("{name}.old"));
         let _ = fs::remove_dir_all(&new);
         fs::create_dir_all(&new).map_err(Error::io(&new))?;
         self.module
@@ -215,6 +238,9 @@ impl<M: Module + Send> Trainer<M> {
             .save(new.join("optimizer.bpk"))
             .map_err(|e| damaged(&new, format!("{e:?}")))?;
         self.ema.save(&new.join("ema.safetensors"))?;
+        for average in &self.averages {
+            average.save(&new.join(average_name(average.decay)))?;
+        }
         let state = State {
             step: self.step,
             running_loss: self.running_loss,
@@ -223,7 +249,7 @@ impl<M: Module + Send> Trainer<M> {
         };
         let state = serde_json::to_vec_pretty(&state).expect("plain numbers");
         fs::write(new.join("state.json"), state).map_err(Error::io(&new))?;
-        let current = self.checkpoint();
+        let current = self.folder.join(name);
         let _ = fs::remove_dir_all(&old);
         if current.exists() {
             fs::rename(&current, &old).map_err(Error::io(&current))?;
@@ -248,6 +274,15 @@ impl<M: Module + Send> Trainer<M> {
             .map_err(|e| damaged(&folder, format!("{e:?}")))?;
         self.optimizer = self.optimizer.clone().load_record(record);
         self.ema = Ema::open(&folder.join("ema.safetensors"), self.optimization.ema_decay)?;
+        for average in &mut self.averages {
+            let path = folder.join(average_name(average.decay));
+            if path.exists() {
+                *average = Ema::open(&path, average.decay)?;
+            } else {
+                // This length is new: it starts from here.
+                *average = Ema::new(&self.module, average.decay);
+            }
+        }
         self.step = state.step;
         self.running_loss = state.running_loss;
         self.loss_scale = state.loss_scale;

@@ -10,9 +10,11 @@ mod fork;
 mod linear;
 mod norm;
 mod record;
+mod rms_norm;
 mod steps;
 mod transposed;
 
 pub use fork::fork;
 pub use record::takes;
+pub use rms_norm::{rms_norm, silu};
 pub use steps::{attention, concatenate, conv2d, group_norm, layer_norm, linear};

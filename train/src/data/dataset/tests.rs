@@ -5,6 +5,9 @@ use std::fs;
 use image::GrayImage;
 
 use super::*;
+use crate::data::findings::Finding;
+use crate::data::location::BoundingBox;
+use crate::data::record::Sex;
 
 const HEADER: &str = "file,dataset,patient,view,sex,age,age_group,findings,other,split\n";
 
@@ -71,7 +74,8 @@ fn good_rows_are_read_and_bad_ones_named() {
         }]
     );
     assert_eq!(data.records[1].findings, Some(vec![]));
-    let mut bad: Vec<&str> = data.skipped.iter().map(|s| s.file.as_str()).collect();
+    let skipped = &data.sources[0].skipped;
+    let mut bad: Vec<&str> = skipped.iter().map(|s| s.file.as_str()).collect();
     bad.sort_unstable();
     assert_eq!(
         bad,
@@ -82,13 +86,14 @@ fn good_rows_are_read_and_bad_ones_named() {
             "128/f.webp",
             "128/flat.webp",
             "128/g.webp",
-            "a box",
+            "256/a.webp",
             "a line"
         ]
     );
     let text = data.to_string();
     assert!(
-        text.starts_with("2 images of 128x128 pixels; ") && text.contains("has the view \"LL\""),
+        text.starts_with("2 images of 128x128 pixels\n  metadata.csv: 2 images; ")
+            && text.contains("has the view \"LL\""),
         "{text}"
     );
     let val = Dataset::load(dir.path(), 128, Split::Val).expect("loads");

@@ -1,12 +1,12 @@
-//! A CSV with the columns `file` (relative to the CSV's folder) and `text`, and, if it has them, `split`.
+//! A CSV with the columns `file` (relative to the CSV's folder) and `text`, and, if it has them, `split`, `view`, `sex`.
 
 use std::path::Path;
 
 use roentgen_web::error::Result;
 use serde::Deserialize;
 
-use super::{Caption, Listing, Pair};
-use crate::data::tables::read_table;
+use crate::data::record::{Record, Split, optional};
+use crate::data::tables::{Skipped, read_table};
 
 #[derive(Deserialize)]
 struct Row {
@@ -14,31 +14,40 @@ struct Row {
     text: String,
     #[serde(default)]
     split: String,
+    #[serde(default)]
+    view: String,
+    #[serde(default)]
+    sex: String,
 }
 
-/// The rows of the training split: those whose `split` is `train` or empty.
-pub(super) fn list(table: &Path) -> Result<Listing> {
+/// The rows of one split (`train` where the column is empty or absent), each a patient of its own; some have no text.
+///
+/// # Errors
+/// As [`read_table`].
+pub fn records(table: &Path, split: Split) -> Result<(Vec<Record>, Vec<Skipped>)> {
     let dir = table.parent().unwrap_or(Path::new("."));
-    let mut listing = Listing::default();
-    read_table(table, &mut listing.skipped, |row: Row| {
-        let text = row.text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let refuse = |why: &str| Err((row.file.clone(), why.to_string()));
-        match row.split.as_str() {
-            "" | "train" => {}
-            other => return refuse(&format!("belongs to the split {other}")),
+    let (mut records, mut skipped) = (vec![], vec![]);
+    read_table(table, &mut skipped, |row: Row| {
+        let refuse = |why: String| (row.file.clone(), why);
+        let of = match row.split.as_str() {
+            "" => Split::Train,
+            name => name.parse().map_err(refuse)?,
+        };
+        if of != split {
+            return Ok(());
         }
-        if text.is_empty() {
-            return refuse("has no text");
+        if !dir.join(&row.file).is_file() {
+            return Err(refuse("is not there".into()));
         }
-        let path = dir.join(&row.file);
-        if !path.is_file() {
-            return refuse("is not there");
-        }
-        listing.pairs.push(Pair {
-            path,
-            caption: Caption::Text(text),
+        records.push(Record {
+            patient: row.file.clone(),
+            view: optional(&row.view).map_err(refuse)?,
+            sex: optional(&row.sex).map_err(refuse)?,
+            text: row.text.split_whitespace().collect::<Vec<_>>().join(" "),
+            file: row.file.clone(),
+            ..Record::default()
         });
         Ok(())
     })?;
-    Ok(listing)
+    Ok((records, skipped))
 }

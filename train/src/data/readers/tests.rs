@@ -8,7 +8,7 @@ use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use image::{GrayImage, Luma};
 
 use super::*;
-use crate::data::images::read_any;
+use crate::data::images::{Fit, Grey, read};
 
 fn names(listing: &Listing) -> Vec<String> {
     let name = |pair: &Pair| pair.path.file_name().unwrap().display().to_string();
@@ -231,7 +231,7 @@ fn dicom_files_and_their_headers() {
 
     // The middle 6 x 6 pixels, which rise from left to right; in MONOCHROME1 they fall.
     let row = |name: &str| {
-        let (pixels, native) = read_any(&path(name), 6).unwrap();
+        let Grey { pixels, native } = read(&path(name), Fit::Exactly(6)).unwrap();
         assert_eq!(native, 6);
         pixels[..6].to_vec()
     };
@@ -239,7 +239,7 @@ fn dicom_files_and_their_headers() {
     assert!(rising.windows(2).all(|w| w[0] < w[1]), "{rising:?}");
     let falling = row("b");
     assert!(falling.windows(2).all(|w| w[0] > w[1]), "{falling:?}");
-    assert!(read_any(&path("e.dcm"), 6).is_err());
+    assert!(read(&path("e.dcm"), Fit::Exactly(6)).is_err());
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn windows_and_slopes_of_dicom() {
     let path = dir.path().join("a.dcm");
     let row = |more: &[(Tag, VR, &str)]| {
         dicom(&path, "MONOCHROME2", 0, more);
-        read_any(&path, 6).unwrap().0[..6].to_vec()
+        read(&path, Fit::Exactly(6)).unwrap().pixels[..6].to_vec()
     };
     // Values 100 to 600 in the middle; after the slope 2100 to 2600, of which the window shows 2250 to 2450.
     let window = [
@@ -275,10 +275,10 @@ fn a_wide_jpeg_is_read() {
     let path = dir.path().join("a.jpg");
     let image = GrayImage::from_fn(64, 32, |x, _| Luma([(x * 4) as u8]));
     image.save(&path).unwrap();
-    let (pixels, native) = read_any(&path, 16).unwrap();
+    let Grey { pixels, native } = read(&path, Fit::Exactly(16)).unwrap();
     assert_eq!((pixels.len(), native), (256, 32));
     fs::write(&path, &fs::read(&path).unwrap()[..64]).unwrap();
-    assert!(read_any(&path, 16).is_err());
+    assert!(read(&path, Fit::Exactly(16)).is_err());
 }
 
 #[test]

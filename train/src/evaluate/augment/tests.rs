@@ -7,7 +7,8 @@ use burn::prelude::*;
 
 use super::report::spread;
 use super::{Arm, Augmentation, AugmentationRun, FINDINGS, Look, fraction, run, verdict};
-use crate::data::dataset::{Dataset, Split};
+use crate::data::dataset::Dataset;
+use crate::data::record::Split;
 use crate::evaluate::tests::{SIZE, classifier_run, write_data};
 use crate::evaluate::training::Skill;
 

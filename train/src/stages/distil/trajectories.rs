@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::run::Distil;
 use super::target::Rungs;
+use crate::data::draw::Draw;
 use crate::data::readers::Pair;
 use crate::training::ema;
 use crate::training::objective::TextToLatents;
@@ -60,10 +61,10 @@ pub struct Teacher<'a> {
 
 /// Where prompts come from.
 pub struct Prompts<'a> {
-    /// Images with captions, each caption as often in `pool` as it is to be drawn.
+    /// Images with captions.
     pub pairs: &'a [Pair],
-    /// Indices into `pairs`.
-    pub pool: Vec<usize>,
+    /// How often each caption is drawn.
+    pub draw: Draw,
 }
 
 /// Trajectories in memory.
@@ -235,7 +236,7 @@ impl Teacher<'_> {
         let (mut ids, mut noise) = (vec![], vec![]);
         for i in chunk * CHUNK..(chunk + 1) * CHUNK {
             let mut rng = step_rng(seed, i);
-            let pair = &prompts.pairs[prompts.pool[rng.random_range(0..prompts.pool.len())]];
+            let pair = &prompts.pairs[prompts.draw.index(&mut rng)];
             let prompt = match rng.random_bool(run.caption_dropout) {
                 true => String::new(),
                 false => pair.caption.prompt(rng.random()),

@@ -1,0 +1,81 @@
+//! Whether a finding is on the side that the prompt says: images of one seed, the prompt once with left and once with right.
+
+use crate::data::sides::asymmetry;
+
+/// Least difference between both images in grey levels that can be seen without looking for it.
+pub const VISIBLE: f32 = 20.0;
+
+/// A finding that whitens or darkens the side it is on, and the words that ask for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Question {
+    /// Name in the report.
+    pub name: &'static str,
+    /// `{}` is the side.
+    prompt: &'static str,
+    /// Whether the side with the finding is the whiter one.
+    pub whitens: bool,
+}
+
+/// What is asked, each as plainly as a prompt can.
+pub const QUESTIONS: [Question; 3] = [
+    Question {
+        name: "Effusion",
+        prompt: "PA chest radiograph of a 60-year-old man. Large {} pleural effusion.",
+        whitens: true,
+    },
+    Question {
+        name: "Consolidation",
+        prompt: "PA chest radiograph of a 60-year-old man. {} consolidation.",
+        whitens: true,
+    },
+    Question {
+        name: "Pneumothorax",
+        prompt: "PA chest radiograph of a 60-year-old man. Large {} pneumothorax.",
+        whitens: false,
+    },
+];
+
+impl Question {
+    /// The prompts with left and right.
+    pub fn prompts(&self) -> [String; 2] {
+        let word = |side: &str| match self.prompt.contains(". {}") {
+            true => format!("{}{}", side[..1].to_uppercase(), &side[1..]),
+            false => side.to_string(),
+        };
+        ["left", "right"].map(|side| self.prompt.replace("{}", &word(side)))
+    }
+}
+
+/// How often a model puts a finding where it was asked to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Obedience {
+    /// Share of the seeds whose two images differ in [`asymmetry`] by more than [`VISIBLE`] grey levels, the asked way.
+    pub visible: f64,
+    /// Share of the seeds whose two images lie on either side of what is normal, the asked way.
+    pub opposite: f64,
+    /// Mean difference in grey levels, the asked way.
+    pub difference: f64,
+}
+
+/// Judges pairs of `(left, right)` images of `size` x `size` pixels; `normal` is the [`asymmetry`] of normal images.
+///
+/// # Panics
+/// Without pairs.
+pub fn judge(pairs: &[[Vec<u8>; 2]], size: usize, whitens: bool, normal: f32) -> Obedience {
+    assert!(!pairs.is_empty(), "pairs");
+    let sign = if whitens { 1.0 } else { -1.0 };
+    let asked = |image: &Vec<u8>| sign * (asymmetry(image, size) - normal);
+    let found: Vec<[f32; 2]> = pairs
+        .iter()
+        .map(|pair| [asked(&pair[0]), asked(&pair[1])])
+        .collect();
+    let share = |is: &dyn Fn(&[f32; 2]) -> bool| {
+        found.iter().filter(|pair| is(pair)).count() as f64 / found.len() as f64
+    };
+    let differences = found.iter().map(|[left, right]| f64::from(left - right));
+    Obedience {
+        visible: share(&|[left, right]| left - right > VISIBLE),
+        opposite: share(&|[left, right]| *left > 0.0 && *right < 0.0),
+        difference: differences.sum::<f64>() / found.len() as f64,
+    }
+}
