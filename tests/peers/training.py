@@ -9,7 +9,7 @@ import sys
 import time
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderDC, AutoencoderKL, UNet2DConditionModel
 
 TOKENS = 77
 
@@ -47,6 +47,26 @@ def autoencoder(case):
     return vae, loss
 
 
+def deep_compression_autoencoder(case):
+    vae = AutoencoderDC.from_config(case["vae"])
+    n, crop = case["batch_size"], case["crop"]
+
+    def loss():
+        x = torch.rand(n, 1, crop, crop) * 2 - 1
+        latents = vae.encode(x).latent
+        difference = vae.decode(latents + torch.randn_like(latents) * 0.1).sample.float() - x
+        return difference.abs().mean() + edges(difference) * 0.5
+
+    return vae, loss
+
+
+def made(case):
+    if "unet" in case:
+        return denoiser(case)
+    is_dc = case["vae"]["_class_name"] == "AutoencoderDC"
+    return deep_compression_autoencoder(case) if is_dc else autoencoder(case)
+
+
 def main():
     cases = json.load(open(sys.argv[1]))
     names = sys.argv[2].split(",") if len(sys.argv) > 2 else list(cases)
@@ -55,7 +75,7 @@ def main():
     for name in names:
         case = cases[name]
         torch.manual_seed(0)
-        network, loss = denoiser(case) if "unet" in case else autoencoder(case)
+        network, loss = made(case)
         network.train()
         network.to(memory_format=torch.channels_last)
         parameters = list(network.parameters())

@@ -12,7 +12,7 @@ use burn::module::Module;
 use burn::prelude::*;
 use burn::tensor::Distribution;
 use mimalloc::MiMalloc;
-use roentgen_web::image::{AutoencoderKL, AutoencoderKLConfig};
+use roentgen_web::image::{self, AutoencoderConfig};
 use roentgen_web::latents::{UNet2DConditionConfig, UNet2DConditionModel};
 use serde::Deserialize;
 use train::training::loss::edges;
@@ -40,10 +40,15 @@ struct Denoiser {
 
 #[derive(Module, Debug)]
 struct Autoencoder {
-    vae: AutoencoderKL,
+    vae: image::Autoencoder,
 }
 
+/// `mi_option_purge_delay` of mimalloc.h, as the trainer sets it.
+const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+
 fn main() {
+    // SAFETY: mimalloc knows the option.
+    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) };
     let arguments: Vec<String> = std::env::args()
         .skip(1)
         .filter(|a| a != "--bench")
@@ -161,7 +166,7 @@ fn autoencoder(
     seconds: usize,
     device: &Device,
 ) -> f64 {
-    let config: AutoencoderKLConfig =
+    let config: AutoencoderConfig =
         serde_json::from_value(config.clone()).expect("an autoencoder's config");
     let vae = config.init(device).expect("an autoencoder");
     let (batch, crop) = (case.batch_size, case.crop.expect("the size of a crop"));
@@ -176,6 +181,10 @@ fn autoencoder(
                 Tensor::<4>::random([n, 1, crop, crop], Distribution::Uniform(-1.0, 1.0), device);
             let latents = module.vae.encode(x.clone());
             let noise = Tensor::random(latents.mean.dims(), Distribution::Default, device);
+            if let AutoencoderConfig::DC(_) = &config {
+                let difference = module.vae.decode(latents.mean + noise * 0.1) - x;
+                return difference.clone().abs().mean() + edges(difference) * 0.5;
+            }
             let z = latents.mean.clone() + (latents.logvar.clone() * 0.5).exp() * noise;
             let difference = module.vae.decode(z) - x;
             let kl =

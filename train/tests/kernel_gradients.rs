@@ -47,9 +47,20 @@ fn gradients_equal_those_of_the_plain_operations() {
     for (name, (error, case)) in &worst {
         println!("{name}: {error:.1e} ({case})");
     }
-    println!("{count} gradients of {} cases, {exact} the same to the last bit", cases.len());
+    println!(
+        "{count} gradients of {} cases, {exact} the same to the last bit",
+        cases.len()
+    );
     assert!(cases.len() >= 100, "there are {} cases only", cases.len());
-    assert!(failed.is_empty(), "{} of {count}:\n{}", failed.len(), failed.join("\n"));
+    assert!(
+        failed.is_empty(),
+        "{} of {count}:\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
     // Where none of the kernels ran, both sides would be the same.
-    assert!(exact * 2 < count, "{exact} of {count} gradients are the same to the last bit");
+    assert!(
+        exact * 2 < count,
+        "{exact} of {count} gradients are the same to the last bit"
+    );
 }

@@ -1,9 +1,9 @@
 //! Attention, four queries at a time: their scores, the softmax of these, and the mean of the values that they weigh, all in the
 //! nearest cache.
 
+use super::each_chunk;
 use super::math::{Highest, exp};
 use super::panels::Panels;
-use super::each_chunk;
 use super::tile::{Lanes, VECTORS, WithTiles, multiply, multiply_narrow, store, tiled, zeros};
 use pulp::Simd;
 
@@ -106,7 +106,9 @@ impl WithTiles for Queries<'_> {
                     }
                 }
                 let mut weights = [[1.0; R]; 4];
-                let rows = scores.chunks_exact_mut(stride).zip(weights.as_flattened_mut());
+                let rows = scores
+                    .chunks_exact_mut(stride)
+                    .zip(weights.as_flattened_mut());
                 for (r, (scores, weight)) in rows.enumerate().take(group) {
                     let own = match is_causal {
                         true => seen.min(self.first + first + r + 1),

@@ -38,11 +38,7 @@ type Key = (usize, usize, Form);
 static MADE: Mutex<Option<HashMap<Key, Entry>>> = Mutex::new(None);
 
 /// `make(weight)`, or what it gave before.
-pub fn made(
-    weight: &FlexTensor,
-    form: Form,
-    make: impl FnOnce(&[f32]) -> Panels,
-) -> Arc<Panels> {
+pub fn made(weight: &FlexTensor, form: Form, make: impl FnOnce(&[f32]) -> Panels) -> Arc<Panels> {
     let weight = weight.to_contiguous();
     let Some(values) = super::layers::values(&weight) else {
         return Arc::new(make(&[])); // contiguous it is

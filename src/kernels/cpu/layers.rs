@@ -3,7 +3,6 @@
 
 use super::attention::{self as heads, Sizes};
 use super::cache::{Form, made};
-use super::{filled_chunks, map_chunks};
 #[cfg(feature = "training")]
 use super::gradient;
 use super::norm::{self, Affine, Moments};
@@ -11,6 +10,7 @@ use super::panels::Panels;
 use super::patches::Patches;
 use super::product::{Finish, Matrix, product};
 use super::winograd;
+use super::{filled_chunks, map_chunks};
 use crate::kernels::{Activation, Added, conv2d::zeros_around};
 use burn::nn::conv::Conv2d;
 use burn::nn::{GroupNorm, LayerNorm, Linear};
@@ -234,11 +234,9 @@ pub fn linear(
         None => None,
     };
     let form = if gated { Form::Gated } else { Form::Linear };
-    let panels = made(&weight, form, |w| {
-        match gated {
-            true => Panels::gated(c_in, rows, |k, c| w[k * rows + c]),
-            false => Panels::of_rows(w, [c_in, rows]),
-        }
+    let panels = made(&weight, form, |w| match gated {
+        true => Panels::gated(c_in, rows, |k, c| w[k * rows + c]),
+        false => Panels::of_rows(w, [c_in, rows]),
     });
     let c_out = if gated { rows / 2 } else { rows };
     let matrix = Matrix {
@@ -291,7 +289,12 @@ pub(in crate::kernels::cpu) fn normalize(
         let [mean, scale] = &moments[i];
         norm::group_norm(x, [mean, scale], affine, activated, out);
     });
-    let all = |which: usize| moments.iter().flat_map(|m| m[which].iter().copied()).collect();
+    let all = |which: usize| {
+        moments
+            .iter()
+            .flat_map(|m| m[which].iter().copied())
+            .collect()
+    };
     let [mean, scale] = [0, 1].map(all);
     (out, Moments { mean, scale })
 }
@@ -341,7 +344,11 @@ pub fn attention(
 }
 
 /// Attention of `[B, Tq, C]` to `[B, Tk, C]`.
-pub(in crate::kernels::cpu) fn attend([q, k, v]: [&[f32]; 3], batch: usize, sizes: Sizes) -> Vec<f32> {
+pub(in crate::kernels::cpu) fn attend(
+    [q, k, v]: [&[f32]; 3],
+    batch: usize,
+    sizes: Sizes,
+) -> Vec<f32> {
     let of_queries = (q.len() / batch.max(1)).max(1);
     let of_keys = (sizes.keys * sizes.channels).max(1);
     filled_chunks(q.len(), of_queries, |i, out| {

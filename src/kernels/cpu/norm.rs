@@ -36,7 +36,10 @@ pub struct Moments {
 
 /// The sum of each column of `[P, C]`: in f32 over a block, in f64 over blocks.
 pub fn column_sums(x: &[f32], c: usize) -> Vec<f32> {
-    totals(x, c, None).into_iter().map(|sum| sum as f32).collect()
+    totals(x, c, None)
+        .into_iter()
+        .map(|sum| sum as f32)
+        .collect()
 }
 
 /// Of each channel the sum of its pixels, or of their squares after `center` is taken from them.
@@ -72,7 +75,9 @@ pub fn moments(x: &[f32], c: usize, groups: usize, epsilon: f64) -> [Vec<f32>; 2
     };
     let center: Vec<f32> = mean(totals(x, c, None)).iter().map(|m| *m as f32).collect();
     let variances = mean(totals(x, c, Some(&center)));
-    let scale = variances.iter().map(|v| (1.0 / (v + epsilon).sqrt()) as f32);
+    let scale = variances
+        .iter()
+        .map(|v| (1.0 / (v + epsilon).sqrt()) as f32);
     [center, scale.collect()]
 }
 
@@ -171,11 +176,14 @@ impl WithSimd for Scaled<'_> {
 pub fn layer_norm(x: &[f32], affine: &Affine<'_>, out: &mut [f32]) {
     let size = CHUNK * affine.gamma.len();
     each_chunk(out, size, |i, out| {
-        vectorized(Lanes::of(affine.gamma.len()), Tokens {
-            x: &x[i * size..][..out.len()],
-            affine,
-            out,
-        });
+        vectorized(
+            Lanes::of(affine.gamma.len()),
+            Tokens {
+                x: &x[i * size..][..out.len()],
+                affine,
+                out,
+            },
+        );
     });
 }
 

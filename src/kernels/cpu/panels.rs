@@ -64,7 +64,9 @@ impl Panels {
         let width = lanes.columns();
         let strips = columns.div_ceil(width);
         let values = filled_chunks(strips * depth * width, depth * width, |strip, values| {
-            let columns = matrix[strip * width * depth..].chunks_exact(depth).take(width);
+            let columns = matrix[strip * width * depth..]
+                .chunks_exact(depth)
+                .take(width);
             for (j, column) in columns.enumerate() {
                 for (values, value) in values.chunks_exact_mut(width).zip(column) {
                     values[j] = *value;
@@ -90,14 +92,19 @@ impl Panels {
         let half = columns / 2;
         let lanes = Lanes::of(half);
         let width = lanes.columns();
-        Self::with_lanes(lanes, depth, half.div_ceil(width) * width * 2, |k, column| {
-            let (strip, j) = (column / width, column % width);
-            let at = strip / 2 * width + j;
-            match at < half {
-                true => value(k, at + strip % 2 * half),
-                false => 0.0,
-            }
-        })
+        Self::with_lanes(
+            lanes,
+            depth,
+            half.div_ceil(width) * width * 2,
+            |k, column| {
+                let (strip, j) = (column / width, column % width);
+                let at = strip / 2 * width + j;
+                match at < half {
+                    true => value(k, at + strip % 2 * half),
+                    false => 0.0,
+                }
+            },
+        )
     }
 
     /// Strip `i` as `[depth, columns of a tile]`.

@@ -38,7 +38,10 @@ pub fn weight_matrix<const T: usize>() -> [[f32; 3]; T] {
     } else {
         // For a point p and the other pair's ±q: [1, p, p^2] / (2 p^2 (p^2 - q^2)).
         let (a, b) = (std::f64::consts::FRAC_1_SQRT_2, std::f64::consts::SQRT_2);
-        for (row, (p, q)) in rows[1..5].iter_mut().zip([(a, b), (-a, b), (b, a), (-b, a)]) {
+        for (row, (p, q)) in rows[1..5]
+            .iter_mut()
+            .zip([(a, b), (-a, b), (b, a), (-b, a)])
+        {
             *row = [1.0, p, p * p].map(|x| (x / (2. * p * p * (p * p - q * q))) as f32);
         }
     }
@@ -84,7 +87,11 @@ pub fn output_line<S: Simd, const T: usize, const M: usize>(
         y[0] = add(simd, add(simd, m[0], even), even_b);
         y[1] = add(simd, times(simd, odd, A), times(simd, odd_b, B));
         y[2] = add(simd, times(simd, even, 0.5), times(simd, even_b, 2.0));
-        y[3] = add(simd, add(simd, times(simd, odd, A / 2.0), times(simd, odd_b, 2.0 * B)), m[5]);
+        y[3] = add(
+            simd,
+            add(simd, times(simd, odd, A / 2.0), times(simd, odd_b, 2.0 * B)),
+            m[5],
+        );
     }
     y
 }

@@ -1,9 +1,9 @@
 //! A matrix product with what follows it: linear layers, and convolutions as the product of patches and weights.
 
 use super::super::linear::Activation;
+use super::filled_chunks;
 use super::math::activate;
 use super::panels::Panels;
-use super::filled_chunks;
 use super::tile::{Tile, VECTORS, WithTiles, load, multiply, store, tiled, zeros};
 use pulp::Simd;
 
@@ -179,11 +179,7 @@ fn activated<S: Simd, const R: usize>(
 }
 
 #[inline(always)]
-fn times<S: Simd, const R: usize>(
-    simd: S,
-    mut tile: Tile<S, R>,
-    other: Tile<S, R>,
-) -> Tile<S, R> {
+fn times<S: Simd, const R: usize>(simd: S, mut tile: Tile<S, R>, other: Tile<S, R>) -> Tile<S, R> {
     for (sums, others) in tile.iter_mut().zip(other) {
         for (sum, other) in sums.iter_mut().zip(others) {
             *sum = simd.mul_f32s(*sum, other);

@@ -231,7 +231,10 @@ fn whole<S: Simd>(_: S, values: &[f32], at: usize) -> [S::f32s; VECTORS] {
 /// Both vectors at `at`, zeros past the end.
 #[inline(always)]
 fn partial<S: Simd>(simd: S, values: &[f32], at: usize) -> [S::f32s; VECTORS] {
-    [load(simd, values, at), load(simd, values, at + S::F32_LANES)]
+    [
+        load(simd, values, at),
+        load(simd, values, at + S::F32_LANES),
+    ]
 }
 
 /// The vector at `at`, zeros past the end.

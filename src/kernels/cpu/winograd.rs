@@ -297,9 +297,8 @@ impl Task<'_> {
                     let at = tile * width + v * S::F32_LANES;
                     let shift = load(simd, finish.shift, channel);
                     let shift = match finish.time {
-                        Some(time) => {
-                            simd.add_f32s(shift, load(simd, &time[image * c_out..][..c_out], channel))
-                        }
+                        Some(time) => simd
+                            .add_f32s(shift, load(simd, &time[image * c_out..][..c_out], channel)),
                         None => shift,
                     };
                     let pixels = output::<S, T, M>(simd, products, [tiles * width, at]);

@@ -31,7 +31,11 @@ pub fn together<const D: usize>(
         let tensor = tensor.try_into_primitive::<Flex>().expect("it is here");
         let size = tensor.layout().num_elements();
         let whole = tensor.layout().contiguous_offsets() == Some((0, size));
-        if whole { tensor } else { tensor.to_contiguous() }
+        if whole {
+            tensor
+        } else {
+            tensor.to_contiguous()
+        }
     });
     let [a, b, c, d] = &mut values;
     let (a, b) = (a.storage_mut::<f32>(), b.storage_mut::<f32>());

@@ -3,7 +3,9 @@
 use super::super::attention::{Sizes, softmax};
 use super::super::each;
 use super::super::panels::Panels;
-use super::super::tile::{Lanes, Strided, VECTORS, WithTiles, multiply, multiply_narrow, store, tiled, zeros};
+use super::super::tile::{
+    Lanes, Strided, VECTORS, WithTiles, multiply, multiply_narrow, store, tiled, zeros,
+};
 use super::transposed::accumulate;
 use pulp::Simd;
 
@@ -11,11 +13,7 @@ use pulp::Simd;
 const BLOCK: usize = 64;
 
 /// Gradients of queries, keys and values, of that of the output; `q` and `dy` are `[B, Tq, C]`, `k` and `v` `[B, Tk, C]`.
-pub fn attention(
-    [q, k, v, dy]: [&[f32]; 4],
-    batch: usize,
-    sizes: Sizes,
-) -> [Vec<f32>; 3] {
+pub fn attention([q, k, v, dy]: [&[f32]; 4], batch: usize, sizes: Sizes) -> [Vec<f32>; 3] {
     let of_queries = (q.len() / batch.max(1)).max(1);
     let of_keys = (sizes.keys * sizes.channels).max(1);
     let [mut dq, mut dk, mut dv] = [q.len(), k.len(), v.len()].map(|n| vec![0.0; n]);
@@ -54,7 +52,12 @@ struct Image<'a> {
 
 impl Image<'_> {
     fn lanes(&self) -> Lanes {
-        let Sizes { keys, channels, heads, .. } = self.sizes;
+        let Sizes {
+            keys,
+            channels,
+            heads,
+            ..
+        } = self.sizes;
         Lanes::of(keys.max(channels / heads))
     }
 }
@@ -94,7 +97,9 @@ impl WithTiles for Image<'_> {
                 let (q, dy) = (&self.q[lines(self.q)], &self.dy[lines(self.dy)]);
                 products::<S, R>(simd, (q, c), &scaled, weights, stride);
                 products::<S, R>(simd, (dy, c), &values, slopes, stride);
-                let pairs = weights.chunks_exact_mut(stride).zip(slopes.chunks_exact_mut(stride));
+                let pairs = weights
+                    .chunks_exact_mut(stride)
+                    .zip(slopes.chunks_exact_mut(stride));
                 for (i, (weights, slopes)) in pairs.enumerate() {
                     let seen = match is_causal {
                         true => keys.min(first + i + 1),
@@ -135,7 +140,8 @@ impl WithTiles for Image<'_> {
                         }
                     }
                 }
-                for (left, right, sums) in [(q, &*slopes, &mut *of_keys), (dy, weights, of_values)] {
+                for (left, right, sums) in [(q, &*slopes, &mut *of_keys), (dy, weights, of_values)]
+                {
                     let left = Strided {
                         values: left,
                         stride: c,

@@ -126,7 +126,8 @@ fn strided(g: &Geometry, weight: &[f32], dy: &[f32]) -> Vec<f32> {
             .collect()
     };
     for parity in (0..s * s).map(|i| [i / s, i % s]) {
-        let size = [h.saturating_sub(parity[0]), w.saturating_sub(parity[1])].map(|n| n.div_ceil(s));
+        let size =
+            [h.saturating_sub(parity[0]), w.saturating_sub(parity[1])].map(|n| n.div_ceil(s));
         let [rows, columns] = parity.map(seen);
         let taps: Vec<_> = rows
             .iter()
@@ -213,11 +214,25 @@ fn by_points<const T: usize, const M: usize>(
         let points = filled_chunks(range.len() * width, SHARE * width, |i, out| {
             let first = range.start + i * SHARE;
             let tiles = first..first + out.len() / width;
-            tiled(lanes, Transform::<T, M> { images, gradients: &gradients, grid, tiles, out });
+            tiled(
+                lanes,
+                Transform::<T, M> {
+                    images,
+                    gradients: &gradients,
+                    grid,
+                    tiles,
+                    out,
+                },
+            );
         });
         // Another adds up a place.
         let add = |place: usize, sums: &mut [f32]| {
-            let points = Place::<T> { points: &points, place, channels: [c_in, c_out], sums };
+            let points = Place::<T> {
+                points: &points,
+                place,
+                channels: [c_in, c_out],
+                sums,
+            };
             tiled(lanes, points);
         };
         match total.is_empty() {
@@ -230,11 +245,22 @@ fn by_points<const T: usize, const M: usize>(
     let mut lines: Vec<Vec<&mut [f32]>> = (0..c_in).map(|_| Vec::new()).collect();
     for tap in out.chunks_exact_mut(c_in * c_out) {
         let parts = tap.chunks_exact_mut(c_out);
-        lines.iter_mut().zip(parts).for_each(|(line, part)| line.push(part));
+        lines
+            .iter_mut()
+            .zip(parts)
+            .for_each(|(line, part)| line.push(part));
     }
     each(lines, |k, taps| {
         let lanes = Lanes::of(c_out);
-        vectorized(lanes, Back::<T> { total, k, c_in, taps });
+        vectorized(
+            lanes,
+            Back::<T> {
+                total,
+                k,
+                c_in,
+                taps,
+            },
+        );
     });
     out
 }

@@ -36,7 +36,9 @@ impl Differentiable<1> for Way {
         let sum = filled_chunks(a.len(), CHUNK, |i, sum| {
             let at = i * CHUNK..i * CHUNK + sum.len();
             let terms = a[at.clone()].iter().zip(&b[at]);
-            sum.iter_mut().zip(terms).for_each(|(sum, (a, b))| *sum = a + b);
+            sum.iter_mut()
+                .zip(terms)
+                .for_each(|(sum, (a, b))| *sum = a + b);
         });
         let shape: [usize; 4] = std::array::from_fn(|i| first.layout().shape()[i]);
         [Some(flex(sum, shape).permute(&[0, 3, 1, 2]))]

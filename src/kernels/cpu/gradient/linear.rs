@@ -20,7 +20,12 @@ pub fn of_input(weight: &[f32], dy: &[f32], [c_in, c_out]: [usize; 2]) -> Vec<f3
         values: dy,
         width: c_out,
     };
-    product(&matrix, &panels, Finish::default(), [dy.len() / c_out, c_in])
+    product(
+        &matrix,
+        &panels,
+        Finish::default(),
+        [dy.len() / c_out, c_in],
+    )
 }
 
 /// Gradient of the weights, `[in, out]`.
@@ -150,7 +155,10 @@ impl WithSimd for BeforeGate<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let rows = self.z.chunks_exact(2 * self.c).zip(self.dy.chunks_exact(self.c));
+        let rows = self
+            .z
+            .chunks_exact(2 * self.c)
+            .zip(self.dy.chunks_exact(self.c));
         for ((z, dy), out) in rows.zip(self.out.chunks_exact_mut(2 * self.c)) {
             let (a, g) = z.split_at(self.c);
             let (of_a, of_g) = out.split_at_mut(self.c);

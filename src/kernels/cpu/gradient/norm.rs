@@ -46,7 +46,10 @@ pub fn group_norm(
     });
     let mut of_both = vec![0.0f64; 2 * c];
     for sums in sums.chunks_exact(2 * c) {
-        of_both.iter_mut().zip(sums).for_each(|(all, sum)| *all += f64::from(*sum));
+        of_both
+            .iter_mut()
+            .zip(sums)
+            .for_each(|(all, sum)| *all += f64::from(*sum));
     }
     let narrow = |values: &[f64]| values.iter().map(|v| *v as f32).collect();
     [dx, narrow(&of_both[..c]), narrow(&of_both[c..])]

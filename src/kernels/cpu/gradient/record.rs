@@ -3,11 +3,11 @@
 use crate::kernels::autocast::is_mixed;
 use burn::prelude::*;
 use burn::tensor::{Bytes, DType};
+use burn_autodiff::Autodiff;
 use burn_autodiff::checkpoint::base::Checkpointer;
 use burn_autodiff::checkpoint::strategy::NoCheckpointing;
 use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
-use burn_autodiff::Autodiff;
 use burn_flex::{Flex, FlexTensor, Layout};
 
 /// A tensor on the CPU that gradients may be wanted of.
@@ -102,4 +102,3 @@ pub fn record<T: Differentiable<N> + Sync, const N: usize, const D: usize>(
     };
     Tensor::from_primitive::<Autodiff<Flex>>(output)
 }
-

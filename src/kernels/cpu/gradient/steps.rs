@@ -284,11 +284,7 @@ impl Differentiable<3> for LayerNormed {
 }
 
 /// As [`crate::kernels::attention()`].
-pub fn attention(
-    [q, k, v]: [&Tensor<3>; 3],
-    heads: usize,
-    is_causal: bool,
-) -> Option<Tensor<3>> {
+pub fn attention([q, k, v]: [&Tensor<3>; 3], heads: usize, is_causal: bool) -> Option<Tensor<3>> {
     let [b, queries, channels] = q.dims();
     let keys = k.dims()[1];
     let inputs = [

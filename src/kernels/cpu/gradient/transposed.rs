@@ -1,7 +1,9 @@
 //! Products with the left side transposed, `sum_i left[i]^T right[i]`: the gradients of weights, where `i` counts positions.
 
 use super::super::product::Rows;
-use super::super::tile::{Lanes, Lines, Strided, VECTORS, WithTiles, load, outer, store, tiled, zeros};
+use super::super::tile::{
+    Lanes, Lines, Strided, VECTORS, WithTiles, load, outer, store, tiled, zeros,
+};
 use super::super::{each, threads};
 use pulp::Simd;
 
@@ -59,11 +61,7 @@ fn add<S: Simd, const R: usize>(
 
 /// `sum_i left[i]^T right[i]` for all `count` rows, as `[pieces, piece, columns]`; `right` is `[count, columns]`, and pieces are
 /// as long as `piece`.
-pub fn product<A: Rows>(
-    left: &A,
-    right: &[f32],
-    [count, piece, columns]: [usize; 3],
-) -> Vec<f32> {
+pub fn product<A: Rows>(left: &A, right: &[f32], [count, piece, columns]: [usize; 3]) -> Vec<f32> {
     let pieces = left.pieces();
     let mut sums = vec![0.0; pieces * piece * columns];
     // Parts of a piece, so that every thread has some.
@@ -140,7 +138,10 @@ mod tests {
             let (k, c) = (at / columns, at % columns);
             let terms = (0..count).map(|i| f64::from(left[i * depth + k] * right[i * columns + c]));
             let expected: f64 = terms.sum();
-            assert!((f64::from(*found) - expected).abs() < 1e-4, "{found} {expected}");
+            assert!(
+                (f64::from(*found) - expected).abs() < 1e-4,
+                "{found} {expected}"
+            );
         }
     }
 }
