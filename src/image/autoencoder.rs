@@ -22,10 +22,6 @@ pub enum AutoencoderConfig {
 
 /// Encoder and decoder between images in -1 to 1 and latents.
 #[derive(Module, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one of it, and burn's modules cannot be boxed"
-)]
 pub enum Autoencoder {
     /// `AutoencoderKL`
     KL(AutoencoderKL),

@@ -3,7 +3,7 @@
 use burn::optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, LearningRate, Optimizer};
 use burn::prelude::*;
 
-use super::host::together;
+use super::host::{are_here, together};
 
 const EPSILON: f32 = 1e-8;
 
@@ -65,17 +65,16 @@ impl Optimizer for OnePassAdamW {
                 *w = *w * decay - rate_here * (*m * corrected[0] / root);
             }
         };
-        match together([tensor, grad, moment_1, moment_2], update) {
-            Ok([tensor, _, moment_1, moment_2]) => {
-                let momentum = AdaptiveMomentumState::new(time + 1, moment_1, moment_2);
-                (tensor, Some(AdamWState::new(momentum)))
-            }
-            Err([tensor, grad, moment_1, moment_2]) => {
-                let momentum = AdaptiveMomentumState::new(time, moment_1, moment_2);
-                let state = (time > 0).then(|| AdamWState::new(momentum));
-                self.stock.step(rate, tensor, grad, state)
-            }
+        let tensors = [tensor, grad, moment_1, moment_2];
+        if !are_here(&tensors) {
+            let [tensor, grad, moment_1, moment_2] = tensors;
+            let momentum = AdaptiveMomentumState::new(time, moment_1, moment_2);
+            let state = (time > 0).then(|| AdamWState::new(momentum));
+            return self.stock.step(rate, tensor, grad, state);
         }
+        let [tensor, _, moment_1, moment_2] = together(tensors, update);
+        let momentum = AdaptiveMomentumState::new(time + 1, moment_1, moment_2);
+        (tensor, Some(AdamWState::new(momentum)))
     }
 
     fn to_device<const D: usize>(state: Self::State<D>, device: &Device) -> Self::State<D> {

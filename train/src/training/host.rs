@@ -16,17 +16,19 @@ fn here<const D: usize>(tensor: &Tensor<D>) -> Option<FlexTensor> {
     tensor.clone().try_into_primitive::<Flex>().ok()
 }
 
+/// Whether tensors are on the CPU, in f32.
+pub fn are_here<const D: usize>(tensors: &[Tensor<D>]) -> bool {
+    tensors.iter().all(|tensor| here(tensor).is_some())
+}
+
 /// Runs `change` on pieces of four tensors of one shape, the same piece of each.
 ///
-/// # Errors
-/// The tensors as they were, where they are not on the CPU in f32.
+/// # Panics
+/// If they are not on the CPU in f32, see [`are_here`].
 pub fn together<const D: usize>(
     tensors: [Tensor<D>; 4],
     change: impl Fn([&mut [f32]; 4]) + Sync,
-) -> Result<[Tensor<D>; 4], [Tensor<D>; 4]> {
-    if tensors.iter().any(|tensor| here(tensor).is_none()) {
-        return Err(tensors);
-    }
+) -> [Tensor<D>; 4] {
     let mut values = tensors.map(|tensor| {
         let tensor = tensor.try_into_primitive::<Flex>().expect("it is here");
         let size = tensor.layout().num_elements();
@@ -44,7 +46,7 @@ pub fn together<const D: usize>(
     let right = c.par_chunks_mut(CHUNK).zip(d.par_chunks_mut(CHUNK));
     left.zip(right)
         .for_each(|((a, b), (c, d))| change([a, b, c, d]));
-    Ok(values.map(Tensor::from_primitive::<Flex>))
+    values.map(Tensor::from_primitive::<Flex>)
 }
 
 /// The sum of the squares of all values.

@@ -1,19 +1,69 @@
-//! Gradients of attention: the scores are computed again, a head at a time, and never leave the caches.
+//! Gradients of attention: the scores are computed again, a head and some queries at a time, and never leave the caches.
 
 use super::super::attention::{Sizes, softmax};
 use super::super::each;
+use super::super::layers::attend;
 use super::super::panels::Panels;
 use super::super::tile::{
     Lanes, Strided, VECTORS, WithTiles, multiply, multiply_narrow, store, tiled, zeros,
 };
+use super::record::{Differentiable, Input, flex, record, shape, values};
 use super::transposed::accumulate;
+use burn::prelude::*;
+use burn_flex::FlexTensor;
 use pulp::Simd;
+
+/// As [`crate::kernels::attention()`].
+pub fn attention([q, k, v]: [&Tensor<3>; 3], heads: usize, is_causal: bool) -> Option<Tensor<3>> {
+    let [b, queries, channels] = q.dims();
+    let keys = k.dims()[1];
+    let inputs = [
+        Input::of(q.clone())?,
+        Input::of(k.clone())?,
+        Input::of(v.clone())?,
+    ];
+    let operands = inputs.each_ref().map(|input| input.tensor.to_contiguous());
+    let sizes = Sizes {
+        keys,
+        channels,
+        heads,
+        is_causal,
+    };
+    let out = attend(operands.each_ref().map(values), b, sizes);
+    let out = flex(out, [b, queries, channels]);
+    Some(record(inputs, out, || Attended {
+        operands,
+        batch: b,
+        sizes,
+    }))
+}
+
+#[derive(Clone, Debug)]
+struct Attended {
+    operands: [FlexTensor; 3],
+    batch: usize,
+    sizes: Sizes,
+}
+
+impl Differentiable<3> for Attended {
+    fn gradients(self, dy: FlexTensor, wanted: [bool; 3]) -> [Option<FlexTensor>; 3] {
+        let dy = dy.to_contiguous();
+        let [q, k, v] = self.operands.each_ref().map(values);
+        let found = of_attention([q, k, v, values(&dy)], self.batch, self.sizes);
+        let shapes = self.operands.each_ref().map(shape::<3>);
+        let mut wanted = wanted.into_iter().zip(shapes);
+        found.map(|gradient| {
+            let (wanted, shape) = wanted.next()?;
+            wanted.then(|| flex(gradient, shape))
+        })
+    }
+}
 
 /// Queries whose scores are kept at once.
 const BLOCK: usize = 64;
 
 /// Gradients of queries, keys and values, of that of the output; `q` and `dy` are `[B, Tq, C]`, `k` and `v` `[B, Tk, C]`.
-pub fn attention([q, k, v, dy]: [&[f32]; 4], batch: usize, sizes: Sizes) -> [Vec<f32>; 3] {
+fn of_attention([q, k, v, dy]: [&[f32]; 4], batch: usize, sizes: Sizes) -> [Vec<f32>; 3] {
     let of_queries = (q.len() / batch.max(1)).max(1);
     let of_keys = (sizes.keys * sizes.channels).max(1);
     let [mut dq, mut dk, mut dv] = [q.len(), k.len(), v.len()].map(|n| vec![0.0; n]);

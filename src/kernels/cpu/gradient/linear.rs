@@ -6,15 +6,104 @@ use super::super::panels::Panels;
 use super::super::product::{Finish, Matrix, product};
 use super::super::tile::{Lanes, load, store};
 use super::super::{filled_chunks, vectorized};
+use super::record::{Differentiable, Input, flex, present, record, shape, values};
 use super::transposed;
 use crate::kernels::Activation;
+use burn::nn::Linear;
+use burn::prelude::*;
+use burn_flex::FlexTensor;
 use pulp::{Simd, WithSimd};
 
 /// Values that a thread takes.
 const CHUNK: usize = 1 << 14;
 
+/// As [`crate::kernels::linear()`], and as [`crate::kernels::geglu()`] where it is `gated`.
+pub fn linear(
+    linear: &Linear,
+    x: &Tensor<3>,
+    activation: Activation,
+    gated: bool,
+    residual: Option<&Tensor<3>>,
+) -> Option<Tensor<3>> {
+    let [b, t, c_in] = x.dims();
+    let c_out = linear.weight.dims()[1];
+    let inputs = [
+        Input::of(x.clone())?,
+        Input::of(linear.weight.val())?,
+        Input::optional(linear.bias.as_ref().map(|bias| bias.val()))?,
+        Input::optional(residual.cloned())?,
+    ];
+    let [x, weight, bias, residual] = inputs.each_ref().map(|input| input.tensor.to_contiguous());
+    let panels = {
+        let weight = values(&weight);
+        Panels::of_rows(weight, [c_in, c_out])
+    };
+    let bent = gated || activation != Activation::None;
+    let finish = Finish {
+        shift: values(&bias),
+        residual: present(&residual).filter(|_| !bent),
+        ..Finish::default()
+    };
+    let matrix = Matrix {
+        values: values(&x),
+        width: c_in,
+    };
+    let sums = product(&matrix, &panels, finish, [b * t, c_out]);
+    let width = if gated { c_out / 2 } else { c_out };
+    let (out, before) = match bent {
+        false => (sums, None),
+        true => {
+            let mut out = match gated {
+                true => gate(&sums, width),
+                false => activated(&sums, activation),
+            };
+            if let Some(residual) = present(&residual) {
+                out.iter_mut().zip(residual).for_each(|(out, x)| *out += x);
+            }
+            (out, Some(flex(sums, [b, t, c_out])))
+        }
+    };
+    Some(record(inputs, flex(out, [b, t, width]), || Layer {
+        x,
+        weight,
+        before,
+        activation,
+        gated,
+    }))
+}
+
+#[derive(Clone, Debug)]
+struct Layer {
+    x: FlexTensor,
+    weight: FlexTensor,
+    /// The sums, where something was applied to them.
+    before: Option<FlexTensor>,
+    activation: Activation,
+    gated: bool,
+}
+
+impl Differentiable<4> for Layer {
+    fn gradients(self, dy: FlexTensor, wanted: [bool; 4]) -> [Option<FlexTensor>; 4] {
+        let [wants_x, wants_weight, wants_bias, wants_residual] = wanted;
+        let lines = dy.to_contiguous();
+        let sizes = shape(&self.weight);
+        let [c_in, c_out] = sizes;
+        let bent = self.before.as_ref().map(|z| match self.gated {
+            true => before_gate(values(z), values(&lines), c_out / 2),
+            false => before(values(z), values(&lines), self.activation),
+        });
+        let dz = bent.as_deref().unwrap_or(values(&lines));
+        let x_shape: [usize; 3] = shape(&self.x);
+        let x = wants_x.then(|| flex(of_input(values(&self.weight), dz, sizes), x_shape));
+        let weight =
+            wants_weight.then(|| flex(of_weight(values(&self.x), dz, sizes), [c_in, c_out]));
+        let bias = wants_bias.then(|| flex(of_bias(dz, c_out), [c_out]));
+        [x, weight, bias, wants_residual.then_some(dy)]
+    }
+}
+
 /// Gradient of the input, `[T, in]`, of that of the output, `[T, out]`, and the weights `[in, out]`.
-pub fn of_input(weight: &[f32], dy: &[f32], [c_in, c_out]: [usize; 2]) -> Vec<f32> {
+fn of_input(weight: &[f32], dy: &[f32], [c_in, c_out]: [usize; 2]) -> Vec<f32> {
     let panels = Panels::of_columns(weight, [c_out, c_in]);
     let matrix = Matrix {
         values: dy,
@@ -29,7 +118,7 @@ pub fn of_input(weight: &[f32], dy: &[f32], [c_in, c_out]: [usize; 2]) -> Vec<f3
 }
 
 /// Gradient of the weights, `[in, out]`.
-pub fn of_weight(x: &[f32], dy: &[f32], [c_in, c_out]: [usize; 2]) -> Vec<f32> {
+fn of_weight(x: &[f32], dy: &[f32], [c_in, c_out]: [usize; 2]) -> Vec<f32> {
     let matrix = Matrix {
         values: x,
         width: c_in,
@@ -38,12 +127,12 @@ pub fn of_weight(x: &[f32], dy: &[f32], [c_in, c_out]: [usize; 2]) -> Vec<f32> {
 }
 
 /// Gradient of the bias, `[out]`.
-pub fn of_bias(dy: &[f32], c_out: usize) -> Vec<f32> {
+fn of_bias(dy: &[f32], c_out: usize) -> Vec<f32> {
     column_sums(dy, c_out)
 }
 
 /// What an activation makes of `z`.
-pub fn activated(z: &[f32], activation: Activation) -> Vec<f32> {
+fn activated(z: &[f32], activation: Activation) -> Vec<f32> {
     filled_chunks(z.len(), CHUNK, |i, out| {
         let z = &z[i * CHUNK..][..out.len()];
         vectorized(Lanes::of(out.len()), Activated { z, activation, out });
@@ -51,7 +140,7 @@ pub fn activated(z: &[f32], activation: Activation) -> Vec<f32> {
 }
 
 /// The gradient of what an activation was applied to.
-pub fn before(z: &[f32], dy: &[f32], activation: Activation) -> Vec<f32> {
+fn before(z: &[f32], dy: &[f32], activation: Activation) -> Vec<f32> {
     filled_chunks(z.len(), CHUNK, |i, out| {
         let [z, dy] = [z, dy].map(|all| &all[i * CHUNK..][..out.len()]);
         let before = Before {
@@ -65,7 +154,7 @@ pub fn before(z: &[f32], dy: &[f32], activation: Activation) -> Vec<f32> {
 }
 
 /// `a * gelu(g)` of the halves `a` and `g` of each row of `z`, `[T, 2 C]` to `[T, C]`.
-pub fn gated(z: &[f32], c: usize) -> Vec<f32> {
+fn gate(z: &[f32], c: usize) -> Vec<f32> {
     let rows = (CHUNK / c).max(1);
     filled_chunks(z.len() / 2, rows * c, |i, out| {
         let z = &z[i * rows * 2 * c..][..2 * out.len()];
@@ -74,7 +163,7 @@ pub fn gated(z: &[f32], c: usize) -> Vec<f32> {
 }
 
 /// The gradient of the rows that gated themselves, `[T, 2 C]`.
-pub fn before_gate(z: &[f32], dy: &[f32], c: usize) -> Vec<f32> {
+fn before_gate(z: &[f32], dy: &[f32], c: usize) -> Vec<f32> {
     let rows = (CHUNK / c).max(1);
     filled_chunks(z.len(), rows * 2 * c, |i, out| {
         let z = &z[i * rows * 2 * c..][..out.len()];

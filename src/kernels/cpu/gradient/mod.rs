@@ -6,15 +6,18 @@
 
 mod attention;
 mod conv2d;
-mod fork;
 mod linear;
 mod norm;
 mod record;
 mod rms_norm;
-mod steps;
 mod transposed;
+mod views;
+mod winograd;
 
-pub use fork::fork;
+pub use attention::attention;
+pub use conv2d::conv2d;
+pub use linear::linear;
+pub use norm::{group_norm, layer_norm};
 pub use record::takes;
 pub use rms_norm::{rms_norm, silu};
-pub use steps::{attention, concatenate, conv2d, group_norm, layer_norm, linear};
+pub use views::{concatenate, fork};

@@ -1,15 +1,117 @@
 //! Gradients of the normalisations.
 
+use super::super::layers::normalize;
 use super::super::math::slope;
-use super::super::norm::{Moments, column_sums};
+use super::super::norm::{Affine, Moments, column_sums, layer_norm as normalize_lines};
 use super::super::tile::{Lanes, load, store};
 use super::super::{each, vectorized};
+use super::record::{Differentiable, Input, flex, mapped, pixels, record, shape, values};
 use crate::kernels::Activation;
+use burn::nn::{GroupNorm, LayerNorm};
+use burn::prelude::*;
+use burn_flex::FlexTensor;
 use pulp::{Simd, WithSimd};
+
+/// As [`crate::kernels::group_norm()`].
+pub fn group_norm(norm: &GroupNorm, x: &Tensor<4>, activated: bool) -> Option<Tensor<4>> {
+    let [b, c, h, w] = x.dims();
+    let inputs = [
+        Input::of(x.clone())?,
+        Input::of(norm.gamma.as_ref()?.val())?,
+        Input::of(norm.beta.as_ref()?.val())?,
+    ];
+    let [x, gamma, beta] = inputs.each_ref().map(|input| &input.tensor);
+    let (x, gamma, beta) = (pixels(x), gamma.to_contiguous(), beta.to_contiguous());
+    let affine = Affine {
+        gamma: values(&gamma),
+        beta: values(&beta),
+        epsilon: norm.epsilon,
+    };
+    let (out, moments) = normalize(values(&x), b, &affine, norm.num_groups, activated);
+    let groups = norm.num_groups;
+    Some(record(inputs, mapped(out, [b, h, w, c]), || GroupNormed {
+        x,
+        parameters: [gamma, beta],
+        moments,
+        groups,
+        activated,
+    }))
+}
+
+#[derive(Clone, Debug)]
+struct GroupNormed {
+    x: FlexTensor,
+    parameters: [FlexTensor; 2],
+    moments: Moments,
+    groups: usize,
+    activated: bool,
+}
+
+impl Differentiable<3> for GroupNormed {
+    fn gradients(self, dy: FlexTensor, wanted: [bool; 3]) -> [Option<FlexTensor>; 3] {
+        let shape = shape(&self.x);
+        let dy = pixels(&dy);
+        let [gamma, beta] = &self.parameters;
+        let [dx, of_gamma, of_beta] = of_group_norm(
+            [values(&self.x), values(&dy)],
+            &self.moments,
+            [values(gamma), values(beta)],
+            self.groups,
+            self.activated,
+        );
+        let c = of_gamma.len();
+        let found = [mapped(dx, shape), flex(of_gamma, [c]), flex(of_beta, [c])];
+        let mut wanted = wanted.into_iter();
+        found.map(|gradient| wanted.next().unwrap_or_default().then_some(gradient))
+    }
+}
+
+/// As [`crate::kernels::layer_norm()`].
+pub fn layer_norm(norm: &LayerNorm, epsilon: f64, x: &Tensor<3>) -> Option<Tensor<3>> {
+    let shape = x.dims();
+    let inputs = [
+        Input::of(x.clone())?,
+        Input::of(norm.gamma.val())?,
+        Input::of(norm.beta.as_ref()?.val())?,
+    ];
+    let [x, gamma, beta] = inputs.each_ref().map(|input| input.tensor.to_contiguous());
+    let affine = Affine {
+        gamma: values(&gamma),
+        beta: values(&beta),
+        epsilon,
+    };
+    let mut out = vec![0.0; shape.iter().product()];
+    normalize_lines(values(&x), &affine, &mut out);
+    Some(record(inputs, flex(out, shape), || LayerNormed {
+        x,
+        gamma,
+        epsilon,
+    }))
+}
+
+#[derive(Clone, Debug)]
+struct LayerNormed {
+    x: FlexTensor,
+    gamma: FlexTensor,
+    epsilon: f64,
+}
+
+impl Differentiable<3> for LayerNormed {
+    fn gradients(self, dy: FlexTensor, wanted: [bool; 3]) -> [Option<FlexTensor>; 3] {
+        let shape: [usize; 3] = shape(&self.x);
+        let dy = dy.to_contiguous();
+        let (x, gamma) = (values(&self.x), values(&self.gamma));
+        let [dx, of_gamma, of_beta] = of_layer_norm([x, values(&dy)], gamma, self.epsilon);
+        let c = gamma.len();
+        let found = [flex(dx, shape), flex(of_gamma, [c]), flex(of_beta, [c])];
+        let mut wanted = wanted.into_iter();
+        found.map(|gradient| wanted.next().unwrap_or_default().then_some(gradient))
+    }
+}
 
 /// Gradients of the input, the scale and the shift of a group normalisation, with SiLU after it where it is `activated`, of that
 /// of the output; `x` and `dy` are `[B, P, C]`.
-pub fn group_norm(
+fn of_group_norm(
     [x, dy]: [&[f32]; 2],
     moments: &Moments,
     [gamma, beta]: [&[f32]; 2],
@@ -148,7 +250,7 @@ impl WithSimd for Image<'_> {
 const ROWS: usize = 64;
 
 /// Gradients of the input, the scale and the shift of a layer normalisation; `x` and `dy` are `[T, C]`.
-pub fn layer_norm([x, dy]: [&[f32]; 2], gamma: &[f32], epsilon: f64) -> [Vec<f32>; 3] {
+fn of_layer_norm([x, dy]: [&[f32]; 2], gamma: &[f32], epsilon: f64) -> [Vec<f32>; 3] {
     let c = gamma.len();
     let mut dx = vec![0.0; x.len()];
     let count = x.len().div_ceil(ROWS * c);

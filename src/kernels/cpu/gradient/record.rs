@@ -102,3 +102,23 @@ pub fn record<T: Differentiable<N> + Sync, const N: usize, const D: usize>(
     };
     Tensor::from_primitive::<Autodiff<Flex>>(output)
 }
+
+/// A map's values, pixel by pixel.
+pub fn pixels(x: &FlexTensor) -> FlexTensor {
+    x.permute(&[0, 2, 3, 1]).to_contiguous()
+}
+
+/// A map of values that lie pixel by pixel, `[B, h, w, C]` to `[B, C, h, w]`.
+pub fn mapped(values: Vec<f32>, shape: [usize; 4]) -> FlexTensor {
+    flex(values, shape).permute(&[0, 3, 1, 2])
+}
+
+/// The shape of a tensor of `D` dimensions.
+pub fn shape<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
+    std::array::from_fn(|i| tensor.layout().shape()[i])
+}
+
+/// The values of a tensor that may be absent, which has none then.
+pub fn present(tensor: &FlexTensor) -> Option<&[f32]> {
+    Some(values(tensor)).filter(|values| !values.is_empty())
+}
