@@ -1,7 +1,7 @@
 //! Training: real chest radiographs -> autoencoder, text encoder and U-Net -> a bundle.
 //!
 //! ```text
-//! metadata.csv, bboxes.csv, *.webp ─dataset─▶ Record + grey image ─prompts─▶ sentence ─tokenizer─▶ token ids
+//! tables, images ─readers, dataset─▶ Record + grey image ─prompts─▶ Statement, sentence ─tokenizer─▶ token ids
 //! grey images ─vae─▶ autoencoder ─latents─▶ latents of every image
 //! latents + sentences ─diffusion─▶ text encoder, U-Net ─samples─▶ contact sheet, ─export─▶ bundle
 //! ```
@@ -16,6 +16,9 @@
 //! Or as it is: `Stable Diffusion checkpoint ─import─▶ bundle`. Or faster: `bundle + prompts ─distil─▶ the same model in a few steps`.
 //!
 //! And how good it is: `bundle + val split ─evaluate─▶ figures`.
+//!
+//! Folders: [`data`] reads files, [`training`] is what all trainings share, [`stages`] has one module for each thing that is
+//! trained, [`exchange`] brings models in and out, [`evaluate`] measures.
 
 pub mod data;
 pub mod evaluate;

@@ -138,8 +138,8 @@ fn side(b: &BoundingBox) -> Option<Side> {
     use Finding::*;
     let centre = b.x + b.w / 2.0;
     let (left, right) = (b.x, b.x + b.w);
-    if b.finding == Cardiomegaly {
-        None // the heart lies in the middle
+    if matches!(b.finding, Cardiomegaly | Emphysema) {
+        None // the heart lies in the middle, and no emphysema is on one side alone
     } else if left < 0.38 && right > 0.62 {
         // A box that reaches into both lungs marks a shadow in both, if it is of a kind that can be in both.
         match b.finding {
@@ -287,7 +287,10 @@ mod tests {
     }
 
     #[test]
-    fn the_heart_has_no_side() {
+    fn heart_and_emphysema_have_no_side() {
+        let boxes = [at(Finding::Emphysema, 0.55, 0.1, 0.3, 0.6)];
+        let found = Location::of(Finding::Emphysema, &boxes, Labels::Radiologists);
+        assert_eq!(found.side, None);
         let boxes = [at(Finding::Cardiomegaly, 0.3, 0.4, 0.52, 0.4)];
         let found = Location::of(Finding::Cardiomegaly, &boxes, Labels::Reports);
         assert_eq!((found.side, found.size), (None, "marked"));
