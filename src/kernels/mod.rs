@@ -20,7 +20,7 @@ mod autocast;
 pub mod cases;
 pub mod conv2d;
 #[cfg(feature = "cpu")]
-pub mod cpu;
+mod cpu;
 pub mod embedding;
 #[cfg(feature = "gpu")]
 mod epilogue;

@@ -118,9 +118,6 @@ fn measured<M: Module + Send>(
         times.push(start.elapsed().as_secs_f64());
     }
     let _ = std::fs::remove_dir_all(folder);
-    roentgen_web::kernels::cpu::timing::print();
-    eprintln!("steps {}", times.len());
-    roentgen_web::kernels::cpu::timing::clear();
     let mut times = times.split_off(2);
     times.sort_by(f64::total_cmp);
     batch_size as f64 / times[times.len() / 2]

@@ -184,7 +184,8 @@ fn it_learns_resumes_exactly_and_its_latents_are_whitened() {
             "{channel}"
         );
     }
-    let tokenizer = train::exchange::tokenizer::train(["PA chest radiograph."], 540).unwrap();
+    let corpus = std::iter::once("PA chest radiograph.".to_string());
+    let tokenizer = train::exchange::tokenizer::train(corpus, 540).unwrap();
     let json = tokenizer.to_string(false).unwrap();
     let words = roentgen_web::tokens::ClipTokenizer::from_json(json.as_bytes()).unwrap();
     assert_eq!(export::configs(&run, &words, &latents).vae, config);

@@ -4,7 +4,7 @@
 use super::math::{Highest, exp};
 use super::panels::Panels;
 use super::each_chunk;
-use super::tile::{Lanes, VECTORS, WithTiles, multiply, store, tiled, zeros};
+use super::tile::{Lanes, VECTORS, WithTiles, multiply, multiply_narrow, store, tiled, zeros};
 use pulp::Simd;
 
 /// Queries that a thread takes.
@@ -33,7 +33,7 @@ pub fn attention(q: &[f32], k: &[f32], v: &[f32], sizes: Sizes, out: &mut [f32])
     } = sizes;
     let d = c / heads;
     let scale = 1.0 / (d as f32).sqrt();
-    let lanes = Lanes::of(d);
+    let lanes = Lanes::of(keys.max(d));
     let panels: Vec<[Panels; 2]> = (0..heads)
         .map(|head| {
             let at = |key: usize, i: usize| key * c + head * d + i;
@@ -119,7 +119,10 @@ impl WithTiles for Queries<'_> {
                     let values = &v.strip(strip)[..seen * width];
                     for row in (0..group).step_by(R) {
                         let rows = std::array::from_fn(|r| &scores[(row + r) * stride..][..seen]);
-                        let tile = multiply::<S, R>(simd, zeros(simd), rows, values);
+                        let tile = match d <= S::F32_LANES {
+                            true => multiply_narrow::<S, R>(simd, rows, values),
+                            false => multiply::<S, R>(simd, zeros(simd), rows, values),
+                        };
                         for r in 0..R.min(group - row) {
                             let out = (first + row + r) * c + head * d;
                             let out = &mut self.out[out..out + d];

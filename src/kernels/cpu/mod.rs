@@ -18,7 +18,6 @@ mod patches;
 mod points;
 mod product;
 mod tile;
-pub mod timing;
 mod winograd;
 mod work;
 

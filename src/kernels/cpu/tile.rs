@@ -118,6 +118,39 @@ pub fn multiply<S: Simd, const R: usize>(
     tile
 }
 
+/// As [`multiply`] for the first vector of columns only, where a panel has values in no other.
+#[inline(always)]
+pub fn multiply_narrow<S: Simd, const R: usize>(
+    simd: S,
+    rows: [&[f32]; R],
+    panel: &[f32],
+) -> Tile<S, R> {
+    let mut tile = zeros::<S, R>(simd);
+    let (panel, _) = S::as_simd_f32s(panel);
+    let (panel, _) = panel.as_chunks::<VECTORS>();
+    macro_rules! steps {
+        ($($row:ident $sum:ident $r:literal),*; $zipped:expr, $pattern:pat) => {{
+            $(let mut $sum = tile[$r][0];)*
+            for ($pattern, columns) in $zipped.zip(panel) {
+                $($sum = simd.mul_add_e_f32s(simd.splat_f32s(*$row), columns[0], $sum);)*
+            }
+            $(tile[$r][0] = $sum;)*
+        }};
+    }
+    let (a, b, c, d) = (rows[0], rows[1], rows[2], rows[3]);
+    match R {
+        4 => steps!(a s0 0, b s1 1, c s2 2, d s3 3;
+            a.iter().zip(b).zip(c).zip(d), (((a, b), c), d)),
+        _ => {
+            let (e, f, g, h) = (rows[4], rows[5], rows[6], rows[7]);
+            steps!(a s0 0, b s1 1, c s2 2, d s3 3, e s4 4, f s5 5, g s6 6, h s7 7;
+                a.iter().zip(b).zip(c).zip(d).zip(e).zip(f).zip(g).zip(h),
+                (((((((a, b), c), d), e), f), g), h));
+        }
+    }
+    tile
+}
+
 /// Lines of values, which lie anywhere.
 pub trait Lines {
     /// Line `i`.

@@ -58,9 +58,9 @@ impl Replicas {
             let mut sum = GradientsAccumulator::new();
             let mut value = 0.0;
             for round in 0..rounds {
-                let _g = roentgen_web::kernels::cpu::timing::g("R forward");let loss = loss(replica, index * rounds + round, device) * share;
+                let loss = loss(replica, index * rounds + round, device) * share;
                 value += f64::from(loss.clone().into_scalar::<f32>());
-                drop(_g);let _g = roentgen_web::kernels::cpu::timing::g("R backward");let b = loss.backward();drop(_g);let _g = roentgen_web::kernels::cpu::timing::g("R collect");let grads = GradientsParams::from_grads(b, replica);
+                let grads = GradientsParams::from_grads(loss.backward(), replica);
                 sum.accumulate(replica, grads);
             }
             (value, sum.grads())

@@ -160,10 +160,7 @@ impl<M: Module + Send> Trainer<M> {
             let scaled = |replica: &M, part, device: &Device| {
                 autocast(precision, || loss(replica, part, device)) * scale
             };
-            let _g = roentgen_web::kernels::cpu::timing::g("T gradients");
             let (value, grads) = self.replicas.gradients(&self.module, rounds, scaled);
-            drop(_g);
-            let _g = roentgen_web::kernels::cpu::timing::g("T norm");
             let norm = norm(&self.module, &grads) / scale;
             // The largest gradients do not fit into 16 bits so much enlarged.
             if norm.is_finite() || scale <= 1.0 {
@@ -177,21 +174,15 @@ impl<M: Module + Send> Trainer<M> {
                 self.step
             )));
         }
-        let _g = roentgen_web::kernels::cpu::timing::g("T clip");
         let factor = clipping(norm, self.optimization.max_grad_norm) / self.loss_scale;
         if factor != 1.0 {
             let grads = &mut grads;
             self.module.visit(&mut Scale { grads, factor });
         }
-        drop(_g);
-        let _g = roentgen_web::kernels::cpu::timing::g("T optimizer");
         let rate = self.optimization.learning_rate_at(self.step);
         self.module = self.optimizer.step(rate, self.module.clone(), grads);
         self.step += 1;
-        drop(_g);
-        let _g = roentgen_web::kernels::cpu::timing::g("T ema");
         self.ema.update(&self.module, self.step);
-        drop(_g);
         for average in &mut self.averages {
             average.update(&self.module, self.step);
         }

@@ -3,9 +3,12 @@
 use super::super::attention::{Sizes, softmax};
 use super::super::each;
 use super::super::panels::Panels;
-use super::super::tile::{Lanes, Strided, VECTORS, WithTiles, load, multiply, store, tiled, zeros};
+use super::super::tile::{Lanes, Strided, VECTORS, WithTiles, multiply, multiply_narrow, store, tiled, zeros};
 use super::transposed::accumulate;
 use pulp::Simd;
+
+/// Queries whose scores are kept at once.
+const BLOCK: usize = 64;
 
 /// Gradients of queries, keys and values, of that of the output; `q` and `dy` are `[B, Tq, C]`, `k` and `v` `[B, Tk, C]`.
 pub fn attention(
@@ -33,7 +36,7 @@ pub fn attention(
             dk,
             dv,
         };
-        tiled(Lanes::of(sizes.channels / sizes.heads), image);
+        tiled(image.lanes(), image);
     });
     [dq, dk, dv]
 }
@@ -49,6 +52,13 @@ struct Image<'a> {
     dv: &'a mut [f32],
 }
 
+impl Image<'_> {
+    fn lanes(&self) -> Lanes {
+        let Sizes { keys, channels, heads, .. } = self.sizes;
+        Lanes::of(keys.max(channels / heads))
+    }
+}
+
 impl WithTiles for Image<'_> {
     #[inline(always)]
     fn run<S: Simd, const R: usize>(self, simd: S) {
@@ -61,74 +71,89 @@ impl WithTiles for Image<'_> {
         let d = c / heads;
         let queries = self.q.len() / c;
         let scale = 1.0 / (d as f32).sqrt();
-        let lanes = Lanes::of(d);
+        let lanes = self.lanes();
         let stride = keys.next_multiple_of(VECTORS * S::F32_LANES);
-        let mut weights = vec![0.0; queries * stride];
-        let mut slopes = vec![0.0; queries * stride];
-        let mut sums = vec![0.0; keys * d];
+        let factor = simd.splat_f32s(scale);
+        let mut weights = vec![0.0; BLOCK * stride];
+        let mut slopes = vec![0.0; BLOCK * stride];
+        // [d, stride], of the keys and of the values: turned over, so that lines are long and whole
+        let mut sums = vec![0.0; 2 * d * stride];
         for head in 0..heads {
             let part = head * d..(head + 1) * d;
             let at = |key: usize, i: usize| key * c + head * d + i;
-            let panels = Panels::with_lanes(lanes, d, keys, |i, key| self.k[at(key, i)] * scale);
-            products::<S, R>(simd, self.q, [c, head * d], &panels, &mut weights, stride);
-            let panels = Panels::with_lanes(lanes, d, keys, |i, key| self.v[at(key, i)]);
-            products::<S, R>(simd, self.dy, [c, head * d], &panels, &mut slopes, stride);
-            for query in 0..queries {
-                let seen = if is_causal { keys.min(query + 1) } else { keys };
-                let weights = &mut weights[query * stride..][..stride];
-                let slopes = &mut slopes[query * stride..][..stride];
-                let total = softmax(simd, &mut weights[..seen]);
-                weights[seen..].fill(0.0);
-                let part = simd.splat_f32s(1.0 / total);
-                let mut mean = simd.splat_f32s(0.0);
-                for at in (0..stride).step_by(S::F32_LANES) {
-                    let weight = simd.mul_f32s(load(simd, weights, at), part);
-                    store(simd, weights, at, weight);
-                    mean = simd.mul_add_e_f32s(weight, load(simd, slopes, at), mean);
+            let scaled = Panels::with_lanes(lanes, d, keys, |i, key| self.k[at(key, i)] * scale);
+            let values = Panels::with_lanes(lanes, d, keys, |i, key| self.v[at(key, i)]);
+            let rows = Panels::with_lanes(lanes, keys, d, |key, i| self.k[at(key, i)]);
+            sums.fill(0.0);
+            let (of_keys, of_values) = sums.split_at_mut(d * stride);
+            for first in (0..queries).step_by(BLOCK) {
+                let count = BLOCK.min(queries - first);
+                let weights = &mut weights[..count * stride];
+                let slopes = &mut slopes[..count * stride];
+                let lines = |all: &'_ [f32]| first * c + head * d..all.len();
+                let (q, dy) = (&self.q[lines(self.q)], &self.dy[lines(self.dy)]);
+                products::<S, R>(simd, (q, c), &scaled, weights, stride);
+                products::<S, R>(simd, (dy, c), &values, slopes, stride);
+                let pairs = weights.chunks_exact_mut(stride).zip(slopes.chunks_exact_mut(stride));
+                for (i, (weights, slopes)) in pairs.enumerate() {
+                    let seen = match is_causal {
+                        true => keys.min(first + i + 1),
+                        false => keys,
+                    };
+                    let total = softmax(simd, &mut weights[..seen]);
+                    weights[seen..].fill(0.0);
+                    let part = simd.splat_f32s(1.0 / total);
+                    let mut mean = simd.splat_f32s(0.0);
+                    let (weights, _) = S::as_mut_simd_f32s(weights);
+                    let (slopes, _) = S::as_mut_simd_f32s(slopes);
+                    for (weight, slope) in weights.iter_mut().zip(slopes.iter()) {
+                        *weight = simd.mul_f32s(*weight, part);
+                        mean = simd.mul_add_e_f32s(*weight, *slope, mean);
+                    }
+                    let mean = simd.splat_f32s(simd.reduce_sum_f32s(mean));
+                    for (weight, slope) in weights.iter().zip(slopes) {
+                        let difference = simd.sub_f32s(*slope, mean);
+                        *slope = simd.mul_f32s(simd.mul_f32s(*weight, factor), difference);
+                    }
                 }
-                let mean = simd.splat_f32s(simd.reduce_sum_f32s(mean));
-                let factor = simd.splat_f32s(scale);
-                for at in (0..stride).step_by(S::F32_LANES) {
-                    let slope = simd.sub_f32s(load(simd, slopes, at), mean);
-                    let weight = simd.mul_f32s(load(simd, weights, at), factor);
-                    store(simd, slopes, at, simd.mul_f32s(weight, slope));
-                }
-            }
-            // Of the queries: the scores' gradients times the keys.
-            let panels = Panels::with_lanes(lanes, keys, d, |key, i| self.k[at(key, i)]);
-            let width = VECTORS * S::F32_LANES;
-            for strip in 0..d.div_ceil(width) {
-                for first in (0..queries).step_by(R) {
-                    let rows: [&[f32]; R] = std::array::from_fn(|r| {
-                        &slopes[(first + r).min(queries - 1) * stride..][..keys]
-                    });
-                    let tile = multiply::<S, R>(simd, zeros(simd), rows, panels.strip(strip));
-                    for (r, vectors) in tile.into_iter().enumerate().take(queries - first) {
-                        let out = &mut self.dq[(first + r) * c..][part.clone()];
-                        for (v, sum) in vectors.into_iter().enumerate() {
-                            store(simd, out, strip * width + v * S::F32_LANES, sum);
+                // Of the queries: the scores' gradients times the keys.
+                let width = VECTORS * S::F32_LANES;
+                for strip in 0..d.div_ceil(width) {
+                    for row in (0..count).step_by(R) {
+                        let lines: [&[f32]; R] = std::array::from_fn(|r| {
+                            &slopes[(row + r).min(count - 1) * stride..][..keys]
+                        });
+                        let tile = match d <= S::F32_LANES {
+                            true => multiply_narrow::<S, R>(simd, lines, rows.strip(strip)),
+                            false => multiply::<S, R>(simd, zeros(simd), lines, rows.strip(strip)),
+                        };
+                        for (r, vectors) in tile.into_iter().enumerate().take(count - row) {
+                            let out = &mut self.dq[(first + row + r) * c..][part.clone()];
+                            for (v, sum) in vectors.into_iter().enumerate() {
+                                store(simd, out, strip * width + v * S::F32_LANES, sum);
+                            }
                         }
                     }
                 }
+                for (left, right, sums) in [(q, &*slopes, &mut *of_keys), (dy, weights, of_values)] {
+                    let left = Strided {
+                        values: left,
+                        stride: c,
+                        width: d,
+                    };
+                    let right = Strided {
+                        values: right,
+                        stride,
+                        width: stride,
+                    };
+                    accumulate::<S, R>(simd, count, &left, &right, sums, stride);
+                }
             }
-            for (left, right, out) in [
-                (&slopes, self.q, &mut *self.dk),
-                (&weights, self.dy, &mut *self.dv),
-            ] {
-                sums.fill(0.0);
-                let left = Strided {
-                    values: left,
-                    stride,
-                    width: keys,
-                };
-                let right = Strided {
-                    values: &right[head * d..],
-                    stride: c,
-                    width: d,
-                };
-                accumulate::<S, R>(simd, queries, &left, &right, &mut sums, d);
-                for (out, sums) in out.chunks_exact_mut(c).zip(sums.chunks_exact(d)) {
-                    out[part.clone()].copy_from_slice(sums);
+            for (sums, out) in [(&*of_keys, &mut *self.dk), (of_values, self.dv)] {
+                for (i, sums) in sums.chunks_exact(stride).enumerate() {
+                    for (out, sum) in out.chunks_exact_mut(c).zip(sums) {
+                        out[part.start + i] = *sum;
+                    }
                 }
             }
         }
@@ -139,8 +164,7 @@ impl WithTiles for Image<'_> {
 #[inline(always)]
 fn products<S: Simd, const R: usize>(
     simd: S,
-    rows: &[f32],
-    [c, first]: [usize; 2],
+    (rows, c): (&[f32], usize),
     panels: &Panels,
     out: &mut [f32],
     stride: usize,
@@ -151,7 +175,7 @@ fn products<S: Simd, const R: usize>(
     for strip in 0..stride / width {
         for row in (0..count).step_by(R) {
             let rows: [&[f32]; R] =
-                std::array::from_fn(|r| &rows[(row + r).min(count - 1) * c + first..][..d]);
+                std::array::from_fn(|r| &rows[(row + r).min(count - 1) * c..][..d]);
             let tile = multiply::<S, R>(simd, zeros(simd), rows, panels.strip(strip));
             for (r, vectors) in tile.into_iter().enumerate().take(count - row) {
                 let out = &mut out[(row + r) * stride + strip * width..][..width];

@@ -76,7 +76,6 @@ impl<T: Differentiable<N> + Sync, const N: usize> Backward<Flex, N> for Recorded
     type State = T;
 
     fn backward(self, ops: Ops<T, N>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let _g = super::super::timing::g(&format!("B {}", std::any::type_name::<T>().rsplit("::").next().unwrap()));
         let dy = grads.consume::<Flex>(&ops.node);
         let wanted = ops.parents.each_ref().map(Option::is_some);
         let found = ops.state.gradients(dy, wanted);

@@ -31,7 +31,6 @@ fn present(tensor: &FlexTensor) -> Option<&[f32]> {
 
 /// As [`crate::kernels::conv2d()`].
 pub fn conv2d(conv: &Conv2d, x: &Tensor<4>, doubled: bool, added: &Added) -> Option<Tensor<4>> {
-    let _g = super::super::timing::g("F conv2d");
     let geometry = Geometry {
         fresh: true,
         ..Geometry::of(conv, x, doubled)?
@@ -54,7 +53,7 @@ pub fn conv2d(conv: &Conv2d, x: &Tensor<4>, doubled: bool, added: &Added) -> Opt
         residual: residual.as_ref().map(values),
         ..Finish::default()
     };
-    let panels = {let _g = super::super::timing::g("F conv panels"); geometry.panels(values(&weight))};
+    let panels = geometry.panels(values(&weight));
     let out = geometry.convolve(values(&x), &panels, finish);
     let [h, w] = geometry.out_size;
     let out = mapped(out, [geometry.batch, h, w, geometry.channels[1]]);
@@ -81,14 +80,14 @@ impl Differentiable<5> for Convolution {
         let [of_x, of_weight, of_bias, of_time, of_residual] = wanted;
         let [h, w] = g.size;
         let x = of_x.then(|| {
-            let _g = super::super::timing::g("B conv dx");let dx = convolution::of_input(g, values(&self.weight), lines);
+            let dx = convolution::of_input(g, values(&self.weight), lines);
             mapped(dx, [g.batch, h, w, c_in])
         });
         let weight = of_weight.then(|| {
-            let _g = super::super::timing::g("B conv dw");let dw = convolution::of_weight(g, values(&self.x), lines);
+            let dw = convolution::of_weight(g, values(&self.x), lines);
             flex(dw, [c_out, c_in, g.side, g.side])
         });
-        let _g = super::super::timing::g("B conv bias");let sums: Vec<f32> = match of_bias || of_time {
+        let sums: Vec<f32> = match of_bias || of_time {
             true => {
                 let images = lines.chunks_exact((lines.len() / g.batch).max(1));
                 images.flat_map(|image| column_sums(image, c_out)).collect()
@@ -109,7 +108,6 @@ pub fn linear(
     gated: bool,
     residual: Option<&Tensor<3>>,
 ) -> Option<Tensor<3>> {
-    let _g = super::super::timing::g("F linear");
     let [b, t, c_in] = x.dims();
     let c_out = linear.weight.dims()[1];
     let inputs = [
@@ -120,7 +118,7 @@ pub fn linear(
     ];
     let [x, weight, bias, residual] = inputs.each_ref().map(|input| input.tensor.to_contiguous());
     let panels = {
-        let _g = super::super::timing::g("F linear panels");let weight = values(&weight);
+        let weight = values(&weight);
         Panels::of_rows(weight, [c_in, c_out])
     };
     let bent = gated || activation != Activation::None;
@@ -190,7 +188,6 @@ impl Differentiable<4> for Layer {
 
 /// As [`crate::kernels::group_norm()`].
 pub fn group_norm(norm: &GroupNorm, x: &Tensor<4>, activated: bool) -> Option<Tensor<4>> {
-    let _g = super::super::timing::g("F group_norm");
     let [b, c, h, w] = x.dims();
     let inputs = [
         Input::of(x.clone())?,
@@ -245,7 +242,6 @@ impl Differentiable<3> for GroupNormed {
 
 /// As [`crate::kernels::layer_norm()`].
 pub fn layer_norm(norm: &LayerNorm, epsilon: f64, x: &Tensor<3>) -> Option<Tensor<3>> {
-    let _g = super::super::timing::g("F layer_norm");
     let shape = x.dims();
     let inputs = [
         Input::of(x.clone())?,
@@ -293,7 +289,6 @@ pub fn attention(
     heads: usize,
     is_causal: bool,
 ) -> Option<Tensor<3>> {
-    let _g = super::super::timing::g("F attention");
     let [b, queries, channels] = q.dims();
     let keys = k.dims()[1];
     let inputs = [
@@ -343,7 +338,6 @@ impl Differentiable<3> for Attended {
 
 /// As [`crate::kernels::concatenate()`].
 pub fn concatenate(x: &Tensor<4>, y: &Tensor<4>) -> Option<Tensor<4>> {
-    let _g = super::super::timing::g("F concatenate");
     let [b, left, h, w] = x.dims();
     let right = y.dims()[1];
     let inputs = [Input::of(x.clone())?, Input::of(y.clone())?];
