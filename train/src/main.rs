@@ -180,7 +180,13 @@ struct Common {
     data: PathBuf,
 }
 
+/// `mi_option_purge_delay` of mimalloc.h.
+const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+
 fn main() -> ExitCode {
+    // SAFETY: mimalloc knows the option. What a step frees, the next one allocates: memory that went back to the kernel would be
+    // cleared anew each time.
+    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) };
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
