@@ -194,8 +194,9 @@ impl fmt::Display for Dataset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let size = self.size;
         write!(f, "{} images of {size}x{size} pixels", self.len())?;
-        let sources = self.sources.iter();
-        sources.map(|source| write!(f, "\n  {source}")).collect()
+        self.sources
+            .iter()
+            .try_for_each(|source| write!(f, "\n  {source}"))
     }
 }
 
