@@ -1,16 +1,25 @@
-"""Images a second of whole optimizer steps in PyTorch and diffusers: what `cargo bench -p train --bench step` measures.
+"""Images a second of whole optimizer steps: ours and PyTorch's with diffusers, in turn, on the same cores.
 
-    python tests/peers/training.py tests/peers/training.json [NAME,..] [SECONDS] [bf16]
+    cargo bench -p train --bench step --no-run       # prints where the program is
+    python tests/peers/training.py STEP [NAME,..] [--seconds 10] [--rounds 3] [--out RECORD]
+
+STEP is that program; `tests/peers/requirements.txt` has what else is needed.
 """
 
+import argparse
+import datetime
 import json
+import pathlib
+import re
 import statistics
+import subprocess
 import sys
 import time
 
 import torch
 from diffusers import AutoencoderDC, AutoencoderKL, UNet2DConditionModel
 
+CASES = pathlib.Path(__file__).with_name("training.json")
 TOKENS = 77
 
 
@@ -67,34 +76,73 @@ def made(case):
     return deep_compression_autoencoder(case) if is_dc else autoencoder(case)
 
 
+def theirs(case, seconds, mixed):
+    """Median images a second, two steps for warming up left out."""
+    torch.manual_seed(0)
+    network, loss = made(case)
+    network.train()
+    network.to(memory_format=torch.channels_last)
+    parameters = list(network.parameters())
+    average = [p.detach().clone() for p in parameters]
+    optimizer = torch.optim.AdamW(parameters, lr=1e-4, weight_decay=0.01, fused=True)
+    times, begun = [], time.time()
+    while len(times) < 5 or time.time() - begun < seconds:
+        start = time.time()
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            value = loss()
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        if len(times) % 10 == 9:
+            torch._foreach_lerp_(average, parameters, 0.01)
+        times.append(time.time() - start)
+    return case["batch_size"] / statistics.median(times[2:])
+
+
+def ours(program, name, seconds, replicas, *more):
+    command = [program, str(CASES), name, str(int(seconds)), str(replicas), *more]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return float(re.findall(rf"{name}: ([0-9.]+) images/s", said)[-1])
+
+
 def main():
-    cases = json.load(open(sys.argv[1]))
-    names = sys.argv[2].split(",") if len(sys.argv) > 2 else list(cases)
-    seconds = float(sys.argv[3]) if len(sys.argv) > 3 else 20
-    mixed = len(sys.argv) > 4 and sys.argv[4] == "bf16"
+    parser = argparse.ArgumentParser()
+    parser.add_argument("program")
+    parser.add_argument("names", nargs="?")
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=pathlib.Path)
+    arguments = parser.parse_args()
+    cases = json.loads(CASES.read_text())
+    names = arguments.names.split(",") if arguments.names else list(cases)
+    model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+    record = {
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%MZ"),
+        "machine": f"{torch.get_num_threads()} cores, {model.group(1) if model else 'unknown'}",
+        "torch": torch.__version__,
+        "command": " ".join(["python tests/peers/training.py STEP", *sys.argv[2:]]),
+        "unit": "images a second, of whole optimizer steps",
+        "cases": {},
+    }
     for name in names:
-        case = cases[name]
-        torch.manual_seed(0)
-        network, loss = made(case)
-        network.train()
-        network.to(memory_format=torch.channels_last)
-        parameters = list(network.parameters())
-        average = [p.detach().clone() for p in parameters]
-        optimizer = torch.optim.AdamW(parameters, lr=1e-4, weight_decay=0.01, fused=True)
-        times, begun, step = [], time.time(), 0
-        while len(times) < 5 or time.time() - begun < seconds:
-            start = time.time()
-            with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
-                value = loss()
-            optimizer.zero_grad(set_to_none=True)
-            value.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimizer.step()
-            step += 1
-            if step % 10 == 0:
-                torch._foreach_lerp_(average, parameters, 0.01)
-            times.append(time.time() - start)
-        print(f"{name}: {case['batch_size'] / statistics.median(times[2:]):.2f} images/s", flush=True)
+        seconds, case = arguments.seconds, cases[name]
+        runs = {key: [] for key in ["burn", "one replica", "two replicas", "torch f32", "torch bf16"]}
+        for turn in range(arguments.rounds):
+            if turn == 0:
+                runs["burn"].append(ours(arguments.program, name, seconds, 2, "plain"))
+                runs["torch bf16"].append(theirs(case, seconds, True))
+            runs["one replica"].append(ours(arguments.program, name, seconds, 1))
+            runs["two replicas"].append(ours(arguments.program, name, seconds, 2))
+            runs["torch f32"].append(theirs(case, seconds, False))
+        medians = {key: statistics.median(values) for key, values in runs.items()}
+        best = max(medians["one replica"], medians["two replicas"])
+        ratio = best / medians["torch f32"]
+        record["cases"][name] = {"runs": runs, "median": medians, "times PyTorch f32": ratio}
+        row = ", ".join(f"{key} {value:.1f}" for key, value in medians.items())
+        print(f"{name}: {row}; {ratio:.2f} times PyTorch in f32", flush=True)
+    if arguments.out:
+        arguments.out.write_text(json.dumps(record, indent=2) + "\n")
 
 
 if __name__ == "__main__":

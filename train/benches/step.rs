@@ -1,10 +1,10 @@
 //! Images a second of whole optimizer steps: forward, backward, clipping, AdamW, moving average.
 //!
 //! ```sh
-//! cargo bench -p train --bench step -- tests/peers/training.json [NAME,..] [SECONDS] [REPLICAS]
+//! cargo bench -p train --bench step -- tests/peers/training.json [NAME,..] [SECONDS] [REPLICAS] [plain]
 //! ```
 //!
-//! `tests/peers/training.py` does the same steps in PyTorch and diffusers.
+//! `plain` takes burn's own operations instead of our kernels. `tests/peers/training.py` does the same steps in PyTorch and diffusers.
 
 use std::time::Instant;
 
@@ -65,6 +65,7 @@ fn main() {
             .map_or(default, |n| n.parse().expect("a number"))
     };
     let (seconds, replicas) = (number(1, 20), number(2, 1));
+    roentgen_web::kernels::take_plain(rest.get(3).is_some_and(|word| word == "plain"));
     let cases = std::fs::read(file).expect("the file of cases");
     let cases: std::collections::BTreeMap<String, Case> =
         serde_json::from_slice(&cases).expect("cases");
