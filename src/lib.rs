@@ -13,18 +13,25 @@
 pub mod bundle;
 #[cfg(not(target_family = "wasm"))]
 pub mod checkpoint;
+#[cfg(not(target_family = "wasm"))]
+pub mod command;
 pub mod device;
 pub mod dicom;
 pub mod embeddings;
 pub mod error;
+#[cfg(not(target_family = "wasm"))]
+pub mod files;
 pub mod image;
 pub mod kernels;
 pub mod latents;
+pub mod limits;
 pub mod names;
 pub mod nn;
 pub mod origin;
 #[doc(hidden)]
 pub mod parity;
+#[cfg(feature = "pictures")]
+pub mod picture;
 pub mod pipeline;
 pub mod png;
 pub mod source;

@@ -4,16 +4,17 @@
 mod measure;
 
 use clap::{Args, Parser, Subcommand};
-use image::{DynamicImage, GrayImage, imageops::FilterType};
 use indicatif::{ProgressBar, ProgressStyle};
 use roentgen_web::{
     Error, Result,
-    bundle::{decode_plain, write_atomically},
+    bundle::decode_plain,
     checkpoint::ModelFolder,
+    command,
     device::{self, Backend, Limits, Precision},
-    dicom,
-    image::Image,
+    dicom, files,
     latents::scheduler::{Scheduler, SchedulerKind},
+    limits,
+    picture::Picture,
     pipeline::{Generated, Pipeline, PipelineBuilder, Request, Step},
     png,
     source::Source,
@@ -21,19 +22,16 @@ use roentgen_web::{
 };
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::{
-    fs,
-    panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
     process::ExitCode,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// Bytes that a file of latents may have: 64 channels of 512 x 512.
-const LATENTS_BYTES: u64 = 64 << 20;
+const NAME: &str = "roentgen";
 
 #[derive(Parser)]
 #[command(
-    name = "roentgen",
+    name = NAME,
     version,
     about = "Synthetic chest radiographs from text. Not for diagnosis."
 )]
@@ -121,12 +119,8 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         // `--help` and `--version` come as errors too, to be printed as they are.
         Err(error) if !error.use_stderr() => error.exit(),
-        Err(error) => return fail(&one_sentence(&error.to_string())),
+        Err(error) => return command::fail(NAME, &error.to_string()),
     };
-    // The GPU's driver and runtime report lost devices and full memory by panicking. That is still an error, not a crash.
-    if std::env::var_os("RUST_BACKTRACE").is_none() {
-        panic::set_hook(Box::new(|_| {}));
-    }
     let run = || match &cli.command {
         Command::Generate(args) => generate(args),
         Command::Stages(args) => measure::stages(args),
@@ -134,41 +128,13 @@ fn main() -> ExitCode {
         Command::Memory(args) => measure::memory(args),
         Command::Random(args) => measure::random(args),
     };
-    match panic::catch_unwind(AssertUnwindSafe(run)) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(error)) => fail(&error.to_string()),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("no reason was given");
-            let text = one_sentence(text);
-            fail(&format!(
-                "the computation failed ({text}); try a smaller image, or the other --backend"
-            ))
-        }
-    }
-}
-
-fn fail(text: &str) -> ExitCode {
-    eprintln!("roentgen: {text}");
-    ExitCode::FAILURE
-}
-
-/// The first paragraph of a longer message, on one line.
-fn one_sentence(text: &str) -> String {
-    let text = text.strip_prefix("error: ").unwrap_or(text);
-    let lines = text
-        .lines()
-        .take_while(|line| !line.trim().is_empty())
-        .map(str::trim);
-    lines.collect::<Vec<_>>().join(" ")
+    command::exit(NAME, "try a smaller image, or the other --backend", run)
 }
 
 fn generate(args: &Generate) -> Result<()> {
     // What can be wrong is found before the minutes of work.
     for file in [Some(&args.out), args.dump.as_ref()].into_iter().flatten() {
-        writable(file)?;
+        files::check_replaceable(file)?;
     }
     let latents = args.latents.as_deref().map(read_latents).transpose()?;
     let model = ModelFolder::open(&args.model)?;
@@ -193,9 +159,9 @@ fn generate(args: &Generate) -> Result<()> {
         true => dicom::write::encode(&image, &request, &model.name, false)?,
         false => png::encode(&image, &request, &model.name)?,
     };
-    write_atomically(&args.out, &bytes)?;
+    files::replace(&args.out, &bytes)?;
     if let Some(file) = &args.dump {
-        write_atomically(file, &dump(&generated)?)?;
+        files::replace(file, &dump(&generated)?)?;
     }
     println!("{} (seed {})", args.out.display(), request.seed);
     Ok(())
@@ -217,19 +183,7 @@ fn request(args: &Generate, model: &ModelFolder, latents: Option<Weight>) -> Res
     let scheduler = Scheduler::new(&model.configs.scheduler, args.scheduler.or(default))?.kind();
     let width = args.width.or(pixels(3)).unwrap_or(model.defaults.width);
     let height = args.height.or(pixels(2)).unwrap_or(model.defaults.height);
-    let source = match &args.image {
-        Some(image) => Some(Source {
-            image: picture(image, width, height)?,
-            mask: args
-                .mask
-                .as_ref()
-                .map(|mask| picture(mask, width, height).map(|mask| mask.to_grey()))
-                .transpose()?,
-            strength: args.strength,
-        }),
-        None => None,
-    };
-    Ok(Request {
+    let mut request = Request {
         prompt: args.prompt.clone(),
         negative_prompt: args.negative.clone(),
         seed: args.seed.unwrap_or_else(new_seed),
@@ -239,9 +193,22 @@ fn request(args: &Generate, model: &ModelFolder, latents: Option<Weight>) -> Res
         width,
         height,
         latents,
-        source,
+        source: None,
         words: false,
-    })
+    };
+    // Before pictures are fitted to a size that no model draws.
+    request.check(&model.configs)?;
+    if let Some(image) = &args.image {
+        let read = |file: &Path| Ok(Picture::open(file)?.fit(width as u32, height as u32));
+        let mask = args.mask.as_deref().map(read).transpose()?;
+        request.source = Some(Source {
+            image: read(image)?,
+            mask: mask.map(|mask| mask.to_grey()),
+            strength: args.strength,
+        });
+        request.check(&model.configs)?;
+    }
+    Ok(request)
 }
 
 fn load(
@@ -280,67 +247,9 @@ fn run(pipeline: &Pipeline, request: &Request) -> Result<Generated> {
     generated
 }
 
-/// # Errors
-/// [`Error::Io`] if no file can be made there.
-fn writable(file: &Path) -> Result<()> {
-    let folder = file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let data = fs::metadata(folder).map_err(Error::io(folder))?;
-    if !data.is_dir() || file.is_dir() || file.file_name().is_none() {
-        return Err(Error::io(file)(std::io::ErrorKind::InvalidFilename.into()));
-    }
-    Ok(())
-}
-
-/// The middle of a picture, fitted to `width` and `height`.
-fn picture(file: &Path, width: usize, height: usize) -> Result<Image> {
-    let unreadable = |why: String| Error::Picture {
-        file: file.display().to_string(),
-        why,
-    };
-    let bytes = fs::read(file).map_err(Error::io(file))?;
-    let picture = match dicom::read::is_dicom(&bytes) {
-        true => radiograph(&bytes),
-        false => image::load_from_memory(&bytes).map_err(|e| e.to_string()),
-    };
-    let picture = picture.map_err(unreadable)?;
-    // A size that no model has is refused with the rest of the request.
-    let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX).clamp(1, 1 << 14);
-    let picture = picture.resize_to_fill(side(width), side(height), FilterType::CatmullRom);
-    let (channels, data) = match picture {
-        DynamicImage::ImageLuma8(_)
-        | DynamicImage::ImageLuma16(_)
-        | DynamicImage::ImageLumaA8(_) => (1, picture.into_luma8().into_raw()),
-        _ => (3, picture.into_rgb8().into_raw()),
-    };
-    Ok(Image {
-        width: side(width) as usize,
-        height: side(height) as usize,
-        channels,
-        data,
-    })
-}
-
-fn radiograph(bytes: &[u8]) -> Result<DynamicImage, String> {
-    let grey = dicom::read::read(bytes)?.to_image();
-    GrayImage::from_raw(grey.width as u32, grey.height as u32, grey.data)
-        .map(DynamicImage::ImageLuma8)
-        .ok_or_else(|| "it has fewer pixels than its size says".into())
-}
-
 fn read_latents(file: &Path) -> Result<Weight> {
-    let found = fs::metadata(file).map_err(Error::io(file))?.len();
     let name = || file.display().to_string();
-    if found > LATENTS_BYTES {
-        return Err(Error::FileSize {
-            file: name(),
-            expected: LATENTS_BYTES,
-            found,
-        });
-    }
-    let bytes = fs::read(file).map_err(Error::io(file))?;
+    let bytes = limits::read(file, limits::LATENTS_BYTES)?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| Error::Safetensors {
         file: name(),
         why: e.to_string(),

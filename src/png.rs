@@ -1,6 +1,52 @@
-//! Image -> PNG whose text chunks say that it is synthetic and what gave it.
+//! Image -> PNG whose text chunks say that it is synthetic and what gave it; and PNG in 16 bits -> image.
 
-use crate::{Error, Result, image::Image, origin::texts, pipeline::Request};
+use std::io::Cursor;
+
+use crate::image::{Image, contrast};
+use crate::{Error, Result, limits, origin::texts, pipeline::Request};
+
+/// A PNG of 16 bits in 8, grey or RGB, by those that are used ([`contrast::by_bits_used`]): what a browser makes of one with
+/// 12 bits in it is black. Opacity is left out.
+///
+/// # Errors
+/// The end of a sentence on the file.
+pub fn decode_wide(bytes: &[u8]) -> Result<Image, String> {
+    let fault = |e: png::DecodingError| e.to_string();
+    let most = png::Limits {
+        bytes: limits::PICTURE_BYTES as usize,
+    };
+    let decoder = png::Decoder::new_with_limits(Cursor::new(bytes), most);
+    let mut reader = decoder.read_info().map_err(fault)?;
+    let (width, height) = reader.info().size();
+    let (color, depth) = reader.output_color_type();
+    let pixels = u64::from(width) * u64::from(height);
+    if !(1..=limits::PICTURE_PIXELS).contains(&pixels) {
+        let most = limits::PICTURE_PIXELS;
+        return Err(format!(
+            "is {width}x{height} pixels large, and at most {most} are read"
+        ));
+    }
+    if depth != png::BitDepth::Sixteen {
+        return Err("is no PNG of 16 bits".into());
+    }
+    let size = reader.output_buffer_size().ok_or("is too large")?;
+    let mut samples = vec![0; size];
+    reader.next_frame(&mut samples).map_err(fault)?;
+    let stored = color.samples();
+    let channels = if stored < 3 { 1 } else { 3 };
+    let opaque = samples
+        .chunks_exact(2 * stored)
+        .flat_map(|pixel| pixel[..2 * channels].chunks_exact(2));
+    let values: Vec<u16> = opaque
+        .map(|two| u16::from_be_bytes([two[0], two[1]]))
+        .collect();
+    Ok(Image {
+        width: width as usize,
+        height: height as usize,
+        channels,
+        data: contrast::by_bits_used(&values),
+    })
+}
 
 /// Encodes the image with its origin ([`texts`]) as UTF-8 text chunks (iTXt).
 ///

@@ -256,11 +256,15 @@ pub fn encode_dicom(
     Ok(dicom::write::encode(&image, &request, &model, marked)?)
 }
 
-/// The grey image of a DICOM file: `{width, height, rgba}`.
+/// The pixels of a file that browsers do not show, or show too dark, `{width, height, rgba}`: DICOM, and PNG in 16 bits of
+/// which only a part is used.
 #[wasm_bindgen]
-pub fn read_dicom(bytes: Vec<u8>, file: String) -> Result<Object, Thrown> {
-    let radiograph = dicom::read::read(&bytes).map_err(|why| Error::Picture { file, why })?;
-    Ok(picture(&radiograph.to_image()))
+pub fn read_picture(bytes: Vec<u8>, file: String) -> Result<Object, Thrown> {
+    let read = match dicom::read::is_dicom(&bytes) {
+        true => dicom::read::read(&bytes).map(|radiograph| radiograph.to_image()),
+        false => png::decode_wide(&bytes),
+    };
+    Ok(picture(&read.map_err(|why| Error::Picture { file, why })?))
 }
 
 fn canvas(width: usize, height: usize, rgba: Vec<u8>) -> Image {

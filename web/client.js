@@ -20,7 +20,7 @@ import { say } from "./language.js";
 const GPU_ERRORS = ["panic", "device", "output", "engine", "unsupported"];
 
 /** Requests that wait for no image. */
-const AT_ONCE = ["encode", "dicom"];
+const AT_ONCE = ["encode", "picture"];
 
 /** An error with a stable `code`, whose saying is fit to be shown. */
 export class RoentgenError extends Error {
@@ -109,8 +109,8 @@ export class Client {
   }
 
   /** @param {Uint8Array} bytes @param {string} file its name @returns {Promise<protocol.Picture>} */
-  readDicom(bytes, file) {
-    return this.#request({ type: "dicom", bytes, file });
+  readPicture(bytes, file) {
+    return this.#request({ type: "picture", bytes, file });
   }
 
   /** Lets the download of the model rest, or go on. @param {boolean} paused */

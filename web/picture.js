@@ -6,25 +6,27 @@ import { fit } from "./fit.js";
 
 /** What only DICOM has, after 128 bytes of anything. */
 const DICOM = [..."DICM"].map((letter) => letter.charCodeAt(0));
+/** What only PNG has at its beginning. The 25th byte is how many bits a sample has. */
+const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 
 /**
  * The middle of a file's picture (PNG, JPEG, WebP, DICOM), in another size.
  * @param {Client} client @param {Blob | ImageData} from @param {{width: number, height: number}} size @returns {Promise<ImageData>}
  */
 export async function openPicture(client, from, size) {
-  return fit((await isDicom(from)) ? await readDicom(client, /** @type {Blob} */ (from)) : from, size);
+  return fit((await isOurs(from)) ? await read(client, /** @type {Blob} */ (from)) : from, size);
 }
 
-/** @param {Blob | ImageData} from */
-async function isDicom(from) {
+/** Whether the engine reads it: DICOM, and PNG in 16 bits, of which browsers show the upper 8. @param {Blob | ImageData} from */
+async function isOurs(from) {
   if (from instanceof ImageData) return false;
-  const start = new Uint8Array(await from.slice(128, 132).arrayBuffer());
-  return DICOM.every((byte, i) => start[i] === byte);
+  const start = new Uint8Array(await from.slice(0, 132).arrayBuffer());
+  return DICOM.every((byte, i) => start[128 + i] === byte) || (PNG.every((byte, i) => start[i] === byte) && start[24] === 16);
 }
 
 /** @param {Client} client @param {Blob} blob */
-async function readDicom(client, blob) {
+async function read(client, blob) {
   const bytes = new Uint8Array(await blob.arrayBuffer());
-  const { width, height, rgba } = await client.readDicom(bytes, /** @type {File} */ (blob).name ?? "DICOM");
+  const { width, height, rgba } = await client.readPicture(bytes, /** @type {File} */ (blob).name ?? "picture");
   return new ImageData(rgba, width, height);
 }

@@ -75,15 +75,15 @@
  */
 
 /**
- * Read the grey image of a DICOM file. It waits for no job.
- * @typedef {object} DicomRequest
+ * Read a picture that browsers do not show as it is: DICOM, or PNG in 16 bits. It waits for no job.
+ * @typedef {object} PictureRequest
  * @property {number} id
- * @property {"dicom"} type
+ * @property {"picture"} type
  * @property {Uint8Array} bytes
  * @property {string} file its name, for errors
  */
 
-/** @typedef {LoadRequest | GenerateRequest | CancelRequest | PauseRequest | EncodeRequest | DicomRequest} PageMessage */
+/** @typedef {LoadRequest | GenerateRequest | CancelRequest | PauseRequest | EncodeRequest | PictureRequest} PageMessage */
 
 /**
  * What gives an image; the same settings give the same image.
@@ -147,7 +147,7 @@
  */
 
 /**
- * The request is done. `value` is a {@link Loaded}, a {@link Generated}, `Uint8Array` (encode), a {@link Picture} (dicom),
+ * The request is done. `value` is a {@link Loaded}, a {@link Generated}, `Uint8Array` (encode), a {@link Picture} (picture),
  * `boolean` (cancel: whether there was such a job) or nothing (pause).
  * @typedef {object} ResultMessage
  * @property {number} id

@@ -20,7 +20,7 @@ let rgba = null;
 let origin = null;
 let mask = new Uint8ClampedArray(0);
 const isJson = (/** @type {File} */ { name, type }) => type === "application/json" || /\.json$/i.test(name);
-/** Reads DICOM. @type {Client} */
+/** Reads what the browser does not. @type {Client} */
 let client;
 /** Where the brush is for those who move it by keys. @type {{x: number, y: number} | null} */
 let cursor = null;

@@ -35,7 +35,7 @@ self.onmessage = async ({ data: request }) => {
     if (type === "cancel") return reply(id, cancel(request.target));
     if (type === "pause") return reply(id, pause.set(request.paused));
     if (type === "encode") return reply(id, ...encode(request)); // between two steps of an image
-    if (type === "dicom") return reply(id, ...dicom(request));
+    if (type === "picture") return reply(id, ...read(request));
     if (job) throw new Problem("busy", "error.busy");
     if (broken) throw broken;
     job = { id, abort: new AbortController() };
@@ -162,9 +162,9 @@ function encode({ format, width, height, rgba, settings, model, marked }) {
   return [bytes, [bytes.buffer]];
 }
 
-/** @param {protocol.DicomRequest} request @returns {[protocol.Picture, Transferable[]]} */
-function dicom({ bytes, file }) {
-  const picture = loaded().pkg.read_dicom(bytes, file);
+/** @param {protocol.PictureRequest} request @returns {[protocol.Picture, Transferable[]]} */
+function read({ bytes, file }) {
+  const picture = loaded().pkg.read_picture(bytes, file);
   return [picture, [picture.rgba.buffer]];
 }
 

@@ -29,7 +29,7 @@ pub use quantize::{BLOCK, Quantized};
 pub use shard::Decoder;
 pub use shard::decode_plain;
 #[cfg(not(target_family = "wasm"))]
-pub use write::{BundleInfo, BundleWriter, write_atomically};
+pub use write::{BundleInfo, BundleWriter};
 
 /// Version of the format that this code reads and writes.
 pub const SCHEMA_VERSION: u32 = 1;

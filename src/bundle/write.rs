@@ -8,15 +8,12 @@ use super::{
     SHARD_BYTES, TensorEntry, precision_for,
     quantize::{Quantized, matrix, row_bytes},
 };
-use crate::{Error, Result, pipeline::ComponentConfigs, tokens::ClipTokenizer, weights::Weight};
+use crate::{
+    Error, Result, files, pipeline::ComponentConfigs, tokens::ClipTokenizer, weights::Weight,
+};
 use half::f16;
 use safetensors::{Dtype, tensor::TensorView};
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 const TOKENIZER_FILE: &str = "tokenizer.json";
 
@@ -198,8 +195,8 @@ impl BundleWriter {
         let before = fs::read(self.dir.join(MANIFEST_FILE))
             .ok()
             .and_then(|bytes| Manifest::parse(&bytes).ok());
-        write_atomically(&self.dir.join(TOKENIZER_FILE), tokenizer.as_bytes())?;
-        write_atomically(&self.dir.join(MANIFEST_FILE), json.as_bytes())?;
+        files::replace(&self.dir.join(TOKENIZER_FILE), tokenizer.as_bytes())?;
+        files::replace(&self.dir.join(MANIFEST_FILE), json.as_bytes())?;
         for old in before.into_iter().flat_map(|m| m.shards) {
             if !manifest.shards.iter().any(|new| new.file == old.file) {
                 let path = self.dir.join(old.file);
@@ -229,7 +226,7 @@ impl BundleWriter {
         let bytes = safetensors::serialize(views, None).map_err(fault)?;
         let hash = super::manifest::sha256(&bytes);
         let entry = FileEntry::of(&format!("weights-{}.safetensors", &hash[..16]), &bytes);
-        write_atomically(&self.dir.join(&entry.file), &bytes)?;
+        files::replace(&self.dir.join(&entry.file), &bytes)?;
         self.shards.push(entry);
         self.pending.clear();
         self.pending_bytes = 0;
@@ -300,32 +297,6 @@ fn encode(
                 .collect(),
         },
     ])
-}
-
-/// Writes a file beside its place and renames it there, so that a good file is never replaced by half of one.
-///
-/// # Errors
-/// [`Error::Io`].
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let Some(name) = path.file_name() else {
-        return Err(Error::io(path)(std::io::Error::from(
-            std::io::ErrorKind::InvalidInput,
-        )));
-    };
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
-    hidden.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(hidden);
-    let write = || {
-        let mut file = fs::File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    write().map_err(|error| {
-        let _ = fs::remove_file(&temporary); // the first error is the one to tell
-        Error::io(path)(error)
-    })
 }
 
 fn ignore_missing(error: std::io::Error) -> std::io::Result<()> {

@@ -1,5 +1,11 @@
 //! DICOM: an image as Secondary Capture, and a radiograph to begin from.
+//!
+//! Reading goes header -> stored values -> grey values: [`header`] finds the elements, `pixels` decodes the stored
+//! values, `grey` applies the grey-scale pipeline, and [`read`](mod@read) puts the three together.
 
+mod grey;
+pub mod header;
+mod pixels;
 pub mod read;
 pub mod write;
 

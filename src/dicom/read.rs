@@ -1,17 +1,15 @@
 //! DICOM file -> grey values as a viewer shows them.
 
+use std::io::Cursor;
+
 use dicom_dictionary_std::tags;
-use dicom_object::from_reader;
-use dicom_pixeldata::{
-    ConvertOptions, DecodedPixelData, PhotometricInterpretation, PixelDecoder, VoiLutFunction,
-    VoiLutOption, WindowLevelTransform,
-};
 
-use super::fault;
+use super::grey::Grey;
+use super::header::Header;
+pub use super::header::is_dicom;
+use super::pixels::{Frame, stored};
 use crate::image::{Image, contrast};
-
-/// Most pixels that are decoded, so that a damaged header cannot ask for gigabytes. Detectors have up to 20 million.
-const MOST_PIXELS: u64 = 1 << 26;
+use crate::limits;
 
 /// A radiograph in 16 bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,106 +22,81 @@ pub struct Radiograph {
     pub values: Vec<u16>,
     /// Whether the file says which values are black and white; else the darkest and the brightest one are.
     pub windowed: bool,
+    /// How many pixels are padding around what was measured. They are 0.
+    pub padded: usize,
 }
 
-/// Whether a file begins as DICOM files do: 128 bytes of anything, then `DICM`.
-pub fn is_dicom(bytes: &[u8]) -> bool {
-    bytes.get(128..132) == Some(b"DICM")
-}
-
-/// The one grey image of a file: rescale slope and intercept applied, then the first window if there is one, then turned
-/// over where low values are bright (`MONOCHROME1`), so that bones are white. 8 bits without a window are taken as they are.
+/// The one grey image of a file after its whole grey-scale pipeline (`grey`), so that bones are white.
 ///
-/// Pixels may be uncompressed, deflated, RLE or JPEG.
+/// Pixels may be uncompressed, deflated, RLE or JPEG (8 bits, or lossless).
 ///
 /// # Errors
 /// The end of a sentence on the file which says why it is of no use.
 pub fn read(bytes: &[u8]) -> Result<Radiograph, String> {
-    let file = from_reader(bytes).map_err(|e| fault(&e))?;
-    let number = |tag| file.element(tag).ok()?.to_int::<u64>().ok();
-    match (number(tags::COLUMNS), number(tags::ROWS)) {
-        (Some(width), Some(height)) if (1..=MOST_PIXELS).contains(&(width * height)) => {}
-        (Some(width), Some(height)) => return Err(format!("is {width}x{height} pixels large")),
-        _ => return Err("has no image in it".into()),
+    let header = Header::read(Cursor::new(bytes))?;
+    if header.pixel_data.is_none() {
+        return Err("has no image in it".into());
     }
-    match (number(tags::BITS_ALLOCATED), number(tags::BITS_STORED)) {
-        (Some(all @ (8 | 16)), Some(used)) if (1..=all).contains(&used) => {}
-        (all, used) => {
-            let bits = |bits: Option<u64>| bits.map_or("no".into(), |bits| bits.to_string());
-            return Err(format!("has {} of {} bits a pixel", bits(used), bits(all)));
-        }
-    }
-    let pixels = file.decode_pixel_data().map_err(|e| {
-        let why = fault(&e);
-        match why.contains("ransfer syntax") || why.contains("TransferSyntax") {
-            true => format!("has pixels that are stored in a way which is not read here; store them uncompressed first: {why}"),
-            false => why,
-        }
-    })?;
-    if pixels.number_of_frames() != 1 {
-        return Err(format!("has {} frames, not one", pixels.number_of_frames()));
-    }
-    let bright_is_low = match pixels.photometric_interpretation() {
-        PhotometricInterpretation::Monochrome1 => true,
-        PhotometricInterpretation::Monochrome2 => false,
-        other => return Err(format!("is {other}, not monochrome")),
+    let (width, height) = match (header.whole(tags::COLUMNS), header.whole(tags::ROWS)) {
+        (Some(width), Some(height)) => (width, height),
+        _ => return Err("does not say how large its image is".into()),
     };
-    let (mut values, windowed) = shown(&pixels).map_err(|e| fault(&e))?;
-    if bright_is_low {
-        values
-            .iter_mut()
-            .for_each(|value| *value = u16::MAX - *value);
+    if !(1..=limits::PICTURE_PIXELS).contains(&width.saturating_mul(height)) {
+        return Err(format!("is {width}x{height} pixels large"));
     }
+    let allocated = match header.whole(tags::BITS_ALLOCATED) {
+        Some(8) => 8,
+        Some(16) => 16,
+        Some(other) => return Err(format!("has {other} bits a pixel, not 8 or 16")),
+        None => return Err("does not say how many bits a pixel has".into()),
+    };
+    match header.whole(tags::NUMBER_OF_FRAMES) {
+        None | Some(1) => {}
+        Some(frames) => return Err(format!("has {frames} frames, not one")),
+    }
+    let grey = Grey::new(&header, allocated)?;
+    if header
+        .whole(tags::SAMPLES_PER_PIXEL)
+        .is_some_and(|n| n != 1)
+    {
+        return Err("is in colours, not monochrome".into());
+    }
+    let frame = Frame {
+        width: width as usize,
+        height: height as usize,
+        bytes: allocated as usize / 8,
+    };
+    let mut values = stored(&header, bytes, frame)?;
+    let padded = grey.show(&mut values);
     Ok(Radiograph {
-        width: pixels.columns() as usize,
-        height: pixels.rows() as usize,
+        width: frame.width,
+        height: frame.height,
         values,
-        windowed,
+        windowed: grey.windowed(),
+        padded,
     })
 }
 
-/// Values from 0 to 65535, and whether the file says what is black and white.
-fn shown(pixels: &DecodedPixelData<'_>) -> Result<(Vec<u16>, bool), dicom_pixeldata::Error> {
-    let options = ConvertOptions::new().with_voi_lut(VoiLutOption::Identity);
-    let values: Vec<f32> = pixels.to_vec_frame_with_options(0, &options)?;
-    // A float-to-integer cast saturates, and takes what is no number as 0.
-    let linear = |low: f32, high: f32| {
-        let range = (high - low).max(f32::MIN_POSITIVE);
-        let wide = |v: &f32| ((v - low) / range * f32::from(u16::MAX)).round() as u16;
-        values.iter().map(wide).collect()
-    };
-    if let Some(window) = pixels.window()?.and_then(|windows| windows.first()) {
-        let functions = pixels.voi_lut_function()?;
-        let function = functions.and_then(|functions| functions.first());
-        let function = function.copied().unwrap_or(VoiLutFunction::Linear);
-        let window = WindowLevelTransform::new(function, *window);
-        let wide = |v: &f32| window.apply(f64::from(*v), f64::from(u16::MAX)).round() as u16;
-        return Ok((values.iter().map(wide).collect(), true));
-    }
-    if pixels.bits_allocated() == 8 {
-        return Ok((linear(0.0, 255.0), true));
-    }
-    let finite = values.iter().copied().filter(|v| v.is_finite());
-    let (low, high) = finite.fold((f32::MAX, f32::MIN), |(l, h), v| (l.min(v), h.max(v)));
-    Ok((linear(low, high), false))
-}
-
 impl Radiograph {
-    /// The same in 8 bits: as its window shows it, or stretched as [`contrast::narrow`] does.
+    /// The same in 8 bits: as its window shows it, or stretched.
     pub fn to_image(&self) -> Image {
         Image {
             width: self.width,
             height: self.height,
             channels: 1,
             data: match self.windowed {
-                true => self
-                    .values
-                    .iter()
-                    .map(|v| ((u32::from(*v) + 128) / 257) as u8)
-                    .collect(),
-                false => contrast::narrow(&self.values),
+                true => {
+                    let eight = |v: &u16| ((u32::from(*v) + 128) / 257) as u8;
+                    self.values.iter().map(eight).collect()
+                }
+                false => self.stretched(),
             },
         }
+    }
+
+    /// The values in 8 bits, stretched as [`contrast::narrow`] does.
+    pub fn stretched(&self) -> Vec<u8> {
+        contrast::narrow(&self.values, self.padded)
     }
 }
 
@@ -195,7 +168,7 @@ mod tests {
         let grey = shown.to_image().data;
         assert_eq!(grey, [0, 0, 0, 128, 255, 255, 255, 255]); // 1200 is black, 1400 white
         let turned = read(&file("MONOCHROME1", &more)).unwrap().to_image().data;
-        assert_eq!(turned, [255, 255, 255, 127, 0, 0, 0, 0]);
+        assert_eq!(turned, [255, 255, 255, 128, 0, 0, 0, 0]);
     }
 
     #[test]

@@ -9,21 +9,34 @@ pub const WHITE_PERCENTILE: f64 = 99.5;
 /// blank exposure does not turn into noise.
 pub const MIN_RANGE: f32 = 64.0;
 
-/// 16 bits to 8: the values between [`BLACK_PERCENTILE`] and [`WHITE_PERCENTILE`], however few of the bits are used.
-pub fn narrow(values: &[u16]) -> Vec<u8> {
+/// 16 bits to 8: the values between [`BLACK_PERCENTILE`] and [`WHITE_PERCENTILE`], however few of the bits are used. As many
+/// zeros as `padded` says are no part of the picture and do not count.
+pub fn narrow(values: &[u16], padded: usize) -> Vec<u8> {
     let mut histogram = vec![0usize; 1 << 16];
     for value in values {
         histogram[usize::from(*value)] += 1;
     }
+    histogram[0] = histogram[0].saturating_sub(padded);
     let low = percentile(&histogram, BLACK_PERCENTILE);
     let high = percentile(&histogram, WHITE_PERCENTILE);
     // The bits that are used at all are the full range, as 8 bits are in an 8-bit file.
-    let brightest = values.iter().max().copied().unwrap_or(0);
-    let full = f32::from(brightest.max(255)).log2().floor() + 1.0;
-    let gain = 255.0 / (high - low).max(MIN_RANGE / 256.0 * full.exp2());
+    let gain = 255.0 / (high - low).max(MIN_RANGE / 256.0 * (f32::from(white(values)) + 1.0));
     // A float-to-integer cast saturates, which is the clipping wanted here.
     let grey = |v: &u16| ((f32::from(*v) - low) * gain).round() as u8;
     values.iter().map(grey).collect()
+}
+
+/// 16 bits to 8: white is the largest number of the bits that are used, 8 at least, as white is 255 in a file of 8 bits.
+pub fn by_bits_used(values: &[u16]) -> Vec<u8> {
+    let white = u32::from(white(values));
+    let eight = |v: &u16| ((u32::from(*v) * 255 + white / 2) / white) as u8;
+    values.iter().map(eight).collect()
+}
+
+/// The largest number of as many bits as the values use, 8 at least.
+fn white(values: &[u16]) -> u16 {
+    let brightest = values.iter().max().copied().unwrap_or(0);
+    u16::MAX >> brightest.max(255).leading_zeros()
 }
 
 /// Smallest grey value which at least `percent` % of the pixels do not exceed, from the number of pixels of each value.
@@ -54,9 +67,10 @@ mod tests {
 
     #[test]
     fn twelve_bits_in_sixteen_keep_their_shades() {
-        let shades: std::collections::BTreeSet<u8> =
-            narrow(&(0..4096).collect::<Vec<_>>()).into_iter().collect();
+        let shades: std::collections::BTreeSet<u8> = narrow(&(0..4096).collect::<Vec<_>>(), 0)
+            .into_iter()
+            .collect();
         assert_eq!(shades.len(), 256);
-        assert!(narrow(&[2000; 4096]).iter().all(|p| *p == 0));
+        assert!(narrow(&[2000; 4096], 0).iter().all(|p| *p == 0));
     }
 }

@@ -1,9 +1,9 @@
 //! What is asked of a pipeline, and what comes of it.
 
-use super::Pipeline;
+use super::{ComponentConfigs, Pipeline};
 use crate::error::{Error, Result};
 use crate::image::{AutoencoderConfig, Image};
-use crate::latents::scheduler::SchedulerKind;
+use crate::latents::scheduler::{Scheduler, SchedulerKind};
 use crate::source::Source;
 use crate::weights::Weight;
 
@@ -71,6 +71,20 @@ pub struct Generated {
 }
 
 impl Request {
+    /// Checks what can be checked before a model's weights are read, and before anything is drawn.
+    ///
+    /// # Errors
+    /// [`Error::Request`] naming the setting; [`Error::Config`] where the model's schedule is none.
+    pub fn check(&self, configs: &ComponentConfigs) -> Result<()> {
+        self.latents_shape(&configs.vae)?;
+        let mut scheduler = Scheduler::new(&configs.scheduler, self.scheduler)?;
+        scheduler.set_timesteps(self.num_inference_steps)?;
+        if let Some(source) = &self.source {
+            source.begin(scheduler.timesteps().len())?;
+        }
+        Ok(())
+    }
+
     /// `[1, C, h, w]` of the latents of the requested image.
     pub(super) fn latents_shape(&self, vae: &AutoencoderConfig) -> Result<[usize; 4]> {
         let f = vae.downscale();

@@ -63,3 +63,9 @@ def write_case(folder, inputs, outputs):
 def write_json(path, value):
     """JSON that a strict reader reads, stable from run to run."""
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_lines(path, cases):
+    """JSON of an object, one key a line: for long lists of numbers."""
+    lines = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in cases.items())
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n")

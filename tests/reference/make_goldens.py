@@ -15,7 +15,9 @@ import edits
 import gradients
 import metrics
 import originals
+import pictures
 import pipelines
+import radiographs
 import rulers
 import schedulers
 import text_encoders
@@ -26,7 +28,7 @@ import unets
 def main():
     # One thread, so that sums are added in the same order on every machine.
     torch.set_num_threads(1)
-    parts = (schedulers, tokenizers_, text_encoders, unets, autoencoders, pipelines, originals, attention, edits, gradients, metrics, rulers, densenet)
+    parts = (schedulers, tokenizers_, text_encoders, unets, autoencoders, pipelines, originals, attention, edits, gradients, metrics, rulers, densenet, radiographs, pictures)
     for part in parts:
         print(part.__name__)
         part.make()

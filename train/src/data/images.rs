@@ -1,14 +1,11 @@
 //! One radiograph file -> 8-bit grey pixels of the wanted size, with its contrast normalised.
 
-use std::panic::{self, UnwindSafe};
 use std::path::Path;
 
-use image::{DynamicImage, GrayImage, ImageReader, imageops, imageops::FilterType};
-use roentgen_web::image::contrast::{
-    BLACK_PERCENTILE, MIN_RANGE, WHITE_PERCENTILE, narrow, percentile,
-};
-
-use crate::data::dicom;
+use image::{GrayImage, imageops, imageops::FilterType};
+use roentgen_web::Error;
+use roentgen_web::image::contrast::{BLACK_PERCENTILE, MIN_RANGE, WHITE_PERCENTILE, percentile};
+use roentgen_web::picture::Picture;
 
 /// How large an image is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,9 +47,9 @@ pub struct Grey {
 /// prompt could not ask for.
 ///
 /// # Errors
-/// A sentence which says why this file is of no use; also where a decoder gives up by panicking.
+/// A sentence which says why this file is of no use.
 pub fn read(path: &Path, fit: Fit) -> Result<Grey, String> {
-    let image = guarded(|| decode(path))?;
+    let image = open(path)?;
     let (w, h) = image.dimensions();
     let side = w.min(h);
     let square = imageops::crop_imm(&image, (w - side) / 2, (h - side) / 2, side, side);
@@ -66,37 +63,16 @@ pub fn mirror(pixels: &[u8]) -> Vec<u8> {
     rows.flat_map(|row| row.iter().rev().copied()).collect()
 }
 
-/// Runs a decoder on a stranger's file: a panic in it is a reason to leave the file out, and none to stop.
-pub(crate) fn guarded<T>(
-    decode: impl FnOnce() -> Result<T, String> + UnwindSafe,
-) -> Result<T, String> {
-    panic::catch_unwind(decode).unwrap_or_else(|_| Err("is damaged: its decoder gave up".into()))
-}
-
-fn decode(path: &Path) -> Result<GrayImage, String> {
-    if dicom::is_dicom(path) {
-        return dicom::read_grey(path);
-    }
-    let reader = ImageReader::open(path).map_err(|e| e.to_string())?;
-    let reader = reader.with_guessed_format().map_err(|e| e.to_string())?;
-    Ok(match reader.decode().map_err(|e| e.to_string())? {
-        // 12 bits in a file of 16 would be 16 shades of grey if the upper 8 were taken.
-        image @ (DynamicImage::ImageLuma16(_)
-        | DynamicImage::ImageLumaA16(_)
-        | DynamicImage::ImageRgb16(_)
-        | DynamicImage::ImageRgba16(_)) => {
-            let image = image.into_luma16();
-            let (w, h) = image.dimensions();
-            grey(narrow(image.as_raw()), w, h)?
-        }
-        image => image.into_luma8(),
-    })
-}
-
-/// Pixels as an image.
-pub(crate) fn grey(pixels: Vec<u8>, width: u32, height: u32) -> Result<GrayImage, String> {
-    GrayImage::from_raw(width, height, pixels)
-        .ok_or_else(|| "has fewer pixels than its size says".into())
+/// Anything that a radiograph comes in: WebP, PNG, JPEG or DICOM, told apart by their first bytes, in 8 or 16 bits.
+fn open(path: &Path) -> Result<GrayImage, String> {
+    Picture::open(path)
+        .map(Picture::stretched)
+        .map_err(|error| match error {
+            Error::Picture { why, .. } => why,
+            // Without the file's name, so that many files with the same fault are counted together.
+            Error::Io { source, .. } => source.to_string(),
+            error => error.to_string(),
+        })
 }
 
 /// 8-bit grey to -1 to 1.

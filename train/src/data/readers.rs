@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::prompts;
 use crate::data::record::{Record, Split};
-use crate::data::tables::{Skipped, summary};
+use crate::data::tables::{self, Skipped, summary};
 
 /// What is said of an image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -154,8 +154,7 @@ fn detect(path: &Path) -> Result<(Layout, PathBuf)> {
         }
         return detect(&table);
     }
-    let file = std::fs::File::open(path).map_err(Error::io(path))?;
-    let mut reader = csv::Reader::from_reader(file);
+    let (mut reader, _) = tables::open(path)?;
     let header = reader.headers().map_err(|e| unknown(&e.to_string()))?;
     let has = |names: &[&str]| names.iter().all(|name| header.iter().any(|h| h == *name));
     if has(&["file", "text"]) {

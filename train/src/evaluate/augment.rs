@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use burn::prelude::*;
 use clap::Args;
 use rand::seq::SliceRandom;
-use roentgen_web::bundle::write_atomically;
 use roentgen_web::error::{Error, Result};
+use roentgen_web::files;
 use serde::{Deserialize, Serialize};
 
 use self::report::AugmentationReport;
@@ -261,7 +261,7 @@ pub fn run(a: &Augmentation, device: &Device) -> Result<AugmentationReport> {
                     auroc,
                 };
                 let json = serde_json::to_vec_pretty(&outcome).expect("plain numbers");
-                write_atomically(&path, &json)?;
+                files::replace(&path, &json)?;
                 outcome
             }
         };
@@ -344,6 +344,6 @@ fn claim(folder: &Path, run: &AugmentationRun, settings: &Settings) -> Result<()
             why: "has arms of another experiment; choose another --out".into(),
         }),
         Ok(_) => Ok(()),
-        Err(_) => write_atomically(&path, &json),
+        Err(_) => files::replace(&path, &json),
     }
 }

@@ -9,8 +9,9 @@ use std::fs;
 use std::path::Path;
 use std::str::FromStr;
 
-use roentgen_web::bundle::{BundleInfo, write_atomically};
+use roentgen_web::bundle::BundleInfo;
 use roentgen_web::error::{Error, Result};
+use roentgen_web::files;
 use roentgen_web::image::{AutoencoderConfig, AutoencoderKLConfig};
 use roentgen_web::latents::scheduler::SchedulerConfig;
 use roentgen_web::tokens::ClipTokenizer;
@@ -248,5 +249,5 @@ fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(Error::io(folder))?;
     }
-    write_atomically(path, bytes)
+    files::replace(path, bytes)
 }

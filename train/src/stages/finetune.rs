@@ -11,9 +11,10 @@ use burn::module::{Lora, Module, ParamGroup};
 use burn::prelude::*;
 use indicatif::ProgressIterator;
 use rayon::prelude::*;
-use roentgen_web::bundle::{BundleInfo, Defaults, write_atomically};
+use roentgen_web::bundle::{BundleInfo, Defaults};
 use roentgen_web::checkpoint::ModelFolder;
 use roentgen_web::error::{Error, Result};
+use roentgen_web::files;
 use roentgen_web::latents::scheduler::SchedulerKind;
 use roentgen_web::latents::unet::config::PerLevel;
 use roentgen_web::pipeline::{ComponentConfigs, PipelineBuilder};
@@ -279,7 +280,7 @@ fn encoded(
         latents.save(&cache)?;
         // Last, so that a run that was interrupted here encodes anew.
         let json = serde_json::to_vec(&captions).map_err(|e| damaged(&texts, e))?;
-        write_atomically(&texts, &json)?;
+        files::replace(&texts, &json)?;
     }
     let json = std::fs::read(&texts).map_err(Error::io(&texts))?;
     let captions: Vec<Caption> = serde_json::from_slice(&json).map_err(|e| damaged(&texts, e))?;

@@ -5,6 +5,7 @@ pub mod curve;
 pub mod device;
 pub mod ema;
 mod host;
+pub mod folder;
 pub mod loss;
 pub mod objective;
 pub mod random;

@@ -87,7 +87,7 @@ fn good_rows_are_read_and_bad_ones_named() {
             "128/flat.webp",
             "128/g.webp",
             "256/a.webp",
-            "a line"
+            "line 10"
         ]
     );
     let text = data.to_string();

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use roentgen_web::error::Result;
+use roentgen_web::{files, limits};
 use serde::Deserialize;
 
 use crate::data::record::{Record, Split, optional};
@@ -36,7 +37,10 @@ pub fn records(table: &Path, split: Split) -> Result<(Vec<Record>, Vec<Skipped>)
         if of != split {
             return Ok(());
         }
-        if !dir.join(&row.file).is_file() {
+        if row.text.len() > limits::CAPTION_BYTES {
+            return Err(refuse("has a text that is longer than any report".into()));
+        }
+        if !files::inside(dir, &row.file).map_err(refuse)?.is_file() {
             return Err(refuse("is not there".into()));
         }
         records.push(Record {

@@ -7,7 +7,6 @@ use roentgen_web::error::{Error, Result};
 
 use super::{Caption, Listing, Pair};
 use crate::data::dicom;
-use crate::data::images::guarded;
 use crate::data::tables::Skipped;
 
 /// Whether there is a DICOM file in the folder or below it.
@@ -23,7 +22,7 @@ pub(super) fn list(dir: &Path) -> Result<Listing> {
             let name = path.strip_prefix(dir).unwrap_or(&path);
             let name = name.display().to_string();
             let record = match dicom::is_dicom(&path) {
-                true => guarded(|| dicom::record(&path, &name)),
+                true => dicom::record(&path, &name),
                 false => Err("is no DICOM file".into()),
             };
             (path, name, record)
@@ -32,17 +31,21 @@ pub(super) fn list(dir: &Path) -> Result<Listing> {
     let mut listing = Listing::default();
     for (path, file, record) in read {
         match record {
-            Ok(record) => listing.pairs.push(Pair {
-                path,
-                caption: Caption::Record(Box::new(record)),
-            }),
+            Ok((record, unread)) => {
+                let skipped = unread.map(|reason| Skipped { file, reason });
+                listing.skipped.extend(skipped);
+                listing.pairs.push(Pair {
+                    path,
+                    caption: Caption::Record(Box::new(record)),
+                });
+            }
             Err(reason) => listing.skipped.push(Skipped { file, reason }),
         }
     }
     Ok(listing)
 }
 
-/// Every file in and below a folder, sorted. Links to folders are not followed, so that none leads in a circle.
+/// Every regular file in and below a folder, sorted. Links to folders are not followed, so that none leads in a circle.
 fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     let (mut folders, mut files) = (vec![dir.to_path_buf()], vec![]);
     while let Some(folder) = folders.pop() {
@@ -50,7 +53,8 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>> {
             let entry = entry.map_err(Error::io(&folder))?;
             match entry.file_type().map_err(Error::io(&folder))? {
                 kind if kind.is_dir() => folders.push(entry.path()),
-                _ => files.push(entry.path()),
+                _ if entry.path().is_file() => files.push(entry.path()),
+                _ => {} // a pipe, or a link to a folder or to nothing
             }
         }
     }

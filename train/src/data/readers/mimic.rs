@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use roentgen_web::error::{Error, Result};
+use roentgen_web::{files, limits};
 use serde::Deserialize;
 
 use super::impression::impression;
@@ -82,6 +83,9 @@ pub(super) fn list(dir: &Path) -> Result<Listing> {
         };
         let patient = format!("files/p{group}/p{}", row.subject_id);
         let study = format!("{patient}/s{}", row.study_id);
+        if let Err(why) = files::inside(dir, &format!("{study}/{}", row.dicom_id)) {
+            return refuse(why);
+        }
         let image = ["jpg", "dcm"].map(|kind| dir.join(format!("{study}/{}.{kind}", row.dicom_id)));
         let Some(path) = image.into_iter().find(|path| path.is_file()) else {
             return refuse("is not there".into());
@@ -105,7 +109,7 @@ pub(super) fn list(dir: &Path) -> Result<Listing> {
 }
 
 fn read(report: &Path) -> Result<String, String> {
-    let bytes = std::fs::read(report).map_err(|e| e.to_string())?;
+    let bytes = limits::read(report, limits::REPORT_BYTES).map_err(|e| e.to_string())?;
     // A stray byte of an old encoding spoils one letter, not the report.
     let text = String::from_utf8_lossy(&bytes);
     impression(&text).ok_or_else(|| "its report has no impression".into())

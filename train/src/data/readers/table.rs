@@ -5,6 +5,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use roentgen_web::error::Result;
+use roentgen_web::files;
 use serde::Deserialize;
 
 use crate::data::findings::{Finding, NO_FINDING};
@@ -51,6 +52,9 @@ pub fn records(dir: &Path, split: Split) -> Result<(Vec<Record>, Vec<Skipped>)> 
     let mut rows = Vec::new();
     read_table(&dir.join("metadata.csv"), &mut skipped, |row: Row| {
         let (record, of) = parse(row, &boxes)?;
+        if let Err(why) = files::inside(dir, &record.file) {
+            return Err((record.file, why));
+        }
         if of == split {
             rows.push(record);
         }
@@ -91,7 +95,8 @@ fn parse(
             "" => None,
             years => match years.parse() {
                 Ok(age @ 0..=120) => Some(age),
-                _ => return Err(format!("has the age {years:?}")),
+                // Without the age, so that many such rows have one reason.
+                _ => return Err("has an age that is no number of years".into()),
             },
         };
         let record = Record {

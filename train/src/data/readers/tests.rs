@@ -37,7 +37,7 @@ fn a_table_of_texts() {
     for file in ["a.png", "b.png", "c.png", "d.png"] {
         write(dir.path(), file, "unread here");
     }
-    let rows = "file,text,split\na.png,\"Clear  lungs,\n no effusion.\",train\nb.png,Mass.,\nc.png,Mass.,val\nd.png,\" \",\ne.png,Mass.,\nf.png\n";
+    let rows = "file,text,split\na.png,\"Clear  lungs,\n no effusion.\",train\nb.png,Mass.,\nc.png,Mass.,val\nd.png,\" \",\ne.png,Mass.,\nf.png\n../a.png,Mass.,\n";
     write(dir.path(), "metadata.csv", rows);
     for data in [dir.path().to_path_buf(), dir.path().join("metadata.csv")] {
         let (layout, listing) = list(&data).unwrap();
@@ -47,14 +47,15 @@ fn a_table_of_texts() {
         assert_eq!(caption.prompt(7), "Clear lungs, no effusion.");
         let reasons = reasons(&listing);
         assert_eq!(
-            reasons[..3],
+            reasons,
             [
-                ("a line", reasons[0].1),
+                ("../a.png", "is outside of the folder of its table"),
                 ("c.png", "belongs to the split val"),
-                ("d.png", "has no text")
+                ("d.png", "has no text"),
+                ("e.png", "is not there"),
+                ("line 8", "has 1 fields where the first row has 3"),
             ]
         );
-        assert_eq!(reasons[3..], [("e.png", "is not there")]);
         let text = listing.to_string();
         assert!(text.starts_with("2 images; ") && text.contains("1 left out: has no text (d.png)"));
     }
@@ -196,22 +197,33 @@ fn dicom_files_and_their_headers() {
     let view = |view| (tags::VIEW_POSITION, VR::CS, view);
     let sex = (tags::PATIENT_SEX, VR::CS, "F");
     let age = (tags::PATIENT_AGE, VR::AS, "054Y");
+    let ages = |age| [view("PA"), sex, (tags::PATIENT_AGE, VR::AS, age)];
     dicom(&path("a.dcm"), "MONOCHROME2", -300, &[view("PA"), sex, age]);
     dicom(&path("b"), "MONOCHROME1", 0, &[view("AP")]);
     dicom(&path("c.dcm"), "MONOCHROME2", 0, &[view("LL")]);
     dicom(&path("d.dcm"), "MONOCHROME2", 0, &[]);
+    dicom(&path("f.dcm"), "MONOCHROME2", 0, &ages("51"));
+    dicom(&path("g.dcm"), "MONOCHROME2", 0, &ages("old"));
+    dicom(&path("h.dcm"), "MONOCHROME2", 0, &ages(""));
     fs::write(path("e.dcm"), [&[0; 128][..], b"DICM\x01"].concat()).unwrap();
     fs::write(path("notes.txt"), "nothing").unwrap();
 
     let (layout, listing) = list(dir.path()).unwrap();
     assert_eq!(
         (layout, names(&listing)),
-        (Layout::Dicom, vec!["a.dcm".into(), "b".into()])
+        (
+            Layout::Dicom,
+            ["a.dcm", "b", "f.dcm", "g.dcm", "h.dcm"]
+                .map(String::from)
+                .to_vec()
+        )
     );
-    let Caption::Record(record) = &listing.pairs[0].caption else {
-        panic!("a record")
+    let age = |pair: &Pair| match &pair.caption {
+        Caption::Record(record) => record.age,
+        Caption::Text(_) => panic!("not a record"),
     };
-    assert_eq!(record.age, Some(54));
+    let ages: Vec<_> = listing.pairs.iter().map(age).collect();
+    assert_eq!(ages, [Some(54), None, Some(51), None, None]);
     let prompts: Vec<String> = (0..50)
         .map(|s| listing.pairs[0].caption.prompt(s))
         .collect();
@@ -225,8 +237,12 @@ fn dicom_files_and_their_headers() {
         [("c.dcm", "is a LL view"), ("d.dcm", "has no view position")]
     );
     assert_eq!(
-        (reasons[2].0, reasons[3]),
-        ("e.dcm", ("notes.txt", "is no DICOM file"))
+        (reasons[2].0, reasons[3], reasons[4]),
+        (
+            "e.dcm",
+            ("g.dcm", "only its age, which cannot be read"),
+            ("notes.txt", "is no DICOM file")
+        )
     );
 
     // The middle 6 x 6 pixels, which rise from left to right; in MONOCHROME1 they fall.

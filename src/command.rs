@@ -1,0 +1,51 @@
+//! How a command ends: in silence, or with one line that says what went wrong.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::process::ExitCode;
+
+use crate::Result;
+
+/// Runs the command `name`. An error is one line; so is a panic, with `advice` behind it: the GPU's driver and runtime report
+/// lost devices and full memory by panicking. With `RUST_BACKTRACE` set, a panic is also printed as usual.
+pub fn exit(name: &str, advice: &str, run: impl FnOnce() -> Result<()>) -> ExitCode {
+    if std::env::var_os("RUST_BACKTRACE").is_none() {
+        panic::set_hook(Box::new(|_| {}));
+    }
+    match panic::catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => fail(name, &error.to_string()),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            let text = first_paragraph(text.unwrap_or("no reason was given"));
+            fail(name, &format!("the computation failed ({text}); {advice}"))
+        }
+    }
+}
+
+/// Prints why the command `name` failed.
+pub fn fail(name: &str, why: &str) -> ExitCode {
+    eprintln!("{name}: {}", first_paragraph(why));
+    ExitCode::FAILURE
+}
+
+/// The first paragraph of a longer message, on one line.
+fn first_paragraph(text: &str) -> String {
+    let text = text.strip_prefix("error: ").unwrap_or(text);
+    let lines = text.lines().map(str::trim);
+    let lines = lines.take_while(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line() {
+        assert_eq!(
+            first_paragraph("error: bad\n  worse\n\nUsage: x"),
+            "bad worse"
+        );
+    }
+}
