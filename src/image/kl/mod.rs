@@ -104,7 +104,7 @@ pub struct AutoencoderKL {
 impl AutoencoderKLConfig {
     /// How many pixels a latent position stands for, in each direction.
     pub fn downscale(&self) -> usize {
-        1 << self.block_out_channels.len().saturating_sub(1)
+        super::downscale(self.block_out_channels.len())
     }
 
     fn check(&self) -> Result<()> {
