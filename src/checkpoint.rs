@@ -1,29 +1,40 @@
 //! Folder -> model: a bundle, a diffusers checkpoint as `save_pretrained` writes it, or one file of Stable Diffusion in its
 //! original layout.
 
+mod convert;
 mod files;
+mod formats;
 mod infer;
+mod lora;
 mod original;
+mod pickle;
+mod tensors;
 
 use crate::{
     Error, Result,
     bundle::{Decoder, Defaults, FileEntry, MANIFEST_FILE, Manifest},
-    latents::scheduler::SchedulerConfig,
+    embeddings::CLIPTextConfig,
+    error::one_line,
+    inventory,
+    latents::{
+        scheduler::{SchedulerConfig, SchedulerKind},
+        unet::config::SampleSize,
+    },
+    limits,
     pipeline::ComponentConfigs,
     tokens::{ClipTokenizer, TokenizerOptions},
     weights::{Stored, StoredWeights, Weight, Weights},
 };
-use files::{Places, WeightFile};
+pub use convert::to_safetensors;
+use lora::Lora;
+pub use lora::LoraFile;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::{
-    fs,
-    io::ErrorKind,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
+use tensors::Places;
 
-/// Longest JSON or text file that is read whole: real vocabularies have 4 MB.
-const TEXT_BYTES: u64 = 64 << 20;
+/// Where a diffusers checkpoint has its text encoder's config.
+const TEXT_CONFIG: &str = "text_encoder/config.json";
 
 /// Steps and guidance of diffusers' `StableDiffusionPipeline.__call__`, for checkpoints, which name none.
 const DIFFUSERS_STEPS: usize = 50;
@@ -40,7 +51,10 @@ pub struct ModelFolder {
     pub defaults: Defaults,
     /// The model's tokenizer.
     pub tokenizer: ClipTokenizer,
+    /// What of the files is not used, and what stands in for what this crate has not; each a sentence without its end.
+    pub notes: Vec<String>,
     source: Source,
+    loras: Vec<Lora>,
 }
 
 #[derive(Debug)]
@@ -49,12 +63,7 @@ enum Source {
         dir: PathBuf,
         manifest: Box<Manifest>,
     },
-    Checkpoint {
-        files: Vec<WeightFile>,
-    },
-    Original {
-        file: PathBuf,
-    },
+    Weights(Places),
 }
 
 /// What a single file does not say of its model.
@@ -77,14 +86,14 @@ impl ModelFolder {
     /// [`ClipTokenizer`]; [`Error::Json`] or [`Error::Config`] for a bad configuration.
     pub fn open(dir: &Path) -> Result<Self> {
         if !dir.is_dir() {
-            let why = if dir.exists() {
-                "it is a file (`train import` makes a bundle of one)"
-            } else {
-                "there is no such folder"
-            };
+            if !dir.exists() {
+                return Err(no_model(dir, "there is no such folder"));
+            }
+            formats::tensors(dir, 0)?;
+            let why = "it is a file (`train import` makes a bundle of one)";
             return Err(no_model(dir, why));
         }
-        match read_optional(&dir.join(MANIFEST_FILE))? {
+        match formats::text(&dir.join(MANIFEST_FILE))? {
             Some(manifest) => Self::open_bundle(dir, &manifest),
             None => Self::open_checkpoint(dir),
         }
@@ -98,56 +107,74 @@ impl ModelFolder {
             configs: manifest.components.clone(),
             defaults: manifest.defaults.clone(),
             tokenizer,
+            notes: vec![],
             source: Source::Bundle {
                 dir: dir.into(),
                 manifest: Box::new(manifest),
             },
+            loras: vec![],
         })
     }
 
     fn open_checkpoint(dir: &Path) -> Result<Self> {
         let configs = ComponentConfigs {
-            text_encoder: config(dir, "text_encoder/config.json")?,
+            text_encoder: text_encoder(dir)?,
             unet: config(dir, "unet/config.json")?,
             vae: config(dir, "vae/config.json")?,
             scheduler: SchedulerConfig::parse(&required(dir, "scheduler/scheduler_config.json")?)?,
         };
-        let tokenizer = tokenizer(dir)?;
-        let mut files = Vec::new();
-        for component in ["text_encoder", "unet", "vae"] {
-            files.extend(WeightFile::find(dir, component)?);
+        let (places, notes) = files::places(dir)?;
+        Self::of_places(
+            checkpoint_name(dir)?,
+            configs,
+            tokenizer(dir)?,
+            places,
+            notes,
+        )
+    }
+
+    fn of_places(
+        name: String,
+        configs: ComponentConfigs,
+        tokenizer: ClipTokenizer,
+        places: Places,
+        mut notes: Vec<String>,
+    ) -> Result<Self> {
+        let names = places.iter().map(|place| &place.name[..]);
+        inventory::check(&configs, names)
+            .map_err(|(component, why)| Error::config(format!("{component}/config.json"), why))?;
+        let mut defaults = defaults(&configs);
+        if let Some((class, kind)) = SchedulerKind::stand_in(&configs.scheduler) {
+            defaults.scheduler = Some(kind.name().into());
+            notes.push(format!(
+                "its scheduler {class} is not one of those here; unless you choose another, {kind} draws in its place"
+            ));
         }
         Ok(Self {
-            name: checkpoint_name(dir)?,
-            defaults: defaults(&configs),
+            name,
+            defaults,
             configs,
             tokenizer,
-            source: Source::Checkpoint { files },
+            notes,
+            source: Source::Weights(places),
+            loras: vec![],
         })
     }
 
-    /// Opens a `.safetensors` file in the layout in which Stable Diffusion 1.x and 2.x were published. The folder `beside`
+    /// Opens a `.safetensors`, `.ckpt` or `.pt` file in the layout in which Stable Diffusion 1.x and 2.x were published. The folder `beside`
     /// has the tokenizer, in `tokenizer/`; a diffusers config that it has holds instead of what the file's shapes say.
     ///
     /// # Errors
     /// [`Error::Config`] for a file that is none of this kind or an SD 2.x of unknown prediction; [`Error::Io`],
     /// [`Error::Safetensors`], [`Error::UnknownTensor`] for what the file holds; those of [`Self::open`] for the folder.
     pub fn open_original(file: &Path, beside: &Path, prediction: Prediction) -> Result<Self> {
-        let ends = |end: &str| {
-            file.extension()
-                .is_some_and(|e| e.eq_ignore_ascii_case(end))
+        let configured = match beside.join(TEXT_CONFIG).is_file() {
+            true => Some(text_encoder(beside)?),
+            false => None,
         };
-        if !ends("safetensors") {
-            return Err(Error::Config {
-                what: file.display().to_string(),
-                why: "only .safetensors files are read; a .ckpt holds Python's pickled objects, which may run any program: \
-                      convert it where it was made with safetensors' `save_file(torch.load(ckpt, weights_only=True)\
-                      [\"state_dict\"], out)`"
-                    .into(),
-            });
-        }
-        let (open_clip, places) = original::places(file)?;
-        let scheduler = read_optional(&beside.join("scheduler/scheduler_config.json"))?;
+        let layers = configured.as_ref().map(|config| config.num_hidden_layers);
+        let (open_clip, places) = original::places(file, layers)?;
+        let scheduler = formats::text(&beside.join("scheduler/scheduler_config.json"))?;
         if open_clip && scheduler.is_none() && prediction == Prediction::Unknown {
             return Err(Error::Request {
                 field: "prediction",
@@ -159,17 +186,34 @@ impl ModelFolder {
         if let Some(scheduler) = scheduler {
             configs.scheduler = SchedulerConfig::parse(&scheduler)?;
         }
-        instead(beside, "text_encoder", &mut configs.text_encoder)?;
+        if let Some(configured) = configured {
+            configs.text_encoder = configured;
+        }
         instead(beside, "unet", &mut configs.unet)?;
         instead(beside, "vae", &mut configs.vae)?;
-        let name = file.file_stem().unwrap_or_default();
-        Ok(Self {
-            name: name.to_string_lossy().into_owned(),
-            defaults: defaults(&configs),
-            configs,
-            tokenizer: tokenizer(beside)?,
-            source: Source::Original { file: file.into() },
-        })
+        let name = one_line(&file.file_stem().unwrap_or_default().to_string_lossy());
+        Self::of_places(name, configs, tokenizer(beside)?, places, vec![])
+    }
+
+    /// Adds a LoRA to the weights that come from here. On a bundle it is added to what the rounded weights stand for.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an adapter of another kind or for another model; [`Error::Io`], [`Error::WrongFile`],
+    /// [`Error::Safetensors`] for its file.
+    pub fn with_lora(mut self, lora: &LoraFile) -> Result<Self> {
+        let lora = match &self.source {
+            Source::Bundle { manifest, .. } => {
+                let tensors = manifest.tensors.iter();
+                Lora::open(
+                    lora,
+                    &tensors.map(|(name, t)| (&name[..], &t.shape[..])).collect(),
+                )?
+            }
+            Source::Weights(places) => Lora::open(lora, &places.shapes())?,
+        };
+        self.name = format!("{} + {}", self.name, lora.label);
+        self.loras.push(lora);
+        Ok(self)
     }
 
     /// Every tensor of a checkpoint by its name, in the names' order, one in memory at a time.
@@ -177,10 +221,9 @@ impl ModelFolder {
     /// # Errors
     /// [`Error::Config`] for a bundle, whose weights have been rounded already; [`Error::Io`], [`Error::Safetensors`] and
     /// [`Error::DuplicateTensor`] for its files.
-    pub fn tensors(&self) -> Result<impl Iterator<Item = Result<(String, Weight)>> + use<>> {
+    pub fn tensors(&self) -> Result<impl Iterator<Item = Result<(String, Weight)>> + '_> {
         let places = match &self.source {
-            Source::Checkpoint { files } => Places::of(files)?,
-            Source::Original { file } => original::places(file)?.1,
+            Source::Weights(places) => places.clone(),
             Source::Bundle { dir, .. } => {
                 return Err(Error::Config {
                     what: dir.display().to_string(),
@@ -188,7 +231,13 @@ impl ModelFolder {
                 });
             }
         };
-        Ok(places.by_name().tensors())
+        Ok(places.by_name().tensors().map(|tensor| {
+            let (name, mut weight) = tensor?;
+            self.loras
+                .iter()
+                .for_each(|lora| lora.merge(&name, &mut weight));
+            Ok((name, weight))
+        }))
     }
 
     /// The weights part by part, one shard or a few hundred megabytes at a time. Nothing comes after an error.
@@ -200,40 +249,53 @@ impl ModelFolder {
 
     /// As [`Self::weights`], quantized ones as a bundle stores them.
     pub fn stored(&self) -> Box<dyn Iterator<Item = Result<StoredWeights>> + '_> {
-        let parts: Box<dyn Iterator<Item = Result<StoredWeights>>> = match &self.source {
-            Source::Bundle { dir, manifest } => {
-                let mut decoder = Decoder::new(manifest.as_ref().clone());
-                let shards = manifest.shards.iter().enumerate();
-                Box::new(
-                    shards.map(move |(index, entry)| {
+        let parts: Box<dyn Iterator<Item = Result<StoredWeights>>> =
+            match &self.source {
+                Source::Bundle { dir, manifest } => {
+                    let mut decoder = Decoder::new(manifest.as_ref().clone());
+                    let shards = manifest.shards.iter().enumerate();
+                    Box::new(shards.map(move |(index, entry)| {
                         decoder.read_shard(index, &read_entry(dir, entry)?)
-                    }),
-                )
-            }
-            Source::Checkpoint { files } => parts_of(Places::of(files)),
-            Source::Original { file } => parts_of(original::places(file).map(|(_, places)| places)),
-        };
+                    }))
+                }
+                Source::Weights(places) => Box::new(places.clone().parts()),
+            };
+        let parts = parts.map(|part| Ok(self.merged(part?)));
         let mut failed = false;
         Box::new(parts.take_while(move |part| !std::mem::replace(&mut failed, part.is_err())))
     }
 }
 
-/// What diffusers' pipeline does where nothing is asked for.
-fn defaults(configs: &ComponentConfigs) -> Defaults {
-    let pixels = configs.unet.sample_size.unwrap_or(64) * configs.vae.downscale();
-    Defaults {
-        num_inference_steps: DIFFUSERS_STEPS,
-        guidance_scale: DIFFUSERS_GUIDANCE,
-        width: pixels,
-        height: pixels,
-        scheduler: None,
+impl ModelFolder {
+    /// The weights with every LoRA in them. One that is changed is not quantized any more.
+    fn merged(&self, mut part: StoredWeights) -> StoredWeights {
+        for (name, stored) in &mut part {
+            if self.loras.iter().any(|lora| lora.changes(name)) {
+                let nothing = Stored::Plain(Weight {
+                    shape: vec![],
+                    data: vec![],
+                });
+                let mut weight = std::mem::replace(stored, nothing).decode();
+                self.loras
+                    .iter()
+                    .for_each(|lora| lora.merge(name, &mut weight));
+                *stored = Stored::Plain(weight);
+            }
+        }
+        part
     }
 }
 
-fn parts_of(places: Result<Places>) -> Box<dyn Iterator<Item = Result<StoredWeights>>> {
-    match places {
-        Ok(places) => Box::new(places.parts()),
-        Err(error) => Box::new(std::iter::once(Err(error))),
+/// What diffusers' pipeline does where nothing is asked for.
+fn defaults(configs: &ComponentConfigs) -> Defaults {
+    let SampleSize { height, width } = configs.unet.sample_size.unwrap_or(64.into());
+    let pixels = |latents: usize| latents.saturating_mul(configs.vae.downscale());
+    Defaults {
+        num_inference_steps: DIFFUSERS_STEPS,
+        guidance_scale: DIFFUSERS_GUIDANCE,
+        width: pixels(width),
+        height: pixels(height),
+        scheduler: None,
     }
 }
 
@@ -249,51 +311,58 @@ fn instead<T: DeserializeOwned>(dir: &Path, component: &str, inferred: &mut T) -
 /// A file of a bundle, its size known before it is read.
 fn read_entry(dir: &Path, entry: &FileEntry) -> Result<Vec<u8>> {
     let path = dir.join(&entry.file);
-    let found = fs::metadata(&path).map_err(Error::io(&path))?.len();
+    let found = limits::open(&path)?.1;
     if found != entry.bytes {
+        // A pointer to the file is shorter than the file.
+        formats::refuse_other_kinds(&path, &limits::read(&path, found.min(limits::TEXT_BYTES))?)?;
         return Err(Error::FileSize {
             file: entry.file.clone(),
             expected: entry.bytes,
             found,
         });
     }
-    let bytes = fs::read(&path).map_err(Error::io(&path))?;
+    let bytes = limits::read(&path, entry.bytes)?;
     entry.verify(&bytes)?;
     Ok(bytes)
 }
 
-/// A text file, `None` if it is not there.
-fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
-    match fs::metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io(path)(error)),
-        Ok(data) if data.len() > TEXT_BYTES => {
-            let (file, found) = (path.display().to_string(), data.len());
-            return Err(Error::FileSize {
-                file,
-                expected: TEXT_BYTES,
-                found,
-            });
-        }
-        Ok(_) => {}
-    }
-    fs::read(path).map(Some).map_err(Error::io(path))
+fn required(dir: &Path, file: &str) -> Result<Vec<u8>> {
+    formats::text(&dir.join(file))?.ok_or_else(|| no_model(dir, &format!("it has no {file}")))
 }
 
-fn required(dir: &Path, file: &str) -> Result<Vec<u8>> {
-    read_optional(&dir.join(file))?.ok_or_else(|| no_model(dir, &format!("it has no {file}")))
+/// The config of the text encoder, which a whole CLIP has inside its own (transformers: `CLIPTextConfig.from_pretrained`).
+///
+/// # Errors
+/// [`Error::Config`] for a text encoder of another family.
+fn text_encoder(dir: &Path) -> Result<CLIPTextConfig> {
+    let mut value: Value = config(dir, TEXT_CONFIG)?;
+    let family = value["model_type"].as_str().unwrap_or("clip_text_model");
+    match family {
+        "clip_text_model" => {}
+        "clip" => value = value["text_config"].take(),
+        other => {
+            let why =
+                format!("it is of the family {other}, and only CLIP's text encoders are read");
+            return Err(Error::config(TEXT_CONFIG, why));
+        }
+    }
+    serde_json::from_value(value).map_err(bad_json(TEXT_CONFIG))
+}
+
+fn bad_json(file: &str) -> impl FnOnce(serde_json::Error) -> Error {
+    let file = file.to_owned();
+    move |e| Error::Json {
+        file,
+        why: e.to_string(),
+    }
 }
 
 fn config<T: DeserializeOwned>(dir: &Path, file: &str) -> Result<T> {
-    let json = |e: serde_json::Error| Error::Json {
-        file: file.into(),
-        why: e.to_string(),
-    };
-    serde_json::from_slice(&required(dir, file)?).map_err(json)
+    serde_json::from_slice(&required(dir, file)?).map_err(bad_json(file))
 }
 
 fn tokenizer(dir: &Path) -> Result<ClipTokenizer> {
-    let file = |name: &str| read_optional(&dir.join("tokenizer").join(name));
+    let file = |name: &str| formats::text(&dir.join("tokenizer").join(name));
     let (config, special) = (
         file("tokenizer_config.json")?,
         file("special_tokens_map.json")?,
@@ -319,21 +388,16 @@ fn tokenizer(dir: &Path) -> Result<ClipTokenizer> {
 fn checkpoint_name(dir: &Path) -> Result<String> {
     let folder = || {
         let whole = dir.canonicalize().unwrap_or_else(|_| dir.into());
-        whole.file_name().map_or_else(
-            || "model".into(),
-            |name| name.to_string_lossy().into_owned(),
-        )
+        whole
+            .file_name()
+            .map_or_else(|| "model".into(), |name| one_line(&name.to_string_lossy()))
     };
-    let Some(index) = read_optional(&dir.join("model_index.json"))? else {
+    let Some(index) = formats::text(&dir.join("model_index.json"))? else {
         return Ok(folder());
     };
-    let index: Value = serde_json::from_slice(&index).map_err(|e| Error::Json {
-        file: "model_index.json".into(),
-        why: e.to_string(),
-    })?;
-    Ok(index["_name_or_path"]
-        .as_str()
-        .map_or_else(folder, str::to_owned))
+    let index: Value = serde_json::from_slice(&index).map_err(bad_json("model_index.json"))?;
+    let name = one_line(index["_name_or_path"].as_str().unwrap_or_default());
+    Ok(if name.is_empty() { folder() } else { name })
 }
 
 fn no_model(dir: &Path, why: &str) -> Error {

@@ -19,11 +19,13 @@ pub enum HiddenAct {
     #[default]
     QuickGelu,
     /// The exact Gaussian error linear unit.
+    #[serde(alias = "gelu_python")]
     Gelu,
 }
 
 /// transformers' `CLIPTextConfig`, the keys that shape the model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct CLIPTextConfig {
     /// Rows of the token table.
     pub vocab_size: usize,
@@ -36,22 +38,27 @@ pub struct CLIPTextConfig {
     /// Attention heads.
     pub num_attention_heads: usize,
     /// Longest sequence of tokens.
-    #[serde(default = "max_position_embeddings")]
     pub max_position_embeddings: usize,
     /// Feed-forward activation.
-    #[serde(default)]
     pub hidden_act: HiddenAct,
     /// Epsilon of every layer normalisation.
-    #[serde(default = "layer_norm_eps")]
     pub layer_norm_eps: f64,
 }
 
-fn max_position_embeddings() -> usize {
-    77
-}
-
-fn layer_norm_eps() -> f64 {
-    1e-5
+impl Default for CLIPTextConfig {
+    /// transformers' defaults (`CLIPTextConfig`), which it leaves out of the files that it writes.
+    fn default() -> Self {
+        Self {
+            vocab_size: 49_408,
+            hidden_size: 512,
+            intermediate_size: 2048,
+            num_hidden_layers: 12,
+            num_attention_heads: 8,
+            max_position_embeddings: 77,
+            hidden_act: HiddenAct::QuickGelu,
+            layer_norm_eps: 1e-5,
+        }
+    }
 }
 
 #[derive(Module, Debug)]

@@ -3,35 +3,27 @@
 //! Every text is one sentence (or two) fit to be shown to a person as it stands; [`Error::code`] is the stable
 //! word that programs and the web page use to tell them apart.
 
-use thiserror::Error as ThisError;
+use crate::limits::MESSAGE_CHARS;
+use std::fmt;
 
 /// `Result` with this crate's [`enum@Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong between a prompt and an image.
-#[derive(Debug, ThisError)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The model needs a tensor which none of its weight files holds.
-    #[error(
-        "the tensor `{name}` is missing from the weights; the download or export is incomplete, fetch or export the model again"
-    )]
     MissingTensor {
         /// Full key, component first: `unet.conv_in.weight`.
         name: String,
     },
     /// The weight files hold a tensor which the model has no place for.
-    #[error(
-        "the tensor `{name}` has no place in this model; the weights do not belong to the configuration beside them"
-    )]
     UnknownTensor {
         /// Full key, component first: `unet.conv_in.weight`.
         name: String,
     },
     /// A tensor has another shape than the model's configuration asks for.
-    #[error(
-        "the tensor `{name}` has shape {found:?} where the configuration asks for {expected:?}; the weights do not belong to it"
-    )]
     TensorShape {
         /// Full key, component first: `unet.conv_in.weight`.
         name: String,
@@ -41,23 +33,16 @@ pub enum Error {
         found: Vec<usize>,
     },
     /// Two weight files hold the same tensor.
-    #[error("the tensor `{name}` is given twice; remove one of the weight files that hold it")]
     DuplicateTensor {
         /// Full key, component first.
         name: String,
     },
     /// A weight is NaN or infinite.
-    #[error(
-        "the tensor `{name}` holds a value that is not a finite number; the file is damaged or the training diverged"
-    )]
     NotFinite {
         /// Full key, component first.
         name: String,
     },
     /// A tensor is stored in a number format which this version does not read.
-    #[error(
-        "the tensor `{name}` is stored as {dtype}, which is not read here; convert it to F32, F16 or BF16"
-    )]
     TensorType {
         /// Full key, component first.
         name: String,
@@ -65,9 +50,6 @@ pub enum Error {
         dtype: String,
     },
     /// A tensor of a bundle is stored in another number format than its manifest says.
-    #[error(
-        "the tensor `{name}` is stored as {found} where the manifest says {expected}; export the model again"
-    )]
     StoredAs {
         /// Full key, component first.
         name: String,
@@ -77,9 +59,6 @@ pub enum Error {
         found: String,
     },
     /// A block scale of a quantized tensor is NaN, infinite, negative or zero.
-    #[error(
-        "the quantized tensor `{name}` has the bad scale {scale} in block {block}; the file is damaged, export the model again"
-    )]
     Scale {
         /// Full key, component first.
         name: String,
@@ -89,15 +68,29 @@ pub enum Error {
         scale: f32,
     },
     /// The packed integers or the scales of a quantized tensor do not fit its shape, or an integer is out of range.
-    #[error("the quantized tensor `{name}` does not fit its shape: {why}; export the model again")]
     Quantized {
         /// Full key, component first.
         name: String,
         /// What does not fit.
         why: String,
     },
+    /// A file is of a kind that is known and not read: a Git LFS pointer, GGUF, a web page.
+    WrongFile {
+        /// File name.
+        file: String,
+        /// What it is, and what to do.
+        what: String,
+    },
+    /// A file is longer than any of its kind.
+    TooLarge {
+        /// File name.
+        file: String,
+        /// Its bytes, or those that were read before reading ended.
+        found: u64,
+        /// Most bytes of such a file.
+        most: u64,
+    },
     /// A file which should be a safetensors file is none.
-    #[error("{file} is not a valid safetensors file: {why}; fetch or export it again")]
     Safetensors {
         /// File name.
         file: String,
@@ -105,9 +98,6 @@ pub enum Error {
         why: String,
     },
     /// A file is shorter or longer than the manifest says.
-    #[error(
-        "{file} has {found} bytes where the manifest says {expected}; the download is incomplete, fetch it again"
-    )]
     FileSize {
         /// File name.
         file: String,
@@ -117,9 +107,6 @@ pub enum Error {
         found: u64,
     },
     /// A file does not have the SHA-256 which the manifest says.
-    #[error(
-        "{file} has the SHA-256 {found} where the manifest says {expected}; the file is damaged or was changed, fetch it again"
-    )]
     Hash {
         /// File name.
         file: String,
@@ -129,9 +116,6 @@ pub enum Error {
         found: String,
     },
     /// The manifest is of another schema version than this program reads.
-    #[error(
-        "this bundle has schema version {found}, and this version of roentgen-web reads {supported}; use a matching release or export the bundle again"
-    )]
     SchemaVersion {
         /// Version in the manifest.
         found: u64,
@@ -139,13 +123,11 @@ pub enum Error {
         supported: u32,
     },
     /// `bundle.json` reads as JSON but says something that cannot be.
-    #[error("bundle.json is not valid: {why}; export the bundle again")]
     Manifest {
         /// What is wrong.
         why: String,
     },
     /// A file is not the JSON it should be.
-    #[error("{file} is not valid JSON of the kind expected here: {why}")]
     Json {
         /// File name.
         file: String,
@@ -153,31 +135,21 @@ pub enum Error {
         why: String,
     },
     /// A text file is not UTF-8.
-    #[error("{file} is not UTF-8 text; the file is damaged, fetch it again")]
     Utf8 {
         /// File name.
         file: String,
     },
     /// A file name in a manifest would lead out of the bundle's folder.
-    #[error(
-        "the file name {file:?} is not allowed in a bundle: it must be a plain name of letters, digits, `-`, `_` and `.`"
-    )]
     FileName {
         /// The name as found.
         file: String,
     },
     /// The tokenizer's files cannot be used.
-    #[error(
-        "the tokenizer cannot be used: {why}; use the tokenizer.json, or the vocab.json and merges.txt, that belong to the model"
-    )]
     Tokenizer {
         /// What is wrong.
         why: String,
     },
     /// A folder is neither a bundle nor a diffusers checkpoint.
-    #[error(
-        "{path} is not a model: {why}; give a folder with bundle.json, or a diffusers checkpoint folder with unet, vae, text_encoder, scheduler and tokenizer"
-    )]
     ModelFolder {
         /// The folder.
         path: String,
@@ -185,7 +157,6 @@ pub enum Error {
         why: String,
     },
     /// A configuration asks for something this code does not do, or contradicts itself.
-    #[error("{what} cannot be used: {why}")]
     Config {
         /// Which configuration, e.g. `unet/config.json`.
         what: String,
@@ -193,7 +164,6 @@ pub enum Error {
         why: String,
     },
     /// A generation was asked for with a value that cannot be.
-    #[error("{field} {why}")]
     Request {
         /// Name of the setting as its user knows it.
         field: &'static str,
@@ -201,13 +171,10 @@ pub enum Error {
         why: String,
     },
     /// The person who asked for the image cancelled it.
-    #[error("generation was cancelled")]
     Cancelled,
     /// No usable device, or the device failed.
-    #[error("{0}")]
     Device(String),
     /// A file or folder could not be read or written.
-    #[error("{path}: {source}")]
     Io {
         /// The file or folder.
         path: String,
@@ -215,10 +182,8 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The model gave something that is no image: NaN, or a single flat grey.
-    #[error("the model gave no usable image: {0}")]
     Output(String),
     /// A picture to begin from cannot be read.
-    #[error("the picture {file} cannot be read ({why}); give a PNG, JPEG, WebP or DICOM file")]
     Picture {
         /// Path as the user gave it.
         file: String,
@@ -226,11 +191,145 @@ pub enum Error {
         why: String,
     },
     /// The DICOM file could not be encoded.
-    #[error("the image cannot be written as DICOM: {0}")]
     Dicom(String),
     /// The PNG could not be encoded.
-    #[error("the image cannot be written as PNG: {0}")]
     Png(String),
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// One sentence on one line, whatever the names in it are: they come from files that anybody may have made.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Error::MissingTensor { name } => format!(
+                "the tensor `{name}` is missing from the weights; the download or export is incomplete, fetch or export the model again"
+            ),
+            Error::UnknownTensor { name } => format!(
+                "the tensor `{name}` has no place in this model; the weights do not belong to the configuration beside them"
+            ),
+            Error::TensorShape {
+                name,
+                expected,
+                found,
+            } => format!(
+                "the tensor `{name}` has shape {found:?} where the configuration asks for {expected:?}; the weights do not belong to it"
+            ),
+            Error::DuplicateTensor { name } => format!(
+                "the tensor `{name}` is given twice; remove one of the weight files that hold it"
+            ),
+            Error::NotFinite { name } => format!(
+                "the tensor `{name}` holds a value that is not a finite number; the file is damaged or the training diverged"
+            ),
+            Error::TensorType { name, dtype } => format!(
+                "the tensor `{name}` is stored as {dtype}, which is not read here; convert it to F32, F16 or BF16"
+            ),
+            Error::StoredAs {
+                name,
+                expected,
+                found,
+            } => format!(
+                "the tensor `{name}` is stored as {found} where the manifest says {expected}; export the model again"
+            ),
+            Error::Scale { name, block, scale } => format!(
+                "the quantized tensor `{name}` has the bad scale {scale} in block {block}; the file is damaged, export the model again"
+            ),
+            Error::Quantized { name, why } => format!(
+                "the quantized tensor `{name}` does not fit its shape: {why}; export the model again"
+            ),
+            Error::WrongFile { file, what } => format!("{file} is {what}"),
+            Error::TooLarge { file, found, most } => format!(
+                "{file} has {found} bytes, and at most {most} are read; it is not what its name says"
+            ),
+            Error::Safetensors { file, why } => {
+                format!("{file} is not a valid safetensors file: {why}; fetch or export it again")
+            }
+            Error::FileSize {
+                file,
+                expected,
+                found,
+            } => format!(
+                "{file} has {found} bytes where the manifest says {expected}; the download is incomplete, fetch it again"
+            ),
+            Error::Hash {
+                file,
+                expected,
+                found,
+            } => format!(
+                "{file} has the SHA-256 {found} where the manifest says {expected}; the file is damaged or was changed, fetch it again"
+            ),
+            Error::SchemaVersion { found, supported } => format!(
+                "this bundle has schema version {found}, and this version of roentgen-web reads {supported}; use a matching release or export the bundle again"
+            ),
+            Error::Manifest { why } => {
+                format!("bundle.json is not valid: {why}; export the bundle again")
+            }
+            Error::Json { file, why } => {
+                format!("{file} is not valid JSON of the kind expected here: {why}")
+            }
+            Error::Utf8 { file } => {
+                format!("{file} is not UTF-8 text; the file is damaged, fetch it again")
+            }
+            Error::FileName { file } => format!(
+                "the file name {file:?} is not allowed in a bundle: it must be a plain name of letters, digits, `-`, `_` and `.`"
+            ),
+            Error::Tokenizer { why } => format!(
+                "the tokenizer cannot be used: {why}; use the tokenizer.json, or the vocab.json and merges.txt, that belong to the model"
+            ),
+            Error::ModelFolder { path, why } => format!(
+                "{path} is not a model: {why}; give a folder with bundle.json, or a diffusers checkpoint folder with unet, vae, text_encoder, scheduler and tokenizer"
+            ),
+            Error::Config { what, why } => format!("{what} cannot be used: {why}"),
+            Error::Request { field, why } => format!("{field} {why}"),
+            Error::Cancelled => format!("generation was cancelled"),
+            Error::Device(why) => format!("{why}"),
+            Error::Io { path, source } => format!("{path}: {source}"),
+            Error::Output(why) => format!("the model gave no usable image: {why}"),
+            Error::Picture { file, why } => format!(
+                "the picture {file} cannot be read ({why}); give a PNG, JPEG, WebP or DICOM file"
+            ),
+            Error::Dicom(why) => format!("the image cannot be written as DICOM: {why}"),
+            Error::Png(why) => format!("the image cannot be written as PNG: {why}"),
+        };
+        f.write_str(&one_line(&text))
+    }
+}
+
+/// Text fit for one line of a terminal: white space becomes single spaces, and characters that would move the cursor, reorder the
+/// line or not be seen become escapes. A text of more than [`MESSAGE_CHARS`] loses its middle.
+pub fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len().min(4 * MESSAGE_CHARS));
+    for word in text.split_whitespace() {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        for c in word.chars() {
+            match c.is_control() || is_invisible(c) {
+                true => line.extend(c.escape_unicode()),
+                false => line.push(c),
+            }
+        }
+    }
+    if line.chars().count() <= MESSAGE_CHARS {
+        return line;
+    }
+    let half = MESSAGE_CHARS / 2;
+    let end: Vec<char> = line.chars().rev().take(half).collect();
+    let start: String = line.chars().take(half).collect();
+    format!("{start} ... {}", end.iter().rev().collect::<String>())
+}
+
+/// Unicode's directional and other format characters, with which a name can pretend to be another one.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 impl Error {
@@ -246,6 +345,8 @@ impl Error {
             Error::StoredAs { .. } => "stored-as",
             Error::Scale { .. } => "scale",
             Error::Quantized { .. } => "quantized",
+            Error::WrongFile { .. } => "wrong-file",
+            Error::TooLarge { .. } => "too-large",
             Error::Safetensors { .. } => "safetensors",
             Error::FileSize { .. } => "file-size",
             Error::Hash { .. } => "hash",
@@ -268,9 +369,54 @@ impl Error {
         }
     }
 
+    /// An [`Error::Config`].
+    pub fn config(what: impl Into<String>, why: impl Into<String>) -> Error {
+        let (what, why) = (what.into(), why.into());
+        Error::Config { what, why }
+    }
+
+    /// An [`Error::Request`].
+    pub fn request(field: &'static str, why: impl Into<String>) -> Error {
+        let why = why.into();
+        Error::Request { field, why }
+    }
+
     /// An [`Error::Io`] for this path, for `map_err`.
     pub fn io(path: impl AsRef<std::path::Path>) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.as_ref().display().to_string();
         move |source| Error::Io { path, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_forge_a_line() {
+        let name = "a\nroentgen: done\r\x1b[2K\u{202e}gnp.exe\0\u{7f}".to_string();
+        let text = Error::UnknownTensor { name }.to_string();
+        assert!(
+            text.contains("`a roentgen: done \\u{1b}[2K\\u{202e}gnp.exe\\u{0}\\u{7f}`"),
+            "{text}"
+        );
+        assert!(!text.contains(char::is_control), "{text:?}");
+        let text = Error::Output("two\n\n  lines\n".into()).to_string();
+        assert_eq!(text, "the model gave no usable image: two lines");
+        assert_eq!(one_line("Größe 你好 \u{1f600}"), "Größe 你好 \u{1f600}");
+    }
+
+    #[test]
+    fn a_long_name_keeps_the_advice() {
+        let name = "x".repeat(1 << 20);
+        let text = Error::MissingTensor { name }.to_string();
+        assert!(text.chars().count() <= MESSAGE_CHARS + 5, "{}", text.len());
+        assert!(text.ends_with("fetch or export the model again"), "{text}");
+    }
+
+    #[test]
+    fn the_cause_is_kept() {
+        let error = Error::io("a")(std::io::ErrorKind::NotFound.into());
+        assert!(std::error::Error::source(&error).is_some());
     }
 }

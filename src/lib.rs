@@ -22,6 +22,7 @@ pub mod error;
 #[cfg(not(target_family = "wasm"))]
 pub mod files;
 pub mod image;
+mod inventory;
 pub mod kernels;
 pub mod latents;
 pub mod limits;

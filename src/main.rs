@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use roentgen_web::{
     Error, Result,
     bundle::decode_plain,
-    checkpoint::ModelFolder,
+    checkpoint::{LoraFile, ModelFolder},
     command,
     device::{self, Backend, Limits, Precision},
     dicom, files,
@@ -61,6 +61,9 @@ struct Generate {
     /// Folder of a bundle, or of a diffusers checkpoint
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
+    /// A LoRA to add to the model, with how much of it (FILE:0.8); may be given several times
+    #[arg(long, value_name = "FILE[:WEIGHT]")]
+    lora: Vec<LoraFile>,
     /// What the radiograph shows
     #[arg(long, value_name = "TEXT")]
     prompt: String,
@@ -76,7 +79,7 @@ struct Generate {
     /// How closely to follow the prompt; 1 is without guidance [default: the model's]
     #[arg(long, value_name = "G")]
     guidance: Option<f64>,
-    /// ddim, pndm, euler or dpm++2m [default: the model's]
+    /// ddim, pndm, euler, euler-a, dpm++2m or lcm [default: the model's]
     #[arg(long, value_name = "NAME")]
     scheduler: Option<SchedulerKind>,
     /// Width in pixels [default: the model's]
@@ -137,7 +140,13 @@ fn generate(args: &Generate) -> Result<()> {
         files::check_replaceable(file)?;
     }
     let latents = args.latents.as_deref().map(read_latents).transpose()?;
-    let model = ModelFolder::open(&args.model)?;
+    let mut model = ModelFolder::open(&args.model)?;
+    for lora in &args.lora {
+        model = model.with_lora(lora)?;
+    }
+    for note in &model.notes {
+        eprintln!("note: {note}");
+    }
     let request = request(args, &model, latents)?;
     let pipeline = load(&model, args.backend, args.limits, args.precision)?;
     let generated = run(&pipeline, &request)?.check()?;

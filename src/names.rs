@@ -39,12 +39,24 @@ pub fn read_safetensors(component: &str, file: &str, bytes: &[u8]) -> Result<Wei
     Ok(weights)
 }
 
-/// Today's name of a tensor, without the component; `None` for a buffer that is no weight.
+/// What a whole CLIP, or one with its projection, has beside the text encoder; transformers' `CLIPTextModel` leaves it out.
+const NOT_TEXT: [&str; 4] = [
+    "text_projection",
+    "visual_projection",
+    "logit_scale",
+    "vision_model",
+];
+
+/// Today's name of a tensor, without the component; `None` for a buffer that is no weight, and for what is not of the component.
 pub(crate) fn current_name(component: &str, key: &str) -> Option<String> {
     match component {
         "text_encoder" => {
             let name = key.strip_prefix("text_model.").unwrap_or(key);
-            (name != "embeddings.position_ids").then(|| name.into())
+            let used = name != "embeddings.position_ids"
+                && !NOT_TEXT
+                    .iter()
+                    .any(|part| name.split('.').next() == Some(part));
+            used.then(|| name.into())
         }
         "vae" if key.contains(".attentions.") => {
             let (module, parameter) = key.rsplit_once('.')?;

@@ -87,7 +87,7 @@ impl PipelineBuilder {
         tokenizer: ClipTokenizer,
         device: &Device,
     ) -> Result<Self> {
-        Scheduler::new(&configs.scheduler, None)?;
+        Scheduler::check(&configs.scheduler)?;
         let c = configs.vae.latent_channels();
         if configs.unet.in_channels != c || configs.unet.out_channels != c {
             return Err(Error::Config {
@@ -203,6 +203,7 @@ impl Pipeline {
     ) -> Result<Generated> {
         let shape = request.latents_shape(&self.configs.vae)?;
         let mut scheduler = Scheduler::new(&self.configs.scheduler, request.scheduler)?;
+        scheduler.set_seed(request.seed);
         scheduler.set_timesteps(request.num_inference_steps)?;
 
         // 1. text: negative first, as diffusers stacks them

@@ -3,11 +3,12 @@
 //! The work is done by the `tokenizers` crate from a `tokenizer.json`. Older checkpoints hold `vocab.json` and
 //! `merges.txt` instead; from these the same `tokenizer.json` is composed that `transformers` composes.
 
+mod accepted;
 mod words;
 
 pub use words::{Part, PartTokens};
 
-use crate::{Error, Result};
+use crate::{Error, Result, limits};
 use serde_json::{Value, json};
 use tokenizers::{AddedToken, PaddingParams, PaddingStrategy, Tokenizer, TruncationParams};
 
@@ -18,8 +19,6 @@ pub const MODEL_MAX_LENGTH: usize = 77;
 pub const BOS_TOKEN: &str = "<|startoftext|>";
 /// Token after the text; also the unknown token, and the padding of SD 1.x (SD 2.x pads with `!`).
 pub const EOS_TOKEN: &str = "<|endoftext|>";
-/// Longest `model_max_length` believed. `transformers` writes 1e30 for "unlimited", which no text encoder is.
-const MAX_LENGTH_BELIEVED: usize = 4096;
 
 /// The words of one prompt as the text encoder reads them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +73,7 @@ impl TokenizerOptions {
                 .map(str::to_owned),
             model_max_length: value("model_max_length")
                 .and_then(length)
-                .filter(|&n| n <= MAX_LENGTH_BELIEVED),
+                .filter(|&n| n <= limits::MODEL_MAX_LENGTH),
             special_tokens: SPECIAL_TOKENS.map(|key| {
                 let token = value(key)?;
                 let flag = |name: &str| token[name].as_bool();
@@ -119,9 +118,7 @@ impl ClipTokenizer {
             file: "tokenizer.json".into(),
             why: e.to_string(),
         })?;
-        if json["model"]["type"] != "BPE" {
-            return Err(bad("its model is not BPE, which CLIP's is"));
-        }
+        accepted::check(&json).map_err(bad)?;
         let model_max_length = options
             .model_max_length
             .or_else(|| length(&json["truncation"]["max_length"]))
@@ -139,9 +136,10 @@ impl ClipTokenizer {
         }
         let known = json["added_tokens"].as_array().cloned().unwrap_or_default();
         let mut tokenizer = Tokenizer::from_bytes(json.to_string()).map_err(bad)?;
-        if !(3..=MAX_LENGTH_BELIEVED).contains(&model_max_length) {
+        if !(3..=limits::MODEL_MAX_LENGTH).contains(&model_max_length) {
             return Err(bad(format!(
-                "its model_max_length is {model_max_length}, and 3 to {MAX_LENGTH_BELIEVED} is sensible"
+                "its model_max_length is {model_max_length}, and 3 to {} is sensible",
+                limits::MODEL_MAX_LENGTH
             )));
         }
         let id = |token: &str| {

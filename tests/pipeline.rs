@@ -4,7 +4,7 @@ mod common;
 
 use burn::prelude::*;
 use common::{block_on, files, golden};
-use roentgen_web::checkpoint::ModelFolder;
+use roentgen_web::checkpoint::{LoraFile, ModelFolder};
 use roentgen_web::latents::scheduler::SchedulerKind;
 use roentgen_web::parity::{relative_l2, run_request, tensors};
 use roentgen_web::pipeline::{Generated, Pipeline, PipelineBuilder, Request, Step};
@@ -15,7 +15,10 @@ use roentgen_web::{Error, Result};
 const TOLERANCE: f64 = 1e-3;
 
 fn pipeline(name: &str) -> Result<Pipeline> {
-    let folder = ModelFolder::open(&golden(name))?;
+    built(&ModelFolder::open(&golden(name))?)
+}
+
+fn built(folder: &ModelFolder) -> Result<Pipeline> {
     let (configs, tokenizer) = (folder.configs.clone(), folder.tokenizer.clone());
     let mut builder = PipelineBuilder::new(configs, tokenizer, &Device::flex())?;
     for weights in folder.weights() {
@@ -42,6 +45,43 @@ fn folders_give_diffusers_images() {
             let expected = &golden[&format!("output.{output}")];
             assert_eq!(found.shape, expected.shape, "{name} {output}");
             let error = relative_l2(&found.data, &expected.data);
+            println!("{name} {output}: {error:.1e}");
+            assert!(error <= TOLERANCE, "{name} {output}: {error:.1e}");
+        }
+    }
+}
+
+/// diffusers' `load_lora_weights` and `fuse_lora`, PEFT's `merge_and_unload`.
+#[test]
+fn loras_give_diffusers_images() {
+    let request = run_request(&files(&golden("pipeline_sd1"))).unwrap();
+    let expected = tensors(&files(&golden("lora"))["case.safetensors"]).unwrap();
+    for (lora, name) in [
+        ("diffusers.safetensors:0.7", "diffusers"),
+        ("kohya.safetensors:0.7", "kohya"),
+        ("training_script.safetensors:0.7", "training_script"),
+        (
+            "attention_processors.safetensors:0.7",
+            "attention_processors",
+        ),
+        ("peft", "peft"),
+    ] {
+        let lora = format!("{}/{lora}", golden("lora").display());
+        let folder = ModelFolder::open(&golden("pipeline_sd1")).unwrap();
+        let folder = folder
+            .with_lora(&lora.parse::<LoraFile>().unwrap())
+            .unwrap();
+        assert!(folder.name.contains(name), "{}", folder.name);
+        let generated = generate(&built(&folder).unwrap(), &request).unwrap();
+        for (output, found) in [
+            ("prompt_embeds", &generated.prompt_embeds),
+            ("latents", &generated.latents),
+            ("image", &generated.image),
+        ] {
+            let error = relative_l2(
+                &found.data,
+                &expected[&format!("output.{name}.{output}")].data,
+            );
             println!("{name} {output}: {error:.1e}");
             assert!(error <= TOLERANCE, "{name} {output}: {error:.1e}");
         }

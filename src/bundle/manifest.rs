@@ -2,12 +2,12 @@
 
 use super::{MANIFEST_FILE, Precision, SCHEMA_VERSION, SHARD_BYTES, quantize::matrix};
 use crate::{
-    Error, Result,
+    Error, Result, inventory,
     latents::scheduler::SchedulerKind,
+    limits::{TENSOR_VALUES, TEXT_BYTES},
     pipeline::{ComponentConfigs, MOST_SIDE},
 };
 use serde::{Deserialize, Deserializer, Serialize, de};
-use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -88,7 +88,7 @@ pub struct Defaults {
     pub width: usize,
     /// Image height in pixels.
     pub height: usize,
-    /// Scheduler by its short name (`ddim`, `pndm`, `euler`, `dpm++2m`); `None` is the one that the model's
+    /// Scheduler by its short name (`ddim`, `pndm`, `euler`, `euler-a`, `dpm++2m`, `lcm`); `None` is the one that the model's
     /// scheduler configuration names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduler: Option<String>,
@@ -98,9 +98,16 @@ impl Manifest {
     /// Reads and checks a `bundle.json`.
     ///
     /// # Errors
-    /// [`Error::Utf8`], [`Error::Json`]: not JSON of this kind. [`Error::SchemaVersion`]: another version.
+    /// [`Error::TooLarge`], [`Error::Utf8`], [`Error::Json`]: not JSON of this kind. [`Error::SchemaVersion`]: another version.
     /// [`Error::FileName`]: a file outside the folder. [`Error::Manifest`]: what it says cannot be.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
+        if bytes.len() as u64 > TEXT_BYTES {
+            return Err(Error::TooLarge {
+                file: MANIFEST_FILE.into(),
+                found: bytes.len() as u64,
+                most: TEXT_BYTES,
+            });
+        }
         let json = |e: serde_json::Error| Error::Json {
             file: MANIFEST_FILE.into(),
             why: e.to_string(),
@@ -151,21 +158,23 @@ impl Manifest {
         }
         let mut names = BTreeSet::from([MANIFEST_FILE]);
         for entry in self.files() {
-            entry.check()?;
+            entry.check(SHARD_BYTES as u64)?;
             ensure(names.insert(&entry.file), || {
                 format!("the file {} is listed twice", entry.file)
             })?;
         }
+        self.tokenizer.check(TEXT_BYTES)?;
         ensure(!self.shards.is_empty(), || "it lists no shards".into())?;
         self.defaults.check()?;
         for size in &self.sizes {
             let good = |side: &usize| (1..=MOST_SIDE).contains(side);
             ensure(size.iter().all(good), || format!("`sizes` has {size:?}"))?;
         }
-        let components = serde_json::to_value(&self.components)
-            .map_err(|e| Error::Manifest { why: e.to_string() })?;
-        check_sizes("components", &components)?;
-        self.check_tensors()
+        self.check_tensors()?;
+        let names = self.tensors.keys().map(String::as_str);
+        inventory::check(&self.components, names).map_err(|(component, why)| Error::Manifest {
+            why: format!("`components.{component}`: {why}"),
+        })
     }
 
     fn check_tensors(&self) -> Result<()> {
@@ -234,11 +243,11 @@ impl FileEntry {
         Ok(())
     }
 
-    fn check(&self) -> Result<()> {
+    fn check(&self, most: u64) -> Result<()> {
         check_file_name(&self.file)?;
-        ensure((1..=SHARD_BYTES as u64).contains(&self.bytes), || {
+        ensure((1..=most).contains(&self.bytes), || {
             format!(
-                "{} is said to have {} bytes, and 1 to {SHARD_BYTES} is allowed",
+                "{} is said to have {} bytes, and 1 to {most} is allowed",
                 self.file, self.bytes
             )
         })?;
@@ -273,13 +282,15 @@ impl TensorEntry {
             .shape
             .iter()
             .try_fold(1u64, |n, &d| n.checked_mul(d as u64));
-        // 2^31 weights decode to 8 GiB, more than any tensor here and than a browser can hold.
-        ensure(elements.is_some_and(|n| (1..1 << 31).contains(&n)), || {
-            format!(
-                "the tensor {name:?} has the impossible shape {:?}",
-                self.shape
-            )
-        })?;
+        ensure(
+            elements.is_some_and(|n| (1..TENSOR_VALUES).contains(&n)),
+            || {
+                format!(
+                    "the tensor {name:?} has the impossible shape {:?}",
+                    self.shape
+                )
+            },
+        )?;
         ensure(
             !self.shards.is_empty() && self.shards.is_sorted_by(|a, b| a < b),
             || format!("the shards of the tensor {name:?} are not an ascending list"),
@@ -343,24 +354,6 @@ pub(crate) fn check_file_name(file: &str) -> Result<()> {
         return Err(Error::FileName { file: file.into() });
     }
     Ok(())
-}
-
-/// No number of a configuration may be so large that building the empty networks already fills the memory.
-fn check_sizes(key: &str, value: &Value) -> Result<()> {
-    match value {
-        Value::Object(map) => map
-            .iter()
-            .try_for_each(|(key, value)| check_sizes(key, value)),
-        Value::Array(list) => list.iter().try_for_each(|value| check_sizes(key, value)),
-        Value::Number(n) => {
-            // The largest real numbers are a vocabulary (SD: 49,408) and a depth (SDXL's text encoder: 32 layers).
-            let most = if key.contains("layers") { 256 } else { 1 << 20 };
-            ensure(n.as_u64().is_none_or(|n| n <= most), || {
-                format!("`{key}` is {n}, and no model has more than {most}")
-            })
-        }
-        _ => Ok(()),
-    }
 }
 
 fn ensure(holds: bool, why: impl FnOnce() -> String) -> Result<()> {

@@ -236,6 +236,10 @@ pub fn decode_plain(name: &str, view: &TensorView) -> Result<Vec<f32>> {
             .chunks_exact(2)
             .map(|b| f32::from_bits(u32::from_le_bytes([0, 0, b[0], b[1]])))
             .collect(),
+        Dtype::F64 => bytes
+            .chunks_exact(8)
+            .map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32)
+            .collect(),
         other => {
             return Err(Error::TensorType {
                 name: name.into(),

@@ -20,6 +20,9 @@ const TOKENIZER_FILE: &str = "tokenizer.json";
 /// Header bytes of one stored tensor beside its name: number format, up to four sizes, offsets, punctuation.
 const HEADER_ENTRY: usize = 192;
 
+/// Digits of a shard's SHA-256 in its name: 64 bits, so that no two shards of a folder have one name.
+const HASH_DIGITS: usize = 16;
+
 /// What a manifest says beside its files; see [`Manifest`] for the fields.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the fields are those of Manifest")]
@@ -198,7 +201,9 @@ impl BundleWriter {
         files::replace(&self.dir.join(TOKENIZER_FILE), tokenizer.as_bytes())?;
         files::replace(&self.dir.join(MANIFEST_FILE), json.as_bytes())?;
         for old in before.into_iter().flat_map(|m| m.shards) {
-            if !manifest.shards.iter().any(|new| new.file == old.file) {
+            let kept = manifest.shards.iter().any(|new| new.file == old.file);
+            // A manifest can name anybody's file as its shard.
+            if !kept && is_shard_name(&old.file) {
                 let path = self.dir.join(old.file);
                 fs::remove_file(&path)
                     .or_else(ignore_missing)
@@ -225,13 +230,27 @@ impl BundleWriter {
         }
         let bytes = safetensors::serialize(views, None).map_err(fault)?;
         let hash = super::manifest::sha256(&bytes);
-        let entry = FileEntry::of(&format!("weights-{}.safetensors", &hash[..16]), &bytes);
+        let entry = FileEntry::of(&shard_name(&hash), &bytes);
         files::replace(&self.dir.join(&entry.file), &bytes)?;
         self.shards.push(entry);
         self.pending.clear();
         self.pending_bytes = 0;
         Ok(())
     }
+}
+
+/// A shard is called after its SHA-256.
+fn shard_name(hash: &str) -> String {
+    format!("weights-{}.safetensors", &hash[..HASH_DIGITS])
+}
+
+/// Whether [`shard_name`] gave this name.
+fn is_shard_name(file: &str) -> bool {
+    let hash = file
+        .strip_prefix("weights-")
+        .and_then(|rest| rest.strip_suffix(".safetensors"));
+    let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    hash.is_some_and(|hash| hash.len() == HASH_DIGITS && hash.bytes().all(hex))
 }
 
 /// One part of a tensor, `[rows, columns]`, as the shard holds it. `shape` is that of a plain tensor's part.

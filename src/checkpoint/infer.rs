@@ -4,7 +4,7 @@
 //! and every SD 2.x (diffusers: `scripts/convert_original_stable_diffusion_to_diffusers.py`); whether an SD 2.x
 //! predicts noise or v has to be told.
 
-use super::files::Places;
+use super::tensors::Places;
 use crate::{
     Error, Result,
     embeddings::{CLIPTextConfig, HiddenAct},
@@ -111,7 +111,7 @@ fn unet(shapes: &Shapes, v: bool) -> Result<UNet2DConditionConfig> {
         .is_some_and(|shape| shape.len() == 2);
     let cross = format!("{mid}.transformer_blocks.0.attn2.to_k.weight");
     Ok(UNet2DConditionConfig {
-        sample_size: Some(if v { V_SIZE } else { EPSILON_SIZE }),
+        sample_size: Some(if v { V_SIZE } else { EPSILON_SIZE }.into()),
         in_channels: size(shapes, "unet.conv_in.weight", 1)?,
         out_channels: size(shapes, "unet.conv_out.weight", 0)?,
         down_block_types: down_block_types.collect(),
@@ -152,7 +152,7 @@ fn vae(shapes: &Shapes) -> Result<AutoencoderKLConfig> {
         block_out_channels,
         layers_per_block: count(shapes, "vae.encoder.down_blocks.0.resnets.#.conv1.weight"),
         latent_channels: size(shapes, "vae.decoder.conv_in.weight", 1)?,
-        sample_size: 512,
+        sample_size: 512.into(),
         use_quant_conv: has("vae.quant_conv.weight"),
         use_post_quant_conv: has("vae.post_quant_conv.weight"),
         mid_block_add_attention: has("vae.decoder.mid_block.attentions.0.to_q.weight"),

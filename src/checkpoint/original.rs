@@ -7,10 +7,12 @@
 
 mod layout;
 
-use super::files::{Place, Places, header};
+use super::{
+    formats,
+    tensors::{Place, Places},
+};
 use crate::{Error, Result};
 use layout::{Layout, Named};
-use safetensors::tensor::TensorInfo;
 use std::path::Path;
 
 const UNET: &str = "model.diffusion_model.";
@@ -18,16 +20,26 @@ const VAE: &str = "first_stage_model.";
 const CLIP: &str = "cond_stage_model.transformer.";
 const OPEN_CLIP: &str = "cond_stage_model.model.";
 
-/// Whether a file's text encoder is OpenCLIP's (SD 2.x), and where the tensors of its model are.
-pub(super) fn places(path: &Path) -> Result<(bool, Places)> {
-    let (start, tensors) = header(path)?;
-    let layout = Layout::of(tensors.iter().map(|(key, _)| key.as_str()));
+/// Layers of OpenCLIP-H. SD 2.x takes what the last but one gives (`FrozenOpenCLIPEmbedder`, `layer="penultimate"`), so that the
+/// last is of no use: diffusers' models have 23, and converters from them write 23.
+const OPEN_CLIP_LAYERS: usize = 24;
+
+/// Whether a file's text encoder is OpenCLIP's (SD 2.x), and where the tensors of its model are. `layers` is what a config says
+/// of the text encoder.
+pub(super) fn places(path: &Path, layers: Option<usize>) -> Result<(bool, Places)> {
+    let tensors = formats::tensors(path, 0)?;
+    let mut layout = Layout::of(tensors.iter().map(|place| &place.name[..]));
     for (prefix, what) in [(UNET, "U-Net"), (VAE, "autoencoder")] {
-        if !tensors.iter().any(|(key, _)| key.starts_with(prefix)) {
+        if !tensors.iter().any(|place| place.name.starts_with(prefix)) {
             return Err(unusable(path, &format!("it has no {what} ({prefix}*)")));
         }
     }
-    let has = |prefix| tensors.iter().any(|(key, _)| key.starts_with(prefix));
+    let has = |prefix| tensors.iter().any(|place| place.name.starts_with(prefix));
+    let open_clip = has(OPEN_CLIP);
+    if open_clip {
+        layout.layers = used_layers(layout.layers, layers)
+            .map_err(|why| Error::config(path.display().to_string(), why))?;
+    }
     if !has(CLIP) && !has(OPEN_CLIP) {
         return Err(unusable(
             path,
@@ -35,20 +47,41 @@ pub(super) fn places(path: &Path) -> Result<(bool, Places)> {
         ));
     }
     let mut places = Vec::with_capacity(tensors.len());
-    for (key, info) in &tensors {
-        match layout.names(key) {
+    for tensor in tensors {
+        match layout.names(&tensor.name) {
             None => {}
-            Some(Named::Unknown) => return Err(Error::UnknownTensor { name: key.clone() }),
-            Some(Named::One(name)) => places.push(whole(name, info, start)),
+            Some(Named::Unknown) => return Err(Error::UnknownTensor { name: tensor.name }),
+            Some(Named::One(name)) => places.push(whole(name, tensor)),
             Some(Named::Stacked(names)) => {
-                let rows = info.shape.first().copied().unwrap_or(0) / names.len();
+                let rows = tensor.shape.first().copied().unwrap_or(0) / names.len();
                 for (i, name) in names.into_iter().enumerate() {
-                    places.push(whole(name, info, start).rows(i * rows..(i + 1) * rows));
+                    let part = whole(name, tensor.clone());
+                    places.push(part.rows(i * rows..(i + 1) * rows));
                 }
             }
         }
     }
-    Ok((has(OPEN_CLIP), Places::new(vec![path.into()], places)?))
+    Ok((open_clip, Places::new(vec![path.into()], places)?))
+}
+
+/// How many of the layers in a file are used, counted from the first.
+///
+/// # Errors
+/// Why that cannot be known: a layer too few or too many gives a model that draws, and draws something else.
+fn used_layers(found: usize, configured: Option<usize>) -> Result<usize, String> {
+    match configured {
+        Some(used) if found == used || found == used + 1 => Ok(used),
+        Some(used) => Err(format!(
+            "its text encoder has {found} layers where text_encoder/config.json says {used}"
+        )),
+        None if [OPEN_CLIP_LAYERS - 1, OPEN_CLIP_LAYERS].contains(&found) => {
+            Ok(OPEN_CLIP_LAYERS - 1)
+        }
+        None => Err(format!(
+            "its text encoder has {found} layers, where Stable Diffusion 2.x has {OPEN_CLIP_LAYERS} and uses all but the last; put \
+             the model's text_encoder/config.json beside the tokenizer to say how many are used"
+        )),
+    }
 }
 
 fn unusable(path: &Path, why: &str) -> Error {
@@ -60,8 +93,8 @@ fn unusable(path: &Path, why: &str) -> Error {
     }
 }
 
-fn whole(name: String, info: &TensorInfo, start: u64) -> Place {
-    let mut place = Place::of(name, info, 0, start);
+fn whole(name: String, tensor: Place) -> Place {
+    let mut place = tensor.named(name);
     // The autoencoder's attention is made of 1x1 convolutions here and of the same matrices in diffusers.
     let matrix = [
         ".to_q.weight",

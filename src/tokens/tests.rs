@@ -199,6 +199,117 @@ fn damaged_files_are_errors() {
     );
 }
 
+/// The library has parts that ask for gigabytes, panic, or take for ever; none of them is given to it.
+#[test]
+fn parts_that_no_clip_tokenizer_has() {
+    let whole: Value = serde_json::from_str(&tokenizer(None).to_json().unwrap()).unwrap();
+    let bytes = |json: &Value| json.to_string().into_bytes();
+    ClipTokenizer::from_json(&bytes(&whole)).unwrap();
+    let replace = json!({"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "});
+    let long = "x".repeat(300);
+    let many: Vec<Value> = (0..5000)
+        .map(|i| json!({"id": i, "content": format!("<{i}>"), "special": true}))
+        .collect();
+    for (pointer, value, word) in [
+        (
+            "/normalizer",
+            json!({"type": "Precompiled", "precompiled_charsmap": "AAAA/////w=="}),
+            "Precompiled",
+        ),
+        (
+            "/normalizer",
+            json!({"type": "Sequence", "normalizers": vec![replace; 1000]}),
+            "1000 parts",
+        ),
+        (
+            "/normalizer",
+            json!({"type": "Sequence", "normalizers": [{"type": "Sequence", "normalizers": []}]}),
+            "Sequence",
+        ),
+        (
+            "/normalizer",
+            json!({"type": "Prepend", "prepend": "x"}),
+            "Prepend",
+        ),
+        (
+            "/normalizer/normalizers/1/pattern",
+            json!({"String": "a"}),
+            "normalizer",
+        ),
+        (
+            "/normalizer/normalizers/1/content",
+            json!("x".repeat(1 << 20)),
+            "normalizer",
+        ),
+        (
+            "/pre_tokenizer",
+            json!({"type": "Metaspace", "replacement": "x", "prepend_scheme": "always"}),
+            "Metaspace",
+        ),
+        (
+            "/pre_tokenizer/pretokenizers/0/pattern",
+            json!({"Regex": "(a+)+$"}),
+            "(a+)+$",
+        ),
+        (
+            "/post_processor",
+            json!({"type": "TemplateProcessing", "single": [], "pair": [], "special_tokens": {}}),
+            "TemplateProcessing",
+        ),
+        ("/model/type", json!("Unigram"), "BPE"),
+        (
+            "/model/continuing_subword_prefix",
+            json!("zz"),
+            "continuing_subword_prefix",
+        ),
+        ("/model/end_of_word_suffix", json!("</ww>"), "</w>"),
+        ("/model/dropout", json!(0.5), "dropout"),
+        ("/model/byte_fallback", json!(true), "byte_fallback"),
+        ("/model/vocab", json!([]), "vocabulary"),
+        ("/model/vocab", json!({"a": u32::MAX}), "id 4294967295"),
+        ("/model/vocab", json!({long.as_str(): 1}), "id 1"),
+        ("/model/merges", json!({}), "merges"),
+        ("/model/merges", json!([[1, 2]]), "merge of two tokens"),
+        (
+            "/model/merges",
+            json!([["a", "b", "c"]]),
+            "merge of two tokens",
+        ),
+        (
+            "/model/merges",
+            json!(vec!["a b"; 300_000]),
+            "300000 merges",
+        ),
+        ("/added_tokens", json!(many), "5000 tokens"),
+        (
+            "/added_tokens",
+            json!([{"id": 0, "content": ""}]),
+            "no text",
+        ),
+        (
+            "/added_tokens",
+            json!([{"id": 1u64 << 40, "content": "x"}]),
+            "id 1099511627776",
+        ),
+    ] {
+        let mut json = whole.clone();
+        *json.pointer_mut(pointer).expect(pointer) = value;
+        let error = ClipTokenizer::from_json(&bytes(&json)).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            error.code() == "tokenizer" && text.contains(word),
+            "{pointer}: {text}"
+        );
+        assert!(text.len() < 1000, "{pointer}: {}", text.len());
+    }
+    for bytes in [&b"[]"[..], b"null", b"7", b"\"x\""] {
+        assert_eq!(
+            ClipTokenizer::from_json(bytes).unwrap_err().code(),
+            "tokenizer"
+        );
+    }
+}
+
 #[test]
 fn words_are_found_in_the_prompt() {
     let tokenizer = tokenizer(None);

@@ -126,6 +126,47 @@ fn a_manifest_that_is_no_manifest() {
         manifest_code(|m| m["components"]["unet"] = json!(7)),
         "json"
     );
+    let endless = vec![b' '; (16 << 20) + 1];
+    assert_eq!(Manifest::parse(&endless).unwrap_err().code(), "too-large");
+}
+
+/// A value of another type is one sentence that says where it is.
+#[test]
+fn values_of_other_types() {
+    for (pointer, value) in [
+        ("/name", json!(7)),
+        ("/license", json!(["MIT"])),
+        ("/tokenizer", json!("tokenizer.json")),
+        ("/tokenizer/bytes", json!("12")),
+        ("/tokenizer/bytes", json!(-1)),
+        ("/tokenizer/bytes", json!(1.5)),
+        ("/shards", json!({})),
+        ("/shards/0", json!(null)),
+        ("/shards/0/sha256", json!(0)),
+        ("/tensors", json!([])),
+        ("/defaults/width", json!("256")),
+        ("/defaults/guidance_scale", json!(null)),
+        ("/defaults/scheduler", json!(1)),
+        ("/examples", json!("a prompt")),
+        ("/examples", json!([1])),
+        ("/sizes", json!([[256]])),
+        ("/components/scheduler", json!([])),
+    ] {
+        let mut bundle = Bundle::written(Precision::Q8, SHARD_BYTES);
+        let mut json = bundle.json();
+        match json.pointer_mut(pointer) {
+            Some(place) => *place = value,
+            None => json[&pointer[1..]] = value,
+        }
+        bundle.set_json(&json);
+        let error = Manifest::parse(&bundle.manifest).unwrap_err();
+        let text = error.to_string();
+        assert_eq!(error.code(), "json", "{pointer}: {text}");
+        assert!(
+            text.contains("line") && text.starts_with("bundle.json"),
+            "{pointer}: {text}"
+        );
+    }
 }
 
 #[test]
@@ -228,6 +269,25 @@ fn a_manifest_that_cannot_be() {
         (
             "a depth of 4 G",
             Box::new(|m| m["components"]["text_encoder"]["num_hidden_layers"] = json!(u32::MAX)),
+        ),
+        (
+            "more layers than tensors",
+            Box::new(|m| m["components"]["text_encoder"]["num_hidden_layers"] = json!(1)),
+        ),
+        (
+            "layers in layers",
+            Box::new(|m| {
+                m["components"]["unet"]["layers_per_block"] = json!(256);
+                m["components"]["unet"]["transformer_layers_per_block"] = json!(256);
+            }),
+        ),
+        (
+            "levels without end",
+            Box::new(|m| m["components"]["vae"]["layers_per_block"] = json!(1000)),
+        ),
+        (
+            "a tokenizer of 17 MB",
+            Box::new(|m| m["tokenizer"]["bytes"] = json!(17 << 20)),
         ),
         (
             "no steps",

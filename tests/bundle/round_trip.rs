@@ -157,3 +157,46 @@ fn the_writer_refuses_what_it_cannot_keep() {
     );
     assert_eq!(again.unwrap_err().code(), "duplicate-tensor");
 }
+
+/// Only shards that the writer named are removed: a manifest can name anything that lies in its folder.
+#[test]
+fn files_of_others_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = || {
+        let mut writer =
+            BundleWriter::with_shard_bytes(folder.path(), Precision::F32, 1500).unwrap();
+        for (name, weight) in weights() {
+            writer.add(&name, &weight).unwrap();
+        }
+        writer.finish(info(), &tokenizer()).unwrap()
+    };
+    let first = write();
+    let theirs = [
+        "thesis.docx",
+        "weights.safetensors",
+        "weights-0123456789ABCDEF.safetensors",
+        "weights-x.safetensors",
+    ];
+    let ours = first.shards[4].file.clone();
+    let mut json: serde_json::Value =
+        serde_json::from_slice(&fs::read(folder.path().join("bundle.json")).unwrap()).unwrap();
+    for (i, name) in theirs.iter().enumerate() {
+        fs::write(folder.path().join(name), "mine").unwrap();
+        json["shards"][i]["file"] = (*name).into();
+    }
+    fs::write(folder.path().join("bundle.json"), json.to_string()).unwrap();
+    // Other numbers, so that the old shards are of no use any more.
+    let mut writer = BundleWriter::new(folder.path(), Precision::F16).unwrap();
+    for (name, weight) in weights() {
+        writer.add(&name, &weight).unwrap();
+    }
+    writer.finish(info(), &tokenizer()).unwrap();
+    assert!(!folder.path().join(ours).exists());
+    for name in theirs {
+        assert_eq!(
+            fs::read_to_string(folder.path().join(name)).unwrap(),
+            "mine",
+            "{name}"
+        );
+    }
+}

@@ -69,20 +69,21 @@ pub fn weights() -> Weights {
     SHAPES.iter().enumerate().map(tensor).collect()
 }
 
+/// Networks without layers, as the few tensors of [`SHAPES`] are no network.
 pub fn components() -> ComponentConfigs {
     let components = json!({
         "text_encoder": {
-            "vocab_size": 70, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1,
+            "vocab_size": 70, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 0,
             "num_attention_heads": 2, "max_position_embeddings": 77, "hidden_act": "quick_gelu",
         },
         "unet": {
-            "sample_size": 8, "in_channels": 4, "out_channels": 4, "block_out_channels": [32, 64], "layers_per_block": 1,
+            "sample_size": 8, "in_channels": 4, "out_channels": 4, "block_out_channels": [32, 64], "layers_per_block": 0,
             "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"], "cross_attention_dim": 32,
             "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"], "attention_head_dim": 8,
         },
         "vae": {
             "in_channels": 1, "out_channels": 1, "latent_channels": 4, "block_out_channels": [32, 32],
-            "down_block_types": ["DownEncoderBlock2D", "DownEncoderBlock2D"], "layers_per_block": 1,
+            "down_block_types": ["DownEncoderBlock2D", "DownEncoderBlock2D"], "layers_per_block": 0,
             "up_block_types": ["UpDecoderBlock2D", "UpDecoderBlock2D"], "norm_num_groups": 32,
             "scaling_factor": 0.18215, "sample_size": 16,
         },

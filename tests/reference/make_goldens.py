@@ -13,6 +13,7 @@ import autoencoders
 import densenet
 import edits
 import gradients
+import loras
 import metrics
 import originals
 import pictures
@@ -28,7 +29,7 @@ import unets
 def main():
     # One thread, so that sums are added in the same order on every machine.
     torch.set_num_threads(1)
-    parts = (schedulers, tokenizers_, text_encoders, unets, autoencoders, pipelines, originals, attention, edits, gradients, metrics, rulers, densenet, radiographs, pictures)
+    parts = (schedulers, tokenizers_, text_encoders, unets, autoencoders, pipelines, originals, loras, attention, edits, gradients, metrics, rulers, densenet, radiographs, pictures)
     for part in parts:
         print(part.__name__)
         part.make()

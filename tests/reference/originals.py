@@ -4,8 +4,11 @@ The names are made here from the structure of CompVis/stable-diffusion and Stabi
 for diffusers' own converter to say (`diffusers/loaders/single_file_utils.py`), which must give every tensor back.
 """
 
+import collections
 import json
+import os
 
+import numpy
 import torch
 from diffusers.loaders import single_file_utils as diffusers
 from safetensors.torch import load_file, save_file
@@ -135,6 +138,20 @@ def check(original, folder, family):
         same(diffusers.convert_open_clip_checkpoint(None, original), "text_encoder")
 
 
+class Malicious:
+    """Runs a command in whoever unpickles it."""
+
+    def __reduce__(self):
+        return os.system, ("touch it-was-run",)
+
+
+def pickled(original, folder):
+    """The same file as training programs write it, with other state beside the weights, and one that is an attack."""
+    state = {"epoch": 3, "global_step": 7, "loss": numpy.float64(0.5), "lr": 1e-5, "hyper_parameters": collections.OrderedDict(seed=2**64)}
+    torch.save(state | {"state_dict": original}, folder / "model.ckpt")
+    torch.save({"state_dict": {"a": torch.zeros(2)}, "callbacks": Malicious()}, folder / "malicious.ckpt")
+
+
 def make():
     for family in (1, 2):
         folder = GOLDENS / f"pipeline_sd{family}"
@@ -145,3 +162,5 @@ def make():
         original |= {"alphas_cumprod": normal(53, 1000), "model_ema.decay": torch.tensor(0.9999), "model_ema.num_updates": torch.tensor(7)}
         check(original, folder, family)
         save_file(original, fresh(f"original_sd{family}") / "model.safetensors", metadata={"format": "pt"})
+        if family == 1:
+            pickled(original, GOLDENS / "original_sd1")

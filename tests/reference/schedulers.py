@@ -7,13 +7,17 @@ coefficients and (Euler, DPM-Solver) the sample itself at every step. The same l
 in float64, is stored too (`shipped`): it shows how much of a difference is diffusers' own rounding (under 5e-7 in all cases).
 """
 
+import contextlib
 import importlib
+import itertools
 import json
+import math
 import tempfile
 from pathlib import Path
 from unittest import mock
 
 import torch
+import diffusers
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler, PNDMScheduler
 from safetensors.torch import save_file
 
@@ -24,6 +28,8 @@ KINDS = {
     "pndm": PNDMScheduler,
     "euler": EulerDiscreteScheduler,
     "dpm++2m": DPMSolverMultistepScheduler,
+    "euler-a": diffusers.EulerAncestralDiscreteScheduler,
+    "lcm": diffusers.LCMScheduler,
 }
 SIZE = 8
 SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
@@ -60,6 +66,36 @@ class Float64Names:
         return getattr(self.module, "float64" if name == "float32" else name)
 
 
+def philox(counter, key):
+    """Philox4x32-10 (Salmon et al. 2011) in Python's whole numbers."""
+    counter, key, mask = list(counter), list(key), 2**32 - 1
+    for _ in range(10):
+        a, b = 0xD2511F53 * counter[0], 0xCD9E8D57 * counter[2]
+        counter = [(b >> 32) ^ counter[1] ^ key[0], b & mask, (a >> 32) ^ counter[3] ^ key[1], a & mask]
+        key = [(key[0] + 0x9E3779B9) & mask, (key[1] + 0xBB67AE85) & mask]
+    return counter
+
+
+def step_noise(seed, stream):
+    """The product's noise for a step (`src/latents/noise.rs`): Box-Muller on Philox, rounded to float32."""
+    numbers = []
+    for i in range(SIZE // 4):
+        words = philox([i, 0, stream, 0], [seed, 0])
+        for a, b in (words[:2], words[2:]):
+            radius, angle = math.sqrt(-2 * math.log((a + 0.5) / 2**32)), 2 * math.pi * (b + 0.5) / 2**32
+            numbers += [radius * math.cos(angle), radius * math.sin(angle)]
+    return torch.tensor(numbers, dtype=torch.float32).double()
+
+
+@contextlib.contextmanager
+def known_noise(module):
+    """Where a scheduler adds noise at each step, it is that of seed 0."""
+    streams = itertools.count(1)
+    noise = mock.patch.object(module, "randn_tensor", lambda *_, **__: step_noise(0, next(streams)))
+    with noise if hasattr(module, "randn_tensor") else contextlib.nullcontext():
+        yield
+
+
 def prepare(scheduler, steps):
     scheduler.set_timesteps(steps)
     if hasattr(scheduler, "set_begin_index"):
@@ -72,10 +108,11 @@ def loop(scheduler):
     """The loop of StableDiffusionPipeline, without guidance."""
     sample = noise() * scheduler.init_noise_sigma
     samples = [sample]
-    for t in scheduler.timesteps:
-        model_input = scheduler.scale_model_input(sample, t)
-        sample = scheduler.step(model(model_input, t), t, sample).prev_sample
-        samples.append(sample)
+    with known_noise(importlib.import_module(type(scheduler).__module__)):
+        for t in scheduler.timesteps:
+            model_input = scheduler.scale_model_input(sample, t)
+            sample = scheduler.step(model(model_input, t), t, sample).prev_sample
+            samples.append(sample)
     return {
         "timesteps": scheduler.timesteps.double(),
         "init_noise_sigma": torch.as_tensor(scheduler.init_noise_sigma).double().reshape(1),
@@ -97,6 +134,8 @@ def cases():
     """(name, config, kind, steps). `config` is a dict for a scheduler of that kind, or a whole scheduler_config.json."""
     for kind, cls in KINDS.items():
         sd = dict(SD, steps_offset=1)
+        if kind in ("euler-a", "lcm"):
+            continue  # below
         if kind == "ddim":
             sd["clip_sample"] = False
         if kind == "pndm":
@@ -151,6 +190,35 @@ def cases():
         saved = json.loads(json.dumps(saved_config(KINDS[source](**SD, prediction_type="v_prediction"))))
         for kind in KINDS:
             yield f"{source} as {kind}", saved, kind, 10
+    # Those that add noise at every step.
+    for kind in ("euler-a", "lcm"):
+        for prediction in ("epsilon", "v_prediction"):
+            for betas in ({"beta_schedule": "linear"}, {}, COSINE):
+                config = SD | betas | {"prediction_type": prediction}
+                yield f"{kind} {config.get('beta_schedule')} {prediction}", config, kind, 8
+        for steps in (1, 2, 3, 4, 7, 49, 50):
+            yield f"{kind} {steps} steps", SD | {"steps_offset": 1}, kind, steps
+        zero = SD | {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing", "prediction_type": "v_prediction"}
+        yield f"{kind} zero terminal snr", zero, kind, 8
+        yield f"sd 1.4 as {kind}", SD_1_4, kind, 8
+        yield f"euler as {kind}", saved_config(EulerDiscreteScheduler(**SD, prediction_type="v_prediction")), kind, 8
+    for spacing in ("leading", "trailing"):
+        yield f"euler-a {spacing}", SD | {"timestep_spacing": spacing, "steps_offset": 1}, "euler-a", 9
+    yield "lcm own defaults", {"_class_name": "LCMScheduler"}, "lcm", 4
+    yield "lcm sample", SD | {"prediction_type": "sample", "timestep_scaling": 3.0}, "lcm", 4
+    yield "lcm clipped", SD | {"clip_sample": True, "clip_sample_range": 0.6, "original_inference_steps": 40}, "lcm", 4
+    # Classes that are not among ours, whose configs share some keys with ours and have others of their own.
+    for source, own in (
+        ("DDPMScheduler", {"clip_sample": False, "steps_offset": 1}), ("DDPMScheduler", {"variance_type": "fixed_large", "clip_sample_range": 0.9}),
+        ("UniPCMultistepScheduler", {"solver_type": "bh2"}), ("DEISMultistepScheduler", {}), ("LMSDiscreteScheduler", {"use_karras_sigmas": True}),
+        ("EulerAncestralDiscreteScheduler", {"timestep_spacing": "trailing"}), ("HeunDiscreteScheduler", {}), ("LCMScheduler", {}),
+        ("DPMSolverSinglestepScheduler", {}), ("KDPM2DiscreteScheduler", {}),
+    ):  # fmt: skip
+        saved = json.loads(json.dumps(saved_config(getattr(diffusers, source)(**SD, **own))))
+        for kind in KINDS:
+            if (source, kind) == ("DEISMultistepScheduler", "dpm++2m"):
+                continue  # diffusers refuses its own file: `final_sigmas_type` zero is not supported for `algorithm_type` deis
+            yield f"{source} {' '.join(own)} as {kind}", saved, kind, 10
 
 
 def saved_config(scheduler):
@@ -164,7 +232,7 @@ def load(text, kind):
     """`Kind.from_config(checkpoint's scheduler.config)`, from the text of scheduler_config.json."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "scheduler_config.json").write_text(text)
-        cls = {cls.__name__: cls for cls in KINDS.values()}[json.loads(text)["_class_name"]]
+        cls = getattr(diffusers, json.loads(text)["_class_name"])
         checkpoint = cls.from_pretrained(folder)
         return KINDS[kind].from_config(checkpoint.config)
 

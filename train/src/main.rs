@@ -298,11 +298,7 @@ fn run(cli: Cli) -> Result<()> {
             samples::contact_sheet(&pipeline, sampling, &out)
         }
         Command::Curve { run, out } => curve::draw(&RunFolder(run.folder), &out),
-        Command::Import(args) => {
-            let manifest = import::run(&args)?;
-            println!("{}: {} bytes", args.out.display(), manifest.total_bytes());
-            Ok(())
-        }
+        Command::Import(args) => import::run(&args),
         Command::Export {
             run,
             out,

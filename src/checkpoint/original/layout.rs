@@ -22,8 +22,8 @@ pub(super) struct Layout {
     ups: Vec<usize>,
     /// Levels of the autoencoder.
     levels: usize,
-    /// Layers of OpenCLIP's encoder.
-    layers: usize,
+    /// Layers of OpenCLIP's encoder that are used; at first, those that the file has.
+    pub(super) layers: usize,
 }
 
 impl Layout {
@@ -47,14 +47,14 @@ impl Layout {
                 .and_then(|rest| rest.split_once('.'))
             {
                 let level: usize = level.parse().unwrap_or(0);
-                layout.levels = layout.levels.max(level + 1);
+                layout.levels = layout.levels.max(level.saturating_add(1));
             }
             if let Some((layer, _)) = key
                 .strip_prefix("cond_stage_model.model.transformer.resblocks.")
                 .and_then(|rest| rest.split_once('.'))
             {
                 let layer: usize = layer.parse().unwrap_or(0);
-                layout.layers = layout.layers.max(layer + 1);
+                layout.layers = layout.layers.max(layer.saturating_add(1));
             }
         }
         layout.downs.sort_unstable();
@@ -160,22 +160,26 @@ impl Layout {
                 format!("encoder.down_blocks.{level}.downsamplers.0.conv.{p}")
             }
             ["decoder", "up", level, "block", i, ..] => {
-                let level = self.levels.checked_sub(1 + level.parse::<usize>().ok()?)?;
+                let level = self.from_the_innermost(level)?;
                 format!(
                     "decoder.up_blocks.{level}.resnets.{i}.{}",
                     vae_resnet(&rest(5))
                 )
             }
             ["decoder", "up", level, "upsample", "conv", p] => {
-                let level = self.levels.checked_sub(1 + level.parse::<usize>().ok()?)?;
+                let level = self.from_the_innermost(level)?;
                 format!("decoder.up_blocks.{level}.upsamplers.0.conv.{p}")
             }
             _ => return None,
         })
     }
 
-    /// SD 2.x reads the layer before the last (`FrozenOpenCLIPEmbedder`, `layer="penultimate"`), so that the last one is
-    /// left out, as diffusers does.
+    /// The decoder's levels are counted from the outermost in, and diffusers' the other way.
+    fn from_the_innermost(&self, level: &str) -> Option<usize> {
+        let level: usize = level.parse().ok()?;
+        self.levels.checked_sub(level.checked_add(1)?)
+    }
+
     fn open_clip(&self, key: &str) -> Option<Named> {
         let parts: Vec<&str> = key.split('.').collect();
         let one = |name: String| Some(Named::One(format!("text_encoder.{name}")));
@@ -187,7 +191,7 @@ impl Layout {
             ["visual", ..] => None,
             ["transformer", "resblocks", layer, ..] => {
                 let index: usize = layer.parse().ok()?;
-                if index + 1 == self.layers {
+                if index >= self.layers {
                     return None;
                 }
                 let layer = format!("encoder.layers.{index}");
@@ -260,7 +264,9 @@ mod tests {
             .chain(&more)
             .map(String::as_str)
             .collect();
-        let layout = Layout::of(keys.into_iter());
+        let mut layout = Layout::of(keys.into_iter());
+        assert_eq!(layout.layers, 24);
+        layout.layers = 23;
         let one = |name: &str| Some(Named::One(name.into()));
         for (key, named) in [
             (

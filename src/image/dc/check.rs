@@ -4,6 +4,7 @@ use super::config::{AutoencoderDCConfig, Names};
 use super::res_block::Activation;
 use crate::error::Result;
 use crate::image::fault;
+use crate::limits::LEVELS;
 
 impl AutoencoderDCConfig {
     /// # Errors
@@ -107,6 +108,11 @@ fn check_levels(half: &str, channels: &[usize], layers: &[usize]) -> Result<()> 
     let levels = channels.len();
     if levels == 0 || channels.contains(&0) {
         return Err(fault("it describes an empty network".into()));
+    }
+    if levels > LEVELS {
+        return Err(fault(format!(
+            "{levels} levels are too many; {LEVELS} are the most"
+        )));
     }
     if layers.len() != levels {
         return Err(fault(format!(

@@ -121,7 +121,7 @@ impl Default for AutoencoderDCConfig {
 impl AutoencoderDCConfig {
     /// How many pixels a latent position stands for, in each direction.
     pub fn downscale(&self) -> usize {
-        1 << self.encoder_block_out_channels.len().saturating_sub(1)
+        crate::image::downscale(self.encoder_block_out_channels.len())
     }
 
     /// How much detail the encoder is shown.

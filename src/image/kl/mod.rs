@@ -16,6 +16,8 @@ use super::scaling::LatentScaling;
 use super::{DiagonalGaussian, fault};
 use crate::error::Result;
 use crate::kernels::{self, Added};
+use crate::latents::unet::config::{SampleSize, block_type, is_silu};
+use crate::limits::LEVELS;
 use crate::nn::conv1x1;
 
 /// diffusers' `AutoencoderKL` config.
@@ -39,7 +41,7 @@ pub struct AutoencoderKLConfig {
     /// Groups of every normalisation.
     pub norm_num_groups: usize,
     /// Image height and width that the model was trained for.
-    pub sample_size: usize,
+    pub sample_size: SampleSize,
     /// Latents are multiplied by this before diffusion, so that their variance is about 1.
     pub scaling_factor: f64,
     /// Subtracted before the scaling, where present.
@@ -74,7 +76,7 @@ impl Default for AutoencoderKLConfig {
             layers_per_block: 1,
             latent_channels: 4,
             norm_num_groups: 32,
-            sample_size: 32,
+            sample_size: 32.into(),
             scaling_factor: 0.18215,
             shift_factor: None,
             latents_mean: None,
@@ -102,11 +104,16 @@ pub struct AutoencoderKL {
 impl AutoencoderKLConfig {
     /// How many pixels a latent position stands for, in each direction.
     pub fn downscale(&self) -> usize {
-        1 << self.block_out_channels.len().saturating_sub(1)
+        super::downscale(self.block_out_channels.len())
     }
 
     fn check(&self) -> Result<()> {
         let levels = self.block_out_channels.len();
+        if levels > LEVELS {
+            return Err(fault(format!(
+                "{levels} levels are too many; {LEVELS} are the most"
+            )));
+        }
         if levels == 0
             || self.down_block_types.len() != levels
             || self.up_block_types.len() != levels
@@ -118,7 +125,7 @@ impl AutoencoderKLConfig {
             )));
         }
         let known =
-            |kind: &&String| !matches!(kind.as_str(), "DownEncoderBlock2D" | "UpDecoderBlock2D");
+            |kind: &&String| !matches!(block_type(kind), "DownEncoderBlock2D" | "UpDecoderBlock2D");
         if let Some(kind) = self
             .down_block_types
             .iter()
@@ -128,7 +135,8 @@ impl AutoencoderKLConfig {
             return Err(fault(format!("block type {kind} is not supported")));
         }
         match self.other.get("act_fn").and_then(Value::as_str) {
-            None | Some("silu") => {}
+            None => {}
+            Some(act) if is_silu(act) => {}
             Some(act) => return Err(fault(format!("act_fn {act} is not supported, only silu"))),
         }
         let groups = self.norm_num_groups;
@@ -149,7 +157,7 @@ impl AutoencoderKLConfig {
     pub fn encoder_size(&self) -> EncoderSize {
         EncoderSize {
             encoder_sample_size: self.encoder_sample_size,
-            sample_size: Some(self.sample_size),
+            sample_size: Some(self.sample_size.height),
         }
     }
 

@@ -2,7 +2,7 @@
 //! the previous timestep. Source: `diffusers/schedulers/scheduling_ddim.py`.
 
 use super::config::{SchedulerConfig, bad_key};
-use super::schedule::{NoiseSchedule, PredictionType, TimestepSpacing, spaced_timesteps};
+use super::schedule::{BETAS, NoiseSchedule, PredictionType, TimestepSpacing, spaced_timesteps};
 use super::{SchedulerOutput, Solver, combine};
 use crate::error::Result;
 
@@ -24,7 +24,7 @@ pub(super) struct Ddim {
 impl Ddim {
     pub(super) fn new(config: &SchedulerConfig) -> Result<Self> {
         config.refuse(&["thresholding"])?;
-        let schedule = NoiseSchedule::read(config, true)?;
+        let schedule = NoiseSchedule::read(config, &BETAS, true)?;
         let prediction = PredictionType::read(config)?;
         if schedule.alphas_cumprod.last() == Some(&0.0) && prediction == PredictionType::Epsilon {
             let why = "with epsilon prediction it divides by zero; the model must predict v".into();

@@ -2,7 +2,7 @@
 //! over the last two predictions. Source: `diffusers/schedulers/scheduling_dpmsolver_multistep.py`.
 
 use super::config::{SchedulerConfig, bad_key};
-use super::schedule::{NoiseSchedule, PredictionType, TimestepSpacing, linspace, trailing};
+use super::schedule::{BETAS, NoiseSchedule, PredictionType, TimestepSpacing, linspace, trailing};
 use super::sigmas::Sigmas;
 use super::{SchedulerOutput, Solver, bad_steps, combine};
 use crate::error::Result;
@@ -56,14 +56,21 @@ impl DpmSolverMultistep {
             ("bh1", SolverType::Midpoint),
             ("bh2", SolverType::Midpoint),
         ];
-        // Not there in most files, and then null: any word means that the model also predicts a variance.
-        config.choice("variance_type", "none", &[("none", ())])?;
+        // DDPM's key, which diffusers reads: a learned variance doubles the model's channels, the others do not matter here.
+        let variances = [
+            "none",
+            "fixed_small",
+            "fixed_small_log",
+            "fixed_large",
+            "fixed_large_log",
+        ];
+        config.choice("variance_type", "none", &variances.map(|name| (name, ())))?;
         let solver_order = config.count("solver_order", 2)?;
         if !(1..=2).contains(&solver_order) {
             let why = format!("{solver_order} is not supported; use 1 or 2");
             return Err(bad_key("solver_order", why));
         }
-        let mut schedule = NoiseSchedule::read(config, true)?;
+        let mut schedule = NoiseSchedule::read(config, &BETAS, true)?;
         let sigmas = Sigmas::read(config, &mut schedule, false)?;
         let cosine = [
             ("linear", false),

@@ -2,7 +2,7 @@
 //! Source: `diffusers/schedulers/scheduling_euler_discrete.py`.
 
 use super::config::SchedulerConfig;
-use super::schedule::{NoiseSchedule, PredictionType, TimestepSpacing, spaced_timesteps};
+use super::schedule::{BETAS, NoiseSchedule, PredictionType, TimestepSpacing, spaced_timesteps};
 use super::sigmas::Sigmas;
 use super::{SchedulerOutput, Solver, combine};
 use crate::error::Result;
@@ -28,7 +28,7 @@ impl EulerDiscrete {
             // "continuous" changes the model's timesteps only with v prediction.
             config.choice("timestep_type", "discrete", &[("discrete", ())])?;
         }
-        let mut schedule = NoiseSchedule::read(config, true)?;
+        let mut schedule = NoiseSchedule::read(config, &BETAS, true)?;
         let sigmas = Sigmas::read(config, &mut schedule, true)?;
         Ok(Self {
             prediction,

@@ -22,6 +22,8 @@ mod config;
 mod ddim;
 mod dpm_solver;
 mod euler;
+mod euler_ancestral;
+mod lcm;
 mod pndm;
 mod schedule;
 mod sigmas;
@@ -32,6 +34,7 @@ use std::str::FromStr;
 pub use config::SchedulerConfig;
 pub use schedule::{NoiseSchedule, PredictionType};
 
+use super::noise::gaussian_stream;
 use crate::error::{Error, Result};
 
 /// The schedulers there are.
@@ -43,17 +46,23 @@ pub enum SchedulerKind {
     Pndm,
     /// `EulerDiscreteScheduler`.
     Euler,
+    /// `EulerAncestralDiscreteScheduler`, which adds noise at every step.
+    EulerAncestral,
     /// `DPMSolverMultistepScheduler` with DPM-Solver++ 2M.
     DpmSolverMultistep,
+    /// `LCMScheduler`, for models that were distilled to a few steps.
+    Lcm,
 }
 
 impl SchedulerKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 6] = [
         Self::Ddim,
         Self::Pndm,
         Self::Euler,
+        Self::EulerAncestral,
         Self::DpmSolverMultistep,
+        Self::Lcm,
     ];
 
     /// diffusers' name of the class, as `_class_name` in `scheduler_config.json` has it.
@@ -62,8 +71,32 @@ impl SchedulerKind {
             Self::Ddim => "DDIMScheduler",
             Self::Pndm => "PNDMScheduler",
             Self::Euler => "EulerDiscreteScheduler",
+            Self::EulerAncestral => "EulerAncestralDiscreteScheduler",
+            Self::Lcm => "LCMScheduler",
             Self::DpmSolverMultistep => "DPMSolverMultistepScheduler",
         }
+    }
+
+    /// For a config of a class that is not here: its name, and the kind that draws in its place where nobody chooses. All classes
+    /// know the same schedules of noise; each stand-in is the class here that takes steps of the same sort.
+    pub fn stand_in(config: &SchedulerConfig) -> Option<(&str, Self)> {
+        let class = config.class_name().unwrap_or("(none)");
+        if Self::ALL.iter().any(|kind| kind.class_name() == class) {
+            return None;
+        }
+        let kind = match class {
+            "HeunDiscreteScheduler" | "LMSDiscreteScheduler" | "KDPM2DiscreteScheduler" => {
+                Self::Euler
+            }
+            "KDPM2AncestralDiscreteScheduler" => Self::EulerAncestral,
+            "UniPCMultistepScheduler"
+            | "DEISMultistepScheduler"
+            | "DPMSolverSinglestepScheduler"
+            | "DPMSolverSDEScheduler"
+            | "SASolverScheduler" => Self::DpmSolverMultistep,
+            _ => Self::Ddim, // DDPM, which is DDIM with noise added at every step
+        };
+        Some((class, kind))
     }
 
     /// The word for it on the command line and the page.
@@ -72,6 +105,8 @@ impl SchedulerKind {
             Self::Ddim => "ddim",
             Self::Pndm => "pndm",
             Self::Euler => "euler",
+            Self::EulerAncestral => "euler-a",
+            Self::Lcm => "lcm",
             Self::DpmSolverMultistep => "dpm++2m",
         }
     }
@@ -127,7 +162,12 @@ trait Solver: fmt::Debug + Send {
         (a.sqrt(), (1.0 - a).sqrt())
     }
 
-    /// `model_output` and `sample` are equally long.
+    /// Standard deviation of the noise that is added after the call `index`.
+    fn noise_after(&self, _index: usize) -> f64 {
+        0.0
+    }
+
+    /// Without that noise. `model_output` and `sample` are equally long.
     fn step(&mut self, index: usize, model_output: &[f64], sample: &[f64]) -> SchedulerOutput<f64>;
 }
 
@@ -138,22 +178,51 @@ pub struct Scheduler {
     solver: Box<dyn Solver>,
     timesteps: Vec<f64>,
     index: usize,
+    /// Stands for the noise that is added at steps.
+    seed: u64,
 }
 
 impl Scheduler {
-    /// The scheduler which the config names, or with `kind` what diffusers' `Kind.from_config(config)` gives.
+    /// What diffusers' `Kind.from_config(config)` gives; without a `kind`, the one that the config names or its
+    /// [`SchedulerKind::stand_in`].
     ///
     /// # Errors
-    /// [`Error::Config`], which names the key, for options that are unknown or not supported.
+    /// [`Error::Config`], which names the key, for options that are unknown or not supported; it says which kinds do not need them.
     pub fn new(config: &SchedulerConfig, kind: Option<SchedulerKind>) -> Result<Self> {
-        let kind = match kind {
-            Some(kind) => kind,
-            None => named_kind(config)?,
-        };
+        let named = kind.unwrap_or_else(|| named_kind(config));
+        Self::of(config, named).map_err(|error| {
+            let others = SchedulerKind::ALL.into_iter();
+            let works = |kind: &SchedulerKind| Self::of(config, *kind).is_ok();
+            let names: Vec<_> = others.filter(works).map(SchedulerKind::name).collect();
+            match (error, &names[..]) {
+                (Error::Config { what, why }, [_, ..]) => {
+                    let why = format!("{why}; or choose the scheduler {}", names.join(" or "));
+                    Error::Config { what, why }
+                }
+                (error, _) => error,
+            }
+        })
+    }
+
+    /// # Errors
+    /// Those of every kind of scheduler, if none can be used with this config.
+    pub fn check(config: &SchedulerConfig) -> Result<()> {
+        let works = |kind: &SchedulerKind| Self::of(config, *kind).is_ok();
+        match SchedulerKind::ALL.iter().any(works) {
+            true => Ok(()),
+            false => Self::new(config, None).map(|_| ()),
+        }
+    }
+
+    fn of(config: &SchedulerConfig, kind: SchedulerKind) -> Result<Self> {
         let solver: Box<dyn Solver> = match kind {
             SchedulerKind::Ddim => Box::new(ddim::Ddim::new(config)?),
             SchedulerKind::Pndm => Box::new(pndm::Pndm::new(config)?),
             SchedulerKind::Euler => Box::new(euler::EulerDiscrete::new(config)?),
+            SchedulerKind::EulerAncestral => {
+                Box::new(euler_ancestral::EulerAncestral::new(config)?)
+            }
+            SchedulerKind::Lcm => Box::new(lcm::Lcm::new(config)?),
             SchedulerKind::DpmSolverMultistep => {
                 Box::new(dpm_solver::DpmSolverMultistep::new(config)?)
             }
@@ -163,7 +232,14 @@ impl Scheduler {
             solver,
             timesteps: Vec::new(),
             index: 0,
+            seed: 0,
         })
+    }
+
+    /// Chooses the noise that is added at steps, where the kind adds any; 0 without. The step after the call `i` takes the stream
+    /// `i + 1` of [`gaussian_stream`], stream 0 being the initial noise.
+    pub fn set_seed(&mut self, seed: u64) {
+        self.seed = seed;
     }
 
     /// Which kind this is.
@@ -286,8 +362,14 @@ impl Scheduler {
                 why: format!("has {found} values for a sample of {expected}"),
             });
         }
-        let output = self.solver.step(self.index, model_output, sample);
+        let mut output = self.solver.step(self.index, model_output, sample);
+        let sigma = self.solver.noise_after(self.index);
         self.index += 1;
+        if sigma > 0.0 {
+            let noise = gaussian_stream(self.seed, self.index as u32, sample.len());
+            let pairs = output.prev_sample.iter_mut().zip(noise);
+            pairs.for_each(|(x, noise)| *x += sigma * f64::from(noise));
+        }
         Ok(output)
     }
 }
@@ -299,16 +381,15 @@ fn bad_steps(why: String) -> Error {
     }
 }
 
-fn named_kind(config: &SchedulerConfig) -> Result<SchedulerKind> {
-    let name = config.class_name().unwrap_or_default();
-    let found = SchedulerKind::ALL
+fn named_kind(config: &SchedulerConfig) -> SchedulerKind {
+    if let Some((_, kind)) = SchedulerKind::stand_in(config) {
+        return kind;
+    }
+    let named = |kind: &SchedulerKind| Some(kind.class_name()) == config.class_name();
+    SchedulerKind::ALL
         .into_iter()
-        .find(|kind| kind.class_name() == name);
-    found.ok_or_else(|| {
-        let known = SchedulerKind::ALL.map(SchedulerKind::class_name).join(", ");
-        let why = format!("\"{name}\" is not one of {known}; choose a scheduler yourself");
-        config::bad_key("_class_name", why)
-    })
+        .find(named)
+        .unwrap_or(SchedulerKind::Ddim)
 }
 
 /// Linear combination of equally long slices.

@@ -3,7 +3,7 @@
 //! Source: `diffusers/schedulers/scheduling_pndm.py`.
 
 use super::config::{SchedulerConfig, bad_key};
-use super::schedule::{NoiseSchedule, PredictionType, TimestepSpacing, spaced_timesteps};
+use super::schedule::{BETAS, NoiseSchedule, PredictionType, TimestepSpacing, spaced_timesteps};
 use super::{SchedulerOutput, Solver, bad_steps, combine};
 use crate::error::Result;
 
@@ -33,7 +33,7 @@ pub(super) struct Pndm {
 
 impl Pndm {
     pub(super) fn new(config: &SchedulerConfig) -> Result<Self> {
-        let schedule = NoiseSchedule::read(config, false)?;
+        let schedule = NoiseSchedule::read(config, &BETAS, false)?;
         let prediction = PredictionType::read(config)?;
         if prediction == PredictionType::Sample {
             let why = "PNDM needs epsilon or v_prediction; use ddim, euler or dpm++2m".into();

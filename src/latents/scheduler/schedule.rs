@@ -58,6 +58,20 @@ pub struct NoiseSchedule {
     pub alphas_cumprod: Vec<f64>,
 }
 
+/// What a class of diffusers takes where the file says nothing.
+pub(super) struct BetaDefaults {
+    pub start: f64,
+    pub end: f64,
+    pub schedule: &'static str,
+}
+
+/// The defaults of nearly all classes (`DDPMScheduler.__init__`).
+pub(super) const BETAS: BetaDefaults = BetaDefaults {
+    start: 0.0001,
+    end: 0.02,
+    schedule: "linear",
+};
+
 #[derive(Clone, Copy)]
 enum BetaSchedule {
     Linear,
@@ -68,21 +82,25 @@ enum BetaSchedule {
 impl NoiseSchedule {
     /// Reads `num_train_timesteps`, `beta_start`, `beta_end`, `beta_schedule` and `trained_betas`, and
     /// `rescale_betas_zero_snr` where the kind of scheduler knows it (PNDM does not).
-    pub(super) fn read(config: &SchedulerConfig, knows_zero_snr: bool) -> Result<Self> {
+    pub(super) fn read(
+        config: &SchedulerConfig,
+        defaults: &BetaDefaults,
+        knows_zero_snr: bool,
+    ) -> Result<Self> {
         let steps = config.count("num_train_timesteps", 1000)?;
         // A million is far beyond any model, and keeps a nonsense file from taking all memory.
         if !(1..=1_000_000).contains(&steps) {
             let why = format!("{steps} is not between 1 and 1000000");
             return Err(bad_key("num_train_timesteps", why));
         }
-        let start = config.number("beta_start", 0.0001)?;
-        let end = config.number("beta_end", 0.02)?;
+        let start = config.number("beta_start", defaults.start)?;
+        let end = config.number("beta_end", defaults.end)?;
         let choices = [
             ("linear", BetaSchedule::Linear),
             ("scaled_linear", BetaSchedule::ScaledLinear),
             ("squaredcos_cap_v2", BetaSchedule::SquaredCos),
         ];
-        let schedule = config.choice("beta_schedule", "linear", &choices)?;
+        let schedule = config.choice("beta_schedule", defaults.schedule, &choices)?;
         let mut betas: Vec<f32> = match (config.numbers("trained_betas")?, schedule) {
             (Some(betas), _) if betas.len() != steps => {
                 let why = format!("{} betas for {steps} timesteps", betas.len());
@@ -254,7 +272,7 @@ mod tests {
     use super::*;
 
     fn schedule(json: &str) -> Result<NoiseSchedule> {
-        NoiseSchedule::read(&SchedulerConfig::parse(json.as_bytes())?, true)
+        NoiseSchedule::read(&SchedulerConfig::parse(json.as_bytes())?, &BETAS, true)
     }
 
     #[test]

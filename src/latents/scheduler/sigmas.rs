@@ -26,14 +26,6 @@ impl Sigmas {
         schedule: &mut NoiseSchedule,
         knows_range: bool,
     ) -> Result<Self> {
-        if config.flag("rescale_betas_zero_snr", false)? {
-            // The first sigma would be infinite; diffusers takes the smallest float16 for the last product.
-            let last = schedule.num_train_timesteps() - 1;
-            schedule.alphas_cumprod[last] = f64::from(2f32.powi(-24));
-        }
-        let sigma = |a: &f64| ((1.0 - *a as f32) / *a as f32).sqrt();
-        let table: Vec<f32> = schedule.alphas_cumprod.iter().map(sigma).collect();
-        let log_table = table.iter().map(|s| f64::from(*s).ln() as f32).collect();
         let range = match knows_range {
             true => (
                 config.optional_number("sigma_min")?,
@@ -43,11 +35,29 @@ impl Sigmas {
         };
         let ends = [("zero", true), ("sigma_min", false)];
         Ok(Self {
-            table,
-            log_table,
             karras: config.flag("use_karras_sigmas", false)?,
             range,
             ends_at_zero: config.choice("final_sigmas_type", "zero", &ends)?,
+            ..Self::plain(config, schedule)?
+        })
+    }
+
+    /// Those of a kind that knows none of these keys.
+    pub(super) fn plain(config: &SchedulerConfig, schedule: &mut NoiseSchedule) -> Result<Self> {
+        if config.flag("rescale_betas_zero_snr", false)? {
+            // The first sigma would be infinite; diffusers takes the smallest float16 for the last product.
+            let last = schedule.num_train_timesteps() - 1;
+            schedule.alphas_cumprod[last] = f64::from(2f32.powi(-24));
+        }
+        let sigma = |a: &f64| ((1.0 - *a as f32) / *a as f32).sqrt();
+        let table: Vec<f32> = schedule.alphas_cumprod.iter().map(sigma).collect();
+        let log_table = table.iter().map(|s| f64::from(*s).ln() as f32).collect();
+        Ok(Self {
+            table,
+            log_table,
+            karras: false,
+            range: (None, None),
+            ends_at_zero: true,
         })
     }
 

@@ -16,12 +16,53 @@ fn names_and_classes_lead_back() {
     }
     let error = "plms".parse::<SchedulerKind>().unwrap_err();
     assert_eq!(error.code(), "request");
-    for json in ["{}", r#"{"_class_name": "UniPCMultistepScheduler"}"#] {
+    for (json, kind) in [
+        ("{}", SchedulerKind::Ddim),
+        (r#"{"_class_name": "DDPMScheduler"}"#, SchedulerKind::Ddim),
+        (
+            r#"{"_class_name": "UniPCMultistepScheduler"}"#,
+            SchedulerKind::DpmSolverMultistep,
+        ),
+        (
+            r#"{"_class_name": "LMSDiscreteScheduler"}"#,
+            SchedulerKind::Euler,
+        ),
+    ] {
         let config = SchedulerConfig::parse(json.as_bytes()).unwrap();
-        let error = Scheduler::new(&config, None).unwrap_err();
-        assert!(error.to_string().contains("_class_name"), "{error}");
-        assert!(Scheduler::new(&config, Some(SchedulerKind::Euler)).is_ok());
+        assert_eq!(Scheduler::new(&config, None).unwrap().kind(), kind);
+        assert_eq!(
+            SchedulerKind::stand_in(&config).map(|found| found.1),
+            Some(kind)
+        );
+        let euler = Some(SchedulerKind::Euler);
+        assert_eq!(
+            Scheduler::new(&config, euler).unwrap().kind(),
+            SchedulerKind::Euler
+        );
     }
+}
+
+/// The advice of a refusal works.
+#[test]
+fn a_refusal_names_schedulers_that_can_be_used() {
+    let config = |json: &str| SchedulerConfig::parse(json.as_bytes()).unwrap();
+    let thresholding = config(r#"{"_class_name": "DDIMScheduler", "thresholding": true}"#);
+    let error = Scheduler::new(&thresholding, None).unwrap_err().to_string();
+    let advice = error
+        .rsplit_once("choose the scheduler ")
+        .expect("advice")
+        .1;
+    assert_eq!(advice, "pndm or euler or euler-a");
+    for name in advice.split(" or ") {
+        Scheduler::new(&thresholding, Some(name.parse().unwrap())).unwrap();
+    }
+    Scheduler::check(&thresholding).unwrap();
+    let nonsense = config(r#"{"_class_name": "DDIMScheduler", "beta_end": 2.0}"#);
+    let error = Scheduler::check(&nonsense).unwrap_err().to_string();
+    assert!(
+        error.contains("beta_end") && !error.contains("choose"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::blocks::{DownBlock2D, MidBlock2D, UpBlock2D};
 use super::pooling::TextTimeEmbedding;
 use super::time::{TimestepEmbedding, Timesteps};
 use crate::error::{Error, Result};
+use crate::limits::LEVELS;
 use crate::nn::{
     conv3x3, group_norm,
     resample::{Downsample2D, Upsample2D},
@@ -16,9 +17,54 @@ use crate::nn::{
     transformer::Transformer2DModelConfig,
 };
 
+/// Height and width. Configs have one number where they are equal, else a list of both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Sides", into = "Sides")]
+pub struct SampleSize {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "sample_size must be a number or [height, width]"
+)]
+enum Sides {
+    Square(usize),
+    Both([usize; 2]),
+}
+
+impl From<usize> for SampleSize {
+    fn from(side: usize) -> Self {
+        Sides::Square(side).into()
+    }
+}
+
+impl From<Sides> for SampleSize {
+    fn from(sides: Sides) -> Self {
+        let [height, width] = match sides {
+            Sides::Square(side) => [side, side],
+            Sides::Both(both) => both,
+        };
+        Self { height, width }
+    }
+}
+
+impl From<SampleSize> for Sides {
+    fn from(SampleSize { height, width }: SampleSize) -> Self {
+        match height == width {
+            true => Self::Square(height),
+            false => Self::Both([height, width]),
+        }
+    }
+}
+
 /// A number for every level, or a list with one for each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a number or a list of numbers is expected")]
 pub enum PerLevel {
     /// The same at every level.
     All(usize),
@@ -27,7 +73,8 @@ pub enum PerLevel {
 }
 
 impl PerLevel {
-    fn resolve(&self, key: &str, levels: usize) -> Result<Vec<usize>> {
+    /// One number for each of `levels` levels; `key` is their name for an error.
+    pub(crate) fn resolve(&self, key: &str, levels: usize) -> Result<Vec<usize>> {
         match self {
             Self::All(n) => Ok(vec![*n; levels]),
             Self::Each(list) if list.len() == levels => Ok(list.clone()),
@@ -44,7 +91,7 @@ impl PerLevel {
 #[serde(default)]
 pub struct UNet2DConditionConfig {
     /// Latent height and width that the model was trained for.
-    pub sample_size: Option<usize>,
+    pub sample_size: Option<SampleSize>,
     /// Channels of the noisy latents.
     pub in_channels: usize,
     /// Channels of the prediction.
@@ -134,10 +181,9 @@ const PLAIN: &[(&str, &str)] = &[
     ("conv_out_kernel", "3"),
     ("cross_attention_norm", "null"),
     ("dual_cross_attention", "false"),
-    ("dropout", "0.0"),
     ("encoder_hid_dim", "null"),
     ("encoder_hid_dim_type", "null"),
-    ("mid_block_only_cross_attention", "null"),
+    ("mid_block_only_cross_attention", "false"),
     ("mid_block_scale_factor", "1"),
     ("num_class_embeds", "null"),
     ("only_cross_attention", "false"),
@@ -147,7 +193,6 @@ const PLAIN: &[(&str, &str)] = &[
     ("reverse_transformer_layers_per_block", "null"),
     ("time_cond_proj_dim", "null"),
     ("time_embedding_act_fn", "null"),
-    ("time_embedding_dim", "null"),
     ("time_embedding_type", "\"positional\""),
     ("timestep_post_act", "null"),
 ];
@@ -159,12 +204,25 @@ fn fault(why: String) -> Error {
     }
 }
 
-/// Whether two JSON values say the same, numbers compared as numbers (`1` and `1.0`).
-fn same(a: &Value, b: &Value) -> bool {
-    match (a.as_f64(), b.as_f64()) {
-        (Some(a), Some(b)) => a == b,
-        _ => a == b,
+/// Whether a value says what `plain` does: numbers as numbers (`1` and `1.0`), a list as all of its values (one for each level),
+/// activations under every name that diffusers knows.
+fn same(value: &Value, plain: &Value) -> bool {
+    match (value, value.as_f64(), plain.as_f64()) {
+        (_, Some(a), Some(b)) => a == b,
+        (Value::Array(list), ..) => list.iter().all(|value| same(value, plain)),
+        (Value::String(act_fn), ..) if plain == "silu" => is_silu(act_fn),
+        _ => value == plain,
     }
+}
+
+/// diffusers' names of the sigmoid linear unit (`models/activations.py`, `ACT2CLS`).
+pub(crate) fn is_silu(act_fn: &str) -> bool {
+    ["silu", "swish"].contains(&act_fn.to_lowercase().as_str())
+}
+
+/// Today's name of a block type: diffusers leaves a prefix of its first releases out (`get_down_block`).
+pub(crate) fn block_type(name: &str) -> &str {
+    name.strip_prefix("UNetRes").unwrap_or(name)
 }
 
 impl UNet2DConditionConfig {
@@ -182,6 +240,11 @@ impl UNet2DConditionConfig {
             }
         }
         let levels = self.block_out_channels.len();
+        if levels > LEVELS {
+            return Err(fault(format!(
+                "{levels} levels are too many; {LEVELS} are the most"
+            )));
+        }
         if levels == 0 || self.in_channels == 0 || self.out_channels == 0 {
             return Err(fault("it describes an empty network".into()));
         }
@@ -200,8 +263,15 @@ impl UNet2DConditionConfig {
                 )));
             }
         }
-        if !self.block_out_channels[0].is_multiple_of(2) {
+        let first = self.block_out_channels[0];
+        if !first.is_multiple_of(2) {
             return Err(fault("block_out_channels[0] is odd".into()));
+        }
+        let width = self.other.get("time_embedding_dim").and_then(Value::as_u64);
+        if width.is_some_and(|width| width != first as u64 * 4) {
+            return Err(fault(format!(
+                "only a time_embedding_dim of 4 times {first} is supported"
+            )));
         }
         Ok(())
     }
@@ -287,7 +357,7 @@ impl UNet2DConditionConfig {
             .init(device))
         };
         let transformers = |level: usize, n: usize, kind: &str| -> Result<Vec<_>> {
-            match kind {
+            match block_type(kind) {
                 "DownBlock2D" | "UpBlock2D" | "UNetMidBlock2D" => Ok(vec![]),
                 "CrossAttnDownBlock2D" | "CrossAttnUpBlock2D" | "UNetMidBlock2DCrossAttn" => {
                     (0..n).map(|_| transformer(level)).collect()

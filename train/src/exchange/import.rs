@@ -1,12 +1,12 @@
-//! A checkpoint -> a bundle, tensor by tensor: whatever its size, one tensor is in memory at a time.
+//! A checkpoint -> a bundle, or a `.ckpt` -> `.safetensors`, tensor by tensor: whatever its size, one tensor is in memory at a time.
 
 use std::path::PathBuf;
 
 use burn::prelude::*;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use roentgen_web::bundle::{BundleInfo, BundleWriter, Manifest, Policy};
-use roentgen_web::checkpoint::{ModelFolder, Prediction};
+use roentgen_web::checkpoint::{self, LoraFile, ModelFolder, Prediction};
 use roentgen_web::error::{Error, Result};
 use roentgen_web::pipeline::PipelineBuilder;
 
@@ -15,7 +15,7 @@ use crate::exchange::export::INTENDED_USE;
 /// What `import` can be told.
 #[derive(Args, Clone, Debug)]
 pub struct Import {
-    /// A diffusers checkpoint (Stable Diffusion 1.x or 2.x), or a .safetensors file in the original layout
+    /// A diffusers checkpoint (Stable Diffusion 1.x or 2.x), or a .safetensors, .ckpt or .pt file in the original layout
     #[arg(long, value_name = "PATH")]
     pub checkpoint: PathBuf,
     /// For a file: the folder with `tokenizer/`, and any diffusers config that holds instead of what the file's shapes say
@@ -24,11 +24,17 @@ pub struct Import {
     /// For a file of SD 2.x: what it predicts, epsilon (512 pixels) or v (768 pixels)
     #[arg(long, value_name = "NAME", value_parser = prediction)]
     pub prediction: Option<Prediction>,
+    /// A LoRA to add to the weights, with how much of it (FILE:0.8); may be given several times
+    #[arg(long, value_name = "FILE[:WEIGHT]")]
+    pub lora: Vec<LoraFile>,
+    /// What to write: a bundle, or the same tensors as .safetensors, which every program reads without running anything
+    #[arg(long, value_enum, default_value_t = Target::Bundle)]
+    pub to: Target,
     /// f32, f16, q8, q4 or mixed (q4 for the U-Net's matrices, q8 for its convolutions and the rest)
     #[arg(long, default_value = "mixed")]
     pub quantize: Policy,
-    /// Folder of the bundle
-    #[arg(long, value_name = "BUNDLE")]
+    /// Folder of the bundle, or the .safetensors file
+    #[arg(long, value_name = "PATH")]
     pub out: PathBuf,
     /// The model's name [default: the checkpoint's]
     #[arg(long)]
@@ -41,6 +47,16 @@ pub struct Import {
     pub attribution: String,
 }
 
+/// What `import` writes.
+#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Target {
+    /// A bundle.
+    #[default]
+    Bundle,
+    /// A file of the same tensors under the same names.
+    Safetensors,
+}
+
 fn prediction(name: &str) -> Result<Prediction, String> {
     match name {
         "epsilon" => Ok(Prediction::Epsilon),
@@ -49,13 +65,45 @@ fn prediction(name: &str) -> Result<Prediction, String> {
     }
 }
 
+/// Writes what `--to` asks for and says what of the checkpoint is not in it.
+///
+/// # Errors
+/// As [`bundle`] and [`checkpoint::to_safetensors`].
+pub fn run(args: &Import) -> Result<()> {
+    if args.to == Target::Bundle {
+        let manifest = bundle(args)?;
+        println!("{}: {} bytes", args.out.display(), manifest.total_bytes());
+        return Ok(());
+    }
+    let other = [
+        ("configs", args.configs.is_some()),
+        ("prediction", args.prediction.is_some()),
+        ("lora", !args.lora.is_empty()),
+    ];
+    if let Some((field, _)) = other.into_iter().find(|(_, given)| *given) {
+        return Err(Error::request(
+            field,
+            "is for a bundle; --to safetensors writes a file's tensors as they are",
+        ));
+    }
+    let tensors = checkpoint::to_safetensors(&args.checkpoint, &args.out)?;
+    println!("{} ({tensors} tensors)", args.out.display());
+    Ok(())
+}
+
 /// Writes the bundle of a checkpoint; a `README.md` that lies in the folder becomes its model card.
 ///
 /// # Errors
 /// As [`ModelFolder::open`], [`ModelFolder::open_original`] and [`BundleWriter`]; [`Error::UnknownTensor`],
 /// [`Error::TensorShape`] or [`Error::MissingTensor`] where weights and configs do not belong together.
-pub fn run(args: &Import) -> Result<Manifest> {
-    let model = open(args)?;
+pub fn bundle(args: &Import) -> Result<Manifest> {
+    let mut model = open(args)?;
+    for lora in &args.lora {
+        model = model.with_lora(lora)?;
+    }
+    for note in &model.notes {
+        eprintln!("note: {note}");
+    }
     // Networks whose parameters are never made: only their names and shapes are wanted.
     let (configs, device) = (model.configs.clone(), Device::flex());
     let mut expected = PipelineBuilder::new(configs, model.tokenizer.clone(), &device)?.expected();
@@ -86,7 +134,7 @@ pub fn run(args: &Import) -> Result<Manifest> {
         return Err(Error::MissingTensor { name });
     }
     let info = BundleInfo {
-        name: args.name.clone().unwrap_or(model.name),
+        name: args.name.clone().unwrap_or_else(|| model.name.clone()),
         model_card: args
             .out
             .join("README.md")
@@ -95,8 +143,8 @@ pub fn run(args: &Import) -> Result<Manifest> {
         license: args.license.clone(),
         attribution: args.attribution.clone(),
         intended_use: INTENDED_USE.into(),
-        components: model.configs,
-        defaults: model.defaults,
+        components: model.configs.clone(),
+        defaults: model.defaults.clone(),
         examples: vec![],
     };
     writer.finish(info, &model.tokenizer)

@@ -216,7 +216,7 @@ fn base(
     // Everything else that can be wrong between the components; networks are made lazily, so this costs nothing.
     PipelineBuilder::new(configs.clone(), text.tokenizer.clone(), device)?;
     let size = run.size as usize;
-    configs.unet.sample_size = Some(size / downscale);
+    configs.unet.sample_size = Some((size / downscale).into());
     let defaults = Defaults {
         width: size,
         height: size,
