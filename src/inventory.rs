@@ -119,7 +119,5 @@ fn least_of_dc(config: &AutoencoderDCConfig) -> u64 {
         &config.decoder_layers_per_block,
     ];
     let blocks = halves.into_iter().flatten().map(|n| *n as u64);
-    blocks
-        .fold(0, u64::saturating_add)
-        .saturating_mul(DC_BLOCK)
+    blocks.fold(0, u64::saturating_add).saturating_mul(DC_BLOCK)
 }

@@ -1,7 +1,8 @@
 //! The networks' operations, each in three ways: a plain one of burn's own operations, a kernel of ours for the GPU, and one for the
 //! CPU.
 //!
-//! The plain way runs wherever gradients are wanted. The GPU's kernels are written in CubeCL, so that one source serves WebGPU,
+//! Where gradients are wanted, the CPU's kernels run forward and backward (feature `training`, `cpu/gradient`), and elsewhere the plain
+//! way does. The GPU's kernels are written in CubeCL, so that one source serves WebGPU,
 //! native wgpu and CUDA. burn's stock operations there are naive where there is no tensor core that
 //! they know (3x3 convolutions), one thread a row (norms), or materialise the scores (attention), and many: a browser spends more
 //! time on launching than on computing. Ours fuse what follows into the pass over the output.

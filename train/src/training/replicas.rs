@@ -15,8 +15,9 @@ pub fn share<T, const D: usize>(values: &[T], part: usize, shape: [usize; D]) ->
 
 /// Threads that each hold one replica, on a core or on a GPU of its own.
 ///
-/// Most of burn's CPU operations use one thread, so a step of small networks leaves the other cores idle; two replicas
-/// on two cores, each a pool of one thread, do not. Only the order of the sums differs from a single replica.
+/// A single replica shares each operation among the cores. With a replica for each core they meet once a step and not at each
+/// operation, so small networks train faster, and so does everything on a machine with other work; a single replica
+/// transforms its weights once and takes less memory. Only the order of the sums differs.
 pub struct Replicas {
     places: Vec<(ThreadPool, Device)>,
 }
