@@ -89,7 +89,10 @@ impl ModelFolder {
             if !dir.exists() {
                 return Err(no_model(dir, "there is no such folder"));
             }
-            formats::tensors(dir, 0)?;
+            // What stands in a model's place by accident is named; any other file may be one of a model's.
+            if let Err(error @ Error::WrongFile { .. }) = formats::tensors(dir, 0) {
+                return Err(error);
+            }
             let why = "it is a file (`train import` makes a bundle of one)";
             return Err(no_model(dir, why));
         }

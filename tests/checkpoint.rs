@@ -667,7 +667,7 @@ fn configs_of_networks_without_end() {
         ("unet/config.json", json!({"in_channels": u64::MAX})),
         (
             "unet/config.json",
-            json!({"block_out_channels": [8; 2000], "down_block_types": ["DownBlock2D"; 2000], "up_block_types": ["UpBlock2D"; 2000]}),
+            json!({"block_out_channels": vec![8; 2000], "down_block_types": vec!["DownBlock2D"; 2000], "up_block_types": vec!["UpBlock2D"; 2000]}),
         ),
         (
             "text_encoder/config.json",
@@ -680,7 +680,7 @@ fn configs_of_networks_without_end() {
         ("vae/config.json", json!({"layers_per_block": 100_000})),
         (
             "vae/config.json",
-            json!({"block_out_channels": [8; 2000], "down_block_types": ["DownEncoderBlock2D"; 2000], "up_block_types": ["UpDecoderBlock2D"; 2000]}),
+            json!({"block_out_channels": vec![8; 2000], "down_block_types": vec!["DownEncoderBlock2D"; 2000], "up_block_types": vec!["UpDecoderBlock2D"; 2000]}),
         ),
     ] {
         let folder = copy();

@@ -174,7 +174,7 @@ fn checkpoints_that_are_damaged() {
     refused_with(&["unet.conv_on.weight"]);
 
     fs::remove_file(&unet).unwrap();
-    refused_with(&["unet has no safetensors weights"]);
+    refused_with(&["unet has no weights"]);
 
     copy();
     fs::remove_file(format!("{model}/tokenizer/merges.txt")).unwrap();
