@@ -16,13 +16,13 @@ pub use scaling::LatentScaling;
 
 use crate::error::Error;
 
-/// What is wrong with an autoencoder's config.
 /// Pixels that a latent position stands for after so many levels. A config that was not checked yet can name any number.
 fn downscale(levels: usize) -> usize {
     let halvings = levels.saturating_sub(1);
     1usize.checked_shl(halvings as u32).unwrap_or(usize::MAX)
 }
 
+/// What is wrong with an autoencoder's config.
 fn fault(why: String) -> Error {
     Error::Config {
         what: "vae/config.json".into(),
