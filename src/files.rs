@@ -1,7 +1,7 @@
 //! Files that we write, and paths that a file names. Every file that may be there already is written by [`replace`].
 
 use std::fs::{self, File, Metadata};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Component, Path, PathBuf};
 
 use crate::{Error, Result};
@@ -26,24 +26,41 @@ pub fn inside(folder: &Path, name: &str) -> Result<PathBuf, String> {
 ///
 /// # Errors
 /// [`Error::Io`].
-pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let write = || {
+pub fn replace(path: &Path, bytes: impl AsRef<[u8]>) -> Result<()> {
+    let bytes = bytes.as_ref();
+    replace_with(path, |file| file.write_all(bytes).map_err(Error::io(path)))
+}
+
+/// As [`replace`], for what is written in pieces.
+///
+/// # Errors
+/// [`Error::Io`], and those of `write`.
+pub fn replace_with(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> Result<()>,
+) -> Result<()> {
+    let begin = || {
         let (target, old) = replaceable(path)?;
         sweep(folder(&target));
-        let (mut file, temporary) = temporary(&target)?;
-        let mut write = || {
-            file.write_all(bytes)?;
-            if let Some(old) = &old {
+        let (file, temporary) = temporary(&target)?;
+        Ok((target, old, BufWriter::new(file), temporary))
+    };
+    let (target, old, mut file, temporary) = begin().map_err(Error::io(path))?;
+    let written = write(&mut file).and_then(|()| {
+        let end = || {
+            file.flush()?;
+            let file = file.get_ref();
+            if let Some(old) = old {
                 file.set_permissions(old.permissions())?;
             }
             file.sync_all()?;
             fs::rename(&temporary, &target)
         };
-        write().inspect_err(|_| {
-            let _ = fs::remove_file(&temporary); // the first error is the one to tell
-        })
-    };
-    write().map_err(Error::io(path))
+        end().map_err(Error::io(path))
+    });
+    written.inspect_err(|_| {
+        let _ = fs::remove_file(&temporary); // the first error is the one to tell
+    })
 }
 
 /// Whether [`replace`] could write there, as far as can be seen before the work is done.

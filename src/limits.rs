@@ -89,6 +89,9 @@ pub const REPORT_BYTES: u64 = 1 << 20;
 /// Most bytes of an image's text. A text encoder hears 77 tokens, and the longest reports have 10,000 letters.
 pub const CAPTION_BYTES: usize = 1 << 16;
 
+/// Most bytes of the description of a run.
+pub const RUN_BYTES: u64 = 1 << 20;
+
 /// A file of at most `most` bytes. Pipes and devices, which may have no end, are not opened.
 ///
 /// # Errors
@@ -113,6 +116,17 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
             most,
         }),
     }
+}
+
+/// As [`read`], for text.
+///
+/// # Errors
+/// As [`read`]; [`Error::Utf8`].
+#[cfg(not(target_family = "wasm"))]
+pub fn read_text(path: &Path, most: u64) -> Result<String> {
+    String::from_utf8(read(path, most)?).map_err(|_| Error::Utf8 {
+        file: path.display().to_string(),
+    })
 }
 
 /// A regular file and its length in bytes.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 use roentgen_web::device::{self, Backend, Limits, Precision};
 use roentgen_web::pipeline::{ComponentConfigs, stages};
-use roentgen_web::{Error, Result, checkpoint::ModelFolder};
+use roentgen_web::{Error, Result, checkpoint::ModelFolder, files};
 use serde_json::{Map, Value, json};
 
 #[derive(Args)]
@@ -134,7 +134,7 @@ pub fn memory(args: &Memory) -> Result<()> {
             if let Some(folder) = &args.out {
                 let bytes: Vec<u8> = output.data.iter().flat_map(|x| x.to_le_bytes()).collect();
                 let file = folder.join(format!("{stage}.f32"));
-                std::fs::write(&file, bytes).map_err(Error::io(&file))?;
+                files::replace(&file, bytes)?;
             }
             found.insert(stage.clone(), json(usage));
             runs.push((stage, input, output));

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use roentgen_web::bundle::{BundleInfo, Precision};
+use roentgen_web::command;
 use roentgen_web::error::{Error, Result};
 use roentgen_web::tokens::ClipTokenizer;
 use roentgen_web::weights::Weights;
@@ -184,16 +185,9 @@ struct Common {
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
 fn main() -> ExitCode {
-    // SAFETY: mimalloc knows the option. What a step frees, the next one allocates: memory that went back to the kernel would be
-    // cleared anew each time.
-    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) };
-    match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    let cli = Cli::parse();
+    let advice = "what a training had saved is kept; lower batch_size, or try another --device";
+    command::exit("train", advice, || run(cli))
 }
 
 fn run(cli: Cli) -> Result<()> {

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use roentgen_web::error::{Error, Result};
+use roentgen_web::files;
 use serde::{Deserialize, Serialize};
 
 use crate::data::record::{Labels, Record};
@@ -32,7 +33,7 @@ pub fn write(doubts: &[Doubt], path: &Path) -> Result<()> {
         table.serialize(doubt).expect("plain text");
     }
     let bytes = table.into_inner().expect("memory does not fail");
-    std::fs::write(path, bytes).map_err(Error::io(path))
+    files::replace(path, bytes)
 }
 
 /// Moves the findings that the table at `path` lists to [`Record::doubtful`], and returns how many. What radiologists

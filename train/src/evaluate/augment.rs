@@ -12,7 +12,7 @@ use burn::prelude::*;
 use clap::Args;
 use rand::seq::SliceRandom;
 use roentgen_web::error::{Error, Result};
-use roentgen_web::files;
+use roentgen_web::{files, limits};
 use serde::{Deserialize, Serialize};
 
 use self::report::AugmentationReport;
@@ -106,7 +106,7 @@ impl AugmentationRun {
             what: path.display().to_string(),
             why,
         };
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let text = limits::read_text(path, limits::RUN_BYTES)?;
         let run: Self = toml::from_str(&text).map_err(|e| fault(e.to_string()))?;
         if run.seeds.is_empty() || run.images == 0 || run.steps == 0 {
             return Err(fault("seeds, images and steps must not be empty".into()));

@@ -8,6 +8,7 @@ use burn::nn::{GroupNorm, GroupNormConfig, Linear, LinearConfig, PaddingConfig2d
 use burn::prelude::*;
 use indicatif::ProgressIterator;
 use roentgen_web::error::{Error, Result};
+use roentgen_web::files;
 use roentgen_web::kernels::{self, Added};
 use roentgen_web::nn::resample::Downsample2D;
 use roentgen_web::nn::resnet::{ResnetBlock2D, ResnetBlock2DConfig};
@@ -135,7 +136,7 @@ impl ClassifierConfig {
         }
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         let text = toml::to_string(self).expect("plain numbers");
-        std::fs::write(&path, text).map_err(Error::io(&path))
+        files::replace(&path, text)
     }
 
     /// The network that `folder` has weights of.

@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rand::seq::SliceRandom;
 use roentgen_web::checkpoint::ModelFolder;
 use roentgen_web::error::{Error, Result};
+use roentgen_web::files;
 use roentgen_web::latents::scheduler::SchedulerKind;
 use roentgen_web::pipeline::{Generated, Pipeline, PipelineBuilder, Request};
 use serde::{Deserialize, Serialize};
@@ -234,7 +235,7 @@ impl Generator {
             });
         }
         let json = serde_json::to_vec_pretty(&self.settings).expect("plain values");
-        std::fs::write(&path, json).map_err(Error::io(&path))
+        files::replace(&path, json)
     }
 
     fn pipeline(&self) -> Result<Pipeline> {
@@ -269,10 +270,10 @@ impl Generator {
 fn write(generated: &Generated, size: usize, path: &Path) -> Result<()> {
     let grey = generated.to_image().to_grey().data;
     let grey = GrayImage::from_raw(size as u32, size as u32, grey).expect("size x size pixels");
-    let part = path.with_extension("part");
-    grey.save_with_format(&part, image::ImageFormat::Png)
-        .map_err(|e| Error::Png(format!("{}: {e}", part.display())))?;
-    std::fs::rename(&part, path).map_err(Error::io(path))
+    files::replace_with(path, |file| {
+        grey.write_to(file, image::ImageFormat::Png)
+            .map_err(|e| Error::Png(format!("{}: {e}", path.display())))
+    })
 }
 
 /// The grey pixels of planned images, brought to `size` x `size`.

@@ -16,6 +16,7 @@ use clap::Args;
 use roentgen_web::checkpoint::ModelFolder;
 use roentgen_web::embeddings::CLIPTextModel;
 use roentgen_web::error::{Error, Result};
+use roentgen_web::files;
 use roentgen_web::tokens::ClipTokenizer;
 use roentgen_web::weights;
 use serde::Serialize;
@@ -279,7 +280,7 @@ impl ProbeReport {
         let json = serde_json::to_string_pretty(self).expect("plain values");
         for (file, text) in [("probe.json", json + "\n"), ("probe.md", self.markdown())] {
             let path = folder.join(file);
-            std::fs::write(&path, text).map_err(Error::io(&path))?;
+            files::replace(&path, text)?;
         }
         Ok(())
     }

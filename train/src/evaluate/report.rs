@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use roentgen_web::error::{Error, Result};
+use roentgen_web::files;
 use serde::Serialize;
 
 use super::generate::Settings;
@@ -110,7 +111,7 @@ impl Report {
             ("md", self.markdown()),
         ] {
             let path = folder.join(format!("{name}.{kind}"));
-            std::fs::write(&path, text).map_err(Error::io(&path))?;
+            files::replace(&path, text)?;
         }
         Ok(())
     }

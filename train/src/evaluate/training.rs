@@ -8,6 +8,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use roentgen_web::error::{Error, Result};
 use roentgen_web::weights;
+use roentgen_web::{files, limits};
 use serde::{Deserialize, Serialize};
 
 use super::classifier::{Classifier, ClassifierConfig};
@@ -53,7 +54,7 @@ impl ClassifierRun {
             what: path.display().to_string(),
             why,
         };
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let text = limits::read_text(path, limits::RUN_BYTES)?;
         let run: Self = toml::from_str(&text).map_err(|e| fault(e.to_string()))?;
         match run.optimization.fault() {
             Some(why) => Err(fault(format!("[optimization] {why}"))),
@@ -143,7 +144,7 @@ pub fn train(
                 mean_auroc(&skills).unwrap_or(f64::NAN)
             );
             let path = folder.join("auroc.csv");
-            std::fs::write(&path, table(&skills)).map_err(Error::io(&path))
+            files::replace(&path, table(&skills))
         },
     )
 }

@@ -4,7 +4,6 @@
 //! Stable Diffusion 1 are stored as 1x1 convolutions, and the text encoder's names begin with `text_model.`, which both old
 //! and new versions of transformers read.
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::str::FromStr;
@@ -16,11 +15,11 @@ use roentgen_web::image::{AutoencoderConfig, AutoencoderKLConfig};
 use roentgen_web::latents::scheduler::SchedulerConfig;
 use roentgen_web::tokens::ClipTokenizer;
 use roentgen_web::weights::{Weight, Weights};
-use safetensors::tensor::{Dtype, TensorView};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokenizers::Tokenizer;
 
+use crate::exchange::safetensors;
 use crate::exchange::tokenizer::{self, END, START};
 
 /// The version whose files these are like; diffusers reads those of older ones.
@@ -56,7 +55,9 @@ pub fn write(
             let name = name.strip_prefix(component)?.strip_prefix('.')?;
             Some(stored(component, name, weight, convolutions))
         });
-        save(own, &folder.join(file))?;
+        // Older versions of transformers refuse a file that does not say so.
+        let metadata = json!({"format": "pt"});
+        safetensors::write(&folder.join(file), own, Some(metadata))?;
     }
 
     let words = Tokenizer::from_str(&tokenizer.to_json()?)
@@ -187,30 +188,6 @@ fn refuse_strangers(folder: &Path, own: &str) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn save<'a>(
-    tensors: impl Iterator<Item = (String, Vec<usize>, &'a [f32])>,
-    path: &Path,
-) -> Result<()> {
-    let fault = |e: safetensors::SafeTensorError| Error::Safetensors {
-        file: path.display().to_string(),
-        why: e.to_string(),
-    };
-    let bytes: Vec<_> = tensors
-        .map(|(name, shape, data)| {
-            let bytes: Vec<u8> = data.iter().flat_map(|v| v.to_le_bytes()).collect();
-            (name, shape, bytes)
-        })
-        .collect();
-    let mut views = Vec::with_capacity(bytes.len());
-    for (name, shape, bytes) in &bytes {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(fault)?;
-        views.push((name, view));
-    }
-    // Older versions of transformers refuse a file that does not say so.
-    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-    safetensors::serialize_to_file(views, Some(metadata), path).map_err(fault)
 }
 
 fn json_fault(e: serde_json::Error) -> Error {

@@ -3,4 +3,5 @@
 pub mod diffusers;
 pub mod export;
 pub mod import;
+pub mod safetensors;
 pub mod tokenizer;

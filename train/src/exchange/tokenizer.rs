@@ -8,6 +8,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use roentgen_web::error::{Error, Result};
+use roentgen_web::files;
 use serde_json::json;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -117,9 +118,8 @@ pub fn train(prompts: impl Iterator<Item = String> + Send, vocab_size: usize) ->
 /// [`Error::Io`] where the folder cannot be written, [`Error::Tokenizer`] where the library refuses.
 pub fn save(tokenizer: &Tokenizer, dir: &Path) -> Result<()> {
     std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
-    tokenizer
-        .save(dir.join("tokenizer.json"), true)
-        .map_err(library)?;
+    let json = tokenizer.to_string(true).map_err(library)?;
+    files::replace(&dir.join("tokenizer.json"), json)?;
     tokenizer.get_model().save(dir, None).map_err(library)?;
     let length = tokenizer.get_truncation().map(|t| t.max_length);
     let padding = tokenizer.get_padding().map(|p| p.pad_token.as_str());
@@ -130,7 +130,7 @@ pub fn save(tokenizer: &Tokenizer, dir: &Path) -> Result<()> {
         "do_lower_case": true, "add_prefix_space": false, "errors": "replace",
     });
     let path = dir.join("tokenizer_config.json");
-    std::fs::write(&path, format!("{config:#}\n")).map_err(Error::io(&path))
+    files::replace(&path, format!("{config:#}\n"))
 }
 
 /// The parts of CLIP's `tokenizer.json` around a vocabulary (ids in order, the special tokens last) and merges.

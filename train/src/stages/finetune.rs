@@ -93,7 +93,7 @@ impl Base {
             };
         }
         start::save_tokenizer(tokenizer, &folder.path("tokenizer"))?;
-        std::fs::write(&path, json).map_err(Error::io(&path))
+        files::replace(&path, json)
     }
 }
 

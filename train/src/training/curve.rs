@@ -4,6 +4,7 @@ use std::path::Path;
 
 use plotters::prelude::*;
 use roentgen_web::error::{Error, Result};
+use roentgen_web::files;
 use serde::Deserialize;
 
 use crate::training::run::RunFolder;
@@ -24,7 +25,8 @@ struct Row {
 pub fn draw(folder: &RunFolder, out: &Path) -> Result<()> {
     let failed =
         |error: &dyn std::fmt::Display| Error::Output(format!("{}: {error}", out.display()));
-    let root = SVGBackend::new(out, (900, 320)).into_drawing_area();
+    let mut svg = String::new();
+    let root = SVGBackend::with_string(&mut svg, (900, 320)).into_drawing_area();
     root.fill(&WHITE).map_err(|e| failed(&e))?;
     let logs: Vec<_> = [
         ("vae", "autoencoder"),
@@ -62,7 +64,9 @@ pub fn draw(folder: &RunFolder, out: &Path) -> Result<()> {
             .draw_series(LineSeries::new(points, &BLUE))
             .map_err(|e| failed(&e))?;
     }
-    root.present().map_err(|e| failed(&e))
+    root.present().map_err(|e| failed(&e))?;
+    drop((panels, root));
+    files::replace(out, svg)
 }
 
 fn read(path: &Path) -> Result<Vec<Row>> {

@@ -5,7 +5,8 @@ use std::path::Path;
 use burn::module::Module;
 use roentgen_web::error::{Error, Result};
 use roentgen_web::weights::{self, Weight, Weights};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use crate::exchange::safetensors;
 
 /// Steps between two updates. The average of weights that hardly move in ten steps is the same, at a tenth of the cost.
 const EVERY: usize = 10;
@@ -74,25 +75,10 @@ fn merged(module: &impl Module) -> Weights {
 /// # Errors
 /// [`Error::Io`].
 pub fn save(weights: &Weights, path: &Path) -> Result<()> {
-    let bytes: Vec<(&String, &Weight, Vec<u8>)> = weights
+    let tensors = weights
         .iter()
-        .map(|(name, w)| {
-            (
-                name,
-                w,
-                w.data.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            )
-        })
-        .collect();
-    let views = bytes.iter().map(|(name, w, bytes)| {
-        let view = TensorView::new(Dtype::F32, w.shape.clone(), bytes)
-            .expect("as many bytes as the shape says");
-        (name.as_str(), view)
-    });
-    safetensors::serialize_to_file(views, None, path).map_err(|error| Error::Io {
-        path: path.display().to_string(),
-        source: std::io::Error::other(error),
-    })
+        .map(|(name, weight)| (name.clone(), weight.shape.clone(), &weight.data[..]));
+    safetensors::write(path, tensors, None)
 }
 
 /// Reads weights that [`save`] wrote.
@@ -108,7 +94,7 @@ pub fn open(path: &Path) -> Result<Weights> {
         path: path.display().to_string(),
         source,
     })?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| fault(e.to_string()))?;
+    let file = ::safetensors::SafeTensors::deserialize(&bytes).map_err(|e| fault(e.to_string()))?;
     file.iter()
         .map(|(name, view)| {
             if view.dtype() != Dtype::F32 {

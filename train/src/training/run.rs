@@ -8,6 +8,7 @@ use roentgen_web::error::{Error, Result};
 use roentgen_web::image::AutoencoderConfig;
 use roentgen_web::latents::UNet2DConditionConfig;
 use roentgen_web::latents::scheduler::SchedulerConfig;
+use roentgen_web::limits;
 use serde::{Deserialize, Serialize};
 
 /// `run.toml`.
@@ -386,10 +387,7 @@ impl Run {
             what: path.display().to_string(),
             why,
         };
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
-            path: path.display().to_string(),
-            source,
-        })?;
+        let text = limits::read_text(path, limits::RUN_BYTES)?;
         let run: Self = toml::from_str(&text).map_err(|error| fault(error.to_string()))?;
         let downscale = run.vae.model.downscale();
         if !(run.size as usize).is_multiple_of(downscale) || !run.vae.crop.is_multiple_of(downscale)
@@ -425,7 +423,7 @@ impl Run {
 /// # Errors
 /// [`Error::Io`] if it cannot be read, [`Error::Config`] if it is no TOML.
 pub fn has_table(path: &Path, name: &str) -> Result<bool> {
-    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let text = limits::read_text(path, limits::RUN_BYTES)?;
     let table: toml::Table = toml::from_str(&text).map_err(|error| Error::Config {
         what: path.display().to_string(),
         why: error.to_string(),

@@ -5,6 +5,7 @@ use std::path::Path;
 use image::{GrayImage, Luma, imageops};
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 use roentgen_web::error::{Error, Result};
+use roentgen_web::files;
 
 /// Pixels around each tile.
 const MARGIN: u32 = 6;
@@ -76,8 +77,10 @@ pub fn save(
         std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
     }
     let page = draw(images, captions, width, height, columns);
-    page.save_with_format(path, image::ImageFormat::Png)
-        .map_err(|e| Error::Png(format!("{}: {e}", path.display())))
+    files::replace_with(path, |file| {
+        page.write_to(file, image::ImageFormat::Png)
+            .map_err(|e| Error::Png(format!("{}: {e}", path.display())))
+    })
 }
 
 /// Breaks a caption between words; a word longer than a line is cut.

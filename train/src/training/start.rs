@@ -5,6 +5,7 @@ use std::path::Path;
 use burn::module::Module;
 use roentgen_web::checkpoint::ModelFolder;
 use roentgen_web::error::{Error, Result};
+use roentgen_web::files;
 use roentgen_web::tokens::ClipTokenizer;
 use roentgen_web::weights::{self, Weights};
 
@@ -61,5 +62,5 @@ pub fn save_tokenizer(tokenizer: &ClipTokenizer, dir: &Path) -> Result<()> {
     let json = tokenizer.to_json()?;
     std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
     let path = dir.join("tokenizer.json");
-    std::fs::write(&path, json).map_err(Error::io(&path))
+    files::replace(&path, json)
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use roentgen_web::error::{Error, Result};
+use roentgen_web::files;
 use serde::{Deserialize, Serialize};
 
 /// A data set, as a model card names it.
@@ -69,7 +70,7 @@ pub fn note(credits: &[Credit], path: &Path) -> Result<()> {
     all.sort_by(|a, b| a.dataset.cmp(&b.dataset));
     all.dedup_by(|a, b| a.dataset == b.dataset);
     let json = serde_json::to_vec_pretty(&all).expect("plain text");
-    std::fs::write(path, json).map_err(Error::io(path))
+    files::replace(path, json)
 }
 
 /// The data sets that a run has learned from. Runs that did not note them read the first three of the table.

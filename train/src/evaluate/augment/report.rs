@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use roentgen_web::error::{Error, Result};
+use roentgen_web::files;
 use serde::Serialize;
 
 use super::{Arm, AugmentationRun, FINDINGS, Outcome};
@@ -162,7 +163,7 @@ impl AugmentationReport {
             ("augmentation.md", self.markdown()),
         ] {
             let path = folder.join(file);
-            std::fs::write(&path, text).map_err(Error::io(&path))?;
+            files::replace(&path, text)?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use roentgen_web::error::{Error, Result};
+use roentgen_web::limits;
 use serde::{Deserialize, Serialize};
 
 use crate::training::run::Optimization;
@@ -54,7 +55,7 @@ impl DistilRun {
             what: path.display().to_string(),
             why,
         };
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let text = limits::read_text(path, limits::RUN_BYTES)?;
         let run: Self = toml::from_str(&text).map_err(|error| fault(error.to_string()))?;
         match run.fault() {
             Some(why) => Err(fault(why)),

@@ -11,6 +11,7 @@ use burn::prelude::*;
 use indicatif::ProgressBar;
 use rand::RngExt;
 use roentgen_web::error::{Error, Result};
+use roentgen_web::files;
 use roentgen_web::latents::scheduler::{Scheduler, SchedulerConfig, SchedulerKind};
 use roentgen_web::tokens::ClipTokenizer;
 use roentgen_web::weights::{Weight, Weights};
@@ -189,11 +190,7 @@ pub fn draw(
                 let work = || -> Result<()> {
                     while let Some(&chunk) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let weights = teacher.chunk(prompts, run, settings.seed, chunk)?;
-                        // Renamed when it is whole, so that a command that was stopped leaves no half of it.
-                        let (path, part) =
-                            (file(folder, chunk), folder.join(format!("{chunk}.part")));
-                        ema::save(&weights, &part)?;
-                        std::fs::rename(&part, &path).map_err(Error::io(&path))?;
+                        ema::save(&weights, &file(folder, chunk))?;
                         bar.inc(1);
                         if bar.is_hidden() && bar.position().is_multiple_of(20) {
                             println!("{} of {} files", bar.position(), missing.len());
@@ -227,7 +224,7 @@ fn claim(folder: &Path, settings: &Settings) -> Result<()> {
         };
     }
     let json = serde_json::to_vec_pretty(settings).expect("plain values");
-    std::fs::write(&path, json).map_err(Error::io(&path))
+    files::replace(&path, json)
 }
 
 impl Teacher<'_> {
