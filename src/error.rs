@@ -288,8 +288,8 @@ impl fmt::Display for Error {
             ),
             Error::Config { what, why } => format!("{what} cannot be used: {why}"),
             Error::Request { field, why } => format!("{field} {why}"),
-            Error::Cancelled => format!("generation was cancelled"),
-            Error::Device(why) => format!("{why}"),
+            Error::Cancelled => "generation was cancelled".to_string(),
+            Error::Device(why) => why.to_string(),
             Error::Io { path, source } => format!("{path}: {source}"),
             Error::Output(why) => format!("the model gave no usable image: {why}"),
             Error::Picture { file, why } => format!(

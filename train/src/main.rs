@@ -185,6 +185,9 @@ struct Common {
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
 fn main() -> ExitCode {
+    // SAFETY: mimalloc knows the option. What a step frees, the next one allocates: memory that went back to the kernel would be
+    // cleared anew each time.
+    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) };
     let cli = Cli::parse();
     let advice = "what a training had saved is kept; lower batch_size, or try another --device";
     command::exit("train", advice, || run(cli))

@@ -160,14 +160,14 @@ impl Layout {
                 format!("encoder.down_blocks.{level}.downsamplers.0.conv.{p}")
             }
             ["decoder", "up", level, "block", i, ..] => {
-                let level = self.from_the_innermost(level)?;
+                let level = self.place_from_inside(level)?;
                 format!(
                     "decoder.up_blocks.{level}.resnets.{i}.{}",
                     vae_resnet(&rest(5))
                 )
             }
             ["decoder", "up", level, "upsample", "conv", p] => {
-                let level = self.from_the_innermost(level)?;
+                let level = self.place_from_inside(level)?;
                 format!("decoder.up_blocks.{level}.upsamplers.0.conv.{p}")
             }
             _ => return None,
@@ -175,7 +175,7 @@ impl Layout {
     }
 
     /// The decoder's levels are counted from the outermost in, and diffusers' the other way.
-    fn from_the_innermost(&self, level: &str) -> Option<usize> {
+    fn place_from_inside(&self, level: &str) -> Option<usize> {
         let level: usize = level.parse().ok()?;
         self.levels.checked_sub(level.checked_add(1)?)
     }

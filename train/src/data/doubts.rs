@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use roentgen_web::error::{Error, Result};
+use roentgen_web::error::Result;
 use roentgen_web::files;
 use serde::{Deserialize, Serialize};
 

@@ -36,7 +36,7 @@ pub fn write<'a>(
     let mut header = Value::from(header).to_string().into_bytes();
     header.resize(header.len().next_multiple_of(ALIGNMENT), b' ');
     files::replace_with(path, |file| {
-        let mut write = || {
+        let write = || {
             file.write_all(&(header.len() as u64).to_le_bytes())?;
             file.write_all(&header)?;
             for value in all.into_iter().flatten() {

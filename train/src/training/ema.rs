@@ -97,7 +97,7 @@ pub fn open(path: &Path) -> Result<Weights> {
     let file = ::safetensors::SafeTensors::deserialize(&bytes).map_err(|e| fault(e.to_string()))?;
     file.iter()
         .map(|(name, view)| {
-            if view.dtype() != Dtype::F32 {
+            if view.dtype() != ::safetensors::Dtype::F32 {
                 return Err(fault(format!("{name} is not f32")));
             }
             let data = view

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use roentgen_web::error::{Error, Result};
+use roentgen_web::error::Result;
 use roentgen_web::files;
 use serde::Serialize;
 
