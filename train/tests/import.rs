@@ -449,7 +449,7 @@ fn what_is_wrong_is_named() {
     let (kind, words) = code(original(1), None);
     assert!(kind == "request" && words.starts_with("configs"), "{words}");
     let pickle = dir.path().join("model.ckpt");
-    fs::write(&pickle, b"PK").unwrap();
+    fs::write(&pickle, b"PK\x03\x04 cut off").unwrap();
     let (kind, words) = code(pickle, Some(&sd1));
     assert!(
         kind == "config" && words.contains("weights_only=True"),

@@ -252,7 +252,7 @@ mod tests {
                 records.push(Record {
                     file: format!("{finding:?}{w}"),
                     view: Some([View::Pa, View::Ap][i % 2]),
-                    sex: Some([Sex::Male, Sex::Female][i % 2]),
+                    sex: Some([Sex::Male, Sex::Female][i / 2 % 2]),
                     age: Some(if adult { 40 } else { 5 }),
                     age_group: Some(if adult {
                         AgeGroup::Adult
@@ -278,10 +278,13 @@ mod tests {
                 ..records[records.len() - 1].clone()
             });
         }
-        records.push(Record {
-            findings: Some(vec![]),
-            ..Record::default()
-        });
+        for sex in [None, Some(Sex::Male), Some(Sex::Female)] {
+            records.push(Record {
+                sex,
+                findings: Some(vec![]),
+                ..Record::default()
+            });
+        }
         let words = |text: &str| -> Vec<String> {
             let words = text.split(|c: char| !c.is_alphabetic());
             words

@@ -126,7 +126,7 @@ fn a_table_that_lacks_a_column_or_is_absent_stops_the_run() {
             .map(|_| ())
             .map_err(|e| e.code())
     };
-    assert_eq!(code(&dir), Err("io"));
+    assert_eq!(code(&dir), Err("config"));
     fs::write(dir.path().join("metadata.csv"), "file,view\na,PA\n").expect("writes");
     assert_eq!(code(&dir), Err("config"));
     fs::write(dir.path().join("metadata.csv"), HEADER).expect("writes");

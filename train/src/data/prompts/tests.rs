@@ -306,7 +306,7 @@ fn view_and_person_are_told_but_in_three_of_ten_prompts() {
     assert!(near(share(&|s| s.view.is_some()), 0.62));
     assert!(near(share(&|s| s.age == Some(Age::Years(60))), 0.62));
     for (seed, said) in said.iter().enumerate() {
-        let prompt = compose(&r, seed as u64);
+        let prompt = compose(&r, seed as u64).to_lowercase();
         let names = prompt.contains("man") || prompt.contains("60") || prompt.contains("adult");
         assert_eq!(names, !said.brief, "{prompt}");
     }

@@ -50,7 +50,6 @@ fn a_table_of_texts() {
             reasons,
             [
                 ("../a.png", "is outside of the folder of its table"),
-                ("c.png", "belongs to the split val"),
                 ("d.png", "has no text"),
                 ("e.png", "is not there"),
                 ("line 8", "has 1 fields where the first row has 3"),

@@ -121,7 +121,16 @@ fn an_experiment_is_resumed_arm_by_arm_and_not_mixed_with_another() {
     let changed = kept.metadata().unwrap().modified().unwrap();
     std::fs::remove_file(arm("real-0.5-generated-seed-2.json")).unwrap();
     let again = run(&a, &Device::flex()).unwrap();
-    assert_eq!(again.outcomes, report.outcomes);
+    for (again, before) in again.outcomes.iter().zip(&report.outcomes) {
+        assert_eq!((again.arm, &again.chosen), (before.arm, &before.chosen));
+        // A number of a file may differ in its last bit.
+        for pair in again.auroc.iter().zip(&before.auroc) {
+            assert!(match pair {
+                (Some(a), Some(b)) => (a - b).abs() < 1e-12,
+                (a, b) => a == b,
+            });
+        }
+    }
     assert_eq!(kept.metadata().unwrap().modified().unwrap(), changed);
 
     described.optimization.learning_rate = 1e-4;

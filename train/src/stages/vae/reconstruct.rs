@@ -185,7 +185,8 @@ mod tests {
             assert!((decibels - 26.02).abs() < 0.01, "{decibels}");
         }
         assert!((made.l1() - 12.75).abs() < 1e-3, "{}", made.l1());
-        assert!(made.bands().iter().all(|b| (b - 1.0).abs() < 1e-3));
+        // A shift is in the coarsest band, and a Hann window brings it into the next.
+        assert!(made.bands()[2..].iter().all(|b| (b - 1.0).abs() < 1e-3));
         assert!(made.to_string().contains("26.02 dB at 16"), "{made}");
         let grey: Vec<u8> = (0..81).collect();
         assert_eq!(part(&grey, 9, 4)[..4], [30, 30, 30, 31]);
