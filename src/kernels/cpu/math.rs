@@ -47,6 +47,7 @@ fn swish<S: Simd>(simd: S, x: S::f32s, slope: f32) -> S::f32s {
 }
 
 /// `sigmoid(slope * x)`
+#[cfg(feature = "training")]
 #[inline(always)]
 fn sigmoid<S: Simd>(simd: S, x: S::f32s, slope: f32) -> S::f32s {
     let one = simd.splat_f32s(1.0);
@@ -123,6 +124,7 @@ pub fn activate<S: Simd>(simd: S, x: S::f32s, activation: Activation) -> S::f32s
 }
 
 /// The derivative of `x * sigmoid(factor * x)`.
+#[cfg(feature = "training")]
 #[inline(always)]
 fn swish_slope<S: Simd>(simd: S, x: S::f32s, factor: f32) -> S::f32s {
     let s = sigmoid(simd, x, factor);
@@ -131,6 +133,7 @@ fn swish_slope<S: Simd>(simd: S, x: S::f32s, factor: f32) -> S::f32s {
 }
 
 /// The derivative of an activation.
+#[cfg(feature = "training")]
 #[inline(always)]
 pub fn slope<S: Simd>(simd: S, x: S::f32s, activation: Activation) -> S::f32s {
     match activation {

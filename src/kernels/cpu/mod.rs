@@ -23,7 +23,9 @@ mod work;
 
 use pulp::WithSimd;
 use tile::Lanes;
-use work::{each, each_chunk, filled, filled_chunks, map_chunks, scratch, threads};
+#[cfg(feature = "training")]
+use work::each;
+use work::{each_chunk, filled, filled_chunks, map_chunks, scratch, threads};
 
 pub use layers::{attention, concatenate, conv2d, group_norm, layer_norm, linear, map, rows};
 
@@ -50,5 +52,8 @@ fn vectorized<Op: WithSimd>(lanes: Lanes, op: Op) -> Op::Output {
         None => pulp::Simd::vectorize(pulp::Scalar, op),
     };
     #[cfg(not(target_arch = "x86_64"))]
-    pulp::Arch::new().dispatch(op)
+    {
+        let _ = lanes; // there is one kind
+        pulp::Arch::new().dispatch(op)
+    }
 }

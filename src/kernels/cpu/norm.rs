@@ -27,6 +27,7 @@ pub struct Affine<'a> {
 
 /// What a group normalisation's forward pass leaves for its backward pass, for each image and channel.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "training"), expect(dead_code))]
 pub struct Moments {
     /// `[B, C]`, of the channel's group.
     pub mean: Vec<f32>,
@@ -35,6 +36,7 @@ pub struct Moments {
 }
 
 /// The sum of each column of `[P, C]`: in f32 over a block, in f64 over blocks.
+#[cfg(feature = "training")]
 pub fn column_sums(x: &[f32], c: usize) -> Vec<f32> {
     totals(x, c, None)
         .into_iter()

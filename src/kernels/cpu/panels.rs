@@ -115,6 +115,7 @@ impl Panels {
     }
 
     /// Rows of the matrix.
+    #[cfg(feature = "training")]
     pub fn depth(&self) -> usize {
         self.depth
     }

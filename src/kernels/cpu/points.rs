@@ -97,6 +97,7 @@ pub fn output_line<S: Simd, const T: usize, const M: usize>(
 }
 
 /// `A y`: the gradients of a row or a column of pixels, as those of the products at the points.
+#[cfg(feature = "training")]
 #[inline(always)]
 pub fn gradient_line<S: Simd, const T: usize, const M: usize>(
     simd: S,

@@ -152,12 +152,14 @@ pub fn multiply_narrow<S: Simd, const R: usize>(
 }
 
 /// Lines of values, which lie anywhere.
+#[cfg(feature = "training")]
 pub trait Lines {
     /// Line `i`.
     fn line(&self, i: usize) -> &[f32];
 }
 
 /// Lines that lie at one distance from another.
+#[cfg(feature = "training")]
 pub struct Strided<'a> {
     /// From the first value of the first line on.
     pub values: &'a [f32],
@@ -167,6 +169,7 @@ pub struct Strided<'a> {
     pub width: usize,
 }
 
+#[cfg(feature = "training")]
 impl Lines for Strided<'_> {
     #[inline(always)]
     fn line(&self, i: usize) -> &[f32] {
@@ -174,6 +177,7 @@ impl Lines for Strided<'_> {
     }
 }
 
+#[cfg(feature = "training")]
 impl Lines for &[&[f32]] {
     #[inline(always)]
     fn line(&self, i: usize) -> &[f32] {
@@ -182,6 +186,7 @@ impl Lines for &[&[f32]] {
 }
 
 /// `tile[r] + sum_i left[i][row + r] * right[i]` for the vectors of `right` from `column` on, and `count` lines; `R` is 1, 4 or 8.
+#[cfg(feature = "training")]
 #[inline(always)]
 pub fn outer<S: Simd, const R: usize>(
     simd: S,
@@ -222,6 +227,7 @@ pub fn outer<S: Simd, const R: usize>(
 }
 
 /// Both vectors at `at`, all of which are there.
+#[cfg(feature = "training")]
 #[inline(always)]
 fn whole<S: Simd>(_: S, values: &[f32], at: usize) -> [S::f32s; VECTORS] {
     let (vectors, _) = S::as_simd_f32s(&values[at..at + VECTORS * S::F32_LANES]);
@@ -229,6 +235,7 @@ fn whole<S: Simd>(_: S, values: &[f32], at: usize) -> [S::f32s; VECTORS] {
 }
 
 /// Both vectors at `at`, zeros past the end.
+#[cfg(feature = "training")]
 #[inline(always)]
 fn partial<S: Simd>(simd: S, values: &[f32], at: usize) -> [S::f32s; VECTORS] {
     [
