@@ -1,7 +1,7 @@
 """Images a second of whole optimizer steps: ours and PyTorch's with diffusers, in turn, on the same cores.
 
     cargo bench -p train --bench step --no-run       # prints where the program is
-    python tests/peers/training.py STEP [NAME,..] [--seconds 10] [--rounds 3] [--out RECORD]
+    python tests/peers/training.py STEP [NAME,..] [--seconds 10] [--rounds 3] [--burn] [--out RECORD]
 
 STEP is that program; `tests/peers/requirements.txt` has what else is needed.
 """
@@ -112,6 +112,7 @@ def main():
     parser.add_argument("names", nargs="?")
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--burn", action="store_true", help="burn's own operations too")
     parser.add_argument("--out", type=pathlib.Path)
     arguments = parser.parse_args()
     cases = json.loads(CASES.read_text())
@@ -127,10 +128,12 @@ def main():
     }
     for name in names:
         seconds, case = arguments.seconds, cases[name]
-        runs = {key: [] for key in ["burn", "one replica", "two replicas", "torch f32", "torch bf16"]}
+        kinds = ["burn"] * arguments.burn + ["one replica", "two replicas", "torch f32", "torch bf16"]
+        runs = {kind: [] for kind in kinds}
         for turn in range(arguments.rounds):
-            if turn == 0:
+            if turn == 0 and arguments.burn:
                 runs["burn"].append(ours(arguments.program, name, seconds, 2, "plain"))
+            if turn == 0:
                 runs["torch bf16"].append(theirs(case, seconds, True))
             runs["one replica"].append(ours(arguments.program, name, seconds, 1))
             runs["two replicas"].append(ours(arguments.program, name, seconds, 2))
