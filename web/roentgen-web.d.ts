@@ -199,6 +199,8 @@ export type ErrorCode =
   | "file"
   /** The bundle is of another release; its manifest cannot be read, or says what cannot be. */
   | "schema-version" | "json" | "utf8" | "manifest" | "file-name" | "config" | "tokenizer" | "safetensors"
+  /** What was given is not a regular file, or is larger than anything of its kind. */
+  | "wrong-file" | "too-large"
   /** Its weights do not belong to its manifest, or are damaged. */
   | "missing-tensor" | "unknown-tensor" | "tensor-shape" | "duplicate-tensor" | "not-finite" | "tensor-type" | "stored-as" | "scale" | "quantized"
   /** The engine's files are not there; this browser cannot run it; the worker could not be started, or stopped. */

@@ -98,18 +98,22 @@ mod tests {
         let texts = paths
             .filter(|path| path.to_string_lossy().ends_with(end))
             .map(|path| fs::read_to_string(path).unwrap());
-        let found = texts.flat_map(|text| {
-            let after = text.split(mark).skip(1);
-            after
-                .filter_map(|rest| Some(rest.split_once('"')?.0.to_owned()))
-                .collect::<Vec<_>>()
-        });
-        found.collect()
+        texts.flat_map(|text| after(&text, mark)).collect()
+    }
+
+    /// What stands in double quotes after each `mark` in a text.
+    fn after(text: &str, mark: &str) -> BTreeSet<String> {
+        text.split(mark)
+            .skip(1)
+            .filter_map(|rest| Some(rest.split_once('"')?.0.to_owned()))
+            .collect()
     }
 
     #[test]
     fn every_code_of_an_error_is_declared() {
-        let mut found = quoted("src", "error.rs", "=> \"");
+        let errors = fs::read_to_string(root().join("src/error.rs")).unwrap();
+        let (_, codes_of_errors) = errors.split_once("pub fn code(&self)").unwrap();
+        let mut found = after(codes_of_errors, "=> \"");
         found.extend(quoted("web", ".js", "new Problem(\""));
         found.extend(quoted("web", ".js", "code: \""));
         // Of the native program, and of a worker that gets two jobs, which no client gives it.
