@@ -163,7 +163,7 @@ fn it_learns_resumes_exactly_and_its_latents_are_whitened() {
     let trained = ema::open(&trainer::ema_path(&whole.path("vae"))).unwrap();
     let module = weights::load(module, trained).unwrap();
     let data = Dataset::load(dir.path(), 32, Split::Train).unwrap();
-    let latents = Latents::encode(&module.vae, &run.vae.model, &data, &device);
+    let latents = Latents::encode(&module.vae, &run.vae.model, &data, 1, &device);
     let config = latents.scaled(&run.vae.model);
     let AutoencoderConfig::DC(dc) = &config else {
         panic!("the class has changed");
@@ -172,13 +172,19 @@ fn it_learns_resumes_exactly_and_its_latents_are_whitened() {
     assert_eq!((std.len(), latents.shape), (4, [4, 8, 8]));
     let latents = latents.with_scaling(&config.scaling().unwrap());
     let mut rng = train::training::random::step_rng(1, 1);
-    let samples: Vec<Vec<f32>> = (0..6).map(|i| latents.sample(i, &mut rng)).collect();
+    // Each image twice, the second time moved.
+    assert_eq!((data.len(), latents.len()), (6, 12));
+    let copies: std::collections::BTreeSet<usize> =
+        (0..50).map(|_| latents.copy(4, &mut rng)).collect();
+    assert_eq!(copies.into_iter().collect::<Vec<_>>(), [4, 10]);
+    let samples: Vec<Vec<f32>> = (0..12).map(|i| latents.sample(i, &mut rng)).collect();
+    assert_ne!(samples[4], samples[10]);
     for channel in 0..4 {
         let values = samples
             .iter()
             .flat_map(|s| &s[channel * 64..(channel + 1) * 64]);
         let values: Vec<f64> = values.map(|v| f64::from(*v)).collect();
-        let moment = |power: i32| values.iter().map(|v| v.powi(power)).sum::<f64>() / 384.0;
+        let moment = |power: i32| values.iter().map(|v| v.powi(power)).sum::<f64>() / 768.0;
         assert!(
             moment(1).abs() < 1e-4 && (moment(2) - 1.0).abs() < 1e-3,
             "{channel}"

@@ -60,10 +60,10 @@ fn train_diffusion(run: &Run, data: &Dataset, folder: &RunFolder) {
     };
     let vae = roentgen_web::weights::load(vae, weights).unwrap();
     let cache = folder.path("latents.safetensors");
-    Latents::encode(&vae.vae, &run.vae.model, data, &device)
+    Latents::encode(&vae.vae, &run.vae.model, data, 0, &device)
         .save(&cache)
         .unwrap();
-    let latents = Latents::open(&cache, Some(data.len())).unwrap();
+    let latents = Latents::open(&cache, Some([data.len(), 1])).unwrap();
     diffusion::train(
         run,
         &data.records,

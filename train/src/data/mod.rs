@@ -7,6 +7,7 @@ pub mod draw;
 pub mod findings;
 pub mod images;
 pub mod location;
+pub mod moved;
 pub mod prompts;
 pub mod readers;
 pub mod record;

@@ -85,7 +85,7 @@ pub fn train(
         caption_dropout: r.caption_dropout,
         seed: run.seed,
     };
-    let objective = Objective::new(&r.scheduler, r.min_snr_gamma)?;
+    let objective = Objective::new(&r.scheduler, r.min_snr_gamma)?.drawing(r.timesteps);
     let folder = folder.path("diffusion");
     fit(
         networks,
@@ -128,9 +128,11 @@ impl Examples<'_> {
         let mut batch = Batch::new(self.latents.shape);
         for _ in 0..size {
             let i = self.draw.index(&mut rng);
-            let clean = self.latents.sample(i, &mut rng);
+            let clean = self
+                .latents
+                .sample(self.latents.copy(i, &mut rng), &mut rng);
             let noise = normal(&mut rng, clean.len());
-            let t = rng.random_range(0..objective.num_train_timesteps());
+            let t = objective.timesteps.draw(&mut rng);
             let prompt = match rng.random_bool(self.caption_dropout) {
                 true => String::new(),
                 false => (self.prompt)(i, rng.random()),

@@ -284,7 +284,7 @@ fn encoded(
     }
     let json = std::fs::read(&texts).map_err(Error::io(&texts))?;
     let captions: Vec<Caption> = serde_json::from_slice(&json).map_err(|e| damaged(&texts, e))?;
-    let latents = Latents::open(&cache, Some(captions.len()))?;
+    let latents = Latents::open(&cache, Some([captions.len(), 1]))?;
     println!("{} images, encoded in {}", captions.len(), cache.display());
     let latents = latents.with_scaling(&base.configs.vae.scaling()?);
     Ok((latents, captions))

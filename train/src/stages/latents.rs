@@ -4,6 +4,7 @@ use std::path::Path;
 
 use burn::prelude::*;
 use indicatif::ProgressIterator;
+use rand::RngExt;
 use rand::rngs::StdRng;
 use roentgen_web::error::{Error, Result};
 use roentgen_web::image::{Autoencoder, AutoencoderConfig, LatentScaling};
@@ -11,13 +12,16 @@ use roentgen_web::weights::{Weight, Weights};
 
 use crate::data::dataset::Dataset;
 use crate::data::images::to_unit;
+use crate::data::moved;
 use crate::stages::vae::reconstruct::shown;
 use crate::training::ema;
-use crate::training::random::normal;
+use crate::training::random::{normal, step_rng};
 use crate::training::tensors::values;
 
 /// Images encoded at a time.
 pub const BATCH: usize = 16;
+/// Seed of how the copies are moved.
+const MOVEMENTS: u64 = 0x30BE;
 
 /// Moments of the latents of a data set, before scaling.
 pub struct Latents {
@@ -29,9 +33,12 @@ pub struct Latents {
     pub shift_factor: f64,
     /// Mean and standard deviation of each channel: diffusers' `latents_mean` and `latents_std`.
     pub channels: [Vec<f64>; 2],
+    /// Images that they are of: there may be several copies of each, all the first ones first.
+    images: usize,
     /// Mean and factor of each channel, as diffusion sees it.
     scale: Vec<(f64, f64)>,
     mean: Vec<f32>,
+    /// Empty where the autoencoder gives no variance.
     std: Vec<f32>,
 }
 
@@ -78,7 +85,9 @@ impl<'a> LatentEncoder<'a> {
         let [_, c, h, w] = moments.mean.dims();
         self.shape = [c, h, w];
         self.mean.extend(values(moments.mean));
-        self.std.extend(values((moments.logvar * 0.5).exp()));
+        if matches!(self.config, AutoencoderConfig::KL(_)) {
+            self.std.extend(values((moments.logvar * 0.5).exp()));
+        }
     }
 
     /// The latents of everything that was encoded.
@@ -88,20 +97,32 @@ impl<'a> LatentEncoder<'a> {
 }
 
 impl Latents {
-    /// Encodes every image of `data`.
+    /// Encodes every image of `data`, and then `moved` copies of each that are shifted and turned a little.
     pub fn encode(
         vae: &Autoencoder,
         config: &AutoencoderConfig,
         data: &Dataset,
+        moved: usize,
         device: &Device,
     ) -> Self {
         let mut encoder = LatentEncoder::new(vae, config, data.size, device);
-        for start in (0..data.len()).step_by(BATCH).progress() {
-            let end = data.len().min(start + BATCH);
-            let images: Vec<&[u8]> = (start..end).map(|i| data.image(i)).collect();
-            encoder.push(&images);
+        let n = data.len();
+        let copy = |i: usize| match i / n {
+            0 => data.image(i).to_vec(),
+            _ => moved::moved(data.image(i % n), &mut step_rng(MOVEMENTS, i)),
+        };
+        let all: Vec<usize> = (0..n * (1 + moved)).collect();
+        for batch in all.chunks(BATCH).progress() {
+            let images: Vec<Vec<u8>> = batch.iter().map(|i| copy(*i)).collect();
+            encoder.push(&images.iter().map(Vec::as_slice).collect::<Vec<_>>());
         }
-        encoder.finish()
+        encoder.finish().of_images(n)
+    }
+
+    /// As several copies of so many images.
+    fn of_images(mut self, images: usize) -> Self {
+        self.images = images;
+        self
     }
 
     /// The config of the autoencoder that made them, with their scale: of `AutoencoderDC`, whose channels differ much, each
@@ -127,7 +148,15 @@ impl Latents {
         self
     }
 
-    /// Number of images.
+    /// Index of one of the copies of image `i`.
+    pub fn copy(&self, i: usize, rng: &mut StdRng) -> usize {
+        match self.len() / self.images.max(1) {
+            0 | 1 => i,
+            copies => i + self.images * rng.random_range(0..copies),
+        }
+    }
+
+    /// Number of latents: of images times their copies.
     pub fn len(&self) -> usize {
         self.mean.len() / self.shape.iter().product::<usize>().max(1)
     }
@@ -146,8 +175,8 @@ impl Latents {
                 .flat_map(|i| (0..positions).map(move |p| (i * c + channel) * positions + p));
             let n = (images * positions) as f64;
             let average = at.clone().map(|j| f64::from(mean[j])).sum::<f64>() / n;
-            let squares =
-                at.map(|j| (f64::from(mean[j]) - average).powi(2) + f64::from(std[j]).powi(2));
+            let variance = |j: usize| std.get(j).map_or(0.0, |s| f64::from(*s).powi(2));
+            let squares = at.map(|j| (f64::from(mean[j]) - average).powi(2) + variance(j));
             (average, squares.sum::<f64>() / n)
         };
         let (means, variances): (Vec<f64>, Vec<f64>) = (0..c).map(moments).unzip();
@@ -160,6 +189,7 @@ impl Latents {
             scaling_factor,
             shift_factor,
             channels: [means, variances.iter().map(|v| v.sqrt()).collect()],
+            images,
             scale: vec![(shift_factor, scaling_factor); c],
             mean,
             std,
@@ -169,10 +199,18 @@ impl Latents {
     /// Latents of image `i` as diffusion sees them: sampled, shifted, scaled.
     pub fn sample(&self, i: usize, rng: &mut StdRng) -> Vec<f32> {
         let n: usize = self.shape.iter().product();
-        let (noise, positions) = (normal(rng, n), self.shape[1] * self.shape[2]);
+        let positions = self.shape[1] * self.shape[2];
+        let noise = match self.std.is_empty() {
+            true => vec![0.0; n],
+            false => {
+                let (mut noise, std) = (normal(rng, n), &self.std[i * n..]);
+                noise.iter_mut().zip(std).for_each(|(z, std)| *z *= std);
+                noise
+            }
+        };
         (0..n)
             .map(|j| {
-                let z = self.mean[i * n + j] + self.std[i * n + j] * noise[j];
+                let z = self.mean[i * n + j] + noise[j];
                 let (mean, factor) = self.scale[j / positions];
                 ((f64::from(z) - mean) * factor) as f32
             })
@@ -190,31 +228,36 @@ impl Latents {
             shape: shape.clone(),
             data: data.clone(),
         };
-        let weights = Weights::from([
-            ("mean".into(), tensor(&self.mean)),
-            ("std".into(), tensor(&self.std)),
-        ]);
+        let mut weights = Weights::from([("mean".into(), tensor(&self.mean))]);
+        if !self.std.is_empty() {
+            weights.insert("std".into(), tensor(&self.std));
+        }
         ema::save(&weights, path)
     }
 
-    /// Reads what [`Self::save`] wrote; with `count` there must be as many images.
+    /// Reads what [`Self::save`] wrote; with `count` there must be as many images with that many copies.
     ///
     /// # Errors
     /// [`Error::Io`], or [`Error::Config`] if the file belongs to other data.
-    pub fn open(path: &Path, count: Option<usize>) -> Result<Self> {
+    pub fn open(path: &Path, count: Option<[usize; 2]>) -> Result<Self> {
         let mut weights = ema::open(path)?;
-        let mut take = |name| {
-            weights
-                .remove(name)
-                .filter(|w: &Weight| w.shape.len() == 4 && count.is_none_or(|n| n == w.shape[0]))
-                .ok_or_else(|| Error::Config {
-                    what: path.display().to_string(),
-                    why: "it holds the latents of other images; delete it to encode them anew"
-                        .into(),
-                })
+        let fits = |w: &Weight| {
+            w.shape.len() == 4 && count.is_none_or(|[n, copies]| n * copies == w.shape[0])
         };
-        let (mean, std) = (take("mean")?, take("std")?);
+        let others = || Error::Config {
+            what: path.display().to_string(),
+            why: "it holds the latents of other images; delete it to encode them anew".into(),
+        };
+        let mean = weights.remove("mean").filter(fits).ok_or_else(others)?;
+        let std = weights
+            .remove("std")
+            .map(|std| std.data)
+            .unwrap_or_default();
+        if !std.is_empty() && std.len() != mean.data.len() {
+            return Err(others());
+        }
         let shape = [mean.shape[1], mean.shape[2], mean.shape[3]];
-        Ok(Self::new(shape, mean.data, std.data))
+        let images = count.map_or(mean.shape[0], |[n, _]| n);
+        Ok(Self::new(shape, mean.data, std).of_images(images))
     }
 }

@@ -166,9 +166,10 @@ pub fn train_diffusion(run: &Run, dir: &Path, folder: &RunFolder, device: &Devic
             vae: run.vae.model.init(device)?,
         };
         let module = weights::load(module, vae_weights.clone())?;
-        Latents::encode(&module.vae, &run.vae.model, &data, device).save(&cache)?;
+        let copies = run.diffusion.moved;
+        Latents::encode(&module.vae, &run.vae.model, &data, copies, device).save(&cache)?;
     }
-    let latents = Latents::open(&cache, Some(data.len()))?;
+    let latents = Latents::open(&cache, Some([data.len(), 1 + run.diffusion.moved]))?;
     let configs = export::configs(run, &tokenizer, &latents);
     let latents = latents.with_scaling(&configs.vae.scaling()?);
     let mut run = run.clone();

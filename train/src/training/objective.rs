@@ -9,6 +9,7 @@ use roentgen_web::latents::scheduler::{NoiseSchedule, Scheduler, SchedulerConfig
 
 use crate::training::replicas::share;
 use crate::training::tensors::floats;
+use crate::training::timesteps::{Timesteps, TimestepsRun};
 
 /// Both trained networks under their components' names.
 #[derive(Module, Debug)]
@@ -23,6 +24,8 @@ pub struct TextToLatents {
 #[derive(Clone, Debug)]
 pub struct Objective {
     schedule: NoiseSchedule,
+    /// What timesteps are drawn from.
+    pub timesteps: Timesteps,
     velocity: bool,
     min_snr_gamma: Option<f64>,
 }
@@ -46,16 +49,19 @@ impl Objective {
                 });
             }
         };
+        let schedule = Scheduler::new(config, None)?.schedule().clone();
         Ok(Self {
-            schedule: Scheduler::new(config, None)?.schedule().clone(),
+            timesteps: Timesteps::new(&schedule, None),
+            schedule,
             velocity,
             min_snr_gamma,
         })
     }
 
-    /// Timesteps to draw from.
-    pub fn num_train_timesteps(&self) -> usize {
-        self.schedule.num_train_timesteps()
+    /// With timesteps drawn as `bell` says, all alike without it.
+    pub fn drawing(mut self, bell: Option<TimestepsRun>) -> Self {
+        self.timesteps = Timesteps::new(&self.schedule, bell);
+        self
     }
 
     /// Weight of a timestep's squared error (Hang et al. 2023, section 3.4 and appendix): `min(snr, gamma)` on the clean
