@@ -15,6 +15,7 @@ use crate::{
     bundle::{Decoder, Defaults, FileEntry, MANIFEST_FILE, Manifest},
     embeddings::CLIPTextConfig,
     error::one_line,
+    image::AutoencoderConfig,
     inventory,
     latents::{
         scheduler::{SchedulerConfig, SchedulerKind},
@@ -36,6 +37,9 @@ use tensors::Places;
 /// Where a diffusers checkpoint has its text encoder's config.
 const TEXT_CONFIG: &str = "text_encoder/config.json";
 
+/// How the autoencoder's tensors begin.
+const VAE: &str = "vae.";
+
 /// Steps and guidance of diffusers' `StableDiffusionPipeline.__call__`, for checkpoints, which name none.
 const DIFFUSERS_STEPS: usize = 50;
 const DIFFUSERS_GUIDANCE: f64 = 7.5;
@@ -55,6 +59,8 @@ pub struct ModelFolder {
     pub notes: Vec<String>,
     source: Source,
     loras: Vec<Lora>,
+    /// Of another autoencoder than the bundle's own.
+    decoder: Option<Places>,
 }
 
 #[derive(Debug)]
@@ -116,6 +122,7 @@ impl ModelFolder {
                 manifest: Box::new(manifest),
             },
             loras: vec![],
+            decoder: None,
         })
     }
 
@@ -144,8 +151,7 @@ impl ModelFolder {
         mut notes: Vec<String>,
     ) -> Result<Self> {
         let names = places.iter().map(|place| &place.name[..]);
-        inventory::check(&configs, names)
-            .map_err(|(component, why)| Error::config(format!("{component}/config.json"), why))?;
+        inventory::check(&configs, names).map_err(in_config)?;
         let mut defaults = defaults(&configs);
         if let Some((class, kind)) = SchedulerKind::stand_in(&configs.scheduler) {
             defaults.scheduler = Some(kind.name().into());
@@ -161,6 +167,7 @@ impl ModelFolder {
             notes,
             source: Source::Weights(places),
             loras: vec![],
+            decoder: None,
         })
     }
 
@@ -219,6 +226,47 @@ impl ModelFolder {
         Ok(self)
     }
 
+    /// Takes another autoencoder for the same latents, such as TAESD: the folder of a diffusers autoencoder, or a checkpoint's.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if its latents are of other sizes; those of [`Self::open`] for its files.
+    pub fn with_decoder(mut self, dir: &Path) -> Result<Self> {
+        let dir = match dir.join("vae/config.json").is_file() {
+            true => dir.join("vae"),
+            false => dir.to_path_buf(),
+        };
+        let vae: AutoencoderConfig = config(&dir, "config.json")?;
+        let own = &self.configs.vae;
+        let latents = |vae: &AutoencoderConfig| (vae.latent_channels(), vae.downscale());
+        if latents(&vae) != latents(own) {
+            let why = format!(
+                "its latents have {} channels of {} pixels a side, and the model's {} of {}; it decodes another model's",
+                vae.latent_channels(),
+                vae.downscale(),
+                own.latent_channels(),
+                own.downscale()
+            );
+            return Err(Error::config(dir.display().to_string(), why));
+        }
+        let (places, _) = files::of_component(&dir, "vae")?;
+        self.configs.vae = vae;
+        match &mut self.source {
+            Source::Bundle { manifest, .. } => {
+                let own = manifest.tensors.keys().map(String::as_str);
+                let own = own.filter(|name| !name.starts_with(VAE));
+                let new = places.iter().map(|place| &place.name[..]);
+                inventory::check(&self.configs, own.chain(new)).map_err(in_config)?;
+                self.decoder = Some(places);
+            }
+            Source::Weights(own) => {
+                *own = std::mem::take(own).without(VAE).and(places)?;
+                let names = own.iter().map(|place| &place.name[..]);
+                inventory::check(&self.configs, names).map_err(in_config)?;
+            }
+        }
+        Ok(self)
+    }
+
     /// Every tensor of a checkpoint by its name, in the names' order, one in memory at a time.
     ///
     /// # Errors
@@ -256,10 +304,15 @@ impl ModelFolder {
             match &self.source {
                 Source::Bundle { dir, manifest } => {
                     let mut decoder = Decoder::new(manifest.as_ref().clone());
-                    let shards = manifest.shards.iter().enumerate();
-                    Box::new(shards.map(move |(index, entry)| {
-                        decoder.read_shard(index, &read_entry(dir, entry)?)
-                    }))
+                let shards = manifest.shards.iter().enumerate();
+                let parts = shards.map(move |(index, entry)| {
+                    let mut part = decoder.read_shard(index, &read_entry(dir, entry)?)?;
+                    if self.decoder.is_some() {
+                        part.retain(|name, _| !name.starts_with(VAE));
+                    }
+                    Ok(part)
+                });
+                Box::new(parts.chain(self.decoder.clone().into_iter().flat_map(Places::parts)))
                 }
                 Source::Weights(places) => Box::new(places.clone().parts()),
             };
@@ -401,6 +454,10 @@ fn checkpoint_name(dir: &Path) -> Result<String> {
     let index: Value = serde_json::from_slice(&index).map_err(bad_json("model_index.json"))?;
     let name = one_line(index["_name_or_path"].as_str().unwrap_or_default());
     Ok(if name.is_empty() { folder() } else { name })
+}
+
+fn in_config((component, why): (&'static str, String)) -> Error {
+    Error::config(format!("{component}/config.json"), why)
 }
 
 fn no_model(dir: &Path, why: &str) -> Error {

@@ -782,3 +782,22 @@ fn a_lora_on_a_bundle() {
     assert!(of(bundle.path()) == of(&golden()));
     assert!(of(bundle.path()) != weights(&golden()));
 }
+
+/// On a bundle, another autoencoder's tensors come instead of its own, whatever shards those lie in.
+#[test]
+fn another_decoder_on_a_bundle() {
+    let decoder = golden().with_file_name("vae_tiny");
+    let bundle = bundle_of(&ModelFolder::open(&golden()).unwrap());
+    let of = |dir: &Path| {
+        let model = ModelFolder::open(dir).unwrap().with_decoder(&decoder).unwrap();
+        let class = serde_json::to_value(&model.configs.vae).unwrap()["_class_name"].clone();
+        assert_eq!(class, "AutoencoderTiny");
+        model.weights().flat_map(|part| part.unwrap()).collect::<Weights>()
+    };
+    let found = of(bundle.path());
+    assert!(found == of(&golden()));
+    let own = component(&weights(&golden()), "vae.");
+    let new = component(&found, "vae.");
+    assert!(!new.is_empty() && new.keys().all(|key| !own.contains_key(key)));
+    assert!(component(&found, "unet.") == component(&weights(&golden()), "unet."));
+}

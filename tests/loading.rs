@@ -50,6 +50,7 @@ const CASES: [(&str, &str); 10] = [
     ("unet_text", "unet"),
     ("vae_dc", "vae"),
     ("vae_dc_conv", "vae"),
+    ("vae_tiny", "vae"),
 ];
 
 #[test]

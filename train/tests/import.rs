@@ -46,6 +46,7 @@ fn args(
         checkpoint,
         configs,
         prediction: None,
+        decoder: None,
         lora: vec![],
         to: Target::Bundle,
         quantize: quantize.into(),
