@@ -164,7 +164,7 @@ impl ModelFolder {
             defaults,
             configs,
             tokenizer,
-            notes,
+            notes: notes.iter().map(|note| one_line(note)).collect(),
             source: Source::Weights(places),
             loras: vec![],
             decoder: None,
@@ -300,10 +300,9 @@ impl ModelFolder {
 
     /// As [`Self::weights`], quantized ones as a bundle stores them.
     pub fn stored(&self) -> Box<dyn Iterator<Item = Result<StoredWeights>> + '_> {
-        let parts: Box<dyn Iterator<Item = Result<StoredWeights>>> =
-            match &self.source {
-                Source::Bundle { dir, manifest } => {
-                    let mut decoder = Decoder::new(manifest.as_ref().clone());
+        let parts: Box<dyn Iterator<Item = Result<StoredWeights>>> = match &self.source {
+            Source::Bundle { dir, manifest } => {
+                let mut decoder = Decoder::new(manifest.as_ref().clone());
                 let shards = manifest.shards.iter().enumerate();
                 let parts = shards.map(move |(index, entry)| {
                     let mut part = decoder.read_shard(index, &read_entry(dir, entry)?)?;
@@ -313,9 +312,9 @@ impl ModelFolder {
                     Ok(part)
                 });
                 Box::new(parts.chain(self.decoder.clone().into_iter().flat_map(Places::parts)))
-                }
-                Source::Weights(places) => Box::new(places.clone().parts()),
-            };
+            }
+            Source::Weights(places) => Box::new(places.clone().parts()),
+        };
         let parts = parts.map(|part| Ok(self.merged(part?)));
         let mut failed = false;
         Box::new(parts.take_while(move |part| !std::mem::replace(&mut failed, part.is_err())))

@@ -3,9 +3,7 @@
 
 use crate::{
     embeddings::CLIPTextConfig,
-    image::{
-        AutoencoderConfig, AutoencoderDCConfig, AutoencoderKLConfig, AutoencoderTinyConfig,
-    },
+    image::{AutoencoderConfig, AutoencoderDCConfig, AutoencoderKLConfig, AutoencoderTinyConfig},
     latents::{UNet2DConditionConfig, unet::config::block_type},
     limits::{CONFIG_NUMBER, LEVELS},
     pipeline::ComponentConfigs,
@@ -126,7 +124,10 @@ fn least_of_dc(config: &AutoencoderDCConfig) -> u64 {
 }
 
 fn least_of_tiny(config: &AutoencoderTinyConfig) -> u64 {
-    let (encoder, decoder) = (total(&config.num_encoder_blocks), total(&config.num_decoder_blocks));
+    let (encoder, decoder) = (
+        total(&config.num_encoder_blocks),
+        total(&config.num_decoder_blocks),
+    );
     encoder.saturating_add(decoder).saturating_mul(TINY_BLOCK)
 }
 

@@ -789,10 +789,16 @@ fn another_decoder_on_a_bundle() {
     let decoder = golden().with_file_name("vae_tiny");
     let bundle = bundle_of(&ModelFolder::open(&golden()).unwrap());
     let of = |dir: &Path| {
-        let model = ModelFolder::open(dir).unwrap().with_decoder(&decoder).unwrap();
+        let model = ModelFolder::open(dir)
+            .unwrap()
+            .with_decoder(&decoder)
+            .unwrap();
         let class = serde_json::to_value(&model.configs.vae).unwrap()["_class_name"].clone();
         assert_eq!(class, "AutoencoderTiny");
-        model.weights().flat_map(|part| part.unwrap()).collect::<Weights>()
+        model
+            .weights()
+            .flat_map(|part| part.unwrap())
+            .collect::<Weights>()
     };
     let found = of(bundle.path());
     assert!(found == of(&golden()));

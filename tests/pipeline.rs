@@ -92,7 +92,8 @@ fn loras_give_diffusers_images() {
 #[test]
 fn another_decoder_gives_diffusers_image() {
     let request = run_request(&files(&golden("pipeline_sd1"))).unwrap();
-    let expected = &tensors(&files(&golden("decoder"))["case.safetensors"]).unwrap()["output.image"];
+    let expected =
+        &tensors(&files(&golden("decoder"))["case.safetensors"]).unwrap()["output.image"];
     let folder = ModelFolder::open(&golden("pipeline_sd1")).unwrap();
     let folder = folder.with_decoder(&golden("vae_tiny")).unwrap();
     let found = generate(&built(&folder).unwrap(), &request).unwrap().image;
@@ -102,7 +103,10 @@ fn another_decoder_gives_diffusers_image() {
 
     let other = ModelFolder::open(&golden("pipeline_sd1")).unwrap();
     let error = other.with_decoder(&golden("vae_grey")).unwrap_err();
-    assert!(error.code() == "config" && error.to_string().contains("3 channels"), "{error}");
+    assert!(
+        error.code() == "config" && error.to_string().contains("3 channels"),
+        "{error}"
+    );
 }
 
 /// Each token's share of the cross-attention, against diffusers with a processor that keeps the probabilities.

@@ -130,10 +130,11 @@ impl Places {
     pub fn and(mut self, others: Self) -> Result<Self> {
         let files = self.files.len();
         self.files.extend(others.files);
-        self.places.extend(others.places.into_iter().map(|mut place| {
-            place.file += files;
-            place
-        }));
+        self.places
+            .extend(others.places.into_iter().map(|mut place| {
+                place.file += files;
+                place
+            }));
         Self::new(self.files, self.places)
     }
 

@@ -287,7 +287,15 @@ impl AutoencoderTinyBlock {
                 Inner::Activation(_) => relu(hidden),
                 Inner::Conv(conv) => {
                     let residual = (i == last).then(|| x.clone());
-                    kernels::conv2d(conv, hidden, false, Added { time: None, residual })
+                    kernels::conv2d(
+                        conv,
+                        hidden,
+                        false,
+                        Added {
+                            time: None,
+                            residual,
+                        },
+                    )
                 }
             };
         }
