@@ -1,6 +1,7 @@
 //! Folder -> model: a bundle, a diffusers checkpoint as `save_pretrained` writes it, or one file of Stable Diffusion in its
 //! original layout.
 
+mod configs;
 mod convert;
 mod files;
 mod formats;
@@ -13,32 +14,29 @@ mod tensors;
 use crate::{
     Error, Result,
     bundle::{Decoder, Defaults, FileEntry, MANIFEST_FILE, Manifest},
-    embeddings::CLIPTextConfig,
     error::one_line,
+    image::AutoencoderConfig,
     inventory,
-    latents::{
-        scheduler::{SchedulerConfig, SchedulerKind},
-        unet::config::SampleSize,
-    },
+    latents::scheduler::{SchedulerConfig, SchedulerKind},
     limits,
     pipeline::ComponentConfigs,
-    tokens::{ClipTokenizer, TokenizerOptions},
+    tokens::ClipTokenizer,
     weights::{Stored, StoredWeights, Weight, Weights},
+};
+use configs::{
+    TEXT_CONFIG, checkpoint_name, config, defaults, instead, required, text_encoder, tokenizer,
 };
 pub use convert::to_safetensors;
 use lora::Lora;
 pub use lora::LoraFile;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 use std::path::{Path, PathBuf};
 use tensors::Places;
 
-/// Where a diffusers checkpoint has its text encoder's config.
-const TEXT_CONFIG: &str = "text_encoder/config.json";
+/// A file that is shorter can be a pointer to the real one; those of Git LFS have 130 bytes.
+const POINTER_BYTES: u64 = 1024;
 
-/// Steps and guidance of diffusers' `StableDiffusionPipeline.__call__`, for checkpoints, which name none.
-const DIFFUSERS_STEPS: usize = 50;
-const DIFFUSERS_GUIDANCE: f64 = 7.5;
+/// How the autoencoder's tensors begin.
+const VAE: &str = "vae.";
 
 /// A model on disk, everything read but its weights.
 #[derive(Debug)]
@@ -55,6 +53,8 @@ pub struct ModelFolder {
     pub notes: Vec<String>,
     source: Source,
     loras: Vec<Lora>,
+    /// Of another autoencoder than the bundle's own.
+    decoder: Option<Places>,
 }
 
 #[derive(Debug)]
@@ -116,6 +116,7 @@ impl ModelFolder {
                 manifest: Box::new(manifest),
             },
             loras: vec![],
+            decoder: None,
         })
     }
 
@@ -144,8 +145,7 @@ impl ModelFolder {
         mut notes: Vec<String>,
     ) -> Result<Self> {
         let names = places.iter().map(|place| &place.name[..]);
-        inventory::check(&configs, names)
-            .map_err(|(component, why)| Error::config(format!("{component}/config.json"), why))?;
+        inventory::check(&configs, names).map_err(in_config)?;
         let mut defaults = defaults(&configs);
         if let Some((class, kind)) = SchedulerKind::stand_in(&configs.scheduler) {
             defaults.scheduler = Some(kind.name().into());
@@ -158,9 +158,10 @@ impl ModelFolder {
             defaults,
             configs,
             tokenizer,
-            notes,
+            notes: notes.iter().map(|note| one_line(note)).collect(),
             source: Source::Weights(places),
             loras: vec![],
+            decoder: None,
         })
     }
 
@@ -219,6 +220,47 @@ impl ModelFolder {
         Ok(self)
     }
 
+    /// Takes another autoencoder for the same latents, such as TAESD: the folder of a diffusers autoencoder, or a checkpoint's.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if its latents are of other sizes; those of [`Self::open`] for its files.
+    pub fn with_decoder(mut self, dir: &Path) -> Result<Self> {
+        let dir = match dir.join("vae/config.json").is_file() {
+            true => dir.join("vae"),
+            false => dir.to_path_buf(),
+        };
+        let vae: AutoencoderConfig = config(&dir, "config.json")?;
+        let own = &self.configs.vae;
+        let latents = |vae: &AutoencoderConfig| (vae.latent_channels(), vae.downscale());
+        if latents(&vae) != latents(own) {
+            let why = format!(
+                "its latents have {} channels of {} pixels a side, and the model's {} of {}; it decodes another model's",
+                vae.latent_channels(),
+                vae.downscale(),
+                own.latent_channels(),
+                own.downscale()
+            );
+            return Err(Error::config(dir.display().to_string(), why));
+        }
+        let (places, _) = files::of_component(&dir, "vae")?;
+        self.configs.vae = vae;
+        match &mut self.source {
+            Source::Bundle { manifest, .. } => {
+                let own = manifest.tensors.keys().map(String::as_str);
+                let own = own.filter(|name| !name.starts_with(VAE));
+                let new = places.iter().map(|place| &place.name[..]);
+                inventory::check(&self.configs, own.chain(new)).map_err(in_config)?;
+                self.decoder = Some(places);
+            }
+            Source::Weights(own) => {
+                *own = std::mem::take(own).without(VAE).and(places)?;
+                let names = own.iter().map(|place| &place.name[..]);
+                inventory::check(&self.configs, names).map_err(in_config)?;
+            }
+        }
+        Ok(self)
+    }
+
     /// Every tensor of a checkpoint by its name, in the names' order, one in memory at a time.
     ///
     /// # Errors
@@ -252,17 +294,21 @@ impl ModelFolder {
 
     /// As [`Self::weights`], quantized ones as a bundle stores them.
     pub fn stored(&self) -> Box<dyn Iterator<Item = Result<StoredWeights>> + '_> {
-        let parts: Box<dyn Iterator<Item = Result<StoredWeights>>> =
-            match &self.source {
-                Source::Bundle { dir, manifest } => {
-                    let mut decoder = Decoder::new(manifest.as_ref().clone());
-                    let shards = manifest.shards.iter().enumerate();
-                    Box::new(shards.map(move |(index, entry)| {
-                        decoder.read_shard(index, &read_entry(dir, entry)?)
-                    }))
-                }
-                Source::Weights(places) => Box::new(places.clone().parts()),
-            };
+        let parts: Box<dyn Iterator<Item = Result<StoredWeights>>> = match &self.source {
+            Source::Bundle { dir, manifest } => {
+                let mut decoder = Decoder::new(manifest.as_ref().clone());
+                let shards = manifest.shards.iter().enumerate();
+                let parts = shards.map(move |(index, entry)| {
+                    let mut part = decoder.read_shard(index, &read_entry(dir, entry)?)?;
+                    if self.decoder.is_some() {
+                        part.retain(|name, _| !name.starts_with(VAE));
+                    }
+                    Ok(part)
+                });
+                Box::new(parts.chain(self.decoder.clone().into_iter().flat_map(Places::parts)))
+            }
+            Source::Weights(places) => Box::new(places.clone().parts()),
+        };
         let parts = parts.map(|part| Ok(self.merged(part?)));
         let mut failed = false;
         Box::new(parts.take_while(move |part| !std::mem::replace(&mut failed, part.is_err())))
@@ -289,35 +335,14 @@ impl ModelFolder {
     }
 }
 
-/// What diffusers' pipeline does where nothing is asked for.
-fn defaults(configs: &ComponentConfigs) -> Defaults {
-    let SampleSize { height, width } = configs.unet.sample_size.unwrap_or(64.into());
-    let pixels = |latents: usize| latents.saturating_mul(configs.vae.downscale());
-    Defaults {
-        num_inference_steps: DIFFUSERS_STEPS,
-        guidance_scale: DIFFUSERS_GUIDANCE,
-        width: pixels(width),
-        height: pixels(height),
-        scheduler: None,
-    }
-}
-
-/// Takes a component's `config.json` where the folder has one.
-fn instead<T: DeserializeOwned>(dir: &Path, component: &str, inferred: &mut T) -> Result<()> {
-    let file = format!("{component}/config.json");
-    if dir.join(&file).is_file() {
-        *inferred = config(dir, &file)?;
-    }
-    Ok(())
-}
-
 /// A file of a bundle, its size known before it is read.
 fn read_entry(dir: &Path, entry: &FileEntry) -> Result<Vec<u8>> {
     let path = dir.join(&entry.file);
     let found = limits::open(&path)?.1;
     if found != entry.bytes {
-        // A pointer to the file is shorter than the file.
-        formats::refuse_other_kinds(&path, &limits::read(&path, found.min(limits::TEXT_BYTES))?)?;
+        if found < POINTER_BYTES {
+            formats::refuse_other_kinds(&path, &limits::read(&path, POINTER_BYTES)?)?;
+        }
         return Err(Error::FileSize {
             file: entry.file.clone(),
             expected: entry.bytes,
@@ -329,78 +354,8 @@ fn read_entry(dir: &Path, entry: &FileEntry) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn required(dir: &Path, file: &str) -> Result<Vec<u8>> {
-    formats::text(&dir.join(file))?.ok_or_else(|| no_model(dir, &format!("it has no {file}")))
-}
-
-/// The config of the text encoder, which a whole CLIP has inside its own (transformers: `CLIPTextConfig.from_pretrained`).
-///
-/// # Errors
-/// [`Error::Config`] for a text encoder of another family.
-fn text_encoder(dir: &Path) -> Result<CLIPTextConfig> {
-    let mut value: Value = config(dir, TEXT_CONFIG)?;
-    let family = value["model_type"].as_str().unwrap_or("clip_text_model");
-    match family {
-        "clip_text_model" => {}
-        "clip" => value = value["text_config"].take(),
-        other => {
-            let why =
-                format!("it is of the family {other}, and only CLIP's text encoders are read");
-            return Err(Error::config(TEXT_CONFIG, why));
-        }
-    }
-    serde_json::from_value(value).map_err(bad_json(TEXT_CONFIG))
-}
-
-fn bad_json(file: &str) -> impl FnOnce(serde_json::Error) -> Error {
-    let file = file.to_owned();
-    move |e| Error::Json {
-        file,
-        why: e.to_string(),
-    }
-}
-
-fn config<T: DeserializeOwned>(dir: &Path, file: &str) -> Result<T> {
-    serde_json::from_slice(&required(dir, file)?).map_err(bad_json(file))
-}
-
-fn tokenizer(dir: &Path) -> Result<ClipTokenizer> {
-    let file = |name: &str| formats::text(&dir.join("tokenizer").join(name));
-    let (config, special) = (
-        file("tokenizer_config.json")?,
-        file("special_tokens_map.json")?,
-    );
-    let options = TokenizerOptions::from_json(config.as_deref(), special.as_deref())?;
-    match (
-        file("tokenizer.json")?,
-        file("vocab.json")?,
-        file("merges.txt")?,
-    ) {
-        (Some(json), ..) => ClipTokenizer::from_json_with(&json, &options),
-        (None, Some(vocab), Some(merges)) => {
-            ClipTokenizer::from_vocab_and_merges(&vocab, &merges, &options)
-        }
-        _ => Err(no_model(
-            dir,
-            "it has neither tokenizer/tokenizer.json nor tokenizer/vocab.json and merges.txt",
-        )),
-    }
-}
-
-/// `_name_or_path` of `model_index.json`, which a checkpoint may lack, or the folder's own name.
-fn checkpoint_name(dir: &Path) -> Result<String> {
-    let folder = || {
-        let whole = dir.canonicalize().unwrap_or_else(|_| dir.into());
-        whole
-            .file_name()
-            .map_or_else(|| "model".into(), |name| one_line(&name.to_string_lossy()))
-    };
-    let Some(index) = formats::text(&dir.join("model_index.json"))? else {
-        return Ok(folder());
-    };
-    let index: Value = serde_json::from_slice(&index).map_err(bad_json("model_index.json"))?;
-    let name = one_line(index["_name_or_path"].as_str().unwrap_or_default());
-    Ok(if name.is_empty() { folder() } else { name })
+fn in_config((component, why): (&'static str, String)) -> Error {
+    Error::config(format!("{component}/config.json"), why)
 }
 
 fn no_model(dir: &Path, why: &str) -> Error {

@@ -3,7 +3,7 @@
 
 use crate::{
     embeddings::CLIPTextConfig,
-    image::{AutoencoderConfig, AutoencoderDCConfig, AutoencoderKLConfig},
+    image::{AutoencoderConfig, AutoencoderDCConfig, AutoencoderKLConfig, AutoencoderTinyConfig},
     latents::{UNet2DConditionConfig, unet::config::block_type},
     limits::{CONFIG_NUMBER, LEVELS},
     pipeline::ComponentConfigs,
@@ -13,11 +13,13 @@ use serde_json::{Map, Value};
 
 /// Fewest tensors of a residual block (two normalisations, two convolutions, each with a bias), of a transformer block (two
 /// attentions, three normalisations, a feed-forward network), of a layer of CLIP (four projections, two of each other part), and of a
-/// residual block of `AutoencoderDC` (two convolutions, one of them with a bias, and a normalisation).
+/// residual block of `AutoencoderDC` (two convolutions, one of them with a bias, and a normalisation) or of `AutoencoderTiny` (three
+/// convolutions with their biases).
 const RESNET: u64 = 8;
 const TRANSFORMER: u64 = 20;
 const CLIP_LAYER: u64 = 16;
 const DC_BLOCK: u64 = 4;
+const TINY_BLOCK: u64 = 6;
 
 /// # Errors
 /// The config and what is wrong with it: numbers that no model has, or more layers than there are tensors for.
@@ -42,11 +44,13 @@ pub(crate) fn check<'a>(
     match &mut vae_numbers {
         AutoencoderConfig::KL(config) => config.other = Map::new(),
         AutoencoderConfig::DC(config) => config.other = Map::new(),
+        AutoencoderConfig::Tiny(config) => config.other = Map::new(),
     }
     let numbers = [numbers(text), numbers(&unet_numbers), numbers(&vae_numbers)];
     let least_of_vae = match vae {
         AutoencoderConfig::KL(config) => least_of_kl(config),
         AutoencoderConfig::DC(config) => least_of_dc(config),
+        AutoencoderConfig::Tiny(config) => least_of_tiny(config),
     };
     let least = [least_of_text(text), least_of_unet(unet), least_of_vae];
     for (((component, there), least), numbers) in there.into_iter().zip(least).zip(numbers) {
@@ -114,10 +118,20 @@ fn least_of_kl(config: &AutoencoderKLConfig) -> u64 {
 }
 
 fn least_of_dc(config: &AutoencoderDCConfig) -> u64 {
-    let halves = [
-        &config.encoder_layers_per_block,
-        &config.decoder_layers_per_block,
-    ];
-    let blocks = halves.into_iter().flatten().map(|n| *n as u64);
-    blocks.fold(0, u64::saturating_add).saturating_mul(DC_BLOCK)
+    let encoder = total(&config.encoder_layers_per_block);
+    let decoder = total(&config.decoder_layers_per_block);
+    encoder.saturating_add(decoder).saturating_mul(DC_BLOCK)
+}
+
+fn least_of_tiny(config: &AutoencoderTinyConfig) -> u64 {
+    let (encoder, decoder) = (
+        total(&config.num_encoder_blocks),
+        total(&config.num_decoder_blocks),
+    );
+    encoder.saturating_add(decoder).saturating_mul(TINY_BLOCK)
+}
+
+fn total(numbers: &[usize]) -> u64 {
+    let numbers = numbers.iter().map(|n| *n as u64);
+    numbers.fold(0, u64::saturating_add)
 }

@@ -61,6 +61,9 @@ struct Generate {
     /// Folder of a bundle, or of a diffusers checkpoint
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
+    /// Decode with this autoencoder instead: a folder of diffusers, such as TAESD's
+    #[arg(long, value_name = "DIR")]
+    decoder: Option<PathBuf>,
     /// A LoRA to add to the model, with how much of it (FILE:0.8); may be given several times
     #[arg(long, value_name = "FILE[:WEIGHT]")]
     lora: Vec<LoraFile>,
@@ -141,6 +144,9 @@ fn generate(args: &Generate) -> Result<()> {
     }
     let latents = args.latents.as_deref().map(read_latents).transpose()?;
     let mut model = ModelFolder::open(&args.model)?;
+    if let Some(decoder) = &args.decoder {
+        model = model.with_decoder(decoder)?;
+    }
     for lora in &args.lora {
         model = model.with_lora(lora)?;
     }

@@ -21,7 +21,7 @@ use crate::tokens::{ClipTokenizer, TokenizerOptions};
 use crate::weights::{self, Weight, Weights};
 
 /// Every case under `tests/reference/goldens` that [`compare`] runs; the whole runs come last.
-pub const CASES: [&str; 14] = [
+pub const CASES: [&str; 15] = [
     "text_encoder_sd1",
     "text_encoder_sd2",
     "unet_sd1",
@@ -33,6 +33,7 @@ pub const CASES: [&str; 14] = [
     "vae_whitened",
     "vae_dc",
     "vae_dc_conv",
+    "vae_tiny",
     "pipeline_sd1",
     "pipeline_sd2",
     "pipeline_dc",
@@ -69,7 +70,7 @@ pub async fn compare(files: &Files, device: &Device) -> Result<Errors> {
     let config: serde_json::Value = case.json("config.json")?;
     match config.get("_class_name").and_then(|name| name.as_str()) {
         Some("UNet2DConditionModel") => case.unet(device).await,
-        Some("AutoencoderKL" | "AutoencoderDC") => case.vae(device).await,
+        Some("AutoencoderKL" | "AutoencoderDC" | "AutoencoderTiny") => case.vae(device).await,
         _ => case.text_encoder(device).await,
     }
 }

@@ -81,6 +81,8 @@ fn help_is_no_error() {
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     for flag in [
         "--model",
+        "--decoder",
+        "--lora",
         "--prompt",
         "--negative",
         "--seed",
@@ -172,6 +174,11 @@ fn checkpoints_that_are_damaged() {
     )
     .unwrap();
     refused_with(&["unet.conv_on.weight"]);
+
+    // A name that would clear the screen and begin a line of its own.
+    let forged = replaced(&whole, b"\"conv_in.weight\"", b"\"\\u001b[2J\\nabc\"");
+    fs::write(&unet, forged).unwrap();
+    refused_with(&["`unet.\\u{1b}[2J abc`"]);
 
     fs::remove_file(&unet).unwrap();
     refused_with(&["unet has no weights"]);

@@ -39,7 +39,7 @@ fn case(name: &str, component: &str) -> (Weights, Box<dyn Fn(Weights) -> Result<
     (weights, loader)
 }
 
-const CASES: [(&str, &str); 10] = [
+const CASES: [(&str, &str); 11] = [
     ("text_encoder_sd1", "text_encoder"),
     ("text_encoder_sd2", "text_encoder"),
     ("unet_sd1", "unet"),
@@ -50,6 +50,7 @@ const CASES: [(&str, &str); 10] = [
     ("unet_text", "unet"),
     ("vae_dc", "vae"),
     ("vae_dc_conv", "vae"),
+    ("vae_tiny", "vae"),
 ];
 
 #[test]

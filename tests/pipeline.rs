@@ -88,6 +88,27 @@ fn loras_give_diffusers_images() {
     }
 }
 
+/// TAESD in the autoencoder's place, on a checkpoint and on a bundle of it.
+#[test]
+fn another_decoder_gives_diffusers_image() {
+    let request = run_request(&files(&golden("pipeline_sd1"))).unwrap();
+    let expected =
+        &tensors(&files(&golden("decoder"))["case.safetensors"]).unwrap()["output.image"];
+    let folder = ModelFolder::open(&golden("pipeline_sd1")).unwrap();
+    let folder = folder.with_decoder(&golden("vae_tiny")).unwrap();
+    let found = generate(&built(&folder).unwrap(), &request).unwrap().image;
+    let error = relative_l2(&found.data, &expected.data);
+    println!("another decoder: {error:.1e}");
+    assert!(error <= TOLERANCE, "{error:.1e}");
+
+    let other = ModelFolder::open(&golden("pipeline_sd1")).unwrap();
+    let error = other.with_decoder(&golden("vae_grey")).unwrap_err();
+    assert!(
+        error.code() == "config" && error.to_string().contains("3 channels"),
+        "{error}"
+    );
+}
+
 /// Each token's share of the cross-attention, against diffusers with a processor that keeps the probabilities.
 #[test]
 fn attention_is_diffusers_attention() {

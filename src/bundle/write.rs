@@ -9,7 +9,8 @@ use super::{
     quantize::{Quantized, matrix, row_bytes},
 };
 use crate::{
-    Error, Result, files, pipeline::ComponentConfigs, tokens::ClipTokenizer, weights::Weight,
+    Error, Result, files, limits, pipeline::ComponentConfigs, tokens::ClipTokenizer,
+    weights::Weight,
 };
 use half::f16;
 use safetensors::{Dtype, tensor::TensorView};
@@ -195,7 +196,7 @@ impl BundleWriter {
             .map_err(|e| Error::Manifest { why: e.to_string() })?;
         // What is written can be read: the same checks as for a stranger's manifest.
         let manifest = Manifest::parse(json.as_bytes())?;
-        let before = fs::read(self.dir.join(MANIFEST_FILE))
+        let before = limits::read(&self.dir.join(MANIFEST_FILE), limits::TEXT_BYTES)
             .ok()
             .and_then(|bytes| Manifest::parse(&bytes).ok());
         files::replace(&self.dir.join(TOKENIZER_FILE), tokenizer.as_bytes())?;

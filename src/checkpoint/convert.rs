@@ -4,15 +4,9 @@ use super::{
     formats,
     tensors::{Place, Places},
 };
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 use safetensors::tensor::{Metadata, TensorInfo};
-use std::{
-    collections::HashMap,
-    ffi::OsString,
-    fs::{self, File},
-    io::{self, Write},
-    path::Path,
-};
+use std::{collections::HashMap, fs, io::Write, path::Path};
 
 /// Writes the tensors of any weight file that is read here, bytes unchanged, one in memory at a time; gives their number.
 ///
@@ -40,22 +34,12 @@ pub fn to_safetensors(from: &Path, to: &Path) -> Result<usize> {
         file: to.display().to_string(),
         why,
     })?;
-    let mut name = OsString::from(".");
-    name.push(to.file_name().unwrap_or_default());
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = to.with_file_name(name);
-    let write = |error: io::Error| Error::io(to)(error);
-    let mut file = File::create(&temporary).map_err(write)?;
-    let all = || {
-        file.write_all(&head).map_err(write)?;
+    files::replace_with(to, |file| {
+        file.write_all(&head).map_err(Error::io(to))?;
         for tensor in places.bytes() {
-            file.write_all(&tensor?.1).map_err(write)?;
+            file.write_all(&tensor?.1).map_err(Error::io(to))?;
         }
-        file.sync_all().map_err(write)?;
-        fs::rename(&temporary, to).map_err(write)
-    };
-    all().inspect_err(|_| {
-        let _ = fs::remove_file(&temporary); // the first error is the one to tell
+        Ok(())
     })?;
     Ok(count)
 }

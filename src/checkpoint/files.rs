@@ -33,30 +33,45 @@ const WEIGHTS: [&str; 6] = ["safetensors", "bin", "ckpt", "pt", "pth", "gguf"];
 /// # Errors
 /// [`Error::ModelFolder`] for a component without weights; those of [`formats::tensors`]; [`Error::DuplicateTensor`].
 pub(super) fn places(dir: &Path) -> Result<(Places, Vec<String>)> {
-    let (mut files, mut places, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut all, mut notes) = (Places::default(), Vec::new());
     for component in COMPONENTS {
-        let mut left_out = BTreeMap::<String, usize>::new();
-        for path in weight_files(dir, component)? {
-            for place in formats::tensors(&path, files.len())? {
-                match current_name(component, &place.name) {
-                    Some(name) => places.push(place.named(format!("{component}.{name}"))),
-                    None => *left_out.entry(part(&place.name)).or_default() += 1,
-                }
-            }
-            files.push(path);
-        }
-        left_out.remove("text_model"); // the buffer `position_ids`, which is no weight
-        left_out.remove("embeddings");
-        if !left_out.is_empty() {
-            let count: usize = left_out.values().sum();
-            let parts: Vec<String> = left_out.into_keys().collect();
-            notes.push(format!(
-                "{count} tensors of {component} that Stable Diffusion does not read were left out: {}",
-                parts.join(", ")
-            ));
-        }
+        let (places, note) = of_component(&dir.join(component), component)?;
+        all = all.and(places)?;
+        notes.extend(note);
     }
-    Ok((Places::new(files, places)?, notes))
+    Ok((all, notes))
+}
+
+/// As [`places`], of one component that lies in a folder.
+///
+/// # Errors
+/// As [`places`].
+pub(super) fn of_component(
+    folder: &Path,
+    component: &'static str,
+) -> Result<(Places, Option<String>)> {
+    let (mut files, mut places) = (Vec::new(), Vec::new());
+    let mut left_out = BTreeMap::<String, usize>::new();
+    for path in weight_files(folder, component)? {
+        for place in formats::tensors(&path, files.len())? {
+            match current_name(component, &place.name) {
+                Some(name) => places.push(place.named(format!("{component}.{name}"))),
+                None => *left_out.entry(part(&place.name)).or_default() += 1,
+            }
+        }
+        files.push(path);
+    }
+    left_out.remove("text_model"); // the buffer `position_ids`, which is no weight
+    left_out.remove("embeddings");
+    let count: usize = left_out.values().sum();
+    let parts: Vec<String> = left_out.into_keys().collect();
+    let note = (count > 0 && !parts.is_empty()).then(|| {
+        format!(
+            "{count} tensors of {component} that Stable Diffusion does not read were left out: {}",
+            parts.join(", ")
+        )
+    });
+    Ok((Places::new(files, places)?, note))
 }
 
 /// The first word of a tensor's name.
@@ -65,8 +80,7 @@ fn part(name: &str) -> String {
 }
 
 /// The weight files of a component: one, or those that its index names.
-fn weight_files(dir: &Path, component: &str) -> Result<Vec<PathBuf>> {
-    let folder = dir.join(component);
+fn weight_files(folder: &Path, component: &str) -> Result<Vec<PathBuf>> {
     for (suffix, index) in NAMES {
         for stem in STEMS {
             let path = folder.join(format!("{stem}{suffix}"));
@@ -83,7 +97,7 @@ fn weight_files(dir: &Path, component: &str) -> Result<Vec<PathBuf>> {
         "text_encoder" => "model.safetensors",
         _ => "diffusion_pytorch_model.safetensors",
     };
-    let others: Vec<String> = other_weights(&folder);
+    let others: Vec<String> = other_weights(folder);
     let why = match &others[..] {
         [] => format!("{component} has no weights ({component}/{expected})"),
         [one] => format!(
@@ -94,7 +108,7 @@ fn weight_files(dir: &Path, component: &str) -> Result<Vec<PathBuf>> {
             others.join(", ")
         ),
     };
-    Err(no_model(dir, &why))
+    Err(no_model(folder.parent().unwrap_or(folder), &why))
 }
 
 /// Files of a folder that may be weights under names that nobody looks for.

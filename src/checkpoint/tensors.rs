@@ -123,6 +123,27 @@ impl Places {
         }
     }
 
+    /// These and others of other files.
+    ///
+    /// # Errors
+    /// [`Error::DuplicateTensor`].
+    pub fn and(mut self, others: Self) -> Result<Self> {
+        let files = self.files.len();
+        self.files.extend(others.files);
+        self.places
+            .extend(others.places.into_iter().map(|mut place| {
+                place.file += files;
+                place
+            }));
+        Self::new(self.files, self.places)
+    }
+
+    /// Without those whose name begins so.
+    pub fn without(mut self, prefix: &str) -> Self {
+        self.places.retain(|place| !place.name.starts_with(prefix));
+        self
+    }
+
     /// Every tensor, in the order in which they are read.
     pub fn iter(&self) -> impl Iterator<Item = &Place> {
         self.places.iter()

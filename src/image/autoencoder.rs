@@ -1,4 +1,4 @@
-//! An autoencoder of either class.
+//! An autoencoder of any class.
 
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -8,6 +8,7 @@ use super::bicubic::EncoderSize;
 use super::dc::{AutoencoderDC, AutoencoderDCConfig};
 use super::kl::{AutoencoderKL, AutoencoderKLConfig};
 use super::scaling::LatentScaling;
+use super::tiny::{AutoencoderTiny, AutoencoderTinyConfig};
 use crate::error::Result;
 
 /// The config of an autoencoder, of the class that its key `_class_name` names.
@@ -18,6 +19,8 @@ pub enum AutoencoderConfig {
     KL(AutoencoderKLConfig),
     /// `AutoencoderDC`
     DC(AutoencoderDCConfig),
+    /// `AutoencoderTiny`
+    Tiny(AutoencoderTinyConfig),
 }
 
 /// Encoder and decoder between images in -1 to 1 and latents.
@@ -27,6 +30,8 @@ pub enum Autoencoder {
     KL(AutoencoderKL),
     /// `AutoencoderDC`
     DC(AutoencoderDC),
+    /// `AutoencoderTiny`
+    Tiny(AutoencoderTiny),
 }
 
 /// Mean and log-variance of the latents of an image.
@@ -54,8 +59,11 @@ impl TryFrom<Value> for AutoencoderConfig {
                 Ok(Self::KL(serde_json::from_value(config).map_err(json)?))
             }
             Some("AutoencoderDC") => Ok(Self::DC(serde_json::from_value(config).map_err(json)?)),
+            Some("AutoencoderTiny") => {
+                Ok(Self::Tiny(serde_json::from_value(config).map_err(json)?))
+            }
             Some(class) => Err(format!(
-                "the autoencoder {class} is not supported, only AutoencoderKL and AutoencoderDC"
+                "the autoencoder {class} is not supported, only AutoencoderKL, AutoencoderDC and AutoencoderTiny"
             )),
         }
     }
@@ -66,6 +74,7 @@ impl From<AutoencoderConfig> for Value {
         let (keys, class) = match config {
             AutoencoderConfig::KL(config) => (json!(config), "AutoencoderKL"),
             AutoencoderConfig::DC(config) => (json!(config), "AutoencoderDC"),
+            AutoencoderConfig::Tiny(config) => (json!(config), "AutoencoderTiny"),
         };
         let mut keys = keys;
         keys["_class_name"] = json!(class);
@@ -85,6 +94,12 @@ impl From<AutoencoderDCConfig> for AutoencoderConfig {
     }
 }
 
+impl From<AutoencoderTinyConfig> for AutoencoderConfig {
+    fn from(config: AutoencoderTinyConfig) -> Self {
+        Self::Tiny(config)
+    }
+}
+
 impl From<AutoencoderKL> for Autoencoder {
     fn from(vae: AutoencoderKL) -> Self {
         Self::KL(vae)
@@ -97,12 +112,19 @@ impl From<AutoencoderDC> for Autoencoder {
     }
 }
 
+impl From<AutoencoderTiny> for Autoencoder {
+    fn from(vae: AutoencoderTiny) -> Self {
+        Self::Tiny(vae)
+    }
+}
+
 impl AutoencoderConfig {
     /// Channels of the image going in: 1 (grey) or 3.
     pub fn in_channels(&self) -> usize {
         match self {
             Self::KL(config) => config.in_channels,
             Self::DC(config) => config.in_channels,
+            Self::Tiny(config) => config.in_channels,
         }
     }
 
@@ -111,6 +133,7 @@ impl AutoencoderConfig {
         match self {
             Self::KL(config) => config.latent_channels,
             Self::DC(config) => config.latent_channels,
+            Self::Tiny(config) => config.latent_channels,
         }
     }
 
@@ -119,6 +142,7 @@ impl AutoencoderConfig {
         match self {
             Self::KL(config) => config.downscale(),
             Self::DC(config) => config.downscale(),
+            Self::Tiny(config) => config.downscale(),
         }
     }
 
@@ -127,6 +151,7 @@ impl AutoencoderConfig {
         match self {
             Self::KL(config) => config.encoder_size(),
             Self::DC(config) => config.encoder_size(),
+            Self::Tiny(_) => EncoderSize::default(),
         }
     }
 
@@ -138,6 +163,7 @@ impl AutoencoderConfig {
         match self {
             Self::KL(config) => config.scaling(),
             Self::DC(config) => config.scaling(),
+            Self::Tiny(config) => config.scaling(),
         }
     }
 
@@ -149,6 +175,7 @@ impl AutoencoderConfig {
         Ok(match self {
             Self::KL(config) => config.init(device)?.into(),
             Self::DC(config) => config.init(device)?.into(),
+            Self::Tiny(config) => config.init(device)?.into(),
         })
     }
 }
@@ -160,14 +187,13 @@ impl Autoencoder {
     /// - `image`: `[B, in_channels, H, W]` in -1 to 1, with the detail of [`EncoderSize::shown`]
     /// - output: mean and logvar, `[B, latent_channels, H/f, W/f]`
     pub fn encode(&self, image: Tensor<4>) -> DiagonalGaussian {
-        match self {
-            Self::KL(vae) => vae.encode(image),
-            Self::DC(vae) => {
-                let mean = vae.encode(image);
-                let logvar = mean.full_like(LEAST_LOGVAR);
-                DiagonalGaussian { mean, logvar }
-            }
-        }
+        let mean = match self {
+            Self::KL(vae) => return vae.encode(image),
+            Self::DC(vae) => vae.encode(image),
+            Self::Tiny(vae) => vae.encode(image),
+        };
+        let logvar = mean.full_like(LEAST_LOGVAR);
+        DiagonalGaussian { mean, logvar }
     }
 
     /// The image of unscaled latents.
@@ -179,6 +205,7 @@ impl Autoencoder {
         match self {
             Self::KL(vae) => vae.decode(latents),
             Self::DC(vae) => vae.decode(latents),
+            Self::Tiny(vae) => vae.decode(latents),
         }
     }
 
@@ -186,6 +213,7 @@ impl Autoencoder {
         match self {
             Self::KL(vae) => &vae.scaling,
             Self::DC(vae) => &vae.scaling,
+            Self::Tiny(vae) => &vae.scaling,
         }
     }
 
@@ -214,7 +242,10 @@ mod tests {
         let dc = dc.unwrap();
         assert!(matches!(&dc, AutoencoderConfig::DC(config) if config.other["ours"] == 1));
         assert_eq!((dc.latent_channels(), dc.downscale()), (16, 32));
-        for config in [kl, dc] {
+        let tiny = read(json!({"_class_name": "AutoencoderTiny", "block_out_channels": [64]}));
+        let tiny = tiny.unwrap();
+        assert_eq!((tiny.latent_channels(), tiny.downscale()), (4, 8));
+        for config in [kl, dc, tiny] {
             assert_eq!(read(json!(config)).unwrap(), config);
         }
     }
@@ -223,8 +254,8 @@ mod tests {
     fn another_class_and_a_wrong_type_are_refused() {
         for (json, named) in [
             (
-                json!({"_class_name": "AutoencoderTiny"}),
-                "AutoencoderTiny is not supported",
+                json!({"_class_name": "VQModel"}),
+                "VQModel is not supported",
             ),
             (json!({"latent_channels": "four"}), "expected usize"),
             (json!("a string"), "expected struct"),

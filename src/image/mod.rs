@@ -7,12 +7,14 @@ mod dc;
 mod kl;
 mod pixels;
 mod scaling;
+mod tiny;
 
 pub use autoencoder::{Autoencoder, AutoencoderConfig, DiagonalGaussian};
 pub use dc::{AutoencoderDC, AutoencoderDCConfig, Names};
 pub use kl::{AutoencoderKL, AutoencoderKLConfig};
 pub use pixels::Image;
 pub use scaling::LatentScaling;
+pub use tiny::{AutoencoderTiny, AutoencoderTinyConfig};
 
 use crate::error::Error;
 

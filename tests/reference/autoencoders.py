@@ -1,7 +1,7 @@
 """Autoencoders: diffusers' `AutoencoderKL` and `AutoencoderDC`, both ways, and what lies between them and the U-Net."""
 
 import torch
-from diffusers import AutoencoderDC, AutoencoderKL
+from diffusers import AutoencoderDC, AutoencoderKL, AutoencoderTiny
 from diffusers.pipelines.ltx.pipeline_ltx import LTXPipeline
 from torch.nn.functional import interpolate
 
@@ -43,6 +43,12 @@ DC_CONV = {
     "encoder_layers_per_block": (1, 3, 0), "decoder_layers_per_block": (3, 1, 0), "encoder_out_shortcut": True,
     "decoder_in_shortcut": False, "downsample_block_type": "conv", "upsample_block_type": "interpolate",
     "decoder_act_fns": ("relu", "gelu", "silu"), "decoder_norm_types": ("rms_norm",) * 3, "decoder_conv_act_fn": "silu",
+}  # fmt: skip
+
+# Channels and levels of `pipeline_sd1`'s autoencoder, so that it decodes that pipeline's latents.
+TINY = {
+    "encoder_block_out_channels": (8, 8, 8), "decoder_block_out_channels": (8, 8, 8), "num_encoder_blocks": (1, 2, 1),
+    "num_decoder_blocks": (2, 1, 1), "latent_channels": 4, "scaling_factor": 0.7, "shift_factor": 0.1,
 }  # fmt: skip
 
 # The names which the attention of the autoencoders of Stable Diffusion 1 and 2 has in their files; diffusers renames on loading.
@@ -93,6 +99,8 @@ def shown(config, image):
 def encode(model, image):
     """Latents, before scaling."""
     encoded = model.encode(image)
+    if isinstance(model, AutoencoderTiny):
+        return encoded.latents
     return encoded.latent if isinstance(model, AutoencoderDC) else encoded.latent_dist.mode()
 
 
@@ -118,6 +126,7 @@ def make():
         ("vae_whitened", AutoencoderKL, WHITENED, 33, (8, 12), True),
         ("vae_dc", AutoencoderDC, DC, 34, (32, 48), True),
         ("vae_dc_conv", AutoencoderDC, DC_CONV, 35, (12, 20), True),
+        ("vae_tiny", AutoencoderTiny, TINY, 36, (16, 24), True),
     ):
         folder = fresh(name)
         model = seeded(kind(**config), seed, half)

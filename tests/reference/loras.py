@@ -1,4 +1,5 @@
-"""LoRAs in the formats of diffusers, kohya and PEFT for the checkpoint `pipeline_sd1`, and what the pipeline draws with each.
+"""LoRAs in the formats of diffusers, kohya and PEFT for the checkpoint `pipeline_sd1`, and what the pipeline draws with each; and what it
+draws with another decoder.
 
 Every kind of layer that such files change is changed: attention, feed-forward and projections of the U-Net, its convolutions (3x3, 1x1,
 strided) and time embeddings, and the text encoder. Alphas differ from ranks, ranks from each other.
@@ -7,7 +8,7 @@ strided) and time embeddings, and the text encoder. Alphas differ from ranks, ra
 import json
 
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import AutoencoderTiny, StableDiffusionPipeline
 from diffusers.training_utils import _collate_lora_metadata
 from diffusers.utils import convert_state_dict_to_diffusers
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -128,7 +129,15 @@ def peft_folder(folder):
     return drawn(loaded)
 
 
+def other_decoder():
+    """The same checkpoint with TAESD in its autoencoder's place."""
+    loaded = pipeline()
+    loaded.vae = AutoencoderTiny.from_pretrained(GOLDENS / "vae_tiny").float()
+    write_case(fresh("decoder"), {}, {"image": drawn(loaded)["image"]})
+
+
 def make():
+    other_decoder()
     matrices = trained()
     folder = GOLDENS / "lora"
     save_file(kohya(matrices), folder / "kohya.safetensors", metadata={"ss_network_dim": "4"})

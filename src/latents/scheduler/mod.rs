@@ -23,113 +23,20 @@ mod ddim;
 mod dpm_solver;
 mod euler;
 mod euler_ancestral;
+mod kind;
 mod lcm;
 mod pndm;
 mod schedule;
 mod sigmas;
 
 use std::fmt;
-use std::str::FromStr;
 
 pub use config::SchedulerConfig;
+pub use kind::SchedulerKind;
 pub use schedule::{NoiseSchedule, PredictionType};
 
 use super::noise::gaussian_stream;
 use crate::error::{Error, Result};
-
-/// The schedulers there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SchedulerKind {
-    /// `DDIMScheduler`, eta 0.
-    Ddim,
-    /// `PNDMScheduler`.
-    Pndm,
-    /// `EulerDiscreteScheduler`.
-    Euler,
-    /// `EulerAncestralDiscreteScheduler`, which adds noise at every step.
-    EulerAncestral,
-    /// `DPMSolverMultistepScheduler` with DPM-Solver++ 2M.
-    DpmSolverMultistep,
-    /// `LCMScheduler`, for models that were distilled to a few steps.
-    Lcm,
-}
-
-impl SchedulerKind {
-    /// Every kind.
-    pub const ALL: [Self; 6] = [
-        Self::Ddim,
-        Self::Pndm,
-        Self::Euler,
-        Self::EulerAncestral,
-        Self::DpmSolverMultistep,
-        Self::Lcm,
-    ];
-
-    /// diffusers' name of the class, as `_class_name` in `scheduler_config.json` has it.
-    pub fn class_name(self) -> &'static str {
-        match self {
-            Self::Ddim => "DDIMScheduler",
-            Self::Pndm => "PNDMScheduler",
-            Self::Euler => "EulerDiscreteScheduler",
-            Self::EulerAncestral => "EulerAncestralDiscreteScheduler",
-            Self::Lcm => "LCMScheduler",
-            Self::DpmSolverMultistep => "DPMSolverMultistepScheduler",
-        }
-    }
-
-    /// For a config of a class that is not here: its name, and the kind that draws in its place where nobody chooses. All classes
-    /// know the same schedules of noise; each stand-in is the class here that takes steps of the same sort.
-    pub fn stand_in(config: &SchedulerConfig) -> Option<(&str, Self)> {
-        let class = config.class_name().unwrap_or("(none)");
-        if Self::ALL.iter().any(|kind| kind.class_name() == class) {
-            return None;
-        }
-        let kind = match class {
-            "HeunDiscreteScheduler" | "LMSDiscreteScheduler" | "KDPM2DiscreteScheduler" => {
-                Self::Euler
-            }
-            "KDPM2AncestralDiscreteScheduler" => Self::EulerAncestral,
-            "UniPCMultistepScheduler"
-            | "DEISMultistepScheduler"
-            | "DPMSolverSinglestepScheduler"
-            | "DPMSolverSDEScheduler"
-            | "SASolverScheduler" => Self::DpmSolverMultistep,
-            _ => Self::Ddim, // DDPM, which is DDIM with noise added at every step
-        };
-        Some((class, kind))
-    }
-
-    /// The word for it on the command line and the page.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ddim => "ddim",
-            Self::Pndm => "pndm",
-            Self::Euler => "euler",
-            Self::EulerAncestral => "euler-a",
-            Self::Lcm => "lcm",
-            Self::DpmSolverMultistep => "dpm++2m",
-        }
-    }
-}
-
-impl fmt::Display for SchedulerKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for SchedulerKind {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let names = || Self::ALL.map(Self::name).join(", ");
-        let found = Self::ALL.into_iter().find(|kind| kind.name() == name);
-        found.ok_or_else(|| Error::Request {
-            field: "scheduler",
-            why: format!("`{name}` is not known; use one of {}", names()),
-        })
-    }
-}
 
 /// What one step gives.
 #[derive(Debug, Clone, PartialEq)]
@@ -189,7 +96,7 @@ impl Scheduler {
     /// # Errors
     /// [`Error::Config`], which names the key, for options that are unknown or not supported; it says which kinds do not need them.
     pub fn new(config: &SchedulerConfig, kind: Option<SchedulerKind>) -> Result<Self> {
-        let named = kind.unwrap_or_else(|| named_kind(config));
+        let named = kind.unwrap_or_else(|| SchedulerKind::named(config));
         Self::of(config, named).map_err(|error| {
             let others = SchedulerKind::ALL.into_iter();
             let works = |kind: &SchedulerKind| Self::of(config, *kind).is_ok();
@@ -379,17 +286,6 @@ fn bad_steps(why: String) -> Error {
         field: "num_inference_steps",
         why,
     }
-}
-
-fn named_kind(config: &SchedulerConfig) -> SchedulerKind {
-    if let Some((_, kind)) = SchedulerKind::stand_in(config) {
-        return kind;
-    }
-    let named = |kind: &SchedulerKind| Some(kind.class_name()) == config.class_name();
-    SchedulerKind::ALL
-        .into_iter()
-        .find(named)
-        .unwrap_or(SchedulerKind::Ddim)
 }
 
 /// Linear combination of equally long slices.

@@ -139,7 +139,7 @@ fn unshifted(config: &AutoencoderConfig, weights: &mut Weights) -> Result<Autoen
         _ => {
             return Err(Error::Config {
                 what: "vae/config.json".into(),
-                why: "diffusers' StableDiffusionPipeline knows neither AutoencoderDC nor latents_mean; export a bundle".into(),
+                why: "only an AutoencoderKL without latents_mean is what diffusers' StableDiffusionPipeline can decode the same way; export a bundle".into(),
             });
         }
     };

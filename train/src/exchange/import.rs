@@ -24,6 +24,9 @@ pub struct Import {
     /// For a file of SD 2.x: what it predicts, epsilon (512 pixels) or v (768 pixels)
     #[arg(long, value_name = "NAME", value_parser = prediction)]
     pub prediction: Option<Prediction>,
+    /// Another autoencoder for the same latents, such as TAESD: a folder of diffusers
+    #[arg(long, value_name = "DIR")]
+    pub decoder: Option<PathBuf>,
     /// A LoRA to add to the weights, with how much of it (FILE:0.8); may be given several times
     #[arg(long, value_name = "FILE[:WEIGHT]")]
     pub lora: Vec<LoraFile>,
@@ -78,6 +81,7 @@ pub fn run(args: &Import) -> Result<()> {
     let other = [
         ("configs", args.configs.is_some()),
         ("prediction", args.prediction.is_some()),
+        ("decoder", args.decoder.is_some()),
         ("lora", !args.lora.is_empty()),
     ];
     if let Some((field, _)) = other.into_iter().find(|(_, given)| *given) {
@@ -98,6 +102,9 @@ pub fn run(args: &Import) -> Result<()> {
 /// [`Error::TensorShape`] or [`Error::MissingTensor`] where weights and configs do not belong together.
 pub fn bundle(args: &Import) -> Result<Manifest> {
     let mut model = open(args)?;
+    if let Some(decoder) = &args.decoder {
+        model = model.with_decoder(decoder)?;
+    }
     for lora in &args.lora {
         model = model.with_lora(lora)?;
     }

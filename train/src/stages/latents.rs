@@ -138,6 +138,9 @@ impl Latents {
                 let [mean, std] = self.channels.clone();
                 (dc.latents_mean, dc.latents_std) = (Some(mean), Some(std));
             }
+            AutoencoderConfig::Tiny(tiny) => {
+                (tiny.scaling_factor, tiny.shift_factor) = (self.scaling_factor, self.shift_factor);
+            }
         }
         config
     }

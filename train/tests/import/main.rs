@@ -1,0 +1,7 @@
+//! `train import`.
+
+mod bundles;
+mod layers;
+mod pickles;
+mod refused;
+mod support;
