@@ -4,7 +4,7 @@
 use crate::{
     embeddings::CLIPTextConfig,
     image::{AutoencoderConfig, AutoencoderDCConfig, AutoencoderKLConfig, AutoencoderTinyConfig},
-    latents::{UNet2DConditionConfig, unet::config::block_type},
+    latents::{UNet2DConditionConfig, unet::values::block_type},
     limits::{CONFIG_NUMBER, LEVELS},
     pipeline::ComponentConfigs,
 };

@@ -6,7 +6,7 @@ use crate::{
     bundle::Defaults,
     embeddings::CLIPTextConfig,
     error::one_line,
-    latents::unet::config::SampleSize,
+    latents::unet::values::SampleSize,
     pipeline::ComponentConfigs,
     tokens::{ClipTokenizer, TokenizerOptions},
 };

@@ -9,7 +9,7 @@ use crate::{
     Error, Result,
     embeddings::{CLIPTextConfig, HiddenAct},
     image::AutoencoderKLConfig,
-    latents::{UNet2DConditionConfig, scheduler::SchedulerConfig, unet::config::PerLevel},
+    latents::{UNet2DConditionConfig, scheduler::SchedulerConfig, unet::values::PerLevel},
     pipeline::ComponentConfigs,
 };
 use serde_json::json;

@@ -2,5 +2,6 @@
 
 mod errors;
 mod fuzz;
+mod manifests;
 mod round_trip;
 mod support;

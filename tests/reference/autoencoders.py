@@ -48,7 +48,7 @@ DC_CONV = {
 # Channels and levels of `pipeline_sd1`'s autoencoder, so that it decodes that pipeline's latents.
 TINY = {
     "encoder_block_out_channels": (8, 8, 8), "decoder_block_out_channels": (8, 8, 8), "num_encoder_blocks": (1, 2, 1),
-    "num_decoder_blocks": (2, 1, 1), "latent_channels": 4, "scaling_factor": 0.7, "shift_factor": 0.1,
+    "num_decoder_blocks": (2, 1, 1), "latent_channels": 4, "scaling_factor": 0.7,
 }  # fmt: skip
 
 # The names which the attention of the autoencoders of Stable Diffusion 1 and 2 has in their files; diffusers renames on loading.

@@ -16,7 +16,7 @@ use super::scaling::LatentScaling;
 use super::{DiagonalGaussian, fault};
 use crate::error::Result;
 use crate::kernels::{self, Added};
-use crate::latents::unet::config::{SampleSize, block_type, is_silu};
+use crate::latents::unet::values::{SampleSize, block_type, is_silu};
 use crate::limits::LEVELS;
 use crate::nn::conv1x1;
 

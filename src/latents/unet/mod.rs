@@ -4,6 +4,7 @@ pub mod blocks;
 pub mod config;
 mod pooling;
 pub mod time;
+pub mod values;
 
 use burn::nn::{GroupNorm, conv::Conv2d};
 use burn::prelude::*;

@@ -16,7 +16,7 @@ use roentgen_web::checkpoint::ModelFolder;
 use roentgen_web::error::{Error, Result};
 use roentgen_web::files;
 use roentgen_web::latents::scheduler::SchedulerKind;
-use roentgen_web::latents::unet::config::PerLevel;
+use roentgen_web::latents::unet::values::PerLevel;
 use roentgen_web::pipeline::{ComponentConfigs, PipelineBuilder};
 use roentgen_web::tokens::ClipTokenizer;
 use roentgen_web::weights::{self, Weights};
