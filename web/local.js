@@ -9,7 +9,7 @@ import { SHARD_BYTES, TEXT_BYTES } from "./limits.js";
 
 const MANIFEST = "bundle.json";
 /** Folders below the one that was chosen are looked into so far: someone may choose the folder of all models. */
-const DEPTH = 2;
+export const DEPTH = 2;
 
 /** @param {FileSystemDirectoryHandle | Iterable<File> | [path: string, file: File][]} chosen @returns {Promise<Folder>} */
 export async function openFolder(chosen) {

@@ -56,6 +56,7 @@ const PAGE = [
   "./share.js",
   "./shipped.js",
   "./source.js",
+  "./start.js",
   "./steps.js",
   "./strings.js",
   "./style/attention.css",

@@ -291,7 +291,6 @@ mod tests {
             "/secret.txt",
             "/hidden",
             "/all/secret.txt",
-            "/all/pkg/a.wasm",
             "/none",
         ] {
             assert_eq!(site.file(address), None, "{address}");

@@ -95,9 +95,9 @@ impl Page {
         Ok(text.as_str().unwrap_or_default().to_owned())
     }
 
-    /// `loading`, `ready`, `busy`, `done` or `error`; the markup itself says `error`, until the script has taken that away.
+    /// `loading`, `ready`, `busy`, `done` or `error`.
     pub fn state(&self) -> Result<String> {
-        let state = self.evaluate("document.getElementById('unstarted') ? 'loading' : document.documentElement?.dataset.state ?? ''")?;
+        let state = self.evaluate("document.documentElement?.dataset.state ?? ''")?;
         Ok(state.as_str().unwrap_or_default().to_owned())
     }
 
