@@ -287,12 +287,7 @@ mod tests {
             fs::read(site.file("/inside.js").unwrap()).unwrap(),
             b"web/main.js"
         );
-        for address in [
-            "/secret.txt",
-            "/hidden",
-            "/all/secret.txt",
-            "/none",
-        ] {
+        for address in ["/secret.txt", "/hidden", "/all/secret.txt", "/none"] {
             assert_eq!(site.file(address), None, "{address}");
         }
         let dist = folder.path().join("dist");
