@@ -152,6 +152,8 @@ mod tests {
         ] {
             assert_eq!(value("web/limits.js", name), value(file, name), "{name}");
         }
+        let schema = value("web/manifest.js", "SCHEMA_VERSION");
+        assert_eq!(schema, value("src/bundle/mod.rs", "SCHEMA_VERSION"));
         let pixels = value("web/settings.js", "MOST_PIXELS");
         assert_eq!(pixels, value("src/pipeline/request.rs", "MOST_SIDE"));
     }

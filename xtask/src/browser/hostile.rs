@@ -32,6 +32,11 @@ fn shards(count: usize) -> Value {
 /// What is put into a manifest in place of what it has, and what the page says of it.
 fn changes() -> Vec<(&'static str, Value, &'static str)> {
     vec![
+        (
+            "/schema_version",
+            json!(2),
+            "has schema version 2, and this page reads version 1",
+        ),
         ("/name", json!(7), "“name” cannot be 7"),
         ("/name", json!(null), "“name” cannot be null"),
         ("/license", json!(["MIT"]), "“license” cannot be [\"MIT\"]"),
