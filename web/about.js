@@ -1,26 +1,27 @@
 /** Words about the model and the engine that are at work here. */
 
+import { cardButton } from "./card.js";
 import { inEveryLanguage, t } from "./language.js";
-import { cardOf } from "./models.js";
-import { $, link, linked, strong } from "./page.js";
+import { $, linked, strong } from "./page.js";
 
 /** @import * as protocol from "./protocol.js" */
 
-/** @type {protocol.Manifest | null} */
+/** @type {protocol.Bundle | null} */
 let model = null;
 /** Null until one is found. @type {protocol.Loaded | null} */
 let engine = null;
 
-/** @param {protocol.Manifest} manifest @param {(text: string) => void} choose an example */
-export function tellModel(manifest, choose) {
-  model = manifest;
+/** @param {protocol.Bundle} bundle @param {(text: string) => void} choose an example */
+export function tellModel(bundle, choose) {
+  model = bundle;
   $("examples").replaceChildren();
-  for (const text of manifest.examples?.slice(0, 8) ?? []) {
+  const { examples = [] } = bundle.manifest;
+  for (const text of examples.slice(0, 8)) {
     const chip = Object.assign(document.createElement("button"), { type: "button", className: "chip", textContent: text });
     chip.onclick = () => choose(text);
     $("examples").append(chip);
   }
-  $("examples-part").hidden = !manifest.examples?.length;
+  $("examples-part").hidden = examples.length === 0;
   render();
 }
 
@@ -38,11 +39,11 @@ function render() {
     $("backend").textContent = t("state.looking");
   }
   if (!model) return;
-  const { name, intended_use, attribution, license } = model;
+  const { name, intended_use, attribution, license } = model.manifest;
   const text = [intended_use, attribution, license && t("foot.licence", { name: license })].filter(Boolean).join(" ");
   $("credits").replaceChildren(strong(t("foot.model", { name })), ...linked(` ${text}`));
-  const card = cardOf();
-  if (card) $("credits").append(" ", link(card, t("foot.card")));
+  const card = cardButton(model);
+  if (card) $("credits").append(" ", card);
 }
 
 inEveryLanguage(render);

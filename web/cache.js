@@ -6,7 +6,11 @@
  * windows, plain http, a full disk), everything goes on in memory.
  */
 
+import { sayingOf } from "./errors.js";
+import { parseManifest } from "./manifest.js";
+
 /** @import * as protocol from "./protocol.js" */
+/** @import { Saying } from "./language.js" */
 
 const NAME = "roentgen-web-v2";
 /** Bytes of a piece; the last one of a file may have fewer. */
@@ -33,14 +37,16 @@ export class FileCache {
   /** Why files are not kept; null while they are. @type {import("./language.js").Saying | null} */
   warning = null;
 
-  /** @param {Cache | null} cache */
-  constructor(cache) {
+  /** @param {Cache | null} cache @param {protocol.Manifest} manifest of the model that is loaded */
+  constructor(cache, manifest) {
     this.cache = cache;
+    this.manifest = manifest;
     if (!cache) this.warning = ["cache.none"];
   }
 
-  static async open() {
-    return new FileCache(await open());
+  /** @param {protocol.Manifest} manifest */
+  static async open(manifest) {
+    return new FileCache(await open(), manifest);
   }
 
   get works() {
@@ -71,7 +77,10 @@ export class FileCache {
     await this.#put(pieceKey(file, index), () => new Response(bytes.subarray(start, start + sizeOf(file, index))));
   }
 
-  /** Names a model before its files come, so that it is seen, and can be deleted, when they do not all come. @param {string} address @param {Uint8Array} bytes */
+  /**
+   * Names a model that the engine takes, before all of its files are here, so that it is seen, and can be deleted, when they
+   * do not all come. @param {string} address @param {Uint8Array} bytes
+   */
   async keepManifest(address, bytes) {
     await this.#put(manifestKey(address), () => new Response(bytes));
   }
@@ -88,7 +97,7 @@ export class FileCache {
       await this.cache?.put(key, response());
     } catch {
       try {
-        await tidy();
+        await tidy(this.manifest);
         await this.cache?.put(key, response());
       } catch {
         this.warning = ["cache.full"]; // what is already here stays for the next visit
@@ -97,18 +106,22 @@ export class FileCache {
   }
 }
 
-/** @typedef {{address: string, name: string, bytes: number, total: number, defaults?: protocol.Manifest["defaults"]}} Kept a model, how many of its bytes are in this browser, and its own settings */
+/**
+ * @typedef {{address: string, name: string, bytes: number, total: number, defaults?: protocol.Manifest["defaults"], leftOut?: Saying}} Kept a model, how many of
+ * its bytes are in this browser, and its own settings; or an address whose manifest is kept and is of no use, and why
+ */
 
 /** The models that are here, or partly here. @returns {Promise<Kept[]>} */
 export async function keptModels() {
-  const { cache, keys, manifests } = await look();
+  const { cache, keys, manifests, useless } = await look();
   if (!cache) return [];
-  return manifests.map(({ address, manifest }) => {
+  const models = manifests.map(({ address, manifest }) => {
     const files = filesOf(manifest);
     const here = (/** @type {protocol.BundleFile} */ file) => Array.from({ length: piecesOf(file) }, (_, index) => (keys.has(pieceKey(file, index)) ? sizeOf(file, index) : 0)).reduce((a, b) => a + b, 0);
     const sum = (/** @type {number[]} */ numbers) => numbers.reduce((a, b) => a + b, 0);
-    return { address, name: String(manifest.name), bytes: sum(files.map(here)), total: sum(files.map((file) => file.bytes)), defaults: manifest.defaults };
+    return { address, name: manifest.name, bytes: sum(files.map(here)), total: sum(files.map((file) => file.bytes)), defaults: manifest.defaults };
   });
+  return [...models, ...useless.map(({ address, leftOut }) => ({ address, name: address, bytes: 0, total: 0, leftOut }))];
 }
 
 /** The manifest as it was when the network last answered. @param {string} address @returns {Promise<Uint8Array | null>} */
@@ -123,26 +136,33 @@ export async function deleteModel(address) {
   await tidy();
 }
 
-/** Deletes what belongs to no model that is kept: files of older versions, manifests that cannot be read. */
-export async function tidy() {
-  const { cache, keys, manifests } = await look();
-  const wanted = manifests.flatMap(({ address, manifest }) => [manifestKey(address), ...filesOf(manifest).flatMap((file) => Array.from({ length: piecesOf(file) }, (_, index) => pieceKey(file, index)))]);
+/** Deletes what belongs to no model that is kept, such as files of older versions. @param {protocol.Manifest} [loading] another model whose files stay */
+export async function tidy(loading) {
+  const { cache, keys, manifests, useless } = await look();
+  const files = [...manifests.map(({ manifest }) => manifest), ...(loading ? [loading] : [])].flatMap(filesOf);
+  const pieces = files.flatMap((file) => Array.from({ length: piecesOf(file) }, (_, index) => pieceKey(file, index)));
+  const wanted = [...[...manifests, ...useless].map(({ address }) => manifestKey(address)), ...pieces];
   for (const key of wanted) keys.delete(key);
   for (const key of keys) await cache?.delete(key);
 }
 
-/** @returns {Promise<{cache: Cache | null, keys: Set<string>, manifests: {address: string, manifest: protocol.Manifest}[]}>} */
+/** @returns {Promise<{cache: Cache | null, keys: Set<string>, manifests: {address: string, manifest: protocol.Manifest}[], useless: {address: string, leftOut: Saying}[]}>} */
 async function look() {
   const cache = await open();
   const keys = new Set((await cache?.keys())?.map(({ url }) => url).filter((url) => url.startsWith(key(""))));
-  const manifests = [];
+  const [manifests, useless] = [[], []];
   for (const url of keys) {
     const address = new URL(url).searchParams.get("address");
     if (!address) continue;
-    const manifest = await (await cache?.match(url))?.json().catch(() => null);
-    if (manifest?.tokenizer && Array.isArray(manifest.shards)) manifests.push({ address, manifest });
+    const response = await cache?.match(url);
+    if (!response) continue; // deleted meanwhile
+    try {
+      manifests.push({ address, manifest: parseManifest(new Uint8Array(await response.arrayBuffer())) });
+    } catch (error) {
+      useless.push({ address, leftOut: sayingOf(error) });
+    }
   }
-  return { cache, keys, manifests };
+  return { cache, keys, manifests, useless };
 }
 
 /** @returns {Promise<Cache | null>} */

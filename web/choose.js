@@ -1,6 +1,7 @@
 /** Ways to give the page a model: a folder or files of this device, chosen or dropped, or an address. */
 
 import { manifestUrl } from "./download.js";
+import { DEPTH } from "./local.js";
 import { $ } from "./page.js";
 import { note } from "./report.js";
 
@@ -60,11 +61,12 @@ function dropped(data) {
   const names = [...data.files].map(({ name }) => name);
   if (!entries.some((entry) => entry.isDirectory) && !names.some((name) => name === "bundle.json" || name.endsWith(".safetensors"))) return null;
   if (entries.length === 0) return Promise.resolve([...data.files]);
-  return Promise.all(entries.map(walk)).then((found) => found.flat());
+  return Promise.all(entries.map((entry) => walk(entry))).then((found) => found.flat());
 }
 
 /** @param {any} entry @returns {Promise<[string, File][]>} files of a dropped folder with their paths */
-async function walk(entry) {
+async function walk(entry, below = DEPTH) {
+  if (entry.isDirectory && below === 0) return [];
   if (entry.isFile) return [[entry.fullPath, await new Promise((resolve, reject) => entry.file(resolve, reject))]];
   const reader = entry.createReader();
   const found = [];
@@ -73,5 +75,5 @@ async function walk(entry) {
     if (some.length === 0) break;
     found.push(...some);
   }
-  return (await Promise.all(found.map(walk))).flat();
+  return (await Promise.all(found.map((entry) => walk(entry, below - 1)))).flat();
 }

@@ -10,7 +10,7 @@
  */
 
 import { openBundle } from "./bundle.js";
-import { Problem } from "./errors.js";
+import { Problem, sayingOf } from "./errors.js";
 import { say } from "./language.js";
 
 /** @import * as protocol from "./protocol.js" */
@@ -33,6 +33,12 @@ export class RoentgenError extends Error {
     this.fatal = fatal;
     this.backend = backend;
   }
+}
+
+/** Whatever was thrown, as what this interface promises to throw. @param {any} error */
+function asPromised(error) {
+  if (error instanceof RoentgenError) return error;
+  return new RoentgenError(error instanceof Problem ? error : { code: "unexpected", saying: sayingOf(error) });
 }
 
 export const cancelled = () => new RoentgenError({ code: "cancelled", saying: ["state.cancelled"] });
@@ -74,19 +80,19 @@ export class Client {
    * @param {{bundle: protocol.Model, backend: protocol.Backend | "auto", limits?: protocol.Limits}} options @param {Listening} [listening] @returns {Promise<protocol.Loaded>}
    */
   async load({ bundle: model, backend, limits = "adapter" }, listening = {}) {
-    const bundle = await openBundle(model, listening.signal).catch((error) => {
-      throw error instanceof Problem ? new RoentgenError(error) : error;
-    });
-    if (listening.signal?.aborted) throw cancelled();
-    listening.onEvent?.({ type: "manifest", id: 0, bundle });
-    this.#options = { bundle, backend, limits };
-    this.#auto = backend === "auto";
     try {
-      return await this.#load(listening);
+      const bundle = await openBundle(model, listening.signal);
+      if (listening.signal?.aborted) throw cancelled();
+      listening.onEvent?.({ type: "manifest", id: 0, bundle });
+      this.#options = { bundle, backend, limits };
+      this.#auto = backend === "auto";
+      return await this.#load(listening).catch((error) => {
+        if (!this.#cpuMayHelp(error)) throw error;
+        this.#takeCpu(error);
+        return this.#load(listening);
+      });
     } catch (error) {
-      if (!this.#cpuMayHelp(error)) throw error;
-      this.#takeCpu(error);
-      return await this.#load(listening);
+      throw asPromised(error);
     }
   }
 
@@ -209,7 +215,8 @@ export class Client {
     try {
       worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
     } catch (error) {
-      throw broken(error); // browsers start no worker from another site, nor against the page's policy
+      // Browsers start no worker from another site, nor against the page's policy, nor for a page that counts as no site at all.
+      throw globalThis.origin === "null" ? unplaced() : broken(error);
     }
     const hear = (/** @type {ErrorEvent | MessageEvent} */ event) => worker === this.#worker && this.#stop(broken(event));
     worker.onerror = hear;
@@ -248,7 +255,11 @@ export class Client {
   }
 }
 
-/** @param {any} why */
+/** In a sandboxed frame, or from a disk. */
+const unplaced = () => new RoentgenError({ code: "worker", saying: ["error.unplaced", { address: location.href.split("#")[0] }], fatal: true });
+
+/** @param {any} why an error without words is that of a script which could not be fetched */
 function broken(why) {
-  return new RoentgenError({ code: "worker", saying: ["error.worker", { why: why?.message ?? "" }], fatal: true });
+  const saying = /** @type {Saying} */ (why?.message ? ["error.worker", { why: why.message }] : ["error.worker-missing", { file: "worker.js" }]);
+  return new RoentgenError({ code: "worker", saying, fatal: true });
 }

@@ -7,7 +7,8 @@
 
 import { PIECE, sha256 } from "./cache.js";
 import { Problem, throwIfCancelled } from "./errors.js";
-import { lost, request, retrying } from "./request.js";
+import { TEXT_BYTES } from "./limits.js";
+import { lost, readAll, request, retrying } from "./request.js";
 
 /** @import { FileCache } from "./cache.js" */
 /** @import { Pause } from "./request.js" */
@@ -16,14 +17,14 @@ import { lost, request, retrying } from "./request.js";
 /** The manifest of a bundle, named itself or by its folder (with the slash at its end). @param {string | URL} address @param {string} base */
 export function manifestUrl(address, base) {
   const url = new URL(address, base);
-  return url.pathname.endsWith("/") ? new URL("bundle.json", url).href : url.href;
+  return new URL(url.pathname.endsWith("/") ? "bundle.json" : "", url).href; // throws where files have nothing beside them, as in `data:`
 }
 
 /** @param {string} url @param {AbortSignal} [signal] @returns {Promise<Uint8Array>} a small file whose hash nobody knows */
 export async function fetchManifest(url, signal) {
   return retrying(signal, async () => {
     const response = await request(url, { signal, cache: "no-cache" }, signal);
-    return new Uint8Array(await response.arrayBuffer().catch(lost(url, signal)));
+    return readAll(response, TEXT_BYTES).catch(lost(url, signal));
   });
 }
 

@@ -1,6 +1,8 @@
 /** The wasm engine: fetched with measured bytes, compiled, started. */
 
 import { Problem, throwIfCancelled } from "./errors.js";
+import { ENGINE_BYTES } from "./limits.js";
+import { request } from "./request.js";
 
 /** @import * as protocol from "./protocol.js" */
 
@@ -16,23 +18,20 @@ export async function openEngine(backend, onBytes, signal) {
   if (!globalThis.WebAssembly?.validate(SIMD)) {
     throw new Problem("unsupported", "error.no-simd");
   }
-  const script = new URL(`./pkg/${backend}/roentgen_web.js`, import.meta.url).href;
-  const missing = (/** @type {unknown} */ why) => {
+  const [script, wasm] = ["roentgen_web.js", "roentgen_web_bg.wasm"].map((name) => `pkg/${backend}/${name}`);
+  const at = (/** @type {string} */ file) => new URL(`./${file}`, import.meta.url).href;
+  const missing = (/** @type {string} */ file) => (/** @type {unknown} */ why) => {
     throwIfCancelled(signal);
     console.error(why);
-    throw new Problem("engine", "error.engine-missing", { backend });
+    throw new Problem("engine", "error.engine-missing", { file });
   };
-  const wasm = new URL(`./pkg/${backend}/roentgen_web_bg.wasm`, import.meta.url);
-  const [pkg, response] = await Promise.all([
-    import(script).catch(missing),
-    fetch(wasm, { signal }).then((response) => (response.ok ? response : missing(response.status)), missing),
-  ]);
+  const [pkg, response] = await Promise.all([import(at(script)).catch(missing(script)), request(at(wasm), { signal }, signal).catch(missing(wasm))]);
   const exports = await pkg.default({ module_or_path: counted(response, onBytes) }).catch((error) => {
     throwIfCancelled(signal);
     if (error instanceof WebAssembly.CompileError || error instanceof WebAssembly.LinkError) {
-      throw new Problem("unsupported", "error.engine-refused", { why: error.message });
+      throw new Problem("unsupported", "error.engine-refused", { why: error.message, file: wasm });
     }
-    return missing(error);
+    return missing(wasm)(error);
   });
   return { pkg, memory: /** @type {WebAssembly.Memory} */ (exports.memory) };
 }
@@ -42,7 +41,10 @@ function counted(response, onBytes) {
   let bytes = 0;
   const counting = new TransformStream({
     transform(chunk, controller) {
-      onBytes((bytes += chunk.length));
+      // Another file in its place is the host's fault, and no browser's.
+      if (bytes === 0 && chunk.length > 0 && chunk[0] !== SIMD[0]) return controller.error(new Error("not WebAssembly"));
+      if ((bytes += chunk.length) > ENGINE_BYTES) return controller.error(new Error("larger than any engine"));
+      onBytes(bytes);
       controller.enqueue(chunk);
     },
   });

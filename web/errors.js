@@ -14,6 +14,18 @@ export class Problem extends Error {
   }
 }
 
+/** What is said of any error; one without a saying is a mistake of ours, whose own words are for programmers. @param {any} error @returns {Saying} */
+export function sayingOf(error) {
+  if (error?.saying) return error.saying;
+  console.error(error);
+  return ["error.unexpected", { why: String(error?.message ?? error) }];
+}
+
+/** @param {string} file @param {number} most bytes */
+export function tooLarge(file, most) {
+  return new Problem("too-large", "error.too-large", { file, most: Math.floor(most / 1e6) });
+}
+
 /** @param {AbortSignal} [signal] */
 export function throwIfCancelled(signal) {
   if (signal?.aborted) throw new Problem("cancelled", "state.cancelled");

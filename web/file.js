@@ -4,7 +4,7 @@
 /** @import { Client } from "./client.js" */
 
 /** Types of files, and what the engine calls them. @type {Record<string, "png" | "dicom">} */
-export const TYPES = { "image/png": "png", "application/dicom": "dicom" };
+export const TYPES = { __proto__: null, "image/png": "png", "application/dicom": "dicom" };
 
 /** @param {Client} client @param {protocol.Generated} picture @param {protocol.Settings} settings @param {{marked: boolean, type: string}} as @returns {Promise<Blob>} */
 export async function toFile(client, { width, height, rgba, model }, settings, { marked, type }) {

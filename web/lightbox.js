@@ -30,7 +30,7 @@ async function fullScreen() {
 
 /** Ends what Escape should end here; whether there was something. */
 export function escape() {
-  if (help.open) return true; // the browser closes it
+  if (document.querySelector("dialog[open]")) return true; // the browser closes it
   if (!section.classList.contains("full")) return false;
   section.classList.remove("full");
   return true;

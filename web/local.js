@@ -1,14 +1,15 @@
 /** A model on this device: the files of a folder, however the visitor handed them over. They are read where they are. */
 
 import { filesOf, sha256 } from "./cache.js";
-import { Problem, throwIfCancelled } from "./errors.js";
+import { Problem, throwIfCancelled, tooLarge } from "./errors.js";
+import { SHARD_BYTES, TEXT_BYTES } from "./limits.js";
 
 /** @import * as protocol from "./protocol.js" */
 /** @typedef {Map<string, File>} Folder files beside a `bundle.json`, itself among them, under their names */
 
 const MANIFEST = "bundle.json";
 /** Folders below the one that was chosen are looked into so far: someone may choose the folder of all models. */
-const DEPTH = 2;
+export const DEPTH = 2;
 
 /** @param {FileSystemDirectoryHandle | Iterable<File> | [path: string, file: File][]} chosen @returns {Promise<Folder>} */
 export async function openFolder(chosen) {
@@ -37,7 +38,7 @@ async function walk(folder, path = "", below = DEPTH) {
 }
 
 /** @param {Folder} folder */
-export const readManifest = (folder) => read(folder, MANIFEST);
+export const readManifest = (folder) => read(folder, MANIFEST, TEXT_BYTES);
 
 /** Says what is missing before anything is read. @param {Folder} folder @param {protocol.Manifest} manifest */
 export function checkFolder(folder, manifest) {
@@ -50,7 +51,7 @@ export function checkFolder(folder, manifest) {
 
 /** One file of the bundle, its size and hash checked. @param {Folder} folder @param {protocol.BundleFile} file @param {AbortSignal} signal */
 export async function readFile(folder, file, signal) {
-  const bytes = await read(folder, file.file);
+  const bytes = await read(folder, file.file, SHARD_BYTES);
   throwIfCancelled(signal);
   if (bytes.length !== file.bytes) throw new Problem("file-size", "error.local-bytes", { file: file.file, size: bytes.length, bytes: file.bytes });
   const found = await sha256(bytes);
@@ -58,10 +59,12 @@ export async function readFile(folder, file, signal) {
   return bytes;
 }
 
-/** @param {Folder} folder @param {string} name */
-async function read(folder, name) {
+/** @param {Folder} folder @param {string} name @param {number} most bytes */
+async function read(folder, name, most) {
+  const file = /** @type {File} */ (folder.get(name));
+  if (file.size > most) throw tooLarge(name, most);
   try {
-    return new Uint8Array(await /** @type {File} */ (folder.get(name)).arrayBuffer());
+    return new Uint8Array(await file.arrayBuffer());
   } catch {
     throw new Problem("file", "error.file", { file: name }); // changed, moved or taken away since it was chosen
   }

@@ -5,6 +5,7 @@ import { attentionOf, attentionWanted, leaveAttention, startAttention } from "./
 import { startChoosing } from "./choose.js";
 import { Client } from "./client.js";
 import { comparing, compareFrom, leave, pair as comparePair, startCompare } from "./compare.js";
+import { sayingOf } from "./errors.js";
 import { batch, freshSeed, read, seedUsed, suggest, write } from "./form.js";
 import * as grid from "./grid.js";
 import { startGuide } from "./guide.js";
@@ -54,7 +55,7 @@ const hears = {
     const { manifest } = bundle;
     own = manifest.defaults;
     tellBundle(bundle);
-    tellModel(manifest, (text) => write({ prompt: text }));
+    tellModel(bundle, (text) => write({ prompt: text }));
     const files = JSON.stringify(manifest.shards);
     if (introduced === files) return; // tried again: the visitor's settings stay
     suggest(manifest);
@@ -204,7 +205,7 @@ $("settings-file").onchange = () => {
   $("settings-file").value = ""; // the same file may be chosen again
 };
 for (const [id, type] of /** @type {const} */ ([["save", "image/png"], ["save-dicom", "application/dicom"]])) {
-  $(id).onclick = () => shown && saveImage(client, shown, { marked: marked.checked, type }).catch((error) => show("error", error.saying ?? error.message));
+  $(id).onclick = () => shown && saveImage(client, shown, { marked: marked.checked, type }).catch((error) => show("error", sayingOf(error)));
 }
 marked.onchange = () => film.classList.toggle("unmarked", !marked.checked);
 $("language").onchange = () => setLanguage($("language").value);
@@ -234,3 +235,4 @@ followLink();
 startModels((model) => work.start(model));
 startChoosing((model) => work.start(model));
 work.start(askedModel());
+$("unstarted").remove();

@@ -1,9 +1,10 @@
 /** The models: which one is at work, which ones this browser keeps, and where others come from. */
 
 import { deleteModel, keptModels } from "./cache.js";
+import { cardButton } from "./card.js";
 import { manifestUrl } from "./download.js";
 import { inEveryLanguage, number, say, t } from "./language.js";
-import { $, link, size } from "./page.js";
+import { $, size } from "./page.js";
 import { note } from "./report.js";
 import { SHIPPED, shippedModels } from "./shipped.js";
 
@@ -15,8 +16,6 @@ const [part, list, storage, persist] = ["model-part", "models", "model-storage",
 
 /** The model at work. @type {protocol.Bundle | null} */
 let bundle = null;
-/** Its card, where it is a file of this device. @type {string | null} */
-let card = null;
 /** @type {Kept[]} */
 let kept = [];
 /** What the site ships. @type {Kept[]} */
@@ -47,16 +46,13 @@ export const nameAtWork = () => bundle?.manifest.name;
 export function tellBundle(opened) {
   bundle = opened;
   $("own-model").hidden = true;
-  if (card) URL.revokeObjectURL(card);
-  const file = opened.folder?.get(opened.manifest.model_card ?? "");
-  card = file ? URL.createObjectURL(new Blob([file], { type: "text/plain;charset=utf-8" })) : null;
   // A link, and a reload, shall find the same model again.
   const here = new URL(location.href);
   const { address } = opened;
   const named = address && address !== SHIPPED && (address.startsWith(`${location.origin}/`) ? new URL(address).pathname : address);
   here.searchParams.delete("bundle");
   if (named) here.searchParams.set("bundle", named);
-  if (here.href !== location.href) history.replaceState(null, "", here);
+  if (here.href !== location.href && globalThis.origin !== "null") history.replaceState(null, "", here); // a sandboxed page has no history to write
   refresh();
 }
 
@@ -74,13 +70,6 @@ export function tellTrouble() {
   refresh();
 }
 
-/** Address of the card of the model at work. */
-export function cardOf() {
-  const name = bundle?.manifest.model_card;
-  if (!bundle || !name || !/^\w[\w.-]*$/.test(name)) return null;
-  return bundle.address ? new URL(name, bundle.address).href : card;
-}
-
 async function refresh() {
   kept = await keptModels().catch(() => []);
   render();
@@ -89,7 +78,7 @@ async function refresh() {
 
 function render() {
   const current = bundle?.address ?? null;
-  const entries = [...kept];
+  const entries = kept.filter(({ address, leftOut }) => !leftOut || !(isShipped(address) || address === current));
   const add = (/** @type {Kept} */ entry) => entries.some(({ address }) => address === entry.address) || entries.push(entry);
   if (bundle) add({ address: current ?? "", name: bundle.manifest.name, bytes: 0, total: 0, defaults: bundle.manifest.defaults });
   shipped.forEach(add);
@@ -105,24 +94,24 @@ function render() {
 const isShipped = (/** @type {string} */ address) => address === SHIPPED || shipped.some((one) => one.address === address);
 
 /** @param {Kept} entry @param {boolean} inUse */
-function item({ address, name, bytes, total, defaults }, inUse) {
+function item({ address, name, bytes, total, defaults, leftOut }, inUse) {
   const line = document.createElement("li");
   const from = isShipped(address) ? "" : address.replace(`${location.origin}/`, "/").replace(/bundle\.json$/, "");
   const about = document.createElement("div");
   about.append(Object.assign(document.createElement("strong"), { textContent: name }));
-  for (const words of [goodFor(defaults), [inUse && t("models.in-use"), where(address, bytes, total, inUse), from].filter(Boolean).join(" · ")]) {
+  for (const words of leftOut ? [t("models.left-out", { why: leftOut })] : [goodFor(defaults), [inUse && t("models.in-use"), where(address, bytes, total, inUse), from].filter(Boolean).join(" · ")]) {
     if (words) about.append(hint(words));
   }
-  const href = cardOf();
+  const card = cardButton(bundle);
   const licence = inUse && bundle?.manifest.license;
-  if (inUse && (licence || href)) {
+  if (inUse && (licence || card)) {
     const more = hint(licence ? `${t("foot.licence", { name: licence })} ` : "");
-    if (href) more.append(Object.assign(link(href, t("foot.card")), { target: "_blank" }));
+    if (card) more.append(card);
     about.append(more);
   }
   line.append(about);
   if (inUse) line.setAttribute("aria-current", "true");
-  else line.append(button("models.use", name, () => use(address)));
+  else if (!leftOut) line.append(button("models.use", name, () => use(address)));
   if (kept.some((one) => one.address === address)) line.append(button("models.delete", name, () => remove(address, name, inUse)));
   return line;
 }

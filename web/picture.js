@@ -1,6 +1,8 @@
 /** Files that a picture to begin from comes in. */
 
+import { tooLarge } from "./errors.js";
 import { fit } from "./fit.js";
+import { PICTURE_BYTES } from "./limits.js";
 
 /** @import { Client } from "./client.js" */
 
@@ -26,7 +28,9 @@ async function isOurs(from) {
 
 /** @param {Client} client @param {Blob} blob */
 async function read(client, blob) {
+  const file = /** @type {File} */ (blob).name ?? "picture";
+  if (blob.size > PICTURE_BYTES) throw tooLarge(file, PICTURE_BYTES);
   const bytes = new Uint8Array(await blob.arrayBuffer());
-  const { width, height, rgba } = await client.readPicture(bytes, /** @type {File} */ (blob).name ?? "picture");
+  const { width, height, rgba } = await client.readPicture(bytes, file);
   return new ImageData(rgba, width, height);
 }

@@ -1,5 +1,6 @@
 /** How the model works, in five pictures that it draws itself when it is asked to. */
 
+import { sayingOf } from "./errors.js";
 import { inEveryLanguage, number, say, t } from "./language.js";
 import { $ } from "./page.js";
 import { paint, paintDifference } from "./tone.js";
@@ -88,7 +89,7 @@ async function draw() {
     put("limits", [said(await image(UNKNOWN), UNKNOWN)]);
     tell(["how.done"]);
   } catch (error) {
-    tell(error.code === "cancelled" ? ["state.cancelled"] : (error.saying ?? error.message));
+    tell(error.code === "cancelled" ? ["state.cancelled"] : sayingOf(error));
   } finally {
     abort = null;
     render();

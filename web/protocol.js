@@ -207,10 +207,10 @@
  * @property {string} [license]
  * @property {string} [attribution]
  * @property {string} [intended_use]
- * @property {string} [model_card] file beside the manifest
+ * @property {string} [model_card] file beside the manifest, text or Markdown
  * @property {BundleFile} tokenizer
  * @property {BundleFile[]} shards
- * @property {{num_inference_steps: number, guidance_scale: number, width: number, height: number, scheduler?: string}} defaults
+ * @property {{num_inference_steps: number, guidance_scale: number, width: number, height: number, scheduler: string | null}} defaults
  * @property {string[]} [examples]
  * @property {[width: number, height: number][]} [sizes] other sizes that have been looked at
  */

@@ -1,6 +1,6 @@
 /** Requests that are tried again, that can be paused, and that say why they failed. */
 
-import { Problem, throwIfCancelled } from "./errors.js";
+import { Problem, throwIfCancelled, tooLarge } from "./errors.js";
 
 /** Pauses before the second, third and fourth try, in milliseconds. */
 const PAUSES = [500, 2000, 5000];
@@ -38,17 +38,42 @@ export async function request(url, options, signal) {
     if (origin !== location.origin && error.name !== "AbortError" && !options.headers) await refused(url, origin);
     return lost(url, signal)(error);
   });
-  if (response.ok) return response;
+  // Hosts of single-page programs answer with their start page, and 200, for whatever they do not have.
+  const page = response.ok && /^text\/html\b/i.test(response.headers.get("Content-Type") ?? "");
+  if (response.ok && !page) return response;
+  response.body?.cancel().catch(() => {});
+  if (page) throw new Problem("not-found", "error.web-page", { file: name(url) });
   const { status } = response;
   const problem = status === 404 ? new Problem("not-found", "error.not-found", { file: name(url) }) : new Problem("server", "error.server", { status, file: name(url) });
   throw Object.assign(problem, { status, retry: status >= 500 || status === 429 || status === 416 });
+}
+
+/** The body of an answer, of which no more is read than is allowed. @param {Response} response @param {number} most bytes @returns {Promise<Uint8Array>} */
+export async function readAll(response, most) {
+  const file = name(response.url);
+  const parts = [];
+  let length = 0;
+  const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    if ((length += value.length) > most) {
+      reader.cancel().catch(() => {});
+      throw tooLarge(file, most);
+    }
+    parts.push(value);
+  }
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) bytes.set(part, (at += part.length) - part.length);
+  return bytes;
 }
 
 /** What a rejected fetch or read means. @param {string} url @param {AbortSignal} [signal] the visitor's */
 export function lost(url, signal) {
   return (/** @type {any} */ error) => {
     throwIfCancelled(signal);
-    if (error instanceof RangeError) throw error;
+    if (error instanceof RangeError || error instanceof Problem) throw error;
     throw Object.assign(new Problem("network", "error.network", { file: name(url) }), { retry: true });
   };
 }
@@ -93,5 +118,12 @@ const sleep = (milliseconds, signal) => new Promise((resume) => {
   signal?.addEventListener("abort", resume, { once: true });
 });
 
-/** @param {string} url */
-const name = (url) => decodeURIComponent(new URL(url).pathname.split("/").pop() ?? url);
+/** The name of a file, for people. @param {string} url */
+function name(url) {
+  const last = new URL(url).pathname.split("/").pop() ?? url;
+  try {
+    return decodeURIComponent(last);
+  } catch {
+    return last; // a percent sign that is only that
+  }
+}

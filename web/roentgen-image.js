@@ -5,8 +5,11 @@
  * model. The mark over the image cannot be switched off: whoever needs bare pixels has `image.imageData`.
  */
 
+import { sayingOf } from "./errors.js";
 import { fit } from "./fit.js";
 import { language, number, say, t } from "./language.js";
+import { PICTURE_BYTES } from "./limits.js";
+import { readAll, request } from "./request.js";
 import { Roentgen, RoentgenError } from "./roentgen-web.js";
 
 /** @import { GeneratedImage, LoadProgress, Step } from "./roentgen-web.d.ts" */
@@ -82,7 +85,7 @@ export class RoentgenImage extends HTMLElement {
   #abort = null;
   /** Whether what is shown is not what the attributes ask for. */
   #stale = true;
-  /** @typedef {{status?: Saying, count?: Saying, part?: number, error?: any}} Now what is under way, how far it is (`part` from 0 to 1), what went wrong */
+  /** @typedef {{status?: Saying, count?: Saying, part?: number, error?: Saying}} Now what is under way, how far it is (`part` from 0 to 1), what went wrong */
   /** @type {Now} */
   #now = {};
 
@@ -161,7 +164,7 @@ export class RoentgenImage extends HTMLElement {
       if (signal.aborted) return; // something else is drawn by now, or nobody looks
       this.#result = null;
       this.#paint(null);
-      this.#tell({ error });
+      this.#tell({ error: sayingOf(error) });
       this.#send("roentgen-error", { error });
     }
   }
@@ -180,9 +183,8 @@ export class RoentgenImage extends HTMLElement {
     const [given, address] = [this.#given[name], this.getAttribute(name)];
     if (!given && !address) return undefined;
     try {
-      const response = given ? null : await fetch(new URL(address ?? "", document.baseURI), { signal });
-      if (response && !response.ok) throw new Error(String(response.status));
-      return await fit(given ?? (await response?.blob()), size);
+      const response = given ? null : await request(new URL(address ?? "", document.baseURI).href, { signal }, signal);
+      return await fit(given ?? new Blob([await readAll(/** @type {Response} */ (response), PICTURE_BYTES)]), size);
     } catch {
       throw new RoentgenError({ code: "request", saying: ["option.picture", { name, address: given ? "ImageData" : address }] });
     }
@@ -229,7 +231,7 @@ export class RoentgenImage extends HTMLElement {
     film.setAttribute("aria-busy", String(Boolean(status)));
     canvas.setAttribute("aria-label", mark.hidden ? t("film.none") : t(this.#edited ? "film.edited-image" : "film.image", { prompt: this.getAttribute("prompt") }));
     mark.textContent = t(this.#edited ? "film.edited-not" : "film.synthetic-not");
-    const words = { status: say(status), count: say(count), error: error ? say(error.saying ?? error) : "" };
+    const words = { status: say(status), count: say(count), error: error ? say(error) : "" };
     for (const [id, text] of Object.entries(words)) {
       const line = this.#part(`#${id}`);
       if (line.textContent !== text) line.textContent = text; // live regions speak at each change

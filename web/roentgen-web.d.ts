@@ -163,7 +163,10 @@ export interface Model {
   /** Whom to name where its images are shown. */
   attribution?: string;
   intendedUse?: string;
-  /** Address of the model card; null where there is none, and for a model of the visitor's device. */
+  /**
+   * Address of the model card, text or Markdown that somebody else wrote: show it as text. Null where there is none or one of another
+   * kind, and for a model of the visitor's device.
+   */
   card: string | null;
   /** Prompts that show what the model can do. */
   examples: string[];

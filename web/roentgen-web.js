@@ -11,6 +11,7 @@
 
 import { cancelled, Client, RoentgenError } from "./client.js";
 import { manifestUrl } from "./download.js";
+import { Problem } from "./errors.js";
 import { toFile, TYPES } from "./file.js";
 import { say } from "./language.js";
 import { openPicture } from "./picture.js";
@@ -97,7 +98,7 @@ export class Roentgen {
     const { name, license, attribution, intended_use, model_card, examples = [], sizes = [], defaults } = this.#manifest;
     const { num_inference_steps: steps, guidance_scale: guidance, scheduler = null, width, height } = defaults;
     const { address } = /** @type {protocol.Bundle} */ (this.#bundle);
-    const card = model_card && address ? new URL(model_card, address).href : null;
+    const card = model_card && address ? new URL(model_card, address).href : null; // text or Markdown, as manifest.js has seen to
     return { name, license, attribution, intendedUse: intended_use, card, examples, sizes, defaults: { steps, guidance, scheduler, width, height } };
   }
 
@@ -136,7 +137,7 @@ export class Roentgen {
       const unreadable = () => new RoentgenError({ code: "picture", saying: ["source.bad-file"] });
       const picture = await openPicture(this.#client, options[name], { width, height }).catch((error) => error);
       if (picture instanceof ImageData) return [name, picture];
-      throw picture instanceof RoentgenError ? picture : unreadable();
+      throw picture instanceof RoentgenError ? picture : picture instanceof Problem ? new RoentgenError(picture) : unreadable();
     };
     return { ...options, ...Object.fromEntries(await Promise.all(SOURCE_FILES.map(read))) };
   }

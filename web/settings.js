@@ -9,8 +9,12 @@ export const MOST_STEPS = 1000;
 export const MOST_GUIDANCE = 50;
 export const MOST_PIXELS = 2048;
 
-/** How each setting is read from the text of a field or a link; `undefined` is a value that cannot be. */
+/**
+ * How each setting is read from the text of a field or a link; `undefined` is a value that cannot be. Like every table that names from
+ * outside are looked up in, it has no prototype: "constructor" is not in it.
+ */
 const READ = {
+  __proto__: null,
   prompt: (text) => (text.length <= LONGEST ? text.trim() : undefined),
   negative_prompt: (text) => (text.length <= LONGEST ? text.trim() : undefined),
   seed: (text) => whole(text, 0, Number.MAX_SAFE_INTEGER),
@@ -22,10 +26,10 @@ const READ = {
 };
 
 /** Names in a link, short and readable. An image is never in a link. */
-const IN_LINK = { prompt: "prompt", negative: "negative_prompt", seed: "seed", steps: "num_inference_steps", guidance: "guidance_scale", scheduler: "scheduler", width: "width", height: "height" };
+const IN_LINK = { __proto__: null, prompt: "prompt", negative: "negative_prompt", seed: "seed", steps: "num_inference_steps", guidance: "guidance_scale", scheduler: "scheduler", width: "width", height: "height" };
 
 /** Names in the programming interface, roentgen-web.js, and in a file of settings. */
-export const OPTIONS = { prompt: "prompt", negativePrompt: "negative_prompt", seed: "seed", steps: "num_inference_steps", guidance: "guidance_scale", scheduler: "scheduler", width: "width", height: "height" };
+export const OPTIONS = { __proto__: null, prompt: "prompt", negativePrompt: "negative_prompt", seed: "seed", steps: "num_inference_steps", guidance: "guidance_scale", scheduler: "scheduler", width: "width", height: "height" };
 
 /** @param {string} text @param {number} least @param {number} most */
 function whole(text, least, most) {
@@ -129,7 +133,7 @@ export function fromJson(text) {
   }
   if (typeof options !== "object" || options === null || Array.isArray(options)) return refuse("json.none");
   for (const [option, value] of Object.entries(options)) {
-    const name = Object.hasOwn(OPTIONS, option) && OPTIONS[option];
+    const name = OPTIONS[option];
     if (!name) return refuse("json.unknown", { part: option.slice(0, 40) });
     settings[name] = readValue(name, value);
     if (settings[name] === undefined) return refuse("json.bad", { part: option, value: String(JSON.stringify(value)).slice(0, 40) });

@@ -113,7 +113,7 @@ function follow(event) {
 
 /** The brush by keys: arrows move it, space or Enter presses it. @param {KeyboardEvent} event */
 function press(event) {
-  const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+  const move = { __proto__: null, ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
   if (!move && ![" ", "Enter"].includes(event.key)) return;
   event.preventDefault();
   event.stopPropagation();

@@ -1,5 +1,6 @@
 /** The work: loads the model, then draws what is queued, one image after another. */
 
+import { sayingOf } from "./errors.js";
 import { Loading } from "./loading.js";
 import { clock } from "./page.js";
 import { bar, modelIs, show } from "./report.js";
@@ -172,6 +173,6 @@ export class Work {
   /** @param {any} error */
   #tellError(error) {
     if (error.code === "cancelled") show(this.#any ? "done" : "ready", ["state.cancelled"]);
-    else show("error", error.saying ?? error.message);
+    else show("error", sayingOf(error));
   }
 }

@@ -8,7 +8,7 @@ import { chooseBackend, onDevice, presentAdapters } from "./backend.js";
 import { FileCache, filesOf, tidy } from "./cache.js";
 import { fetchFile } from "./download.js";
 import { openEngine } from "./engine.js";
-import { Problem, throwIfCancelled } from "./errors.js";
+import { Problem, sayingOf, throwIfCancelled } from "./errors.js";
 import { readFile } from "./local.js";
 import { Pause } from "./request.js";
 
@@ -42,7 +42,7 @@ self.onmessage = async ({ data: request }) => {
     const breaking = new Promise((_, reject) => (giveUp = reject));
     breaking.catch(() => {});
     try {
-      const work = { load, generate }[type];
+      const work = { __proto__: null, load, generate }[type];
       if (!work) throw new Problem("request", "error.request", { type });
       const [value, transfer] = await Promise.race([work(request, job.abort.signal), breaking]);
       reply(id, value, transfer);
@@ -85,8 +85,7 @@ async function load({ id, bundle, backend: asked, limits, why }, signal) {
   const opening = openEngine(choice.backend, (engine) => (bytes.engine = engine, tell()), signal);
   opening.catch(() => {}); // heard below; the model is on its way meanwhile
 
-  const cache = folder ? null : await FileCache.open();
-  if (address) await cache?.keepManifest(address, manifestBytes);
+  const cache = folder ? null : await FileCache.open(manifest);
   const onBytes = ({ downloaded = 0, cached = 0 }) => {
     bytes.downloaded += downloaded;
     bytes.cached += cached;
@@ -105,6 +104,7 @@ async function load({ id, bundle, backend: asked, limits, why }, signal) {
   const { pkg, memory } = await opening;
   pkg.set_panic_handler(onPanic);
   const engine = await pkg.Engine.create(choice.backend, manifestBytes, tokenizer, { limits, software: choice.software });
+  if (address) await cache?.keepManifest(address, manifestBytes); // the engine has checked it
   const started = performance.now();
   waits = compiling !== null;
   for (const stage of compiling ? STAGES : []) {
@@ -197,7 +197,7 @@ function reply(id, value, transfer = []) {
 /** @param {number} id @param {any} error */
 function fail(id, error) {
   const { code, saying } = inWords(error);
-  if (code !== "cancelled") console.error(error);
+  if (!["cancelled", "unexpected"].includes(code)) console.error(error);
   self.postMessage({ id, type: "error", code, saying, fatal: broken !== null || code === "panic" || code === "memory", backend });
 }
 
@@ -207,7 +207,7 @@ function inWords(error) {
   if (typeof error?.code === "string") return { code: error.code, saying: ["error.of-engine", { message: sentence(error.message) }] };
   if (error instanceof WebAssembly.RuntimeError) return { code: "panic", saying: ["error.panic", { why: error.message }] };
   if (error instanceof RangeError) return { code: "memory", saying: ["error.memory"] };
-  return { code: "unexpected", saying: ["error.unexpected", { why: String(error?.message ?? error) }] };
+  return { code: "unexpected", saying: sayingOf(error) };
 }
 
 /** Nothing comes of the engine any more. The first reason is the one that counts: others follow from it. @param {Problem} problem */

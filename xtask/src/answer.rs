@@ -17,6 +17,8 @@ const PIECE: usize = 64 << 10;
 pub struct Answer {
     /// Taken when they are sent.
     bytes: Bytes,
+    /// What is sent over and over, where there is no end.
+    again: Option<Bytes>,
     /// What `Content-Length` says is still to come.
     announced: u64,
     /// What follows when fewer bytes are sent than announced.
@@ -39,8 +41,18 @@ impl Answer {
         Answer {
             announced: bytes.len() as u64,
             bytes,
+            again: None,
             then: Then::Cut(None),
             pace: None,
+        }
+    }
+
+    /// Sends one byte over and over, until the browser goes away.
+    pub fn endless(byte: u8) -> Answer {
+        let piece = Bytes::from(vec![byte; PIECE]);
+        Answer {
+            again: Some(piece),
+            ..Answer::whole(Bytes::new())
         }
     }
 
@@ -64,6 +76,7 @@ impl Answer {
         Answer {
             announced: bytes.len() as u64,
             bytes: bytes.slice(..after.min(bytes.len())),
+            again: None,
             then,
             pace: None,
         }
@@ -78,6 +91,9 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if let Some(piece) = &self.again {
+            return Poll::Ready(Some(Ok(Frame::data(piece.clone()))));
+        }
         let now = Instant::now();
         let mut bytes = std::mem::take(&mut self.bytes);
         if let Some((per_second, due)) = self.pace
@@ -109,11 +125,14 @@ impl Body for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.announced == 0
+        self.announced == 0 && self.again.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.announced)
+        match self.again {
+            Some(_) => SizeHint::default(),
+            None => SizeHint::with_exact(self.announced),
+        }
     }
 }
 

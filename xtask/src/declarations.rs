@@ -138,6 +138,27 @@ mod tests {
     }
 
     #[test]
+    fn limits_of_the_page_are_those_of_the_crate() {
+        let value = |file: &str, name: &str| {
+            let text = fs::read_to_string(root().join(file)).unwrap();
+            let (_, rest) = text.split_once(&format!("const {name}")).unwrap();
+            let (_, rest) = rest.split_once(" = ").unwrap();
+            rest.split_once(';').unwrap().0.to_owned()
+        };
+        for (file, name) in [
+            ("src/limits.rs", "TEXT_BYTES"),
+            ("src/bundle/mod.rs", "SHARD_BYTES"),
+            ("src/limits.rs", "PICTURE_BYTES"),
+        ] {
+            assert_eq!(value("web/limits.js", name), value(file, name), "{name}");
+        }
+        let schema = value("web/manifest.js", "SCHEMA_VERSION");
+        assert_eq!(schema, value("src/bundle/mod.rs", "SCHEMA_VERSION"));
+        let pixels = value("web/settings.js", "MOST_PIXELS");
+        assert_eq!(pixels, value("src/pipeline/request.rs", "MOST_SIDE"));
+    }
+
+    #[test]
     fn members_are_found() {
         let declared = Declarations::read(&file()).unwrap();
         let load = declared.members("LoadOptions").unwrap();

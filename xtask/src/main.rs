@@ -13,6 +13,7 @@ mod browser;
 mod checks;
 mod declarations;
 mod demo;
+mod host;
 mod native;
 mod package;
 mod screenshot;

@@ -22,6 +22,8 @@ use percent_encoding::percent_decode_str;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::answer::Answer;
+use crate::browser::chrome::INSECURE;
+use crate::host;
 use crate::site::Site;
 
 /// Where pages report a request that would leave this server.
@@ -38,6 +40,7 @@ pub struct Serving {
 struct State {
     site: Arc<Site>,
     prefix: String,
+    port: u16,
     watch: bool,
     /// Whether pages of other origins may read the files (CORS).
     open: AtomicBool,
@@ -45,6 +48,10 @@ struct State {
     whole: AtomicBool,
     /// Whether pages are isolated from those of other origins, which browsers reward with a finer clock.
     isolated: AtomicBool,
+    /// Whether pages are sandboxed, as in a frame that lets them run scripts and no more.
+    sandboxed: AtomicBool,
+    /// What is answered in place of the files whose address ends so.
+    instead: Mutex<Vec<(&'static str, Instead)>>,
     /// Bytes of weights a second at the most.
     pace: OnceLock<f64>,
     asked: Mutex<Asked>,
@@ -61,6 +68,15 @@ struct Asked {
     starts: Vec<usize>,
     /// What the next answers with weights lack.
     cuts: VecDeque<Cut>,
+}
+
+/// What a host may answer in place of a file.
+#[derive(Clone, Copy)]
+pub enum Instead {
+    /// The start page, as hosts of single-page programs do for what they do not have.
+    StartPage,
+    /// Spaces without end, which JSON may begin with.
+    Endless,
 }
 
 /// An answer that ends early: after so many bytes the connection is closed, or stays open and silent.
@@ -85,10 +101,13 @@ impl Serving {
         let state = Arc::new(State {
             site,
             prefix,
+            port: address.port(),
             watch,
             open: AtomicBool::new(false),
             whole: AtomicBool::new(false),
             isolated: AtomicBool::new(false),
+            sandboxed: AtomicBool::new(false),
+            instead: Mutex::default(),
             pace: OnceLock::new(),
             asked,
         });
@@ -147,6 +166,11 @@ impl Serving {
         self.state.open.store(open, Ordering::Relaxed);
     }
 
+    /// Answers otherwise from now on where an address ends in `end`.
+    pub fn answer_instead(&self, end: &'static str, instead: Instead) {
+        self.state.instead().push((end, instead));
+    }
+
     /// Sends weights no faster than so many bytes a second.
     pub fn pace(&self, per_second: f64) {
         let _ = self.state.pace.set(per_second);
@@ -155,6 +179,11 @@ impl Serving {
     /// Isolates pages from now on.
     pub fn isolate(&self) {
         self.state.isolated.store(true, Ordering::Relaxed);
+    }
+
+    /// Sandboxes pages from now on.
+    pub fn sandbox(&self) {
+        self.state.sandboxed.store(true, Ordering::Relaxed);
     }
 
     /// Where the requests for weights began since the last call.
@@ -195,7 +224,15 @@ impl State {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn instead(&self) -> MutexGuard<'_, Vec<(&'static str, Instead)>> {
+        self.instead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn answer(&self, request: Request<Incoming>) -> Response<Answer> {
+        let more = self.watch.then_some(INSECURE); // checks only
+        if let Err(why) = host::check(request.uri(), request.headers(), self.port, more) {
+            return words(StatusCode::MISDIRECTED_REQUEST, why);
+        }
         let path = percent_decode_str(request.uri().path())
             .decode_utf8_lossy()
             .into_owned();
@@ -218,6 +255,17 @@ impl State {
                 "Only GET and HEAD.\n".to_owned(),
             );
         }
+        let instead = self
+            .instead()
+            .iter()
+            .rev()
+            .find(|(end, _)| path.ends_with(end))
+            .map(|(_, instead)| *instead);
+        let path = match instead {
+            Some(Instead::Endless) => return Response::new(Answer::endless(b' ')),
+            Some(Instead::StartPage) => format!("{}/", self.prefix),
+            None => path,
+        };
         // Read at once: the largest file is a shard of 32 MiB, and the only reader is on this machine.
         let file = path
             .strip_prefix(&self.prefix)
@@ -235,6 +283,10 @@ impl State {
         let policy = path.ends_with(".js").then(|| self.site.policy()).flatten();
         if let Some(Ok(policy)) = policy.map(|policy| policy.parse()) {
             headers.insert(CONTENT_SECURITY_POLICY, policy);
+        }
+        if self.sandboxed.load(Ordering::Relaxed) && path.ends_with('/') {
+            let sandbox = HeaderValue::from_static("sandbox allow-scripts");
+            headers.insert(CONTENT_SECURITY_POLICY, sandbox);
         }
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));

@@ -103,7 +103,6 @@ impl Site {
     /// The file at an address (decoded, without query); nothing outside the folders, and nothing hidden, has one.
     pub fn file(&self, address: &str) -> Option<PathBuf> {
         let address = address.strip_prefix('/')?;
-        let plain = |part: Component| matches!(part, Component::Normal(name) if !name.to_string_lossy().starts_with('.'));
         if address.contains('\\') || !Path::new(address).components().all(plain) {
             return None;
         }
@@ -118,7 +117,18 @@ impl Site {
         if rest.is_empty() || address.ends_with('/') {
             file.push("index.html");
         }
+        let file = self.inside(&file)?;
         file.is_file().then_some(file)
+    }
+
+    /// The file or folder that a path leads to, links followed; nothing where a link leads out of the site.
+    fn inside(&self, path: &Path) -> Option<PathBuf> {
+        let real = path.canonicalize().ok()?;
+        let holds = |(_, folder): &(String, PathBuf)| {
+            let rest = real.strip_prefix(folder.canonicalize().ok()?).ok()?;
+            rest.components().all(plain).then_some(())
+        };
+        self.mounts.iter().find_map(holds).map(|()| real)
     }
 
     /// Writes the whole site to a folder which is new or empty.
@@ -138,13 +148,21 @@ impl Site {
             );
         }
         for (mount, source) in self.mounts.iter().filter(|(mount, _)| wanted(mount)) {
-            let part = |path: &Path| path != source.join(PICTURES);
+            let part = |path: &Path| {
+                let out = path.is_symlink() && (path.is_dir() || self.inside(path).is_none());
+                path != source.join(PICTURES) && !out
+            };
             copy_where(source, &folder.join(mount), &part).with_context(|| {
                 format!("cannot copy {} to {}", source.display(), folder.display())
             })?;
         }
         Ok(())
     }
+}
+
+/// Whether a part of a path is a name, and not a hidden one.
+fn plain(part: Component) -> bool {
+    matches!(part, Component::Normal(name) if !name.to_string_lossy().starts_with('.'))
 }
 
 /// Writes `index.json`, which tells the page what it may offer before anything of it is downloaded; the folder that has it.
@@ -247,6 +265,38 @@ mod tests {
         ] {
             assert_eq!(site.file(address), None, "{address}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_not_followed_out_of_the_site() {
+        use std::os::unix::fs::symlink;
+        let (folder, site) = site();
+        let web = folder.path().join("web");
+        let links = [
+            ("inside.js", "main.js"),
+            ("secret.txt", "../secret.txt"),
+            ("hidden", "../pkg/.made-from"),
+            ("all", ".."),
+            ("none", "nowhere"),
+        ];
+        for (name, to) in links {
+            symlink(to, web.join(name)).unwrap();
+        }
+        assert_eq!(
+            fs::read(site.file("/inside.js").unwrap()).unwrap(),
+            b"web/main.js"
+        );
+        for address in ["/secret.txt", "/hidden", "/all/secret.txt", "/none"] {
+            assert_eq!(site.file(address), None, "{address}");
+        }
+        let dist = folder.path().join("dist");
+        site.write_to(&dist).unwrap();
+        let written: Vec<bool> = links
+            .iter()
+            .map(|(name, _)| dist.join(name).exists())
+            .collect();
+        assert_eq!(written, [true, false, false, false, false]);
     }
 
     #[test]

@@ -6,12 +6,24 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::Setting;
+use super::download::until;
+use super::page::Page;
 
 /// Texts that stand on the first screen, before anything is scrolled.
 const FIRST: &str = "(scrollTo({top: 0, behavior: 'instant'}), [...document.querySelectorAll('header p, #prompt, #generate')].filter((part) => part.checkVisibility() && part.getBoundingClientRect().bottom <= innerHeight).map((part) => part.id || part.textContent))";
 
 /// Headings with their words in the five parts on how it works.
 const PARTS: &str = "[...document.querySelectorAll('#how-list > li')].filter((part) => part.checkVisibility() && part.querySelector('h3').textContent && part.querySelector('p').textContent.length > 80).length";
+
+/// What a button shows as the model's card.
+pub fn card(page: &Page, button: &str) -> Result<String> {
+    page.press(button)?;
+    until(page, "document.getElementById('card').open")?;
+    let text = page.text("card-text")?;
+    page.click("card-close")?;
+    until(page, "!document.getElementById('card').open")?;
+    Ok(text)
+}
 
 /// Name, licence, attribution and use as the manifest has them, the card, and what the page promises.
 pub fn about(setting: &Setting) -> Result<String> {
@@ -28,16 +40,12 @@ pub fn about(setting: &Setting) -> Result<String> {
             "the page does not say the model's {name}, {words:?}: {credits}"
         );
     }
-    let card = page.evaluate("(async () => { const response = await fetch(document.querySelector('#credits a:last-child').href); return [response.status, await response.text()]; })()")?;
-    let text = card[1].as_str().unwrap_or_default();
+    let text = card(&page, "#credits .link")?;
     ensure!(
-        card[0] == 200
-            && ["Not for diagnosis", "trained on"]
-                .iter()
-                .all(|word| text.contains(word)),
-        "the model card is answered with {}: {:.200}",
-        card[0],
-        text
+        ["Not for diagnosis", "trained on"]
+            .iter()
+            .all(|word| text.contains(word)),
+        "the model card is {text:.200}"
     );
     for (width, height) in [(1280, 900), (390, 844)] {
         page.resize(width, height, 1.0)?;

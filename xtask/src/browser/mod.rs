@@ -17,6 +17,8 @@ mod firefox;
 mod folder;
 mod growth;
 mod hands;
+mod hostile;
+mod hosts;
 mod install;
 mod kernels;
 mod lightbox;

@@ -10,6 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
+use super::about::card;
 use super::batch::{catch_saved, saved};
 use super::download::{all, until};
 use super::module::{SHOW, short};
@@ -143,10 +144,15 @@ pub fn choose(setting: &Setting) -> Result<String> {
         image == own,
         "the same weights of a folder give another image"
     );
-    let found = page.evaluate("[location.search, document.querySelector('#models [aria-current] a').href.slice(0, 5), [...document.querySelectorAll('#models strong')].map((name) => name.textContent).filter((name) => ['other', 'local'].includes(name))]")?;
+    let found = page.evaluate("[location.search, [...document.querySelectorAll('#models strong')].map((name) => name.textContent).filter((name) => ['other', 'local'].includes(name))]")?;
     ensure!(
-        found == serde_json::json!(["?backend=cpu", "blob:", ["local", "other"]]),
-        "with a folder the address, the card and the list are {found}"
+        found == serde_json::json!(["?backend=cpu", ["local", "other"]]),
+        "with a folder the address and the list are {found}"
+    );
+    let words = fs::read_to_string(local.path().join("README.md"))?;
+    ensure!(
+        card(&page, "#models [aria-current] .link")? == words,
+        "the card of a folder is another text"
     );
     page.click("copy")?;
     until(

@@ -210,6 +210,8 @@ pub fn refusals(setting: &Setting) -> Result<String> {
         json!({"negative_prompt": "pneumothorax"}),
         json!({"image": {"width": 128, "height": 128}}),
         json!({"strength": 0.5}),
+        json!({"constructor": 1}),
+        json!({"toString": "x"}),
     ] {
         let end = page.evaluate(&format!("ends(roentgen.generate({bad}))"))?;
         ensure!(end == "request RoentgenError", "{bad} ends as {end}");
@@ -259,6 +261,15 @@ pub fn refusals(setting: &Setting) -> Result<String> {
     example(&page)?;
     setting.all_quiet(&page)?;
 
+    for kind in ["image/webp", "constructor", "__proto__"] {
+        let end = page.evaluate(&format!(
+            "(async () => ends((await roentgen.generate({settings})).toBlob({{type: '{kind}'}})))()"
+        ))?;
+        ensure!(
+            end == "request RoentgenError",
+            "a file of {kind} ends as {end}"
+        );
+    }
     let end = page.evaluate("ends(api.Roentgen.load({model: './models/none/'}))")?;
     ensure!(
         end == "not-found RoentgenError",

@@ -61,7 +61,13 @@ pub fn link(setting: &Setting) -> Result<String> {
     ensure!(restored == filled, "the link gave {restored}, not {filled}");
     page.close()?;
 
-    for (bad, named) in [("seed=abc&prompt=x", "seed"), ("prompt=x&image=y", "image")] {
+    for (bad, named) in [
+        ("seed=abc&prompt=x", "seed"),
+        ("prompt=x&image=y", "image"),
+        ("constructor=1", "constructor"),
+        ("__proto__=1&seed=1", "__proto__"),
+        ("seed=1&hasOwnProperty=1", "hasOwnProperty"),
+    ] {
         let page = setting.visit(&format!("?backend=cpu#{bad}"))?;
         let said = page.text("remark")?;
         ensure!(

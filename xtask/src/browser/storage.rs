@@ -56,7 +56,7 @@ pub fn delete(setting: &Setting) -> Result<String> {
         &page,
         "/^The browser (keeps them|did not agree)/.test(document.getElementById('remark').textContent)",
     )?;
-    page.press("#models [aria-current] button")?;
+    page.press("#models [aria-current] button[aria-label^=Delete]")?;
     until(
         &page,
         "document.getElementById('remark').textContent.startsWith('other is deleted')",

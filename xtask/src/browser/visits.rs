@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use super::page::Page;
 use super::{
     LOADING, Setting, about, access, attention, axe, batch, cancel, cors, dicom, download, element,
-    fast, film, firefox, folder, growth, install, kernels, lightbox, models, module, offline,
-    parity, pictures, quiet, reasons, recovery, senses, sentence, settings, source, storage, tabs,
+    fast, film, firefox, folder, growth, hostile, hosts, install, kernels, lightbox, models,
+    module, offline, parity, pictures, quiet, reasons, recovery, senses, sentence, settings,
+    source, storage, tabs,
 };
 use crate::native::Settings;
 use crate::serve::Serving;
@@ -41,7 +42,7 @@ pub const SETTINGS: Settings = Settings {
 pub type Check = (&'static str, fn(&Setting) -> Result<String>);
 
 /// In this order: the first visit fills the browser's cache, the later ones use it.
-pub const CHECKS: [Check; 60] = [
+pub const CHECKS: [Check; 66] = [
     ("the cpu engine equals diffusers", cpu_parity),
     ("the image of the cpu engine is the native one", cpu_image),
     ("cancel ends the work and keeps the image", cancel::cancel),
@@ -121,6 +122,24 @@ pub const CHECKS: [Check; 60] = [
     ("the fast model is chosen with one press", fast::fast),
     ("a folder is opened as the browser can", folder::folder),
     ("a model that is none is refused in words", models::refusals),
+    (
+        "a manifest that cannot be is refused in words",
+        hostile::manifests,
+    ),
+    (
+        "a file without end is not read to its end",
+        hostile::endless,
+    ),
+    (
+        "a kept model that cannot be is left out and named",
+        hostile::kept,
+    ),
+    ("a model card is text, whatever is in it", hostile::cards),
+    (
+        "a host that sends its start page is told from a browser",
+        hosts::start_page,
+    ),
+    ("a page that cannot run says so, and why", hosts::cannot_run),
     ("a model comes from another site", cors::cors),
     ("models are deleted", storage::delete),
     ("a full disk is said, and does no harm", storage::quota),
