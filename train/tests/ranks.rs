@@ -56,18 +56,16 @@ impl Run {
             ("checkpoint_every", 10),
             ("sheet_every", 1000),
         ];
+        let optimization = optimization.as_table_mut().unwrap();
         for (key, value) in keys {
-            optimization[key] = toml::Value::Integer(value as i64);
+            optimization.insert(key.into(), toml::Value::Integer(value as i64));
         }
-        if let Some(table) = optimization.as_table_mut() {
-            for (key, value) in changes {
-                let whole = value.fract() == 0.0;
-                let value = match whole {
-                    true => toml::Value::Integer(*value as i64),
-                    false => toml::Value::Float(*value),
-                };
-                table.insert(key.to_string(), value);
-            }
+        for (key, value) in changes {
+            let value = match value.fract() == 0.0 && *value < 1e9 {
+                true => toml::Value::Integer(*value as i64),
+                false => toml::Value::Float(*value),
+            };
+            optimization.insert(key.to_string(), value);
         }
         let path = dir.join(format!("{name}-{ranks}x{replicas}.toml"));
         fs::write(&path, run.to_string()).unwrap();
