@@ -1,8 +1,8 @@
 #!/bin/sh
 # Trains on a rented GPU in one go. See train/README.md.
 #
-#   train/gpu.sh pack OUT.tar DEVICE DATA RUN.toml FOLDER [RUN.toml FOLDER ..]   here; the largest run first
-#   sh gpu.sh run DEVICE MINUTES RESULTS                                         there, in the folder that OUT.tar unpacks to
+#   train/gpu.sh pack OUT.tar.gz DEVICE DATA RUN.toml FOLDER [RUN.toml FOLDER ..]   here; the largest run first
+#   sh gpu.sh run DEVICE MINUTES RESULTS                                         there, in the folder that OUT.tar.gz unpacks to
 #
 # DEVICE is cuda, or cpu for a rehearsal. `pack` builds the programs, or takes them from the folder that PROGRAMS names. `run` needs
 # no network, may be cut at any minute, and leaves at most 60 MB in RESULTS. SECONDS_EACH (20) is what a network is measured for;
@@ -34,7 +34,7 @@ build() { # TO DEVICE
 }
 
 pack() {
-    [ $# -ge 5 ] || die "pack takes OUT.tar DEVICE DATA RUN.toml FOLDER"
+    [ $# -ge 5 ] || die "pack takes OUT.tar.gz DEVICE DATA RUN.toml FOLDER"
     out=$1 device=$2 data=$3
     shift 3
     here=$(cd "$(dirname "$0")" && pwd)
@@ -50,6 +50,7 @@ pack() {
     esac
     for program in train step parity; do
         [ -x "$to/bin/$program" ] || die "the program $program is missing"
+        strip "$to/bin/$program" 2>/dev/null || true # names for debuggers, half of its size
     done
     cp -R "$data" "$to/data"
     number=1
@@ -58,10 +59,15 @@ pack() {
         mkdir -p "$to/runs/$number"
         keep_run "$2" "$to/runs/$number/folder"
         cp "$1" "$to/runs/$number/run.toml"
+        init=$(sed -n 's/^init *= *"\(.*\)".*/\1/p' "$1")
+        if [ -n "$init" ]; then
+            cp -R "$init" "$to/runs/$number/init"
+            sed "s|^init *=.*|init = \"runs/$number/init\"|" "$1" >"$to/runs/$number/run.toml"
+        fi
         number=$((number + 1))
         shift 2
     done
-    tar -cf "$out.part" -C "$staged" gpu
+    tar -czf "$out.part" -C "$staged" gpu
     mv "$out.part" "$out"
     echo "$out: $(wc -c <"$out") bytes"
 }
