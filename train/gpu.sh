@@ -102,10 +102,10 @@ bring() { # RUN RESULTS
     [ -d "$1/folder/sheets" ] && cp -R "$1/folder/sheets" "$to/"
     [ -e "$from/log.csv" ] && cp "$from/log.csv" "$to/log.part" && mv "$to/log.part" "$to/log.csv"
     [ -e "$from/checkpoint/state.json" ] || return 0
-    new=$to/checkpoint.part
+    new=$2.part # outside, so that RESULTS never holds two
     rm -rf "$new"
     mkdir -p "$new"
-    room=$((limit - $(du -sb "$2" | cut -f1) + $(du -sb "$to/checkpoint" 2>/dev/null | cut -f1 || echo 0) - 1000000))
+    room=$((limit - $(du -sb --exclude=checkpoint "$2" | cut -f1) - 1000000))
     for file in state.json ema.safetensors module.bpk optimizer.bpk; do # what a bundle needs first
         size=$(wc -c <"$from/checkpoint/$file" 2>/dev/null) || return 0 # it is being replaced: next time
         if [ "$size" -le "$room" ]; then
@@ -116,10 +116,10 @@ bring() { # RUN RESULTS
         fi
     done
     cmp -s "$new/state.json" "$from/checkpoint/state.json" || return 0 # replaced meanwhile
-    rm -rf "$to/checkpoint.old"
-    [ -e "$to/checkpoint" ] && mv "$to/checkpoint" "$to/checkpoint.old"
+    rm -rf "$2.old"
+    [ -e "$to/checkpoint" ] && mv "$to/checkpoint" "$2.old"
     mv "$new" "$to/checkpoint"
-    rm -rf "$to/checkpoint.old"
+    rm -rf "$2.old"
 }
 
 diffusion() { bin/train --device "$device" diffusion --run "$1/run.toml" --folder "$1/folder" --data data; }
