@@ -1,7 +1,7 @@
 """Images a second of whole optimizer steps: ours and PyTorch's with diffusers, in turn, on the same cores.
 
     cargo bench -p train --bench step --no-run       # prints where the program is
-    python tests/peers/training.py STEP [NAME,..] [--seconds 10] [--rounds 3] [--burn] [--out RECORD]
+    python tests/peers/training.py STEP [NAME,..] [--seconds 10] [--rounds 3] [--burn] [--device cuda] [--out RECORD]
 
 STEP is that program; `tests/peers/requirements.txt` has what else is needed.
 """
@@ -23,15 +23,15 @@ CASES = pathlib.Path(__file__).with_name("training.json")
 TOKENS = 77
 
 
-def denoiser(case):
+def denoiser(case, device):
     config = dict(case["unet"])
     unet = UNet2DConditionModel.from_config(config)
     n, c, side = case["batch_size"], config["in_channels"], config["sample_size"]
 
     def loss():
-        sample, target = torch.randn(n, c, side, side), torch.randn(n, c, side, side)
-        text = torch.randn(n, TOKENS, config["cross_attention_dim"])
-        timesteps = torch.rand(n) * 999
+        sample, target = (torch.randn(n, c, side, side, device=device) for _ in range(2))
+        text = torch.randn(n, TOKENS, config["cross_attention_dim"], device=device)
+        timesteps = torch.rand(n, device=device) * 999
         prediction = unet(sample, timesteps, text).sample
         return (prediction.float() - target).pow(2).mean()
 
@@ -42,12 +42,12 @@ def edges(x):
     return (x[..., 1:] - x[..., :-1]).abs().mean() + (x[..., 1:, :] - x[..., :-1, :]).abs().mean()
 
 
-def autoencoder(case):
+def autoencoder(case, device):
     vae = AutoencoderKL.from_config(case["vae"])
     n, crop = case["batch_size"], case["crop"]
 
     def loss():
-        x = torch.rand(n, 1, crop, crop) * 2 - 1
+        x = torch.rand(n, 1, crop, crop, device=device) * 2 - 1
         latents = vae.encode(x).latent_dist
         difference = vae.decode(latents.sample()).sample.float() - x
         kl = (latents.mean.pow(2) + latents.logvar.exp() - 1 - latents.logvar).float().mean()
@@ -56,12 +56,12 @@ def autoencoder(case):
     return vae, loss
 
 
-def deep_compression_autoencoder(case):
+def deep_compression_autoencoder(case, device):
     vae = AutoencoderDC.from_config(case["vae"])
     n, crop = case["batch_size"], case["crop"]
 
     def loss():
-        x = torch.rand(n, 1, crop, crop) * 2 - 1
+        x = torch.rand(n, 1, crop, crop, device=device) * 2 - 1
         latents = vae.encode(x).latent
         difference = vae.decode(latents + torch.randn_like(latents) * 0.1).sample.float() - x
         return difference.abs().mean() + edges(difference) * 0.5
@@ -69,26 +69,26 @@ def deep_compression_autoencoder(case):
     return vae, loss
 
 
-def made(case):
+def made(case, device):
     if "unet" in case:
-        return denoiser(case)
+        return denoiser(case, device)
     is_dc = case["vae"]["_class_name"] == "AutoencoderDC"
-    return deep_compression_autoencoder(case) if is_dc else autoencoder(case)
+    return deep_compression_autoencoder(case, device) if is_dc else autoencoder(case, device)
 
 
-def theirs(case, seconds, mixed):
+def theirs(case, seconds, mixed, device):
     """Median images a second, two steps for warming up left out."""
     torch.manual_seed(0)
-    network, loss = made(case)
+    network, loss = made(case, device)
     network.train()
-    network.to(memory_format=torch.channels_last)
+    network.to(device=device, memory_format=torch.channels_last)
     parameters = list(network.parameters())
     average = [p.detach().clone() for p in parameters]
     optimizer = torch.optim.AdamW(parameters, lr=1e-4, weight_decay=0.01, fused=True)
     times, begun = [], time.time()
     while len(times) < 5 or time.time() - begun < seconds:
         start = time.time()
-        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+        with torch.autocast(device, torch.bfloat16, enabled=mixed):
             value = loss()
         optimizer.zero_grad(set_to_none=True)
         value.backward()
@@ -96,6 +96,8 @@ def theirs(case, seconds, mixed):
         optimizer.step()
         if len(times) % 10 == 9:
             torch._foreach_lerp_(average, parameters, 0.01)
+        if device == "cuda":
+            torch.cuda.synchronize()
         times.append(time.time() - start)
     return case["batch_size"] / statistics.median(times[2:])
 
@@ -113,6 +115,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--burn", action="store_true", help="burn's own operations too")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--out", type=pathlib.Path)
     arguments = parser.parse_args()
     cases = json.loads(CASES.read_text())
@@ -121,6 +124,7 @@ def main():
     record = {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%MZ"),
         "machine": f"{torch.get_num_threads()} cores, {model.group(1) if model else 'unknown'}",
+        "device": torch.cuda.get_device_name() if arguments.device == "cuda" else "cpu",
         "torch": torch.__version__,
         "command": " ".join(["python tests/peers/training.py STEP", *sys.argv[2:]]),
         "unit": "images a second, of whole optimizer steps",
@@ -130,14 +134,15 @@ def main():
         seconds, case = arguments.seconds, cases[name]
         kinds = ["burn"] * arguments.burn + ["one replica", "two replicas", "torch f32", "torch bf16"]
         runs = {kind: [] for kind in kinds}
+        device = arguments.device
         for turn in range(arguments.rounds):
             if turn == 0 and arguments.burn:
-                runs["burn"].append(ours(arguments.program, name, seconds, 2, "plain"))
+                runs["burn"].append(ours(arguments.program, name, seconds, 2, "plain", device))
             if turn == 0:
-                runs["torch bf16"].append(theirs(case, seconds, True))
-            runs["one replica"].append(ours(arguments.program, name, seconds, 1))
-            runs["two replicas"].append(ours(arguments.program, name, seconds, 2))
-            runs["torch f32"].append(theirs(case, seconds, False))
+                runs["torch bf16"].append(theirs(case, seconds, True, device))
+            runs["one replica"].append(ours(arguments.program, name, seconds, 1, device))
+            runs["two replicas"].append(ours(arguments.program, name, seconds, 2, device))
+            runs["torch f32"].append(theirs(case, seconds, False, device))
         medians = {key: statistics.median(values) for key, values in runs.items()}
         best = max(medians["one replica"], medians["two replicas"])
         ratio = best / medians["torch f32"]

@@ -1,20 +1,22 @@
 //! Images a second of whole optimizer steps: forward, backward, clipping, AdamW, moving average.
 //!
 //! ```sh
-//! cargo bench -p train --bench step -- tests/peers/training.json [NAME,..] [SECONDS] [REPLICAS] [plain]
+//! cargo bench -p train --bench step -- tests/peers/training.json [NAME,..] [SECONDS] [REPLICAS] [plain] [cpu|cuda]
 //! ```
 //!
-//! `plain` takes burn's own operations instead of our kernels. `tests/peers/training.py` does the same steps in PyTorch and diffusers.
+//! On the CPU, or on the device that is named. `plain` takes burn's own operations instead of our kernels. `tests/peers/training.py` does the same steps in PyTorch and diffusers.
 
 use std::time::Instant;
 
 use burn::module::Module;
 use burn::prelude::*;
 use burn::tensor::Distribution;
+use clap::ValueEnum;
 use mimalloc::MiMalloc;
 use roentgen_web::image::{self, AutoencoderConfig};
 use roentgen_web::latents::{UNet2DConditionConfig, UNet2DConditionModel};
 use serde::Deserialize;
+use train::training::device::{self, Kind};
 use train::training::loss::edges;
 use train::training::run::Optimization;
 use train::training::trainer::Trainer;
@@ -65,7 +67,17 @@ fn main() {
             .map_or(default, |n| n.parse().expect("a number"))
     };
     let (seconds, replicas) = (number(1, 20), number(2, 1));
-    roentgen_web::kernels::take_plain(rest.get(3).is_some_and(|word| word == "plain"));
+    roentgen_web::kernels::take_plain(rest.iter().skip(3).any(|word| word == "plain"));
+    let kind = rest.iter().skip(3).find(|word| *word != "plain");
+    let kind = kind.map_or(Kind::Cpu, |kind| {
+        Kind::from_str(kind, false).expect("cpu or cuda")
+    });
+    let device = device::open(kind)
+        .unwrap_or_else(|error| {
+            eprintln!("step: {error}");
+            std::process::exit(1)
+        })
+        .autodiff();
     let cases = std::fs::read(file).expect("the file of cases");
     let cases: std::collections::BTreeMap<String, Case> =
         serde_json::from_slice(&cases).expect("cases");
@@ -73,7 +85,6 @@ fn main() {
         .iter()
         .filter(|(name, _)| names.is_empty() || names.contains(&name.as_str()))
     {
-        let device = Device::flex().autodiff();
         let speed = match (&case.unet, &case.vae) {
             (Some(config), _) => denoiser(config, case.batch_size, replicas, seconds, &device),
             (_, Some(config)) => autoencoder(config, case, replicas, seconds, &device),

@@ -26,6 +26,7 @@ use train::stages::finetune::{self, run::FineTuneRun};
 use train::stages::{distil, scratch};
 use train::training::curve;
 use train::training::device::{self, Kind};
+use train::training::ranks;
 use train::training::run::{Run, RunFolder, has_table};
 use train::training::samples::{self, Sampling};
 
@@ -190,7 +191,7 @@ fn main() -> ExitCode {
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) };
     let cli = Cli::parse();
     let advice = "what a training had saved is kept; lower batch_size, or try another --device";
-    command::exit("train", advice, || run(cli))
+    ranks::end(command::exit("train", advice, || ranks::run(|| run(cli))))
 }
 
 fn run(cli: Cli) -> Result<()> {

@@ -22,7 +22,7 @@ pub struct Options {
     bundle: Option<PathBuf>,
 }
 
-/// The steps.
+/// The steps. All but [`Step::Cuda`] are taken when none is named.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 enum Step {
     /// `cargo fmt --check`
@@ -31,10 +31,14 @@ enum Step {
     Clippy,
     /// all native tests
     Native,
+    /// training over MPI, where there is one
+    Ranks,
     /// both engines
     Wasm,
     /// the page in a browser
     Browser,
+    /// whether the trainer compiles for NVIDIA GPUs: burn is checked anew, only when named
+    Cuda,
 }
 
 impl Step {
@@ -43,8 +47,10 @@ impl Step {
             Step::Format => "formatting",
             Step::Clippy => "clippy",
             Step::Native => "native tests",
+            Step::Ranks => "training over MPI",
             Step::Wasm => "wasm engines",
             Step::Browser => "the page in a browser",
+            Step::Cuda => "the trainer for CUDA",
         }
     }
 
@@ -66,6 +72,7 @@ impl Step {
                 vulkan()?;
                 workspace::run(&mut cargo(&["test", "--quiet", "--workspace", "--locked"]))
             }
+            Step::Ranks => ranks(),
             Step::Wasm => wasm::Engine::ALL.into_iter().try_for_each(|engine| {
                 let package = wasm::build(engine)?;
                 println!(
@@ -76,22 +83,27 @@ impl Step {
                 Ok(())
             }),
             Step::Browser => browser::run(options.bundle.as_deref(), &options.filter),
+            Step::Cuda => workspace::run(
+                // The CUDA version is otherwise read off a toolkit, which type-checking does not need.
+                cargo(&["check", "--locked", "-p", "train", "--features", "cuda"])
+                    .env("CUDARC_CUDA_VERSION", "12080"),
+            ),
         }
     }
 }
 
 /// Runs the steps; the first that fails ends it.
 pub fn run(options: &Options) -> Result<()> {
-    let steps = if options.steps.is_empty() {
-        Step::value_variants()
-    } else {
-        &options.steps
+    let all = Step::value_variants().iter().copied();
+    let steps = match options.steps.is_empty() {
+        true => all.filter(|step| *step != Step::Cuda).collect(),
+        false => options.steps.clone(),
     };
     let started = Instant::now();
     if steps.contains(&Step::Browser) {
         browser::programs(&options.filter)?; // whoever lacks a browser should hear it before the long builds
     }
-    for step in steps {
+    for step in &steps {
         println!("== {}", step.title());
         let begun = Instant::now();
         step.run(options)
@@ -108,6 +120,29 @@ pub fn run(options: &Options) -> Result<()> {
         clock(started.elapsed())
     );
     Ok(())
+}
+
+/// Trains over the ranks of an MPI. Only `train` and its binding to MPI are compiled beyond what the native tests need.
+fn ranks() -> Result<()> {
+    for program in ["mpirun", "mpicc"] {
+        if workspace::output(workspace::command(program).arg("--version")).is_none() {
+            println!(
+                "skipped: there is no {program}; for training on several machines install an MPI and libclang (Debian: openmpi-bin libopenmpi-dev libclang-dev)"
+            );
+            return Ok(());
+        }
+    }
+    workspace::run(&mut cargo(&[
+        "test",
+        "--quiet",
+        "--workspace",
+        "--locked",
+        "--features",
+        "train/mpi",
+        "--test",
+        "ranks",
+    ]))
+    .context("where mpi-sys does not compile, install libclang (Debian: libclang-dev)")
 }
 
 /// A Vulkan driver, for the wgpu backend: Mesa's lavapipe where there is none and it can be installed.

@@ -19,6 +19,7 @@ use super::labels::LABELS;
 use super::metrics::Features;
 use crate::data::images::to_unit;
 use crate::training::ema;
+use crate::training::ranks;
 use crate::training::tensors::{floats, values};
 use crate::training::trainer::ema_path;
 
@@ -133,6 +134,9 @@ impl ClassifierConfig {
                 what: path.display().to_string(),
                 why: "is of another network than the run's; choose another --folder".into(),
             });
+        }
+        if !ranks::is_first() {
+            return Ok(());
         }
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         let text = toml::to_string(self).expect("plain numbers");

@@ -38,6 +38,7 @@ use crate::stages::finetune::{Base, collect};
 use crate::training::ema;
 use crate::training::objective::TextToLatents;
 use crate::training::random::step_rng;
+use crate::training::ranks;
 use crate::training::replicas::share;
 use crate::training::run::RunFolder;
 use crate::training::samples::{self, Sampling};
@@ -111,7 +112,9 @@ pub fn train(
     let unet = taught.split_off("unet.");
     let mut frozen = taught.clone();
     frozen.extend(vae);
-    ema::save(&frozen, &folder.path("frozen.safetensors"))?;
+    if ranks::is_first() {
+        ema::save(&frozen, &folder.path("frozen.safetensors"))?;
+    }
     taught.extend(unet.clone());
 
     let samples = folder.path("trajectories");
@@ -220,7 +223,7 @@ fn fit(
     mut look: impl FnMut(usize, &Weights) -> Result<()>,
 ) -> Result<()> {
     let mut trainer = Trainer::new(student, r.optimization.clone(), folder.path("distil"))?;
-    if trainer.step == 0 {
+    if trainer.step == 0 && ranks::is_first() {
         look(0, &trainer.ema.weights)?;
     }
     let n = trainer.share();

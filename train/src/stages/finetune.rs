@@ -32,6 +32,7 @@ use crate::stages::diffusion::{Examples, fit};
 use crate::stages::latents::{BATCH, LatentEncoder, Latents};
 use crate::stages::vae;
 use crate::training::objective::{Objective, TextToLatents};
+use crate::training::ranks;
 use crate::training::run::RunFolder;
 use crate::training::samples::{self, Sampling};
 use crate::training::{ema, start, trainer};
@@ -147,7 +148,9 @@ pub fn train(
         let mut all = collect(&model, |name| !name.starts_with("text_encoder."))?;
         all.extend(collect(text, |name| name.starts_with("text_encoder."))?);
         let vae = all.split_off("vae."); // which sorts after the names of the others
-        ema::save(&vae, &vae_path)?;
+        if ranks::is_first() {
+            ema::save(&vae, &vae_path)?;
+        }
         networks = weights::load(networks, all)?;
     }
     let (latents, captions) = encoded(run, &base, data, folder, device)?;

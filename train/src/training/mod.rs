@@ -10,6 +10,7 @@ pub mod loss;
 pub mod objective;
 pub mod optimization;
 pub mod random;
+pub mod ranks;
 pub mod replicas;
 pub mod run;
 pub mod samples;

@@ -1,11 +1,14 @@
 //! Data-parallel gradients: replicas of a module, each with its share of the batch.
 
+use std::panic::resume_unwind;
+
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::training::device::alike;
+use crate::training::ranks::{self, all_reduce::all_reduce};
 
 /// The values of the `part`-th replica's tensor of `shape`, out of a whole batch.
 pub fn share<T, const D: usize>(values: &[T], part: usize, shape: [usize; D]) -> &[T] {
@@ -47,19 +50,21 @@ impl Replicas {
 
     /// The mean of `loss(replica, part, device)` over the parts, and its gradient, on the module's device. `loss` gives the mean
     /// loss `[1]` of the part-th share of the batch, computed on the replica's device; the shares are of equal size, and each
-    /// replica takes `rounds` of them, one after another.
+    /// replica of each rank takes `rounds` of them, one after another.
     pub fn gradients<M: Module + Send>(
         &self,
         module: &M,
         rounds: usize,
         loss: impl Fn(&M, usize, &Device) -> Tensor<1> + Sync,
     ) -> (f64, GradientsParams) {
-        let share = 1.0 / (self.places.len().max(1) * rounds) as f64;
+        let (ranks, count) = (ranks::world(), self.places.len().max(1));
+        let share = 1.0 / (ranks.size() * count * rounds) as f64;
         let work = |replica: &M, index: usize, device: &Device| {
             let mut sum = GradientsAccumulator::new();
             let mut value = 0.0;
-            for round in 0..rounds {
-                let loss = loss(replica, index * rounds + round, device) * share;
+            let first = (ranks.rank() * count + index) * rounds;
+            for part in first..first + rounds {
+                let loss = loss(replica, part, device) * share;
                 value += f64::from(loss.clone().into_scalar::<f32>());
                 let grads = GradientsParams::from_grads(loss.backward(), replica);
                 sum.accumulate(replica, grads);
@@ -69,8 +74,9 @@ impl Replicas {
         let home = module.devices()[0].clone();
         if self.places.is_empty() {
             // On a thread of the pool that the kernels share their work with, so that none waits for the others to wake up.
-            let module = module.clone();
-            return rayon::scope(move |_| work(&module, 0, &home));
+            let replica = module.clone();
+            let (value, grads) = rayon::scope(move |_| work(&replica, 0, &home));
+            return all_reduce(ranks, module, value, grads);
         }
         // A fork has leaves of its own, so that the replicas' graphs share nothing and no lock.
         let results: Vec<_> = std::thread::scope(|scope| {
@@ -84,8 +90,10 @@ impl Replicas {
                     scope.spawn(move || pool.install(move || work(&replica, index, device)))
                 })
                 .collect();
-            let joined = threads.into_iter().map(|t| t.join().expect("no panic"));
-            joined.collect()
+            let joined = threads.into_iter().map(|thread| thread.join());
+            joined
+                .map(|result| result.unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect()
         });
         let mut sum = GradientsAccumulator::new();
         let mut value = 0.0;
@@ -93,6 +101,6 @@ impl Replicas {
             value += loss;
             sum.accumulate(module, grads.to_device(&home, module));
         }
-        (value, sum.grads())
+        all_reduce(ranks, module, value, sum.grads())
     }
 }

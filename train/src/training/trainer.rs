@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::training::adamw::OnePassAdamW;
 use crate::training::ema::Ema;
+use crate::training::folder::{self, FolderLock};
 use crate::training::host::sum_of_squares;
+use crate::training::ranks;
 use crate::training::replicas::Replicas;
 use crate::training::run::{LrScheduler, Optimization};
 
@@ -36,7 +38,10 @@ pub struct Trainer<M: Module> {
     /// What losses are multiplied by before they are differentiated.
     loss_scale: f64,
     folder: PathBuf,
-    log: fs::File,
+    /// On rank 0.
+    log: Option<fs::File>,
+    /// As long as it lives, no other training writes into the folder.
+    _lock: Option<FolderLock>,
     bar: ProgressBar,
     started: (Instant, usize),
     running_loss: f64,
@@ -53,6 +58,19 @@ pub const BEFORE_DECAY: &str = "before_decay";
 
 fn average_name(decay: f64) -> String {
     format!("ema-{decay}.safetensors")
+}
+
+/// The log at `path`, to be written on.
+fn opened(path: &Path) -> Result<fs::File> {
+    let new = !path.exists();
+    let mut options = fs::OpenOptions::new();
+    let opened = options.create(true).append(true).open(path);
+    let mut log = opened.map_err(Error::io(path))?;
+    if new {
+        let head = "step,loss,grad_norm,learning_rate,images_per_second";
+        writeln!(log, "{head}").map_err(Error::io(path))?;
+    }
+    Ok(log)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -79,24 +97,33 @@ impl<M: Module + Send> Trainer<M> {
     /// Starts a training of `module`, or continues it from the checkpoint in `folder` if there is one.
     ///
     /// # Errors
-    /// [`Error::Io`] if the folder cannot be written, [`Error::Config`] if a checkpoint is damaged.
+    /// [`Error::Io`] if the folder cannot be written, [`Error::Config`] if a checkpoint is damaged, another training has the
+    /// folder, the batch cannot be shared between the ranks, or they do not all see this checkpoint.
     pub fn new(module: M, optimization: Optimization, folder: PathBuf) -> Result<Self> {
+        let ranks = ranks::world();
+        if !(optimization.batch_size).is_multiple_of(ranks.size() * optimization.parts()) {
+            return Err(Error::config(
+                "batch_size",
+                format!(
+                    "{} images cannot be shared between {} ranks of {} parts each; make it a multiple, or start fewer",
+                    optimization.batch_size,
+                    ranks.size(),
+                    optimization.parts()
+                ),
+            ));
+        }
         let optimizer = ModuleOptimizer::from(OnePassAdamW::new(
             optimization.adam_betas,
             optimization.weight_decay,
         ));
-        fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
-        let log_path = folder.join("log.csv");
-        let new_log = !log_path.exists();
-        let mut log = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&log_path)
-            .map_err(Error::io(&log_path))?;
-        if new_log {
-            writeln!(log, "step,loss,grad_norm,learning_rate,images_per_second")
-                .map_err(Error::io(&log_path))?;
+        let (mut lock, mut log) = (None, None);
+        if ranks::is_first() {
+            lock = Some(folder::lock(&folder)?);
+            folder::checkpoint(&folder)?;
+            log = Some(opened(&folder.join("log.csv"))?);
+            ranks::call(true);
         }
+        ranks.barrier(); // rank 0 has put the folder in order
         let bar = ProgressBar::new(optimization.steps as u64).with_style(
             ProgressStyle::with_template(
                 "{elapsed_precise} [{bar:40}] {pos}/{len} {msg} eta {eta}",
@@ -115,6 +142,7 @@ impl<M: Module + Send> Trainer<M> {
             optimization,
             folder,
             log,
+            _lock: lock,
             bar,
             started: (Instant::now(), 0),
             running_loss: f64::NAN,
@@ -122,6 +150,12 @@ impl<M: Module + Send> Trainer<M> {
         if trainer.checkpoint().exists() {
             trainer.resume()?;
             println!("continuing at step {}", trainer.step);
+        }
+        if ranks.size() > 1 {
+            let mut norm = Norm(0.0);
+            trainer.module.visit(&mut norm);
+            ranks::agree("the step", trainer.step as f32, &trainer.folder)?;
+            ranks::agree("the weights' squared norm", norm.0 as f32, &trainer.folder)?;
         }
         trainer.started = (Instant::now(), trainer.step);
         Ok(trainer)
@@ -137,14 +171,20 @@ impl<M: Module + Send> Trainer<M> {
         self.step >= self.optimization.steps.min(pause)
     }
 
-    /// Whether a sheet is due after the last step.
+    /// Whether a sheet is due after the last step, on rank 0.
     pub fn sheet_is_due(&self) -> bool {
-        self.step.is_multiple_of(self.optimization.sheet_every) || self.is_done()
+        ranks::is_first()
+            && (self.step.is_multiple_of(self.optimization.sheet_every) || self.is_done())
     }
 
     /// How many images go through a replica at a time.
     pub fn share(&self) -> usize {
-        self.optimization.batch_size / self.optimization.parts()
+        self.optimization.batch_size / self.parts()
+    }
+
+    /// Into how many equal parts a batch is divided, over all ranks. Each rank takes some of them.
+    pub fn parts(&self) -> usize {
+        ranks::world().size() * self.optimization.parts()
     }
 
     /// One optimizer step down the gradient of `loss`, with a checkpoint when one is due. Returns the mean loss.
@@ -195,6 +235,9 @@ impl<M: Module + Send> Trainer<M> {
         if decays && self.step == o.decay_start() {
             self.save(BEFORE_DECAY)?;
         }
+        if self.is_done() {
+            ranks::world().barrier(); // what follows may read the checkpoint
+        }
         Ok(value)
     }
 
@@ -207,8 +250,11 @@ impl<M: Module + Send> Trainer<M> {
         self.running_loss = 0.98 * old + 0.02 * loss;
         let images = (self.step - self.started.1) * self.optimization.batch_size;
         let speed = images as f64 / self.started.0.elapsed().as_secs_f64();
+        let Some(log) = &mut self.log else {
+            return Ok(());
+        };
         writeln!(
-            self.log,
+            log,
             "{},{loss:.6},{norm:.4},{rate:.3e},{speed:.2}",
             self.step
         )
@@ -222,8 +268,11 @@ impl<M: Module + Send> Trainer<M> {
         Ok(())
     }
 
-    /// Writes a checkpoint beside the old one, then swaps them, so that there is a whole one at any moment.
+    /// Writes a checkpoint beside the old one, then swaps them, so that there is a whole one at any moment. Rank 0 does.
     fn save(&self, name: &str) -> Result<()> {
+        if !ranks::is_first() {
+            return Ok(());
+        }
         let new = self.folder.join(format!("{name}.new"));
         let old = self.folder.join(format!("{name}.old"));
         let _ = fs::remove_dir_all(&new);
@@ -287,6 +336,15 @@ impl<M: Module + Send> Trainer<M> {
         self.running_loss = state.running_loss;
         self.loss_scale = state.loss_scale;
         Ok(())
+    }
+}
+
+/// Sum of the squares of all weights.
+struct Norm(f64);
+
+impl ModuleVisitor for Norm {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0 += sum_of_squares(&param.val().inner());
     }
 }
 

@@ -6,6 +6,8 @@ use roentgen_web::error::{Error, Result};
 use roentgen_web::files;
 use serde::{Deserialize, Serialize};
 
+use crate::training::ranks;
+
 /// A data set, as a model card names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credit {
@@ -70,7 +72,10 @@ pub fn note(credits: &[Credit], path: &Path) -> Result<()> {
     all.sort_by(|a, b| a.dataset.cmp(&b.dataset));
     all.dedup_by(|a, b| a.dataset == b.dataset);
     let json = serde_json::to_vec_pretty(&all).expect("plain text");
-    files::replace(path, json)
+    match ranks::is_first() {
+        true => files::replace(path, json),
+        false => Ok(()),
+    }
 }
 
 /// The data sets that a run has learned from. Runs that did not note them read the first three of the table.

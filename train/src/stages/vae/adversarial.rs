@@ -169,8 +169,8 @@ fn generate(
     let ramp = (decoder.step + 1) as f64 / r.ramp_steps.max(1) as f64;
     let weight = r.adversarial_weight * ramp.min(1.0);
     let frozen = judge.module.clone().no_grad();
-    let parts = r.optimization.parts();
-    let made: Mutex<Vec<Vec<f32>>> = Mutex::new(vec![vec![]; parts]);
+    let parts = decoder.parts();
+    let made = Mutex::new(vec![vec![0.0; n * crop * crop]; parts]); // those of other ranks are not looked at
     decoder.step(|module, part, device| {
         let tensor = |values: &[f32]| floats(share(values, part, image), image, device);
         let latents = floats(share(&batch.latents, part, latent), latent, device);
