@@ -1,5 +1,5 @@
 #!/bin/sh
-# Trains on a rented GPU in one go. See train/README.md.
+# Trains on a rented GPU in one go. See train/docs/gpu.md.
 #
 #   train/gpu.sh pack OUT.tar.gz DEVICE DATA RUN.toml FOLDER [RUN.toml FOLDER ..]   here; the largest run first
 #   sh gpu.sh run DEVICE MINUTES RESULTS                                         there, in the folder that OUT.tar.gz unpacks to
