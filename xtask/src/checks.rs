@@ -22,7 +22,7 @@ pub struct Options {
     bundle: Option<PathBuf>,
 }
 
-/// The steps. All but [`Step::Cuda`] are taken when none is named.
+/// The steps.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 enum Step {
     /// `cargo fmt --check`
@@ -33,12 +33,12 @@ enum Step {
     Native,
     /// training over MPI, where there is one
     Ranks,
+    /// whether the trainer compiles for NVIDIA GPUs; needs none
+    Cuda,
     /// both engines
     Wasm,
     /// the page in a browser
     Browser,
-    /// whether the trainer compiles for NVIDIA GPUs: burn is checked anew, only when named
-    Cuda,
 }
 
 impl Step {
@@ -94,16 +94,16 @@ impl Step {
 
 /// Runs the steps; the first that fails ends it.
 pub fn run(options: &Options) -> Result<()> {
-    let all = Step::value_variants().iter().copied();
-    let steps = match options.steps.is_empty() {
-        true => all.filter(|step| *step != Step::Cuda).collect(),
-        false => options.steps.clone(),
+    let steps = if options.steps.is_empty() {
+        Step::value_variants()
+    } else {
+        &options.steps
     };
     let started = Instant::now();
     if steps.contains(&Step::Browser) {
         browser::programs(&options.filter)?; // whoever lacks a browser should hear it before the long builds
     }
-    for step in &steps {
+    for step in steps {
         println!("== {}", step.title());
         let begun = Instant::now();
         step.run(options)

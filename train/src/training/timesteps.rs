@@ -86,7 +86,8 @@ mod tests {
 
     fn timesteps(bell: Option<TimestepsRun>) -> Timesteps {
         let config = br#"{"_class_name": "DDIMScheduler", "beta_start": 0.00085, "beta_end": 0.012,
-            "beta_schedule": "scaled_linear", "rescale_betas_zero_snr": true}"#;
+            "beta_schedule": "scaled_linear", "prediction_type": "v_prediction",
+            "rescale_betas_zero_snr": true}"#;
         let config = SchedulerConfig::parse(config).unwrap();
         Timesteps::new(Scheduler::new(&config, None).unwrap().schedule(), bell)
     }
