@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::Value;
 
 use super::Setting;
@@ -123,4 +124,62 @@ pub fn source(setting: &Setting) -> Result<String> {
     Ok(format!(
         "{share} % painted; there by up to {inside} of 255, elsewhere by {outside}"
     ))
+}
+
+/// Drops a file of these bytes, in base64, and waits for the brush.
+const DROP_FILE: &str = r"(async (name, words) => {
+  const bytes = Uint8Array.from(atob(words), (letter) => letter.charCodeAt(0));
+  const data = new DataTransfer();
+  data.items.add(new File([bytes], name));
+  document.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}));
+  for (let i = 0; i < 100 && document.getElementById('source-editor').hidden; i++)
+    await new Promise((next) => setTimeout(next, 50));
+})";
+
+/// A picture as Pillow reads it: `tests/reference/goldens/pictures/cases.json`.
+#[derive(serde::Deserialize)]
+struct Golden {
+    width: usize,
+    height: usize,
+    pixels: Vec<i32>,
+}
+
+/// Pictures as cameras and detectors write them: turned by EXIF, with 12 of 16 bits used.
+pub fn upright(setting: &Setting) -> Result<String> {
+    let folder = crate::workspace::root().join("tests/reference/goldens/pictures");
+    let goldens: std::collections::BTreeMap<String, Golden> =
+        serde_json::from_slice(&std::fs::read(folder.join("cases.json"))?)?;
+    let page = setting.visit("?backend=cpu")?;
+    let mut worst: f64 = 0.0;
+    for name in [
+        "turned-3.jpg",
+        "turned-6.jpg",
+        "turned-8.jpg",
+        "bits-12.png",
+    ] {
+        let bytes = BASE64_STANDARD.encode(std::fs::read(folder.join(name))?);
+        page.evaluate(&format!("{DROP_FILE}('{name}', '{bytes}')"))?;
+        let canvas = page.pixels_of("source-canvas")?;
+        let golden = &goldens[name];
+        // The middle square, each of its pixels where it lies on the larger canvas.
+        let side = golden.width.min(golden.height);
+        let scale = f64::from(canvas.width()) / side as f64;
+        let (left, top) = ((golden.width - side) / 2, (golden.height - side) / 2);
+        let mut off = 0.0;
+        for (y, x) in (0..side).flat_map(|y| (0..side).map(move |x| (y, x))) {
+            let [u, v] = [x, y].map(|i| ((i as f64 + 0.5) * scale) as u32);
+            let expected = golden.pixels[(top + y) * golden.width + left + x];
+            off += f64::from((i32::from(canvas.get_pixel(u, v)[0]) - expected).abs());
+        }
+        let off = off / (side * side) as f64;
+        ensure!(
+            off < 10.0,
+            "{name} is off by {off:.1} of 255 on the average"
+        );
+        worst = worst.max(off);
+        page.click("source-remove")?;
+    }
+    setting.all_quiet(&page)?;
+    page.close()?;
+    Ok(format!("at most {worst:.1} of 255 from Pillow's, enlarged"))
 }

@@ -73,6 +73,7 @@ pub const CHECKS: [Check; 66] = [
     ("settings are a file", settings::file),
     ("an image has the size that was chosen", settings::sizes),
     ("a picture is painted over", source::source),
+    ("a picture is upright and bright", source::upright),
     ("a picture is chosen, dropped or pasted", pictures::given),
     ("everybody can use the page", access::access),
     ("axe-core finds nothing", axe::axe),
