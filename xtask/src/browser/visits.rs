@@ -42,7 +42,7 @@ pub const SETTINGS: Settings = Settings {
 pub type Check = (&'static str, fn(&Setting) -> Result<String>);
 
 /// In this order: the first visit fills the browser's cache, the later ones use it.
-pub const CHECKS: [Check; 66] = [
+pub const CHECKS: [Check; 67] = [
     ("the cpu engine equals diffusers", cpu_parity),
     ("the image of the cpu engine is the native one", cpu_image),
     ("cancel ends the work and keeps the image", cancel::cancel),
