@@ -100,11 +100,14 @@ fn source<'a>(run: &Run, data: &'a Dataset) -> Result<Source<'a>> {
     Ok(source)
 }
 
-/// Standard deviation of each channel over a batch, `[B, C, h, w]` to `[1, C, 1, 1]`, as a constant.
+/// Standard deviation of each channel over a batch, `[B, C, h, w]` to `[1, C, 1, 1]`.
+///
+/// Gradients go through it. As a constant it would reward larger latents, which drown the noise of this step, and the next step's noise
+/// would be as much larger: they grow without end, until the blocks, whose outputs are normalised, add nothing to them.
 fn deviations(latents: Tensor<4>) -> Tensor<4> {
     let [b, c, h, w] = latents.dims();
-    let channels = latents.detach().swap_dims(0, 1).reshape([c, b * h * w]);
-    channels.var(1).sqrt().reshape([1, c, 1, 1])
+    let channels = latents.swap_dims(0, 1).reshape([c, b * h * w]);
+    (channels.var(1) + 1e-6).sqrt().reshape([1, c, 1, 1])
 }
 
 /// Mean Kullback-Leibler divergence from the standard normal distribution.
@@ -122,4 +125,26 @@ fn reconstructions(autoencoder: &Autoencoder, run: &Run, data: &Dataset) -> Reco
     let images = (0..n).map(|i| unit(whole[i * whole.len() / n])).collect();
     let device = &autoencoder.devices()[0];
     Reconstructions::new(&autoencoder.vae, &run.vae.model, images, size, device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::training::tensors::values;
+
+    #[test]
+    fn larger_latents_do_not_drown_the_noise() {
+        let device = Device::flex().autodiff();
+        let draw = |seed| normal(&mut step_rng(seed, 1), 2 * 3 * 16);
+        let shape = [2, 3, 4, 4];
+        let z = floats(&draw(1), shape, &device).require_grad();
+        let noise = floats(&draw(2), shape, &device) * deviations(z.clone());
+        // What is left of the latents beside the noise, whatever their size: no gradient along the latents themselves.
+        let left = (z.clone() / deviations(z.clone())) * (noise / deviations(z.clone()));
+        let grads = (left * floats(&draw(3), shape, &device)).sum().backward();
+        let along = z.grad(&grads).expect("a gradient") * z.clone().inner();
+        let size: f32 = values(along.clone().abs()).iter().sum();
+        let sum: f32 = values(along).iter().sum();
+        assert!(size > 1.0 && sum.abs() < 1e-4 * size, "{sum} of {size}");
+    }
 }
