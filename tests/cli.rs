@@ -7,6 +7,9 @@ use std::{
     process::{Command, Output},
 };
 
+mod common;
+
+use common::copy_folder;
 use safetensors::SafeTensors;
 use tempfile::TempDir;
 
@@ -320,19 +323,6 @@ fn replaced(bytes: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
         .position(|w| w == old)
         .expect("it is there");
     [&bytes[..at], new, &bytes[at + old.len()..]].concat()
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 #[test]

@@ -93,7 +93,7 @@
  * @property {number} seed a whole number from 0 to 2^53 - 1
  * @property {number} num_inference_steps
  * @property {number} guidance_scale
- * @property {string | null} scheduler `ddim`, `pndm`, `euler`, `dpm++2m`, or null for the model's own
+ * @property {string | null} scheduler `ddim`, `pndm`, `euler`, `euler-a`, `dpm++2m`, `lcm`, or null for the model's own
  * @property {number} width pixels
  * @property {number} height pixels
  * @property {Source | null} [source]

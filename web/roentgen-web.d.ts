@@ -73,7 +73,7 @@ export interface Settings {
   /** From 0 to 50. */
   guidance: number;
   /** `null` is the one that the model was made with. */
-  scheduler: "ddim" | "pndm" | "euler" | "dpm++2m" | null;
+  scheduler: "ddim" | "pndm" | "euler" | "euler-a" | "dpm++2m" | "lcm" | null;
   /**
    * Pixels, at most 2048, and a multiple of what the model's autoencoder needs (8 as a rule). Models repeat or crop anatomy in
    * sizes far from their own; `model.sizes` has those that have been looked at.

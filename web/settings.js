@@ -3,7 +3,7 @@
 /** @import * as protocol from "./protocol.js" */
 /** @import { Saying } from "./language.js" */
 
-export const SCHEDULERS = ["ddim", "pndm", "euler", "dpm++2m"];
+export const SCHEDULERS = ["ddim", "pndm", "euler", "euler-a", "dpm++2m", "lcm"];
 export const LONGEST = 1000;
 export const MOST_STEPS = 1000;
 export const MOST_GUIDANCE = 50;

@@ -1,5 +1,6 @@
 //! The golden checkpoint, changed and read.
 
+use crate::common::copy_folder;
 use half::f16;
 use roentgen_web::{
     bundle::{BundleInfo, BundleWriter, Precision},
@@ -48,19 +49,6 @@ pub fn copy() -> TempDir {
     let to = tempfile::tempdir().unwrap();
     copy_folder(&golden(), to.path());
     to
-}
-
-pub fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 /// Saves tensors under these names in a format.

@@ -110,6 +110,34 @@ mod tests {
     }
 
     #[test]
+    fn every_scheduler_is_on_the_page_and_declared() {
+        let read = |file: &str| fs::read_to_string(root().join(file)).unwrap();
+        let kinds = read("src/latents/scheduler/kind.rs");
+        let (_, names) = kinds.split_once("pub fn name(self)").unwrap();
+        let names = after(names.split_once("\n    }\n").unwrap().0, "=> \"");
+        assert!(names.len() > 5, "{names:?}");
+        let line = |file: &str, mark: &str| -> BTreeSet<String> {
+            let text = read(file);
+            let line = text.lines().find(|line| line.contains(mark)).unwrap();
+            line.split('"')
+                .skip(1)
+                .step_by(2)
+                .map(str::to_owned)
+                .collect()
+        };
+        assert_eq!(line("web/settings.js", "SCHEDULERS ="), names);
+        assert_eq!(
+            line("web/roentgen-web.d.ts", "  scheduler: \"ddim\""),
+            names
+        );
+        let page = read("web/index.html");
+        let (_, select) = page.split_once("<select id=\"scheduler\">").unwrap();
+        let mut options = after(select.split_once("</select>").unwrap().0, "value=\"");
+        assert!(options.remove("")); // the model's own
+        assert_eq!(options, names);
+    }
+
+    #[test]
     fn every_code_of_an_error_is_declared() {
         let errors = fs::read_to_string(root().join("src/error.rs")).unwrap();
         let (_, codes_of_errors) = errors.split_once("pub fn code(&self)").unwrap();
