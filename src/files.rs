@@ -3,11 +3,15 @@
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufWriter, Write};
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::{Error, Result};
 
 /// How many links are followed from one to the next, as many as Linux does.
 const LINKS: usize = 40;
+
+/// How many hidden files are begun before a write gives up, each lost to another writer's sweep.
+const ATTEMPTS: usize = 100;
 
 /// The path of a file that a table in `folder` names; one outside of the folder is refused, as a table may be a stranger's.
 ///
@@ -122,17 +126,26 @@ fn folder(file: &Path) -> &Path {
 
 /// A new hidden file beside `target`, locked for as long as it is being written, so that nobody sweeps it.
 fn temporary(target: &Path) -> io::Result<(File, PathBuf)> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let path = target.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    let file = File::create(&path)?;
-    match file.try_lock() {
-        // Some file systems have no locks.
-        Err(fs::TryLockError::Error(error)) if error.kind() != io::ErrorKind::Unsupported => {
-            Err(error)
+    for _ in 0..ATTEMPTS {
+        let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = target.with_file_name(format!(".{name}.{process}.{number}.tmp"));
+        let file = match File::create_new(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            file => file?,
+        };
+        match file.lock() {
+            // Some file systems have no locks.
+            Err(error) if error.kind() != io::ErrorKind::Unsupported => return Err(error),
+            _ => {}
         }
-        Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::ResourceBusy.into()),
-        _ => Ok((file, path)),
+        // Another writer's sweep may have come between the file and its lock.
+        if path.try_exists()? {
+            return Ok((file, path));
+        }
     }
+    Err(io::ErrorKind::ResourceBusy.into())
 }
 
 /// Removes files that [`replace`] left in a folder when it was interrupted: they are named as it names them, and nobody
@@ -265,6 +278,23 @@ mod tests {
                 "c.9.tmp"
             ]
         );
+    }
+
+    #[test]
+    fn writers_of_one_folder_leave_each_other_s_files_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for writer in 0..8 {
+                let dir = dir.path();
+                scope.spawn(move || {
+                    for i in 0..100 {
+                        replace(&dir.join(format!("{writer}-{}", i % 4)), b"new").unwrap();
+                        replace(&dir.join("all"), b"new").unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(names(dir.path()).len(), 8 * 4 + 1);
     }
 
     #[test]
