@@ -5,6 +5,9 @@ use std::process::ExitCode;
 
 use crate::Result;
 
+/// How `println!` begins when it panics.
+const PRINTING: &str = "failed printing to stdout: ";
+
 /// Runs the command `name`. An error is one line; so is a panic, with `advice` behind it: the GPU's driver and runtime report
 /// lost devices and full memory by panicking. With `RUST_BACKTRACE` set, a panic is also printed as usual.
 pub fn exit(name: &str, advice: &str, run: impl FnOnce() -> Result<()>) -> ExitCode {
@@ -18,7 +21,12 @@ pub fn exit(name: &str, advice: &str, run: impl FnOnce() -> Result<()>) -> ExitC
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
             let text = first_paragraph(text.unwrap_or("no reason was given"));
-            fail(name, &format!("the computation failed ({text}); {advice}"))
+            match text.strip_prefix(PRINTING) {
+                // Whoever reads along has had enough, as `head` has.
+                Some(why) if why.starts_with("Broken pipe") => ExitCode::FAILURE,
+                Some(why) => fail(name, &format!("standard output cannot be written: {why}")),
+                None => fail(name, &format!("the computation failed ({text}); {advice}")),
+            }
         }
     }
 }

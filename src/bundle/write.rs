@@ -1,7 +1,7 @@
 //! Weights -> bundle, streamed: at most one shard is held in memory.
 //!
-//! Shards are named after their hash and `bundle.json` is renamed into place last, so a bundle that is being replaced
-//! stays readable until the new one is whole.
+//! Shards and tokenizer are named after their hash and `bundle.json` is renamed into place last, so a bundle that is being
+//! replaced stays readable until the new one is whole.
 
 use super::{
     BLOCK, Defaults, FileEntry, MANIFEST_FILE, Manifest, Policy, Precision, SCHEMA_VERSION,
@@ -14,14 +14,20 @@ use crate::{
 };
 use half::f16;
 use safetensors::{Dtype, tensor::TensorView};
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
-const TOKENIZER_FILE: &str = "tokenizer.json";
+/// What the names of our files begin and end with, around their hash.
+const SHARD: [&str; 2] = ["weights-", ".safetensors"];
+const TOKENIZER: [&str; 2] = ["tokenizer-", ".json"];
 
 /// Header bytes of one stored tensor beside its name: number format, up to four sizes, offsets, punctuation.
 const HEADER_ENTRY: usize = 192;
 
-/// Digits of a shard's SHA-256 in its name: 64 bits, so that no two shards of a folder have one name.
+/// Digits of a file's SHA-256 in its name: 64 bits, so that no two files of a folder have one name.
 const HASH_DIGITS: usize = 16;
 
 /// What a manifest says beside its files; see [`Manifest`] for the fields.
@@ -48,6 +54,8 @@ pub struct BundleWriter {
     shards: Vec<FileEntry>,
     pending: Vec<Part>,
     pending_bytes: usize,
+    /// Files that no manifest names yet.
+    written: Vec<String>,
 }
 
 /// One tensor as a shard will hold it.
@@ -88,6 +96,7 @@ impl BundleWriter {
             shards: Vec::new(),
             pending: Vec::new(),
             pending_bytes: 0,
+            written: Vec::new(),
         })
     }
 
@@ -170,7 +179,8 @@ impl BundleWriter {
         Ok(())
     }
 
-    /// Writes the last shard, the tokenizer and at last the manifest; removes the shards of a bundle that was here.
+    /// Writes the last shard, the tokenizer and at last the manifest; removes what other bundles, or attempts at them, left here
+    /// under names like ours.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Manifest`] or [`Error::FileName`] if `info` is not fit for a manifest.
@@ -185,9 +195,9 @@ impl BundleWriter {
             attribution: info.attribution,
             intended_use: info.intended_use,
             components: info.components,
-            tokenizer: FileEntry::of(TOKENIZER_FILE, tokenizer.as_bytes()),
-            shards: self.shards,
-            tensors: self.tensors,
+            tokenizer: named(TOKENIZER, tokenizer.as_bytes()),
+            shards: std::mem::take(&mut self.shards),
+            tensors: std::mem::take(&mut self.tensors),
             defaults: info.defaults,
             examples: info.examples,
             sizes: vec![], // for whoever looks at the new model's images
@@ -196,21 +206,11 @@ impl BundleWriter {
             .map_err(|e| Error::Manifest { why: e.to_string() })?;
         // What is written can be read: the same checks as for a stranger's manifest.
         let manifest = Manifest::parse(json.as_bytes())?;
-        let before = limits::read(&self.dir.join(MANIFEST_FILE), limits::TEXT_BYTES)
-            .ok()
-            .and_then(|bytes| Manifest::parse(&bytes).ok());
-        files::replace(&self.dir.join(TOKENIZER_FILE), tokenizer.as_bytes())?;
-        files::replace(&self.dir.join(MANIFEST_FILE), json.as_bytes())?;
-        for old in before.into_iter().flat_map(|m| m.shards) {
-            let kept = manifest.shards.iter().any(|new| new.file == old.file);
-            // A manifest can name anybody's file as its shard.
-            if !kept && is_shard_name(&old.file) {
-                let path = self.dir.join(old.file);
-                fs::remove_file(&path)
-                    .or_else(ignore_missing)
-                    .map_err(Error::io(&path))?;
-            }
-        }
+        files::replace(&self.dir.join(&manifest.tokenizer.file), &tokenizer)?;
+        self.written.push(manifest.tokenizer.file.clone());
+        files::replace(&self.dir.join(MANIFEST_FILE), &json)?;
+        self.written.clear();
+        sweep(&self.dir, &manifest)?;
         Ok(manifest)
     }
 
@@ -230,9 +230,9 @@ impl BundleWriter {
             ));
         }
         let bytes = safetensors::serialize(views, None).map_err(fault)?;
-        let hash = super::manifest::sha256(&bytes);
-        let entry = FileEntry::of(&shard_name(&hash), &bytes);
+        let entry = named(SHARD, &bytes);
         files::replace(&self.dir.join(&entry.file), &bytes)?;
+        self.written.push(entry.file.clone());
         self.shards.push(entry);
         self.pending.clear();
         self.pending_bytes = 0;
@@ -240,18 +240,57 @@ impl BundleWriter {
     }
 }
 
-/// A shard is called after its SHA-256.
-fn shard_name(hash: &str) -> String {
-    format!("weights-{}.safetensors", &hash[..HASH_DIGITS])
+/// A bundle that could not be finished takes its files with it: a full disk is not to stay full of them.
+impl Drop for BundleWriter {
+    fn drop(&mut self) {
+        if self.written.is_empty() {
+            return;
+        }
+        let manifest = limits::read(&self.dir.join(MANIFEST_FILE), limits::TEXT_BYTES);
+        let manifest = manifest.ok().and_then(|bytes| Manifest::parse(&bytes).ok());
+        let named = |file: &String| {
+            let named = |manifest: &Manifest| {
+                let mut all = manifest.shards.iter().chain([&manifest.tokenizer]);
+                all.any(|entry| entry.file == *file)
+            };
+            manifest.as_ref().is_some_and(named)
+        };
+        for file in self.written.iter().filter(|file| !named(file)) {
+            let _ = fs::remove_file(self.dir.join(file)); // the first error is the one to tell
+        }
+    }
 }
 
-/// Whether [`shard_name`] gave this name.
-fn is_shard_name(file: &str) -> bool {
-    let hash = file
-        .strip_prefix("weights-")
-        .and_then(|rest| rest.strip_suffix(".safetensors"));
+/// Removes files of ours that the manifest does not name. It is not asked what an old one named: that may be anybody's.
+fn sweep(dir: &Path, manifest: &Manifest) -> Result<()> {
+    let io = || Error::io(dir);
+    for entry in fs::read_dir(dir).map_err(io())? {
+        let entry = entry.map_err(io())?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let mut named = manifest.shards.iter().chain([&manifest.tokenizer]);
+        if is_ours(&name) && !named.any(|file| file.file == name) {
+            let removed = fs::remove_file(entry.path()).or_else(ignore_missing);
+            removed.map_err(Error::io(entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
+/// A file that is called after its SHA-256.
+fn named([start, end]: [&str; 2], bytes: &[u8]) -> FileEntry {
+    let hash = super::manifest::sha256(bytes);
+    FileEntry::of(&format!("{start}{}{end}", &hash[..HASH_DIGITS]), bytes)
+}
+
+/// Whether [`named`] gave this name.
+fn is_ours(file: &str) -> bool {
     let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-    hash.is_some_and(|hash| hash.len() == HASH_DIGITS && hash.bytes().all(hex))
+    [SHARD, TOKENIZER].iter().any(|[start, end]| {
+        let hash = file
+            .strip_prefix(start)
+            .and_then(|rest| rest.strip_suffix(end));
+        hash.is_some_and(|hash| hash.len() == HASH_DIGITS && hash.bytes().all(hex))
+    })
 }
 
 /// One part of a tensor, `[rows, columns]`, as the shard holds it. `shape` is that of a plain tensor's part.

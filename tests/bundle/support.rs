@@ -209,6 +209,12 @@ impl Bundle {
         self.set_json(&json);
     }
 
+    /// Name of the tokenizer's file.
+    pub fn tokenizer(&self) -> String {
+        let json = self.json();
+        json["tokenizer"]["file"].as_str().expect("a name").into()
+    }
+
     /// Name of the shard that holds `tensor` (the last one if it is split).
     pub fn shard_of(&self, tensor: &str) -> String {
         let json = self.json();

@@ -64,3 +64,27 @@ fn endless_files_and_pipes_are_refused() {
         finetune(&run, bad);
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn standard_output_that_cannot_be_written_is_said_so() {
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/reference/goldens");
+    let dir = tempfile::tempdir().unwrap();
+    let mut import = Command::new(env!("CARGO_BIN_EXE_train"));
+    import.args(["import", "--checkpoint", &format!("{golden}/pipeline_sd1")]);
+    import.arg("--out").arg(dir.path().join("bundle"));
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let output = import
+        .env_remove("RUST_BACKTRACE")
+        .stdout(full)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        said.trim_end(),
+        "train: standard output cannot be written: No space left on device (os error 28)"
+    );
+}

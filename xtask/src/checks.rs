@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::workspace::cargo;
-use crate::{apt, browser, wasm, workspace};
+use crate::{apt, browser, fuzz, wasm, workspace};
 
 /// What `test` can be told.
 #[derive(Args)]
@@ -31,6 +31,8 @@ enum Step {
     Clippy,
     /// all native tests
     Native,
+    /// 10,000 mutated inputs for each reader of what strangers bring
+    Fuzz,
     /// training over MPI, where there is one
     Ranks,
     /// whether the trainer compiles for NVIDIA GPUs; needs none
@@ -47,6 +49,7 @@ impl Step {
             Step::Format => "formatting",
             Step::Clippy => "clippy",
             Step::Native => "native tests",
+            Step::Fuzz => "fuzzing",
             Step::Ranks => "training over MPI",
             Step::Wasm => "wasm engines",
             Step::Browser => "the page in a browser",
@@ -70,8 +73,10 @@ impl Step {
             ])),
             Step::Native => {
                 vulkan()?;
+                strace()?;
                 workspace::run(&mut cargo(&["test", "--quiet", "--workspace", "--locked"]))
             }
+            Step::Fuzz => fuzz::run(&fuzz::Options::of_tests()),
             Step::Ranks => ranks(),
             Step::Wasm => wasm::Engine::ALL.into_iter().try_for_each(|engine| {
                 let package = wasm::build(engine)?;
@@ -146,6 +151,15 @@ fn ranks() -> Result<()> {
 }
 
 /// A Vulkan driver, for the wgpu backend: Mesa's lavapipe where there is none and it can be installed.
+/// What stops a program at each of its writes; tests that need it are skipped where it is not.
+fn strace() -> Result<()> {
+    let is_there = workspace::output(workspace::command("strace").arg("--version")).is_some();
+    if cfg!(target_os = "linux") && !is_there && !apt::install(&["strace"])? {
+        println!("there is no strace: nothing is killed at its writes (Debian: strace)");
+    }
+    Ok(())
+}
+
 fn vulkan() -> Result<()> {
     let driver = |folder: &&str| {
         Path::new(folder)

@@ -13,6 +13,7 @@ mod browser;
 mod checks;
 mod declarations;
 mod demo;
+mod fuzz;
 mod host;
 mod native;
 mod package;
@@ -41,6 +42,8 @@ enum Task {
     Web(package::Options),
     /// Check everything: formatting, clippy, tests, both wasm builds, the page in a browser
     Test(checks::Options),
+    /// Feed what strangers bring, mutated, to everything that reads it
+    Fuzz(fuzz::Options),
     /// Measure the page in a browser: time to the first image, memory, download
     Bench(bench::Options),
     /// Take pictures of the page with an image made in it: desktop and phone, light and dark
@@ -57,6 +60,7 @@ fn run(task: Task) -> Result<()> {
         Task::Demo(options) => demo::run(&options),
         Task::Web(options) => package::run(&options),
         Task::Test(options) => checks::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Screenshot(options) => screenshot::run(&options),
         Task::Wasm { engines } => {
@@ -78,6 +82,9 @@ fn run(task: Task) -> Result<()> {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = fuzz::as_rustc() {
+        return code;
+    }
     match run(Arguments::parse().task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

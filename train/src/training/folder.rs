@@ -60,7 +60,7 @@ pub fn lock(folder: &Path) -> Result<FolderLock> {
 
 /// Where the training in `folder` keeps its last checkpoint. A checkpoint is written as `checkpoint.new`, `checkpoint` makes
 /// room as `checkpoint.old`, and the new one takes its place; where a process ended between the last two, the old one is
-/// put back.
+/// put back. What else it left is removed, so the folder has to be [`lock`]ed.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -68,6 +68,11 @@ pub fn checkpoint(folder: &Path) -> Result<PathBuf> {
     let (current, old) = (folder.join("checkpoint"), folder.join("checkpoint.old"));
     if !current.exists() && old.exists() {
         fs::rename(&old, &current).map_err(Error::io(&old))?;
+    }
+    for left in [old, folder.join("checkpoint.new")] {
+        if left.exists() {
+            fs::remove_dir_all(&left).map_err(Error::io(&left))?;
+        }
     }
     Ok(current)
 }
@@ -99,10 +104,11 @@ mod tests {
         }
         let state = || fs::read_to_string(checkpoint(dir.path()).unwrap().join("state.json"));
         assert_eq!(state().unwrap(), "checkpoint.old");
-        assert!(path("checkpoint").exists() && !path("checkpoint.old").exists());
+        let left = || ["checkpoint.old", "checkpoint.new"].map(|name| path(name).exists());
+        assert_eq!(left(), [false, false]);
         // Nothing is put back over a checkpoint that is there.
         fs::create_dir(path("checkpoint.old")).unwrap();
         assert_eq!(state().unwrap(), "checkpoint.old");
-        assert!(path("checkpoint.old").exists());
+        assert_eq!(left(), [false, false]);
     }
 }
