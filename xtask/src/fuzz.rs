@@ -4,14 +4,18 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::Value;
 
 use crate::apt;
+use crate::browser::{chrome, mutations, page::Page};
+use crate::serve::Serving;
+use crate::site::Site;
+use crate::wasm::Engine;
 use crate::workspace::{cargo, command, output, target};
 
 /// Crates that count what they run: those whose code reads what strangers bring.
@@ -29,6 +33,9 @@ const COUNTING: [&str; 6] = [
 
 /// Set for the processes in which this program stands before rustc.
 const AS_RUSTC: &str = "ROENTGEN_FUZZ_RUSTC";
+
+/// The target that runs in a browser.
+const PAGE: &str = "page";
 
 const SECONDS: u32 = 5;
 const MEGABYTES: u32 = 2048;
@@ -92,7 +99,10 @@ pub fn run(options: &Options) -> Result<()> {
     }
     let program = build()?;
     let folder = target().join("fuzz");
-    let known = known(&program)?;
+    let mut known = known(&program)?;
+    if !options.anew {
+        known.push(PAGE.into()); // which the tests have as a check of their own
+    }
     if let Some(name) = options.targets.iter().find(|name| !known.contains(name)) {
         bail!("there is no target {name}; there are {}", known.join(", "));
     }
@@ -105,7 +115,11 @@ pub fn run(options: &Options) -> Result<()> {
     let faults = Mutex::new(vec![]);
     let work = || {
         while let Some(name) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
-            match fuzz(&program, &folder.join(name), name, options) {
+            let line = match &**name {
+                PAGE => page(options),
+                _ => fuzz(&program, &folder.join(name), name, options),
+            };
+            match line {
                 Ok(line) => println!("{line}"),
                 Err(fault) => faults.lock().expect("no panic").push(format!("{fault:#}")),
             }
@@ -118,6 +132,17 @@ pub fn run(options: &Options) -> Result<()> {
         true => Ok(()),
         false => bail!("{}", faults.join("\n")),
     }
+}
+
+/// Mutates what the page reads as text, in a browser.
+fn page(options: &Options) -> Result<String> {
+    let site = Site::build(&[Engine::Cpu], None)?;
+    let bundle = site.bundle().to_path_buf();
+    let serving = Serving::start(Arc::new(site), 0, "", false)?;
+    let browser = chrome::launch(800, 600)?;
+    let page = Page::open(&browser, &format!("{}?backend=cpu", serving.address()))?;
+    let found = mutations::run(&page, &bundle, options.runs, options.seed)?;
+    Ok(format!("{PAGE:<12} {:>7} {found}", options.runs))
 }
 
 /// Builds the targets; the program.

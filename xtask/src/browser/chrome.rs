@@ -1,6 +1,7 @@
 //! A browser to test in: found, or installed, and started with a profile of its own.
 
 use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -53,12 +54,18 @@ const FLAGS: [&str; 15] = [
 
 /// Starts a browser with an empty profile. Dropping it ends it, and only it, and removes the profile.
 pub fn launch(width: u32, height: u32) -> Result<Browser> {
+    launch_in(width, height, None)
+}
+
+/// Starts a browser with the profile in a folder, which stays.
+pub fn launch_in(width: u32, height: u32, profile: Option<&Path>) -> Result<Browser> {
     let program = CHROME.find()?;
     let options = LaunchOptions {
         path: Some(program.clone()),
         sandbox: false, // it does not start as root otherwise; it opens nothing but our own page
         enable_gpu: true,
         window_size: Some((width, height)),
+        user_data_dir: profile.map(PathBuf::from),
         disable_default_args: true,
         args: FLAGS.map(OsStr::new).to_vec(),
         idle_browser_timeout: Duration::from_secs(3600), // a busy page says nothing for minutes

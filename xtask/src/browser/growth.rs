@@ -94,7 +94,7 @@ pub fn growth(setting: &Setting) -> Result<String> {
 const NAMING: &str = "(() => { globalThis.pipelines = []; const { prototype } = GPUDevice; const { createComputePipeline } = prototype; \
     prototype.createComputePipeline = function (descriptor) { pipelines.push(descriptor.label); return createComputePipeline.call(this, descriptor); }; })()";
 
-/// Twenty images of the gpu engine, in a page of its own: from the third on, neither wasm's memory nor the GPU's grows; and what they
+/// Fifty images of the gpu engine, in a page of its own: from the third on, neither wasm's memory nor the GPU's grows; and what they
 /// take was compiled before the weights came.
 pub fn gpu(setting: &Setting) -> Result<String> {
     let site = Site::build(&[Engine::Gpu], None)?
@@ -112,7 +112,7 @@ pub fn gpu(setting: &Setting) -> Result<String> {
     )?;
     let mut few = [0.0; 3];
     let mut now = few;
-    for image in 1..=20 {
+    for image in 1..=50 {
         let found = page.evaluate(&format!(
             "(async () => {{ await ours.draw(1, {image}); return {{ wasm: ours.memory(), ...ours.usage() }}; }})()"
         ))?;
@@ -140,7 +140,7 @@ pub fn gpu(setting: &Setting) -> Result<String> {
     page.close()?;
     let [wasm, tensors, reserved] = now.map(|bytes| bytes / 1e6);
     Ok(format!(
-        "{rehearsed} pipelines; after the 3rd and the 20th wasm has {wasm:.1} MB, tensors {tensors:.1}, the GPU's allocator {reserved:.1}"
+        "{rehearsed} pipelines; after the 3rd and the 50th wasm has {wasm:.1} MB, tensors {tensors:.1}, the GPU's allocator {reserved:.1}"
     ))
 }
 

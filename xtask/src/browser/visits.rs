@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use super::page::Page;
 use super::{
     LOADING, Setting, about, access, attention, axe, batch, cancel, cors, dicom, download, element,
-    fast, film, firefox, folder, growth, hostile, hosts, install, kernels, lightbox, models,
-    module, offline, parity, pictures, quiet, reasons, recovery, senses, sentence, settings,
-    source, storage, tabs,
+    fast, film, firefox, folder, growth, hostile, hosts, install, kernels, kills, lightbox, models,
+    module, mutations, offline, parity, pictures, quiet, reasons, recovery, senses, sentence,
+    settings, source, storage, tabs,
 };
 use crate::native::Settings;
 use crate::serve::Serving;
@@ -42,7 +42,7 @@ pub const SETTINGS: Settings = Settings {
 pub type Check = (&'static str, fn(&Setting) -> Result<String>);
 
 /// In this order: the first visit fills the browser's cache, the later ones use it.
-pub const CHECKS: [Check; 67] = [
+pub const CHECKS: &[Check] = &[
     ("the cpu engine equals diffusers", cpu_parity),
     ("the image of the cpu engine is the native one", cpu_image),
     ("cancel ends the work and keeps the image", cancel::cancel),
@@ -142,6 +142,14 @@ pub const CHECKS: [Check; 67] = [
     ),
     ("a page that cannot run says so, and why", hosts::cannot_run),
     ("a model comes from another site", cors::cors),
+    (
+        "a browser is killed at each piece of a download",
+        kills::killed,
+    ),
+    (
+        "mutated links, settings and manifests",
+        mutations::mutations,
+    ),
     ("models are deleted", storage::delete),
     ("a full disk is said, and does no harm", storage::quota),
     (
@@ -161,7 +169,7 @@ pub const CHECKS: [Check; 67] = [
     ("the image of the gpu engine is the native one", gpu_image),
     ("the gpu engine needs the default limits only", gpu_clamped),
     (
-        "twenty images of the gpu engine need no more memory than three",
+        "fifty images of the gpu engine need no more memory than three",
         growth::gpu,
     ),
     (
