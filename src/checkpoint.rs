@@ -14,12 +14,12 @@ mod tensors;
 use crate::{
     Error, Result,
     bundle::{Decoder, Defaults, FileEntry, MANIFEST_FILE, Manifest},
+    components::ComponentConfigs,
     error::one_line,
     image::AutoencoderConfig,
     inventory,
     latents::scheduler::{SchedulerConfig, SchedulerKind},
     limits,
-    pipeline::ComponentConfigs,
     tokens::ClipTokenizer,
     weights::{Stored, StoredWeights, Weight, Weights},
 };

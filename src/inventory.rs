@@ -2,11 +2,11 @@
 //! without end. Both the manifest of a bundle and the folder of a checkpoint ask here.
 
 use crate::{
+    components::ComponentConfigs,
     embeddings::CLIPTextConfig,
     image::{AutoencoderConfig, AutoencoderDCConfig, AutoencoderKLConfig, AutoencoderTinyConfig},
     latents::{UNet2DConditionConfig, unet::values::block_type},
     limits::{CONFIG_NUMBER, LEVELS},
-    pipeline::ComponentConfigs,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};

@@ -15,6 +15,7 @@ pub mod bundle;
 pub mod checkpoint;
 #[cfg(not(target_family = "wasm"))]
 pub mod command;
+pub mod components;
 pub mod device;
 pub mod dicom;
 pub mod embeddings;
@@ -35,7 +36,6 @@ pub mod parity;
 pub mod picture;
 pub mod pipeline;
 pub mod png;
-pub mod source;
 pub mod tokens;
 #[cfg(target_family = "wasm")]
 mod web;

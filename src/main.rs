@@ -12,12 +12,12 @@ use roentgen_web::{
     command,
     device::{self, Backend, Limits, Precision},
     dicom, files,
+    latents::img2img::Img2Img,
     latents::scheduler::{Scheduler, SchedulerKind},
     limits,
     picture::Picture,
     pipeline::{Generated, Pipeline, PipelineBuilder, Request, Step},
     png,
-    source::Source,
     weights::Weight,
 };
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -216,7 +216,7 @@ fn request(args: &Generate, model: &ModelFolder, latents: Option<Weight>) -> Res
     if let Some(image) = &args.image {
         let read = |file: &Path| Ok(Picture::open(file)?.fit(width as u32, height as u32));
         let mask = args.mask.as_deref().map(read).transpose()?;
-        request.source = Some(Source {
+        request.source = Some(Img2Img {
             image: read(image)?,
             mask: mask.map(|mask| mask.to_grey()),
             strength: args.strength,

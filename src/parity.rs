@@ -10,13 +10,14 @@ use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::components::ComponentConfigs;
 use crate::embeddings::{CLIPTextConfig, CLIPTextModel};
 use crate::error::{Error, Result};
 use crate::image::{Autoencoder, AutoencoderConfig};
 use crate::latents::scheduler::SchedulerConfig;
 use crate::latents::{UNet2DConditionConfig, UNet2DConditionModel};
 use crate::names::read_safetensors;
-use crate::pipeline::{ComponentConfigs, PipelineBuilder, Request};
+use crate::pipeline::{PipelineBuilder, Request};
 use crate::tokens::{ClipTokenizer, TokenizerOptions};
 use crate::weights::{self, Weight, Weights};
 
@@ -199,14 +200,7 @@ impl<'a> Case<'a> {
         name: &str,
         found: Tensor<D>,
     ) -> Result<(String, f64)> {
-        let device_error = |error: &dyn std::fmt::Debug| Error::Device(format!("{error:?}"));
-        let shape = found.shape().to_vec();
-        let data = found
-            .into_data_async()
-            .await
-            .map_err(|e| device_error(&e))?;
-        let data = data.try_into_vec_as().map_err(|e| device_error(&e))?;
-        self.error(name, &Weight { shape, data })
+        self.error(name, &Weight::read(found).await?)
     }
 
     /// A module with the weights of the case's folder.
@@ -230,10 +224,11 @@ impl<'a> Case<'a> {
     async fn unet(&self, device: &Device) -> Result<Errors> {
         let config: UNet2DConditionConfig = self.json("config.json")?;
         let model: UNet2DConditionModel = self.load("unet", config.init(device)?)?;
+        let text: Tensor<3> = self.input("encoder_hidden_states", device)?;
         let output = model.forward(
             self.input("sample", device)?,
             self.input("timestep", device)?,
-            self.input("encoder_hidden_states", device)?,
+            &text.into(),
         );
         Ok(Errors::from([self.error_of("sample", output).await?]))
     }

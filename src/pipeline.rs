@@ -6,37 +6,23 @@ mod request;
 #[doc(hidden)]
 pub mod stages;
 
-pub use request::{Generated, MOST_SIDE, Request, Step};
+pub use request::{Generated, Request, Step};
 
 use std::collections::BTreeMap;
 
 use burn::prelude::*;
-use serde::{Deserialize, Serialize};
 
+use crate::components::ComponentConfigs;
 use crate::device::Precision;
-use crate::embeddings::{CLIPTextConfig, CLIPTextModel};
+use crate::embeddings::{CLIPTextModel, Embeddings};
 use crate::error::{Error, Result};
-use crate::image::{Autoencoder, AutoencoderConfig};
-use crate::latents::noise::gaussian;
-use crate::latents::scheduler::{Scheduler, SchedulerConfig};
-use crate::latents::{UNet2DConditionConfig, UNet2DConditionModel};
-use crate::nn::text::Text;
-use crate::source::Source;
+use crate::image::Autoencoder;
+use crate::latents::denoise::Denoiser;
+use crate::latents::img2img::{Img2Img, Start};
+use crate::latents::scheduler::Scheduler;
+use crate::latents::{Latents, UNet2DConditionModel};
 use crate::tokens::{ClipTokenizer, PartTokens};
 use crate::weights::{self, Stored, Weight, WeightLoader};
-
-/// diffusers' configs of a model's parts, each with the keys of its own `config.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ComponentConfigs {
-    /// transformers' `CLIPTextConfig`.
-    pub text_encoder: CLIPTextConfig,
-    /// diffusers' `UNet2DConditionModel`.
-    pub unet: UNet2DConditionConfig,
-    /// diffusers' `AutoencoderKL` or `AutoencoderDC`.
-    pub vae: AutoencoderConfig,
-    /// diffusers' `scheduler_config.json`.
-    pub scheduler: SchedulerConfig,
-}
 
 /// The three networks. Field names are the components' names in the keys of [`weights::Weights`].
 #[derive(Module, Debug)]
@@ -64,6 +50,15 @@ pub struct Pipeline {
     tokenizer: ClipTokenizer,
     device: Device,
     precision: Precision,
+}
+
+/// A prompt on its way to the U-Net.
+struct Prompt {
+    /// `[1, T, E]`
+    embeds: Tensor<3>,
+    text: Embeddings,
+    /// Tokens that did not fit.
+    truncated: usize,
 }
 
 impl Networks {
@@ -206,99 +201,92 @@ impl Pipeline {
         scheduler.set_seed(request.seed);
         scheduler.set_timesteps(request.num_inference_steps)?;
 
-        // 1. text: negative first, as diffusers stacks them
-        let tokens = self.tokenizer.encode(&request.prompt)?;
-        let truncated = tokens.truncated;
-        let prompt_embeds = self.embed(&tokens.ids);
-        let guided = request.guidance_scale > 1.0;
-        let context = if guided {
-            let negative = self.tokenizer.encode(&request.negative_prompt)?;
-            Tensor::cat(vec![self.embed(&negative.ids), prompt_embeds.clone()], 0)
-        } else {
-            prompt_embeds.clone()
-        };
-        let context = context.cast(self.precision.dtype());
-        let text = match request.words {
-            true => Text::recorded(context, [shape[2], shape[3]]),
-            false => Text::new(context),
-        };
+        let Prompt {
+            embeds,
+            text,
+            truncated,
+        } = self.encode_prompt(request, shape)?;
+        let start = self.start(request, &mut scheduler, shape).await?;
 
-        // 2. noise, and the picture below it
+        let denoiser = self.denoiser(request.guidance_scale);
         let timesteps = scheduler.timesteps().to_vec();
-        let source = request.source.as_ref();
-        let begin = source.map_or(Ok(0), |source| source.begin(timesteps.len()))?;
-        scheduler.begin_at(begin)?;
-        let noise = match &request.latents {
-            Some(latents) => latents.data.clone(),
-            None => gaussian(request.seed, shape.iter().product()),
-        };
-        let clean = match source {
-            Some(source) => self.encode(source).await?,
-            None => Vec::new(),
-        };
-        let mut latents = match source {
-            Some(source) if !source.is_new() => scheduler.add_noise(&clean, &noise, begin),
-            _ => {
-                let sigma = scheduler.init_noise_sigma() as f32;
-                noise.iter().map(|v| v * sigma).collect()
-            }
-        };
-        let painted = source.and_then(|source| source.latent_mask(self.configs.vae.downscale()));
-
-        // 3. denoise
-        for (i, &timestep) in timesteps.iter().enumerate().skip(begin) {
-            let input = scheduler.scale_model_input(&latents);
-            let prediction = self.predict(input, shape, timestep, &text, guided);
-            let prediction = read(prediction).await?.data;
-            let prediction = match guided {
-                true => guide(&prediction, request.guidance_scale as f32),
-                false => prediction,
-            };
-            let output = scheduler.step(&prediction, &latents)?;
-            latents = output.prev_sample;
-            if let Some(painted) = &painted {
-                let kept = scheduler.add_noise(&clean, &noise, i + 1);
-                for (j, (latent, kept)) in latents.iter_mut().zip(kept).enumerate() {
-                    if !painted[j % painted.len()] {
-                        *latent = kept;
-                    }
-                }
-            }
-            if let Some(bad) = latents.iter().find(|v| !v.is_finite()) {
-                return Err(Error::Output(format!(
-                    "the latents became {bad} at step {}",
-                    i + 1
-                )));
-            }
+        let mut latents = start.latents.clone();
+        for (i, &timestep) in timesteps.iter().enumerate().skip(start.begin) {
+            let output = denoiser
+                .step(&mut scheduler, &latents, timestep, &text)
+                .await?;
+            latents = latents.with(output.prev_sample);
+            start.keep(&scheduler, i + 1, &mut latents);
+            latents.check_finite(i + 1)?;
             on_step(Step {
-                index: i + 1 - begin,
-                total: timesteps.len() - begin,
-                pred_original_sample: &output.pred_original_sample,
-                shape,
+                index: i + 1 - start.begin,
+                total: timesteps.len() - start.begin,
+                pred_original_sample: &latents.with(output.pred_original_sample),
                 pipeline: self,
             })
             .await?;
         }
 
-        // 4. image
-        let mut image = read(self.decode(&latents, shape)).await?;
-        if let Some(source) = source {
+        let mut image = Weight::read(self.decode(&latents)).await?;
+        if let Some(source) = &request.source {
             source.keep_outside(&mut image);
         }
         Ok(Generated {
-            prompt_embeds: read(prompt_embeds).await?,
-            latents: Weight {
-                shape: shape.to_vec(),
-                data: latents,
-            },
+            prompt_embeds: Weight::read(embeds).await?,
+            latents: latents.into(),
             image,
             truncated,
             repeated: None,
             attention: match text.mean_attention() {
-                Some(attention) => Some(read(attention).await?),
+                Some(attention) => Some(Weight::read(attention).await?),
                 None => None,
             },
         })
+    }
+
+    /// The prompt's embeddings, below those of the negative prompt where guidance needs them, as diffusers stacks them.
+    fn encode_prompt(&self, request: &Request, shape: [usize; 4]) -> Result<Prompt> {
+        let tokens = self.tokenizer.encode(&request.prompt)?;
+        let embeds = self.embed(&tokens.ids);
+        let states = match request.guidance_scale > 1.0 {
+            true => {
+                let negative = self.tokenizer.encode(&request.negative_prompt)?;
+                Tensor::cat(vec![self.embed(&negative.ids), embeds.clone()], 0)
+            }
+            false => embeds.clone(),
+        };
+        let states = states.cast(self.precision.dtype());
+        Ok(Prompt {
+            embeds,
+            text: match request.words {
+                true => Embeddings::recorded(states, [shape[2], shape[3]]),
+                false => states.into(),
+            },
+            truncated: tokens.truncated,
+        })
+    }
+
+    /// Noise, with the picture below it where there is one.
+    async fn start(
+        &self,
+        request: &Request,
+        scheduler: &mut Scheduler,
+        shape: [usize; 4],
+    ) -> Result<Start> {
+        let noise = match &request.latents {
+            Some(latents) => Latents {
+                shape,
+                data: latents.data.clone(),
+            },
+            None => Latents::noise(request.seed, shape),
+        };
+        let Some(source) = &request.source else {
+            return Ok(Start::from_noise(scheduler, &noise));
+        };
+        let begin = source.begin(scheduler.timesteps().len())?;
+        let clean = self.encode(source).await?;
+        let downscale = self.configs.vae.downscale();
+        Start::from_picture(scheduler, source, begin, clean, &noise, downscale)
     }
 
     /// The words of a prompt, and which rows of [`Generated::attention`] are theirs.
@@ -316,38 +304,32 @@ impl Pipeline {
         self.networks.text_encoder.forward(ids.unsqueeze())
     }
 
-    /// The U-Net's output, once for every row of `text`.
-    fn predict(
-        &self,
-        sample: Vec<f32>,
-        shape: [usize; 4],
-        timestep: f64,
-        text: &Text,
-        guided: bool,
-    ) -> Tensor<4> {
-        let copies = if guided { 2 } else { 1 };
-        let sample = self.tensor(sample, shape).repeat_dim(0, copies);
-        let timesteps = vec![timestep as f32; copies];
-        let timesteps = Tensor::<1>::from_floats(timesteps.as_slice(), &self.device);
-        self.networks.unet.forward_text(sample, timesteps, text)
+    /// The U-Net on this device, in this precision.
+    fn denoiser(&self, guidance_scale: f64) -> Denoiser<'_> {
+        Denoiser {
+            unet: &self.networks.unet,
+            guidance_scale,
+            device: &self.device,
+            dtype: self.precision.dtype(),
+        }
     }
 
     /// A picture to the mean of its latents as diffusion has them.
-    async fn encode(&self, source: &Source) -> Result<Vec<f32>> {
+    async fn encode(&self, source: &Img2Img) -> Result<Vec<f32>> {
         let vae = &self.networks.vae;
         let config = &self.configs.vae;
         let image = source.image.to_weight(config.in_channels());
         let image = config.encoder_size().shown(image);
         let shape: [usize; 4] = [1, image.shape[1], image.shape[2], image.shape[3]];
         let image = self.tensor(image.data, shape);
-        Ok(read(vae.scale(vae.encode(image).mean)).await?.data)
+        Ok(Weight::read(vae.scale(vae.encode(image).mean)).await?.data)
     }
 
     /// Latents as diffusion has them to an image in -1 to 1.
-    fn decode(&self, latents: &[f32], shape: [usize; 4]) -> Tensor<4> {
+    fn decode(&self, latents: &Latents) -> Tensor<4> {
         let vae = &self.networks.vae;
-        let latents = vae.unscale(self.tensor(latents.to_vec(), shape));
-        vae.decode(latents).clamp(-1.0, 1.0)
+        let latents = latents.to_tensor(&self.device, self.precision.dtype());
+        vae.decode(vae.unscale(latents)).clamp(-1.0, 1.0)
     }
 
     /// Numbers on the device, as the U-Net and the autoencoder take them.
@@ -355,21 +337,4 @@ impl Pipeline {
         let tensor = Tensor::<D>::from_data(TensorData::new(data, shape), &self.device);
         tensor.cast(self.precision.dtype())
     }
-}
-
-/// `unconditional + scale * (conditional - unconditional)` of the two halves (Ho and Salimans 2022, eq. 6, as diffusers
-/// counts the scale).
-fn guide(prediction: &[f32], scale: f32) -> Vec<f32> {
-    let (unconditional, conditional) = prediction.split_at(prediction.len() / 2);
-    let pairs = unconditional.iter().zip(conditional);
-    pairs.map(|(u, c)| u + scale * (c - u)).collect()
-}
-
-/// Brings a tensor back from the device. On the web this is where the GPU's work is awaited.
-async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Weight> {
-    let failed = |error: &dyn std::fmt::Debug| Error::Device(format!("{error:?}"));
-    let shape = tensor.shape().to_vec();
-    let data = tensor.into_data_async().await.map_err(|e| failed(&e))?;
-    let data = data.try_into_vec_as().map_err(|e| failed(&e))?;
-    Ok(Weight { shape, data })
 }

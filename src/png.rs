@@ -176,7 +176,7 @@ mod tests {
             data: vec![0; 6],
         };
         let request = Request {
-            source: Some(crate::source::Source {
+            source: Some(crate::latents::img2img::Img2Img {
                 image: image.clone(),
                 mask: None,
                 strength: 0.5,

@@ -46,6 +46,20 @@ pub enum Stored {
 /// As [`Weights`], not decoded yet.
 pub type StoredWeights = BTreeMap<String, Stored>;
 
+impl Weight {
+    /// Reads a tensor back from its device. In a browser this is where the GPU's work is awaited.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device fails.
+    pub async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Self> {
+        let failed = |error: &dyn std::fmt::Debug| Error::Device(format!("{error:?}"));
+        let shape = tensor.shape().to_vec();
+        let data = tensor.into_data_async().await.map_err(|e| failed(&e))?;
+        let data = data.try_into_vec_as().map_err(|e| failed(&e))?;
+        Ok(Self { shape, data })
+    }
+}
+
 impl From<Weight> for Stored {
     fn from(weight: Weight) -> Self {
         Self::Plain(weight)

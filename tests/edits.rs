@@ -6,10 +6,10 @@ use burn::prelude::*;
 use common::{block_on, files, golden};
 use roentgen_web::checkpoint::ModelFolder;
 use roentgen_web::image::Image;
+use roentgen_web::latents::img2img::Img2Img;
 use roentgen_web::latents::scheduler::SchedulerKind;
 use roentgen_web::parity::{relative_l2, run_request, tensors};
 use roentgen_web::pipeline::{Pipeline, PipelineBuilder, Request};
-use roentgen_web::source::Source;
 use roentgen_web::weights::Weight;
 use serde::Deserialize;
 
@@ -53,7 +53,7 @@ fn edits_are_diffusers_edits() {
         let request = Request {
             scheduler: Some(case.scheduler.parse().unwrap()),
             latents: Some(tensors["input.noise"].clone()),
-            source: Some(Source {
+            source: Some(Img2Img {
                 image: image(&tensors["input.pixels"], 1.0),
                 mask: case.mask.then(|| image(&tensors["input.mask"], 255.0)),
                 strength: case.strength,
@@ -81,7 +81,7 @@ fn edits_are_diffusers_edits() {
 #[test]
 fn what_is_not_painted_is_left_alone() {
     let tensors = tensors(&files(&golden("edits"))["case.safetensors"]).unwrap();
-    let source = Source {
+    let source = Img2Img {
         image: image(&tensors["input.pixels"], 1.0),
         mask: Some(image(&tensors["input.mask"], 255.0)),
         strength: 0.8,
@@ -115,7 +115,7 @@ fn pndm_and_too_little_strength_are_refused() {
     ] {
         let request = Request {
             scheduler: Some(scheduler),
-            source: Some(Source {
+            source: Some(Img2Img {
                 image: image(&tensors["input.pixels"], 1.0),
                 mask: None,
                 strength,

@@ -150,8 +150,8 @@ fn a_step_reports_and_may_cancel() {
     let mut steps = Vec::new();
     let result = block_on(pipeline.generate(&request, async |step: Step<'_>| {
         assert_eq!(
-            step.pred_original_sample.len(),
-            step.shape.iter().product::<usize>()
+            step.pred_original_sample.data.len(),
+            step.pred_original_sample.shape.iter().product::<usize>()
         );
         steps.push((step.index, step.total));
         if step.index == 3 {

@@ -2,10 +2,11 @@
 
 use super::{MANIFEST_FILE, Precision, SCHEMA_VERSION, SHARD_BYTES, quantize::matrix};
 use crate::{
-    Error, Result, inventory,
+    Error, Result,
+    components::{ComponentConfigs, MOST_SIDE},
+    inventory,
     latents::scheduler::SchedulerKind,
     limits::{TENSOR_VALUES, TEXT_BYTES},
-    pipeline::{ComponentConfigs, MOST_SIDE},
 };
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::{

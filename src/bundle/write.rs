@@ -9,7 +9,7 @@ use super::{
     quantize::{Quantized, matrix, row_bytes},
 };
 use crate::{
-    Error, Result, files, limits, pipeline::ComponentConfigs, tokens::ClipTokenizer,
+    Error, Result, components::ComponentConfigs, files, limits, tokens::ClipTokenizer,
     weights::Weight,
 };
 use half::f16;

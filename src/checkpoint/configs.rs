@@ -4,10 +4,10 @@ use super::{formats, no_model};
 use crate::{
     Error, Result,
     bundle::Defaults,
+    components::ComponentConfigs,
     embeddings::CLIPTextConfig,
     error::one_line,
     latents::unet::values::SampleSize,
-    pipeline::ComponentConfigs,
     tokens::{ClipTokenizer, TokenizerOptions},
 };
 use serde::de::DeserializeOwned;

@@ -7,10 +7,10 @@
 use super::tensors::Places;
 use crate::{
     Error, Result,
+    components::ComponentConfigs,
     embeddings::{CLIPTextConfig, HiddenAct},
     image::AutoencoderKLConfig,
     latents::{UNet2DConditionConfig, scheduler::SchedulerConfig, unet::values::PerLevel},
-    pipeline::ComponentConfigs,
 };
 use serde_json::json;
 use std::collections::BTreeMap;

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use roentgen_web::components::ComponentConfigs;
 use roentgen_web::device::{self, Backend, Limits, Precision};
-use roentgen_web::pipeline::{ComponentConfigs, stages};
+use roentgen_web::pipeline::stages;
 use roentgen_web::{Error, Result, checkpoint::ModelFolder, files};
 use serde_json::{Map, Value, json};
 

@@ -192,7 +192,7 @@ fn short(value: &str) -> String {
 mod tests {
     use super::*;
     use crate::dicom::read::read;
-    use crate::source::Source;
+    use crate::latents::img2img::Img2Img;
 
     fn image() -> Image {
         Image {
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn what_began_from_a_picture_does_not_say_that_it_shows_no_person() {
-        let source = Some(Source {
+        let source = Some(Img2Img {
             image: image(),
             mask: None,
             strength: 0.5,

@@ -11,8 +11,9 @@ use burn::prelude::*;
 use super::{Activation, Added, Packed, attention, conv2d, geglu, group_norm, layer_norm, linear};
 use crate::bundle::{BLOCK, Quantized};
 use crate::device::Precision;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::parity::relative_l2;
+use crate::weights::Weight;
 use half::f16;
 
 /// An operation and the shapes that it is for.
@@ -345,13 +346,6 @@ fn flat<const D: usize>(x: Tensor<D>) -> Tensor<1> {
 /// # Errors
 /// [`Error::Device`] if a device fails.
 pub async fn distance(found: Tensor<1>, expected: Tensor<1>) -> Result<f64> {
-    let read = async |x: Tensor<1>| -> Result<Vec<f32>> {
-        let data = x
-            .into_data_async()
-            .await
-            .map_err(|e| Error::Device(format!("{e:?}")))?;
-        data.try_into_vec_as()
-            .map_err(|e| Error::Device(format!("{e:?}")))
-    };
-    Ok(relative_l2(&read(found).await?, &read(expected).await?))
+    let [found, expected] = [Weight::read(found).await?, Weight::read(expected).await?];
+    Ok(relative_l2(&found.data, &expected.data))
 }

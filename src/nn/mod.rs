@@ -4,7 +4,6 @@ pub mod attention;
 pub mod parts;
 pub mod resample;
 pub mod resnet;
-pub mod text;
 pub mod transformer;
 
 use burn::nn::{

@@ -50,7 +50,7 @@ impl ResnetBlock2DConfig {
 impl ResnetBlock2D {
     /// # Shapes
     /// - `x`: `[B, C_in, h, w]`
-    /// - `temb`: `[B, T]`, present exactly when the block was made with `temb_channels`. It has been through the SiLU that
+    /// - `temb`: `[B, D]`, present exactly when the block was made with `temb_channels`. It has been through the SiLU that
     ///   diffusers puts here: it is the same in every block.
     /// - output: `[B, C_out, h, w]`
     pub fn forward(&self, x: Tensor<4>, temb: Option<&Tensor<2>>) -> Tensor<4> {

@@ -3,7 +3,8 @@
 use burn::nn::{Dropout, DropoutConfig, GroupNorm, LayerNorm, LayerNormConfig, Linear};
 use burn::prelude::*;
 
-use super::{attention::Attention, group_norm, linear, text::Text};
+use super::{attention::Attention, group_norm, linear};
+use crate::embeddings::Embeddings;
 use crate::kernels::{self, Activation};
 
 /// Epsilon of the layer normalisations (`norm_eps` of diffusers' `BasicTransformerBlock`).
@@ -65,15 +66,13 @@ impl BasicTransformerBlock {
         }
     }
 
-    fn forward(&self, x: Tensor<3>, text: &Text, size: [usize; 2]) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, text: &Embeddings, size: [usize; 2]) -> Tensor<3> {
         let query = kernels::layer_norm(&self.norm1, EPS, x.clone());
         let x = self.attn1.forward(query, None, x);
         let query = kernels::layer_norm(&self.norm2, EPS, x.clone());
-        let embeddings = || text.embeddings.clone();
-        text.attended(size, || {
-            self.attn2.probabilities(query.clone(), embeddings())
-        });
-        let x = self.attn2.forward(query, Some(embeddings()), x);
+        let states = || text.states.clone();
+        text.attended(size, || self.attn2.probabilities(query.clone(), states()));
+        let x = self.attn2.forward(query, Some(states()), x);
         let hidden = kernels::layer_norm(&self.norm3, EPS, x.clone());
         self.ff.forward(hidden, x)
     }
@@ -128,7 +127,7 @@ impl Transformer2DModel {
     /// - `x`: `[B, C, h, w]`
     /// - `text`: `[B, T, cross_attention_dim]`
     /// - output: `[B, C, h, w]`
-    pub fn forward(&self, x: Tensor<4>, text: &Text) -> Tensor<4> {
+    pub fn forward(&self, x: Tensor<4>, text: &Embeddings) -> Tensor<4> {
         let [_, _, h, w] = x.dims();
         let project = |layer, x, residual| kernels::linear(layer, x, Activation::None, residual);
         let [tokens, x] = kernels::fork(x);

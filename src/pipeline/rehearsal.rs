@@ -7,8 +7,9 @@ use cubecl::dry_run::DryRun;
 
 use super::{Networks, Pipeline, PipelineBuilder, stages};
 use crate::bundle::{Defaults, TensorEntry};
+use crate::embeddings::Embeddings;
 use crate::error::Result;
-use crate::nn::text::Text;
+use crate::latents::Latents;
 use crate::weights;
 
 impl PipelineBuilder {
@@ -52,7 +53,10 @@ impl Pipeline {
         let side = |pixels| pixels / vae.downscale();
         let (h, w) = (side(defaults.height), side(defaults.width));
         let shape = [1, vae.latent_channels(), h, w];
-        let latents = || vec![0.0; shape.iter().product()];
+        let latents = Latents {
+            shape,
+            data: vec![0.0; shape.iter().product()],
+        };
         match stage {
             "text_encoder" => {
                 let tokens = self.tokenizer.encode("")?;
@@ -64,11 +68,11 @@ impl Pipeline {
                 let text = &self.configs.text_encoder;
                 let sizes = [rows, self.tokenizer.model_max_length(), text.hidden_size];
                 let text = Tensor::<3>::empty(sizes, &self.device).cast(self.precision.dtype());
-                let text = Text::new(text);
-                self.predict(latents(), shape, 0.0, &text, guided);
+                let text = Embeddings::from(text);
+                self.denoiser(1.0).predict(&latents, 0.0, &text);
             }
             "decoder" => {
-                self.decode(&latents(), shape);
+                self.decode(&latents);
             }
             _ => return Err(stages::unknown(stage)),
         }

@@ -1,14 +1,13 @@
 //! What is asked of a pipeline, and what comes of it.
 
-use super::{ComponentConfigs, Pipeline};
+use super::Pipeline;
+use crate::components::{ComponentConfigs, MOST_SIDE};
 use crate::error::{Error, Result};
 use crate::image::{AutoencoderConfig, Image};
+use crate::latents::Latents;
+use crate::latents::img2img::Img2Img;
 use crate::latents::scheduler::{Scheduler, SchedulerKind};
-use crate::source::Source;
 use crate::weights::Weight;
-
-/// Longest side of an image, in pixels. Attention over the latents grows with its fourth power.
-pub const MOST_SIDE: usize = 2048;
 
 /// What to make.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +31,7 @@ pub struct Request {
     /// Starting noise `[1, C, h, w]` of variance 1, instead of the seed's.
     pub latents: Option<Weight>,
     /// A picture to begin from; `None`: from noise alone.
-    pub source: Option<Source>,
+    pub source: Option<Img2Img>,
     /// Whether [`Generated::attention`] is wanted.
     pub words: bool,
 }
@@ -45,9 +44,7 @@ pub struct Step<'a> {
     /// Calls of the U-Net in all.
     pub total: usize,
     /// The clean latents as predicted at this step, for a preview.
-    pub pred_original_sample: &'a [f32],
-    /// Their shape, `[1, C, h, w]`.
-    pub shape: [usize; 4],
+    pub pred_original_sample: &'a Latents,
     /// What did it.
     pub(super) pipeline: &'a Pipeline,
 }
@@ -66,7 +63,7 @@ pub struct Generated {
     /// What came of f16, where the image had to be drawn once more in f32.
     pub repeated: Option<String>,
     /// How much of the attention of each latent position each token of the prompt got, `[T, h, w]`, which sums to 1 over
-    /// the tokens: the mean over heads, layers and steps ([`crate::nn::text`]). Where it was wanted.
+    /// the tokens: the mean over heads, layers and steps ([`crate::embeddings`]). Where it was wanted.
     pub attention: Option<Weight>,
 }
 
@@ -132,8 +129,7 @@ impl Step<'_> {
     /// # Errors
     /// [`Error::Device`] if the device fails.
     pub async fn preview(&self) -> Result<Image> {
-        let latents = self.pred_original_sample;
-        let image = super::read(self.pipeline.decode(latents, self.shape)).await?;
+        let image = Weight::read(self.pipeline.decode(self.pred_original_sample)).await?;
         Ok(Image::from_weight(&image))
     }
 }

@@ -2,11 +2,11 @@
 
 use burn::prelude::*;
 
-use super::{ComponentConfigs, Pipeline, read};
+use super::Pipeline;
+use crate::components::ComponentConfigs;
 #[cfg(feature = "gpu")]
 use crate::device::watch::{Usage, Watch};
 use crate::error::{Error, Result};
-use crate::nn::text::Text;
 use crate::weights::Weight;
 
 /// The stages by their names in a record.
@@ -97,17 +97,17 @@ impl Pipeline {
         match stage {
             "text_encoder" => {
                 let ids: Vec<u32> = sample.data.iter().map(|id| *id as u32).collect();
-                read(self.embed(&ids)).await
+                Weight::read(self.embed(&ids)).await
             }
             "unet" => {
                 let shape: [usize; 3] = text.shape[..].try_into().map_err(|_| wrong())?;
-                let text = Text::new(self.tensor(text.data.clone(), shape));
+                let text: Tensor<3> = self.tensor(text.data.clone(), shape);
                 let sample = latents()?;
                 let times = vec![TIMESTEP as f32; sample.dims()[0]];
                 let times = Tensor::<1>::from_floats(times.as_slice(), &self.device);
-                read(self.networks.unet.forward_text(sample, times, &text)).await
+                Weight::read(self.networks.unet.forward(sample, times, &text.into())).await
             }
-            "decoder" => read(self.networks.vae.decode(latents()?)).await,
+            "decoder" => Weight::read(self.networks.vae.decode(latents()?)).await,
             _ => Err(wrong()),
         }
     }

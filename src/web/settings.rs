@@ -6,9 +6,9 @@ use wasm_bindgen::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::image::Image;
+use crate::latents::img2img::Img2Img;
 use crate::latents::scheduler::SchedulerKind;
 use crate::pipeline::Request;
-use crate::source::Source;
 
 /// What gives an image, as the page writes it; `Settings` in `web/protocol.js`.
 #[derive(Deserialize)]
@@ -43,7 +43,7 @@ struct SourceSettings {
 }
 
 impl SourceSettings {
-    fn into_source(self, width: usize, height: usize) -> Source {
+    fn into_source(self, width: usize, height: usize) -> Img2Img {
         let image = |channels, data| Image {
             width,
             height,
@@ -51,7 +51,7 @@ impl SourceSettings {
             data,
         };
         let mask = self.mask.dyn_into::<Uint8ClampedArray>();
-        Source {
+        Img2Img {
             image: image(4, self.rgba.to_vec()),
             mask: mask.ok().map(|mask| image(1, mask.to_vec())),
             strength: self.strength,

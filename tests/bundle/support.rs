@@ -3,7 +3,7 @@
 use roentgen_web::{
     Result,
     bundle::{BundleInfo, BundleWriter, Decoder, Defaults, MANIFEST_FILE, Manifest, Precision},
-    pipeline::ComponentConfigs,
+    components::ComponentConfigs,
     tokens::{BOS_TOKEN, ClipTokenizer, EOS_TOKEN, TokenizerOptions},
     weights::{Weight, Weights},
 };
@@ -203,7 +203,7 @@ impl Bundle {
         if json["tokenizer"].is_object() {
             fix(&mut json["tokenizer"]);
         }
-        if let Some(shards) = json["shards"].as_array_mut() {
+        if let Some(shards) = json.get_mut("shards").and_then(Value::as_array_mut) {
             shards.iter_mut().filter(|s| s.is_object()).for_each(fix);
         }
         self.set_json(&json);

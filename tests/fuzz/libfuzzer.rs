@@ -29,7 +29,7 @@ fuzz_target!(
         }
         // libfuzzer-sys ends the process at every panic. Ours are caught where a decoder's panic is an error; one that is not
         // still ends the process, as it cannot pass C++.
-        std::panic::set_hook(Box::new(|_| {}));
+        std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
         let folder = FOLDER.get_or_init(|| std::env::var_os("FUZZ_FOLDER").expect("a folder").into());
         (target().prepare)(folder);
     },

@@ -165,7 +165,7 @@ fn denoiser(
             let target = noise([n, c, side, side]);
             let text = Tensor::<3>::random([n, TOKENS, width], Distribution::Default, device);
             let timesteps = Tensor::<1>::random([n], Distribution::Uniform(0.0, 999.0), device);
-            let prediction = module.unet.forward(sample, timesteps, text);
+            let prediction = module.unet.forward(sample, timesteps, &text.into());
             (prediction - target).powi_scalar(2).mean()
         },
     )

@@ -40,7 +40,7 @@ fn the_shift_of_the_latents_moves_into_the_convolutions() {
     let ours = autoencoder(&run.vae.model);
     let mut all = weights::collect(&networks);
     all.extend(weights::collect(&ours));
-    let components = roentgen_web::pipeline::ComponentConfigs {
+    let components = roentgen_web::components::ComponentConfigs {
         text_encoder: run.diffusion.text_encoder.clone(),
         unet: run.diffusion.unet.clone(),
         vae: run.vae.model.clone(),

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::workspace::cargo;
-use crate::{apt, browser, fuzz, wasm, workspace};
+use crate::{apt, browser, deny, fuzz, wasm, workspace};
 
 /// What `test` can be told.
 #[derive(Args)]
@@ -29,6 +29,8 @@ enum Step {
     Format,
     /// clippy without warnings
     Clippy,
+    /// licences, sources and known faults of what this depends on
+    Deny,
     /// all native tests
     Native,
     /// 10,000 mutated inputs for each reader of what strangers bring
@@ -48,6 +50,7 @@ impl Step {
         match self {
             Step::Format => "formatting",
             Step::Clippy => "clippy",
+            Step::Deny => "dependencies",
             Step::Native => "native tests",
             Step::Fuzz => "fuzzing",
             Step::Ranks => "training over MPI",
@@ -71,6 +74,7 @@ impl Step {
                 "-D",
                 "warnings",
             ])),
+            Step::Deny => deny::check(),
             Step::Native => {
                 vulkan()?;
                 strace()?;

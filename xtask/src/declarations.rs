@@ -183,7 +183,7 @@ mod tests {
         let schema = value("web/manifest.js", "SCHEMA_VERSION");
         assert_eq!(schema, value("src/bundle/mod.rs", "SCHEMA_VERSION"));
         let pixels = value("web/settings.js", "MOST_PIXELS");
-        assert_eq!(pixels, value("src/pipeline/request.rs", "MOST_SIDE"));
+        assert_eq!(pixels, value("src/components.rs", "MOST_SIDE"));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod browser;
 mod checks;
 mod declarations;
 mod demo;
+mod deny;
 mod fuzz;
 mod host;
 mod native;

@@ -3,11 +3,11 @@
 
 use burn::prelude::*;
 
+use crate::embeddings::Embeddings;
 use crate::kernels;
 use crate::nn::{
     resample::{Downsample2D, Upsample2D},
     resnet::ResnetBlock2D,
-    text::Text,
     transformer::Transformer2DModel,
 };
 
@@ -45,13 +45,13 @@ impl DownBlock2D {
     /// Pushes every intermediate onto `skips`.
     ///
     /// # Shapes
-    /// - `x`: `[B, C_in, h, w]`; `temb`: `[B, T]`; `text`: `[B, L, E]`
+    /// - `x`: `[B, C_in, h, w]`; `temb`: `[B, D]`; `text`: `[B, T, E]`
     /// - output: `[B, C_out, h/2, w/2]`, or `[B, C_out, h, w]` at the last level
     pub fn forward(
         &self,
         mut x: Tensor<4>,
         temb: &Tensor<2>,
-        text: &Text,
+        text: &Embeddings,
         skips: &mut Vec<Tensor<4>>,
     ) -> Tensor<4> {
         for (i, resnet) in self.resnets.iter().enumerate() {
@@ -70,8 +70,8 @@ impl DownBlock2D {
 
 impl MidBlock2D {
     /// # Shapes
-    /// - `x`, output: `[B, C, h, w]`; `temb`: `[B, T]`; `text`: `[B, L, E]`
-    pub fn forward(&self, x: Tensor<4>, temb: &Tensor<2>, text: &Text) -> Tensor<4> {
+    /// - `x`, output: `[B, C, h, w]`; `temb`: `[B, D]`; `text`: `[B, T, E]`
+    pub fn forward(&self, x: Tensor<4>, temb: &Tensor<2>, text: &Embeddings) -> Tensor<4> {
         let mut x = self.resnets[0].forward(x, Some(temb));
         for (i, resnet) in self.resnets[1..].iter().enumerate() {
             if let Some(attention) = self.attentions.get(i) {
@@ -87,13 +87,13 @@ impl UpBlock2D {
     /// Pops one skip for every resnet.
     ///
     /// # Shapes
-    /// - `x`: `[B, C_in, h, w]`; `temb`: `[B, T]`; `text`: `[B, L, E]`
+    /// - `x`: `[B, C_in, h, w]`; `temb`: `[B, D]`; `text`: `[B, T, E]`
     /// - output: `[B, C_out, 2h, 2w]` (cropped to the next skip's size), or `[B, C_out, h, w]` at the last level
     pub fn forward(
         &self,
         mut x: Tensor<4>,
         temb: &Tensor<2>,
-        text: &Text,
+        text: &Embeddings,
         skips: &mut Vec<Tensor<4>>,
     ) -> Tensor<4> {
         for (i, resnet) in self.resnets.iter().enumerate() {

@@ -13,8 +13,8 @@ use self::blocks::{DownBlock2D, MidBlock2D, UpBlock2D};
 pub use self::config::UNet2DConditionConfig;
 use self::pooling::TextTimeEmbedding;
 use self::time::{TimestepEmbedding, Timesteps};
+use crate::embeddings::Embeddings;
 use crate::kernels::{self, Added};
-use crate::nn::text::Text;
 
 /// The U-Net: predicts the noise (or the velocity) in noisy latents.
 #[derive(Module, Debug)]
@@ -35,22 +35,12 @@ impl UNet2DConditionModel {
     /// # Shapes
     /// - `sample`: `[B, in_channels, h, w]` noisy latents
     /// - `timesteps`: `[B]`, 0 to `num_train_timesteps` - 1
-    /// - `encoder_hidden_states`: `[B, T, cross_attention_dim]`
+    /// - `text`: `[B, T, cross_attention_dim]`
     /// - output: `[B, out_channels, h, w]`
-    pub fn forward(
-        &self,
-        sample: Tensor<4>,
-        timesteps: Tensor<1>,
-        encoder_hidden_states: Tensor<3>,
-    ) -> Tensor<4> {
-        self.forward_text(sample, timesteps, &Text::new(encoder_hidden_states))
-    }
-
-    /// As [`Self::forward`], with a text that may keep a record of the attention it gets.
-    pub fn forward_text(&self, sample: Tensor<4>, timesteps: Tensor<1>, text: &Text) -> Tensor<4> {
+    pub fn forward(&self, sample: Tensor<4>, timesteps: Tensor<1>, text: &Embeddings) -> Tensor<4> {
         // 1. time, and the text as a whole
         let addition = self.add_embedding.as_ref();
-        let addition = addition.map(|embedding| embedding.forward(text.embeddings.clone()));
+        let addition = addition.map(|embedding| embedding.forward(text.states.clone()));
         let features = self.time_proj.forward(timesteps);
         let temb = self.time_embedding.forward(features, addition);
         // 2. down, keeping every intermediate for the way up

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use roentgen_web::bundle::{BundleInfo, BundleWriter, Defaults, Precision};
+use roentgen_web::components::ComponentConfigs;
 use roentgen_web::error::Result;
-use roentgen_web::pipeline::ComponentConfigs;
 use roentgen_web::tokens::ClipTokenizer;
 use roentgen_web::weights::Weights;
 

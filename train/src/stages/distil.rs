@@ -19,12 +19,14 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::prelude::*;
+use burn::tensor::FloatDType;
 use rand::RngExt;
 use roentgen_web::bundle::{BundleInfo, Defaults};
 use roentgen_web::checkpoint::ModelFolder;
 use roentgen_web::error::{Error, Result};
-use roentgen_web::latents::UNet2DConditionModel;
+use roentgen_web::latents::denoise::Denoiser;
 use roentgen_web::latents::scheduler::{Scheduler, SchedulerKind};
+use roentgen_web::latents::{Latents, UNet2DConditionModel};
 use roentgen_web::weights::{self, Weights};
 
 use self::run::{Distil, DistilRun};
@@ -42,7 +44,7 @@ use crate::training::ranks;
 use crate::training::replicas::share;
 use crate::training::run::RunFolder;
 use crate::training::samples::{self, Sampling};
-use crate::training::tensors::{floats, values};
+use crate::training::tensors::floats;
 use crate::training::trainer::{Trainer, ema_path};
 
 /// Trajectories that are never learned from: on them it is measured how near the student comes to the teacher.
@@ -292,7 +294,7 @@ impl Batch {
         let context = Tensor::<3>::from_data(TensorData::new(context, [n, tokens, width]), device);
         let prediction = module
             .unet
-            .forward(latents(&self.samples), timesteps, context);
+            .forward(latents(&self.samples), timesteps, &context.into());
         (prediction - latents(&self.targets)).powi_scalar(2).mean()
     }
 }
@@ -316,15 +318,24 @@ fn distance(
     };
     let context: Vec<f32> = (0..n).flat_map(|i| held_out.context(i)).copied().collect();
     let context = Tensor::<3>::from_data(TensorData::new(context, [n, tokens, width]), device);
+    let text = context.into();
+    let denoiser = Denoiser {
+        unet,
+        guidance_scale: 1.0,
+        device,
+        dtype: FloatDType::F32,
+    };
     let mut scheduler = Scheduler::new(&base.configs.scheduler, None)?;
     scheduler.set_timesteps(held_out.length - 1)?;
-    let mut sample = all(0);
+    let mut latents = Latents {
+        shape: [n, c, h, w],
+        data: all(0),
+    };
     for timestep in scheduler.timesteps().to_vec() {
-        let input = floats(&sample, [n, c, h, w], device);
-        let times = Tensor::<1>::from_floats(vec![timestep as f32; n].as_slice(), device);
-        let prediction = values(unet.forward(input, times, context.clone()));
-        sample = scheduler.step(&prediction, &sample)?.prev_sample;
+        let step = denoiser.step(&mut scheduler, &latents, timestep, &text);
+        latents = latents.with(pollster::block_on(step)?.prev_sample);
     }
+    let sample = latents.data;
     let ends = all(held_out.length - 1);
     let mean = ends.iter().map(|&v| f64::from(v)).sum::<f64>() / ends.len() as f64;
     let variance: f64 = ends.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum();

@@ -146,7 +146,7 @@ impl Batch {
         let context = module.text_encoder.forward(ids.reshape(tokens));
         let prediction = module
             .unet
-            .forward(latents(&self.noisy), timesteps, context);
+            .forward(latents(&self.noisy), timesteps, &context.into());
         let error = (prediction - latents(&self.target)).powi_scalar(2);
         let weights = floats(share(&self.weights, part, [n]), [n, 1, 1, 1], device);
         (error * weights).mean()

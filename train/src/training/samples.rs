@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use burn::prelude::*;
+use roentgen_web::components::ComponentConfigs;
 use roentgen_web::error::Result;
 use roentgen_web::latents::scheduler::SchedulerKind;
-use roentgen_web::pipeline::{ComponentConfigs, Pipeline, PipelineBuilder, Request};
+use roentgen_web::pipeline::{Pipeline, PipelineBuilder, Request};
 use roentgen_web::tokens::ClipTokenizer;
 use roentgen_web::weights::Weights;
 

@@ -8,10 +8,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::prelude::*;
+use burn::tensor::FloatDType;
 use indicatif::ProgressBar;
 use rand::RngExt;
 use roentgen_web::error::{Error, Result};
 use roentgen_web::files;
+use roentgen_web::latents::Latents;
+use roentgen_web::latents::denoise::Denoiser;
 use roentgen_web::latents::scheduler::{Scheduler, SchedulerConfig, SchedulerKind};
 use roentgen_web::tokens::ClipTokenizer;
 use roentgen_web::weights::{Weight, Weights};
@@ -24,7 +27,7 @@ use crate::data::readers::Pair;
 use crate::training::ema;
 use crate::training::objective::TextToLatents;
 use crate::training::random::{normal, step_rng};
-use crate::training::tensors::{floats, values};
+use crate::training::tensors::values;
 
 /// Trajectories that are drawn together and share a file.
 pub const CHUNK: usize = 16;
@@ -260,8 +263,7 @@ impl Teacher<'_> {
         let (n, [c, h, w]) = (ids.len(), self.shape);
         let context = self.embed(ids);
         let [_, tokens, width] = context.dims();
-        let guided = run.guidance_scale > 1.0;
-        let both = match guided {
+        let states = match run.guidance_scale > 1.0 {
             true => {
                 let empty = self.tokenizer.encode("")?.ids;
                 let nothing = self.embed(&[empty]).repeat_dim(0, n);
@@ -269,29 +271,26 @@ impl Teacher<'_> {
             }
             false => context.clone(),
         };
-        let mut sample = noise;
+        let text = states.into();
+        let denoiser = Denoiser {
+            unet: &self.networks.unet,
+            guidance_scale: run.guidance_scale,
+            device: self.device,
+            dtype: FloatDType::F32,
+        };
+        let mut latents = Latents {
+            shape: [n, c, h, w],
+            data: noise,
+        };
         let mut kept = vec![];
         for (i, timestep) in timesteps.into_iter().enumerate() {
             if i.is_multiple_of(stride) {
-                kept.push(sample.clone());
+                kept.push(latents.data.clone());
             }
-            let input = floats(
-                &scheduler.scale_model_input(&sample),
-                [n, c, h, w],
-                self.device,
-            );
-            let copies = if guided { 2 } else { 1 };
-            let times = vec![timestep as f32; n * copies];
-            let times = Tensor::<1>::from_floats(times.as_slice(), self.device);
-            let unet = &self.networks.unet;
-            let prediction = unet.forward(input.repeat_dim(0, copies), times, both.clone());
-            let prediction = values(prediction);
-            let prediction = match guided {
-                true => guide(&prediction, run.guidance_scale as f32),
-                false => prediction,
-            };
-            sample = scheduler.step(&prediction, &sample)?.prev_sample;
+            let step = denoiser.step(&mut scheduler, &latents, timestep, &text);
+            latents = latents.with(pollster::block_on(step)?.prev_sample);
         }
+        let sample = latents.data;
         if let Some(bad) = sample.iter().find(|v| !v.is_finite()) {
             return Err(Error::Output(format!("the teacher's latents became {bad}")));
         }
@@ -320,11 +319,4 @@ impl Teacher<'_> {
         let ids = Tensor::<1, Int>::from_ints(flat.as_slice(), self.device);
         self.networks.text_encoder.forward(ids.reshape(shape))
     }
-}
-
-/// Classifier-free guidance of the two halves of a prediction, without and with the prompt.
-fn guide(prediction: &[f32], scale: f32) -> Vec<f32> {
-    let (without, with) = prediction.split_at(prediction.len() / 2);
-    let pairs = without.iter().zip(with);
-    pairs.map(|(u, c)| u + scale * (c - u)).collect()
 }

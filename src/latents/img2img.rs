@@ -5,13 +5,15 @@
 //! mean of their distribution, not a sample, so that a seed stands for one image; and pixels outside of the mask come
 //! back exactly as they were, where the autoencoder alone would soften them.
 
+use super::Latents;
+use super::scheduler::Scheduler;
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::weights::Weight;
 
 /// A picture to begin from.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Source {
+pub struct Img2Img {
     /// As wide and high as the image to be made. Colours become grey in a grey model.
     pub image: Image,
     /// Where to paint, as large as `image` and of 1 channel: 0 keeps the pixel, 255 replaces it, values between mix the
@@ -21,7 +23,7 @@ pub struct Source {
     pub strength: f64,
 }
 
-impl Source {
+impl Img2Img {
     /// # Errors
     /// [`Error::Request`] naming what does not fit an image of `width` times `height` pixels.
     pub(crate) fn check(&self, width: usize, height: usize) -> Result<()> {
@@ -67,13 +69,13 @@ impl Source {
     }
 
     /// Whether nothing of the picture is left under the mask: then diffusers starts from noise alone.
-    pub(crate) fn is_new(&self) -> bool {
+    fn is_new(&self) -> bool {
         self.mask.is_some() && self.strength == 1.0
     }
 
     /// `[h * w]`: whether a latent is to be painted, which it is if any of its `f` times `f` pixels is more than half
     /// in the mask. (diffusers looks at the upper left one alone and so loses thin strokes.)
-    pub(crate) fn latent_mask(&self, f: usize) -> Option<Vec<bool>> {
+    fn latent_mask(&self, f: usize) -> Option<Vec<bool>> {
         let mask = self.mask.as_ref()?;
         let (w, h) = (mask.width / f, mask.height / f);
         let painted = |i: usize| {
@@ -98,6 +100,80 @@ impl Source {
     }
 }
 
+/// Where denoising begins, and what of a picture is kept on the way.
+#[derive(Debug)]
+pub(crate) struct Start {
+    /// Before the first call of the U-Net.
+    pub latents: Latents,
+    /// Index of that call's timestep.
+    pub begin: usize,
+    kept: Option<Kept>,
+}
+
+/// What inpainting keeps.
+#[derive(Debug)]
+struct Kept {
+    /// The picture's latents.
+    clean: Vec<f32>,
+    noise: Vec<f32>,
+    /// `[h * w]`, see [`Img2Img::latent_mask`].
+    painted: Vec<bool>,
+}
+
+impl Start {
+    /// From noise of variance 1 alone.
+    pub fn from_noise(scheduler: &Scheduler, noise: &Latents) -> Self {
+        let sigma = scheduler.init_noise_sigma() as f32;
+        Self {
+            latents: noise.with(noise.data.iter().map(|v| v * sigma).collect()),
+            begin: 0,
+            kept: None,
+        }
+    }
+
+    /// From a picture with the latents `clean`, at call `begin` of the U-Net, where `scheduler` goes on. `downscale` is the
+    /// autoencoder's.
+    ///
+    /// # Errors
+    /// As [`Scheduler::begin_at`].
+    pub fn from_picture(
+        scheduler: &mut Scheduler,
+        picture: &Img2Img,
+        begin: usize,
+        clean: Vec<f32>,
+        noise: &Latents,
+        downscale: usize,
+    ) -> Result<Self> {
+        scheduler.begin_at(begin)?;
+        let latents = match picture.is_new() {
+            true => Self::from_noise(scheduler, noise).latents,
+            false => noise.with(scheduler.add_noise(&clean, &noise.data, begin)),
+        };
+        let kept = picture.latent_mask(downscale).map(|painted| Kept {
+            clean,
+            noise: noise.data.clone(),
+            painted,
+        });
+        Ok(Self {
+            latents,
+            begin,
+            kept,
+        })
+    }
+
+    /// Puts the picture back, at the noise before call `index`, wherever the mask keeps it.
+    pub fn keep(&self, scheduler: &Scheduler, index: usize, latents: &mut Latents) {
+        let Some(kept) = &self.kept else { return };
+        let picture = scheduler.add_noise(&kept.clean, &kept.noise, index);
+        let places = kept.painted.iter().cycle();
+        for ((latent, picture), painted) in latents.data.iter_mut().zip(picture).zip(places) {
+            if !painted {
+                *latent = picture;
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,8 +187,8 @@ mod tests {
         }
     }
 
-    fn source(strength: f64, mask: Option<Image>) -> Source {
-        Source {
+    fn source(strength: f64, mask: Option<Image>) -> Img2Img {
+        Img2Img {
             image: image(4, 2, vec![10; 8]),
             mask,
             strength,

@@ -1,17 +1,22 @@
-//! The text that a U-Net attends to, and, where it is asked for, a record of how much each place attends to each token.
+//! Tokens -> Embeddings: the text encoder, and the embeddings that a U-Net attends to.
 //!
-//! The record is that of DAAM (Tang et al. 2022, arXiv:2210.04885): cross-attention averaged over heads, layers and steps, each
-//! layer resized to the latents. (They add up, and resize with cubic splines, which can fall below zero.)
+//! Embeddings may keep a record of how much each latent position attends to each token. It is that of DAAM (Tang et al. 2022,
+//! arXiv:2210.04885): cross-attention averaged over heads, layers and steps, each layer resized to the latents. (DAAM sums
+//! instead of averaging, and resizes with cubic splines, which can fall below zero.)
+
+mod clip;
+
+pub use clip::{CLIPTextConfig, CLIPTextModel, HiddenAct};
 
 use std::cell::RefCell;
 
 use burn::prelude::*;
 
-/// Embeddings of one prompt, or of the negative and the positive one.
+/// Embeddings of one prompt, or of the negative prompt and the prompt.
 #[derive(Debug)]
-pub struct Text {
+pub struct Embeddings {
     /// `[B, T, E]`
-    pub embeddings: Tensor<3>,
+    pub states: Tensor<3>,
     record: Option<RefCell<Record>>,
 }
 
@@ -24,24 +29,26 @@ struct Record {
     seen: usize,
 }
 
-impl Text {
-    /// Without a record.
-    pub fn new(embeddings: Tensor<3>) -> Self {
+impl From<Tensor<3>> for Embeddings {
+    /// Without a record. `[B, T, E]`.
+    fn from(states: Tensor<3>) -> Self {
         Self {
-            embeddings,
+            states,
             record: None,
         }
     }
+}
 
-    /// With a record at the `size` (height, width) of the latents, of the last text of the batch.
-    pub fn recorded(embeddings: Tensor<3>, size: [usize; 2]) -> Self {
+impl Embeddings {
+    /// With a record at the `size` (height, width) of the latents, of the last prompt of the batch.
+    pub fn recorded(states: Tensor<3>, size: [usize; 2]) -> Self {
         let record = Record {
             size,
             sum: None,
             seen: 0,
         };
         Self {
-            embeddings,
+            states,
             record: Some(RefCell::new(record)),
         }
     }

@@ -1,0 +1,24 @@
+//! The parts of a model and what fits them: what checkpoints, bundles and the pipeline share.
+
+use serde::{Deserialize, Serialize};
+
+use crate::embeddings::CLIPTextConfig;
+use crate::image::AutoencoderConfig;
+use crate::latents::UNet2DConditionConfig;
+use crate::latents::scheduler::SchedulerConfig;
+
+/// Longest side of an image, in pixels. Attention over the latents grows with its fourth power.
+pub const MOST_SIDE: usize = 2048;
+
+/// diffusers' configs of a model's parts, each with the keys of its own `config.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ComponentConfigs {
+    /// transformers' `CLIPTextConfig`.
+    pub text_encoder: CLIPTextConfig,
+    /// diffusers' `UNet2DConditionModel`.
+    pub unet: UNet2DConditionConfig,
+    /// diffusers' `AutoencoderKL` or `AutoencoderDC`.
+    pub vae: AutoencoderConfig,
+    /// diffusers' `scheduler_config.json`.
+    pub scheduler: SchedulerConfig,
+}
