@@ -5,6 +5,7 @@ use std::{
     fs,
     path::Path,
     process::{Command, Output},
+    time::{Duration, Instant},
 };
 
 mod common;
@@ -19,13 +20,16 @@ const CHECKPOINT: &str = concat!(
     "/tests/reference/goldens/pipeline_sd1"
 );
 
+/// Address space in kB, and time, within which anything is refused: what a stranger brings cannot ask for more.
+const KILOBYTES: u32 = 3_000_000;
+const TIME: Duration = Duration::from_secs(20);
+
 fn roentgen(args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_roentgen"));
-    command
-        .args(args)
-        .env_remove("RUST_BACKTRACE")
-        .output()
-        .expect("it starts")
+    let limited = format!("ulimit -v {KILOBYTES} 2>/dev/null; exec \"$0\" \"$@\""); // macOS has no such limit
+    let mut command = Command::new("sh");
+    let command = command.args(["-c", &limited, env!("CARGO_BIN_EXE_roentgen")]);
+    let command = command.args(args).env_remove("RUST_BACKTRACE");
+    command.output().expect("it starts")
 }
 
 fn path(folder: &TempDir, name: &str) -> String {
@@ -34,7 +38,9 @@ fn path(folder: &TempDir, name: &str) -> String {
 
 /// Runs it and expects exit code 1, nothing on stdout and one line with these words on stderr.
 fn refused(args: &[&str], words: &[&str]) {
+    let started = Instant::now();
     let output = roentgen(args);
+    assert!(started.elapsed() < TIME, "{args:?}");
     let text = String::from_utf8(output.stderr).expect("UTF-8");
     assert_eq!(output.status.code(), Some(1), "{args:?}: {text}");
     assert!(output.stdout.is_empty(), "{args:?}");
