@@ -5,6 +5,8 @@
 //! panic, which no promise survives, is told to the function given to [`set_panic_handler`].
 
 mod measure;
+#[cfg(feature = "threads")]
+mod pool;
 mod settings;
 
 use std::cell::RefCell;

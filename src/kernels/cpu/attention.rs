@@ -1,13 +1,13 @@
 //! Attention, four queries at a time: their scores, the softmax of these, and the mean of the values that they weigh, all in the
 //! nearest cache.
 
-use super::each_chunk;
 use super::math::{Highest, exp};
 use super::panels::Panels;
 use super::tile::{Lanes, VECTORS, WithTiles, multiply, multiply_narrow, store, tiled, zeros};
+use super::{each_chunk, share};
 use pulp::Simd;
 
-/// Queries that a thread takes.
+/// Queries that a task takes at most.
 const CHUNK: usize = 64;
 
 /// Sizes of an attention.
@@ -43,8 +43,10 @@ pub fn attention(q: &[f32], k: &[f32], v: &[f32], sizes: Sizes, out: &mut [f32])
             ]
         })
         .collect();
-    each_chunk(out, CHUNK * c, |i, out| {
-        let first = i * CHUNK;
+    let chunk = share(out.len() / c.max(1), 2 * keys * c);
+    let chunk = chunk.next_multiple_of(lanes.rows()).min(CHUNK);
+    each_chunk(out, chunk * c, |i, out| {
+        let first = i * chunk;
         let queries = Queries {
             q: &q[first * c..][..out.len()],
             first,

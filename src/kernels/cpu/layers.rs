@@ -10,7 +10,7 @@ use super::panels::Panels;
 use super::patches::Patches;
 use super::product::{Finish, Matrix, product};
 use super::winograd;
-use super::{filled_chunks, map_chunks};
+use super::{filled_chunks, map_chunks, share};
 use crate::kernels::{Activation, Added, conv2d::zeros_around};
 use burn::nn::conv::Conv2d;
 use burn::nn::{GroupNorm, LayerNorm, Linear};
@@ -283,11 +283,18 @@ pub(in crate::kernels::cpu) fn normalize(
 ) -> (Vec<f32>, Moments) {
     let c = affine.gamma.len();
     let size = (x.len() / batch.max(1)).max(1);
-    let moments = map_chunks(x, size, |x| norm::moments(x, c, groups, affine.epsilon));
-    let out = filled_chunks(x.len(), size, |i, out| {
-        let x = &x[i * size..][..out.len()];
-        let [mean, scale] = &moments[i];
-        norm::group_norm(x, [mean, scale], affine, activated, out);
+    let images = share(batch, norm::COST * size);
+    let moments = map_chunks(x, images * size, |x| {
+        let images = x.chunks(size);
+        let moments = images.map(|x| norm::moments(x, c, groups, affine.epsilon));
+        moments.collect::<Vec<_>>()
+    });
+    let moments = moments.concat();
+    let out = filled_chunks(x.len(), images * size, |i, out| {
+        let x = x[i * images * size..].chunks(size);
+        for ((x, out), [mean, scale]) in x.zip(out.chunks_mut(size)).zip(&moments[i * images..]) {
+            norm::group_norm(x, [mean, scale], affine, activated, out);
+        }
     });
     let all = |which: usize| {
         moments
@@ -351,9 +358,13 @@ pub(in crate::kernels::cpu) fn attend(
 ) -> Vec<f32> {
     let of_queries = (q.len() / batch.max(1)).max(1);
     let of_keys = (sizes.keys * sizes.channels).max(1);
-    filled_chunks(q.len(), of_queries, |i, out| {
-        let [k, v] = [k, v].map(|all| &all[i * of_keys..][..of_keys]);
-        heads::attention(&q[i * of_queries..][..of_queries], k, v, sizes, out);
+    let images = share(batch, 2 * of_queries * sizes.keys);
+    filled_chunks(q.len(), images * of_queries, |i, out| {
+        let images = i * images..;
+        for (image, out) in images.zip(out.chunks_mut(of_queries)) {
+            let [k, v] = [k, v].map(|all| &all[image * of_keys..][..of_keys]);
+            heads::attention(&q[image * of_queries..][..of_queries], k, v, sizes, out);
+        }
     })
 }
 

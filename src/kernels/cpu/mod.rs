@@ -1,4 +1,4 @@
-//! The kernels of the CPU, for one thread of a browser first of all, and for every core natively.
+//! The kernels of the CPU, for one thread of a browser first of all, and for every core.
 //!
 //! Maps lie pixel by pixel here, `[B, h, w, C]`, and so are rows of tokens: a pixel's channels follow one another, so that one
 //! innermost loop ([`tile`]) multiplies tokens, the pixels under a convolution's taps, the tiles of Winograd's, queries and
@@ -25,7 +25,7 @@ use pulp::WithSimd;
 use tile::Lanes;
 #[cfg(feature = "training")]
 use work::each;
-use work::{each_chunk, filled, filled_chunks, map_chunks, scratch, threads};
+use work::{each_chunk, filled, filled_chunks, map_chunks, parts, scratch, share, threads};
 
 pub use layers::{attention, concatenate, conv2d, group_norm, layer_norm, linear, map, rows};
 

@@ -6,14 +6,14 @@
 use super::super::linear::Activation;
 use super::math::activate;
 use super::tile::{Lanes, load, store};
-use super::{each_chunk, map_chunks, vectorized};
+use super::{each_chunk, map_chunks, share, vectorized};
 use pulp::{Simd, WithSimd};
 
-/// Pixels that are summed up in f32 before they go into an f64.
+/// Pixels that are summed up in f32 before they go into an f64, and that are in the nearest cache while channels are gone through.
 const BLOCK: usize = 64;
 
-/// Rows of a layer normalisation that a thread takes.
-const CHUNK: usize = 64;
+/// What a value costs beside a multiply-add, read and written as it is, and with SiLU.
+pub const COST: usize = 8;
 
 /// Scale and shift of each channel.
 pub struct Affine<'a> {
@@ -46,20 +46,19 @@ pub fn column_sums(x: &[f32], c: usize) -> Vec<f32> {
 
 /// Of each channel the sum of its pixels, or of their squares after `center` is taken from them.
 fn totals(x: &[f32], c: usize, center: Option<&[f32]>) -> Vec<f64> {
-    let blocks = map_chunks(x, (BLOCK * c).max(1), |x| {
-        let mut sums = vec![0.0; c];
-        let sums_of = Sums {
-            x,
-            center,
-            sums: &mut sums,
-        };
-        vectorized(Lanes::of(c), sums_of);
+    let size = (BLOCK * c).max(1);
+    let task = share(x.len() / size, COST * size) * size;
+    let blocks = map_chunks(x, task, |x| {
+        let mut sums = vec![0.0; x.len().div_ceil(size) * c];
+        for (x, sums) in x.chunks(size).zip(sums.chunks_exact_mut(c)) {
+            vectorized(Lanes::of(c), Sums { x, center, sums });
+        }
         sums
     });
     let mut total = vec![0.0; c];
-    for block in blocks {
+    for block in blocks.iter().flat_map(|blocks| blocks.chunks_exact(c)) {
         for (total, sum) in total.iter_mut().zip(block) {
-            *total += f64::from(sum);
+            *total += f64::from(*sum);
         }
     }
     total
@@ -93,16 +92,21 @@ pub fn group_norm(
 ) {
     let c = affine.gamma.len();
     let scale: Vec<f32> = scale.iter().zip(affine.gamma).map(|(s, g)| s * g).collect();
-    each_chunk(out, BLOCK * c, |i, out| {
-        let scaled = Scaled {
-            x: &x[i * BLOCK * c..][..out.len()],
-            center,
-            scale: &scale,
-            shift: affine.beta,
-            activated,
-            out,
-        };
-        vectorized(Lanes::of(c), scaled);
+    let block = BLOCK * c;
+    let size = share(out.len() / block, COST * block) * block;
+    each_chunk(out, size, |i, out| {
+        let x = &x[i * size..][..out.len()];
+        for (x, out) in x.chunks(block).zip(out.chunks_mut(block)) {
+            let scaled = Scaled {
+                x,
+                center,
+                scale: &scale,
+                shift: affine.beta,
+                activated,
+                out,
+            };
+            vectorized(Lanes::of(c), scaled);
+        }
     });
 }
 
@@ -176,10 +180,11 @@ impl WithSimd for Scaled<'_> {
 
 /// `[T, C]` to the same, each row by itself.
 pub fn layer_norm(x: &[f32], affine: &Affine<'_>, out: &mut [f32]) {
-    let size = CHUNK * affine.gamma.len();
+    let c = affine.gamma.len();
+    let size = share(out.len() / c, COST * c) * c;
     each_chunk(out, size, |i, out| {
         vectorized(
-            Lanes::of(affine.gamma.len()),
+            Lanes::of(c),
             Tokens {
                 x: &x[i * size..][..out.len()],
                 affine,

@@ -76,6 +76,11 @@ impl Panels {
         Self::of_strips(values, depth, lanes)
     }
 
+    /// Multiply-adds of one row with all of it.
+    pub fn work(&self) -> usize {
+        self.values.len()
+    }
+
     /// Of strips that are there already, `[strip, depth, columns of a tile]`.
     pub fn of_strips(values: Vec<f32>, depth: usize, lanes: Lanes) -> Self {
         Self {

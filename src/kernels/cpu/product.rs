@@ -1,14 +1,14 @@
 //! A matrix product with what follows it: linear layers, and convolutions as the product of patches and weights.
 
 use super::super::linear::Activation;
-use super::filled_chunks;
 use super::math::activate;
 use super::panels::Panels;
 use super::tile::{Tile, VECTORS, WithTiles, load, multiply, store, tiled, zeros};
+use super::{filled_chunks, share};
 use pulp::Simd;
 
-/// Rows that go through the strips together: a strip then stays in the nearest cache while they do, and all strips are read
-/// once for them.
+/// Rows that go through the strips together at most: a strip then stays in the nearest cache while they do, and all strips are
+/// read once for them.
 const CHUNK: usize = 64;
 
 /// The left side of a product, each row in pieces of one length, which lie anywhere.
@@ -87,12 +87,14 @@ pub fn product<R: Rows>(
     finish: Finish<'_>,
     [count, columns]: [usize; 2],
 ) -> Vec<f32> {
-    filled_chunks(count * columns, CHUNK * columns, |i, out| {
+    let chunk = share(count, panels.work());
+    let chunk = chunk.next_multiple_of(panels.lanes().rows()).min(CHUNK);
+    filled_chunks(count * columns, chunk * columns, |i, out| {
         let chunk = Chunk {
             rows,
-            first: i * CHUNK,
+            first: i * chunk,
             panels,
-            finish: finish.part(i * CHUNK * columns, out.len()),
+            finish: finish.part(i * chunk * columns, out.len()),
             out,
             columns,
         };

@@ -43,6 +43,14 @@ impl Lanes {
         }
         vectorized(self, Columns)
     }
+
+    /// Rows of a tile, as [`tiled`] has them: fewer take as long.
+    pub fn rows(self) -> usize {
+        match self.columns() / VECTORS {
+            16 => 8,
+            _ => 4,
+        }
+    }
 }
 
 /// Something that runs with tiles of `R` rows.

@@ -13,8 +13,9 @@ use super::patches::Patches;
 use super::points::{input_line, output_line};
 use super::product::Finish;
 use super::tile::{VECTORS, WithTiles, load, multiply, store, tiled, zeros};
-use super::{filled, scratch, threads};
+use super::{filled, parts, scratch, threads};
 use pulp::{Scalar, Simd};
+use std::ops::Range;
 
 /// Bytes of transformed pixels that a task keeps at once: they stay in the second cache while the weights go past.
 const CACHED: usize = 1280 << 10;
@@ -65,6 +66,11 @@ impl Grid {
         self.rows * self.columns
     }
 
+    /// The first row of pixels of a row of tiles, in maps of this height.
+    fn first_row(&self, row: usize, h: usize) -> usize {
+        row / self.rows * h + (row % self.rows * self.m).min(h)
+    }
+
     /// The image of a tile, and the row and the column of its first pixel.
     #[inline(always)]
     pub fn corner(&self, tile: usize) -> [usize; 3] {
@@ -85,12 +91,55 @@ pub fn convolve(
     let [h, w] = images.out_size;
     let grid = Grid::new([h, w], m);
     let places = (m + 2) * (m + 2);
+    let all = count * grid.tiles();
+    let parts = parts(all.saturating_mul(weights.work()));
+    let task = |rows: Range<usize>, channels: Range<usize>, out: &mut [f32]| {
+        let task = Task {
+            images,
+            weights,
+            grid,
+            tiles: rows.start * grid.columns..rows.end * grid.columns,
+            finish,
+            first: grid.first_row(rows.start, h) * w,
+            out,
+            channels,
+            c_out,
+        };
+        let tiles = task.tiles.len();
+        let values = places * tiles * (images.channels + weights.lanes().columns());
+        scratch(values, |memory| match m {
+            2 => tiled(weights.lanes(), Two(task, memory)),
+            _ => tiled(weights.lanes(), Four(task, memory)),
+        });
+    };
+    let pixels = count * h * w;
+    // As many tiles as are multiplied at once take as long as one: a small map is shared by its channels, and not by its tiles.
+    let threads = parts.min(threads());
+    if all < threads * weights.lanes().rows() && threads > 1 {
+        let width = weights.lanes().columns();
+        let strips = c_out.div_ceil(width).div_ceil(threads) * width;
+        let tasks: Vec<_> = (0..c_out)
+            .step_by(strips)
+            .map(|first| first..c_out.min(first + strips))
+            .collect();
+        let sizes = tasks.iter().map(|channels| pixels * channels.len());
+        let values = filled(sizes, pixels * c_out, |i, out| {
+            task(0..count * grid.rows, tasks[i].clone(), out);
+        });
+        let mut out = Vec::with_capacity(values.len());
+        for pixel in 0..pixels {
+            for channels in &tasks {
+                let start = pixels * channels.start + pixel * channels.len();
+                out.extend_from_slice(&values[start..][..channels.len()]);
+            }
+        }
+        return out;
+    }
     let cached = CACHED / (places * images.channels * size_of::<f32>());
-    let share = (count * grid.tiles()).div_ceil(threads());
-    let tiles = share.min(cached.max(FEWEST));
+    let tiles = all.div_ceil(parts).clamp(FEWEST, cached.max(FEWEST));
+    let tiles = tiles.min(all.div_ceil(threads));
     // Whole rows of tiles, or whole images, so that each task has a part of the output for itself.
     let rows = (tiles / grid.columns).max(1);
-    let start = |row: usize| row / grid.rows * h + (row % grid.rows * m).min(h);
     let mut tasks = Vec::new();
     let mut row = 0;
     while row < count * grid.rows {
@@ -102,25 +151,11 @@ pub fn convolve(
         tasks.push(row..last);
         row = last;
     }
-    let size = |rows: &std::ops::Range<usize>| (start(rows.end) - start(rows.start)) * w * c_out;
-    filled(tasks.iter().map(size), count * h * w * c_out, |i, out| {
-        let first = start(tasks[i].start) * w;
-        let task = Task {
-            images,
-            weights,
-            grid,
-            tiles: tasks[i].start * grid.columns..tasks[i].end * grid.columns,
-            finish: finish.part(first * c_out, out.len()),
-            first,
-            out,
-            c_out,
-        };
-        let tiles = task.tiles.len();
-        let values = places * tiles * (images.channels + weights.lanes().columns());
-        scratch(values, |memory| match m {
-            2 => tiled(weights.lanes(), Two(task, memory)),
-            _ => tiled(weights.lanes(), Four(task, memory)),
-        });
+    let size = |rows: &Range<usize>| {
+        (grid.first_row(rows.end, h) - grid.first_row(rows.start, h)) * w * c_out
+    };
+    filled(tasks.iter().map(size), pixels * c_out, |i, out| {
+        task(tasks[i].clone(), 0..c_out, out);
     })
 }
 
@@ -128,11 +163,15 @@ struct Task<'a> {
     images: &'a Patches<'a>,
     weights: &'a Panels,
     grid: Grid,
-    tiles: std::ops::Range<usize>,
+    tiles: Range<usize>,
     finish: Finish<'a>,
     /// Its first pixel, of those of all images.
     first: usize,
+    /// Its channels of each of its pixels.
     out: &'a mut [f32],
+    /// Whole strips of the weights.
+    channels: Range<usize>,
+    /// Those of all tasks.
     c_out: usize,
 }
 
@@ -168,6 +207,7 @@ impl Task<'_> {
             finish,
             first,
             out,
+            channels,
             c_out,
         } = self;
         let c_in = images.channels;
@@ -178,7 +218,7 @@ impl Task<'_> {
         let sizes = [T * T * tiles * c_in, T * T * tiles * width];
         let (transformed, products) = memory[..sizes[0] + sizes[1]].split_at_mut(sizes[0]);
         pixels::<S, T>(simd, images, grid, range.clone(), transformed);
-        for strip in 0..c_out.div_ceil(width) {
+        for strip in channels.start / width..channels.end.div_ceil(width) {
             let panels = weights.strip(strip).chunks_exact(c_in * width);
             for (place, panel) in panels.enumerate() {
                 let rows = &transformed[place * tiles * c_in..][..tiles * c_in];
@@ -198,7 +238,7 @@ impl Task<'_> {
                 let [image, y, x] = grid.corner(range.start + tile);
                 for v in 0..VECTORS {
                     let channel = strip * width + v * S::F32_LANES;
-                    if channel >= c_out {
+                    if channel >= channels.end {
                         continue;
                     }
                     let at = tile * width + v * S::F32_LANES;
@@ -211,13 +251,15 @@ impl Task<'_> {
                     let pixels = output::<S, T, M>(simd, products, [tiles * width, at]);
                     for (i, pixels) in pixels.iter().enumerate().take(h - y) {
                         for (j, pixel) in pixels.iter().enumerate().take(w - x) {
-                            let start = ((image * h + y + i) * w + x + j - first) * c_out;
+                            let place = (image * h + y + i) * w + x + j;
                             let mut sum = simd.add_f32s(*pixel, shift);
                             if let Some(residual) = finish.residual {
-                                let residual = &residual[start..start + c_out];
+                                let residual = &residual[place * c_out..][..c_out];
                                 sum = simd.add_f32s(sum, load(simd, residual, channel));
                             }
-                            store(simd, &mut out[start..start + c_out], channel, sum);
+                            let own = &mut out[(place - first) * channels.len()..];
+                            let own = &mut own[..channels.len()];
+                            store(simd, own, channel - channels.start, sum);
                         }
                     }
                 }
@@ -232,7 +274,7 @@ pub fn pixels<S: Simd, const T: usize>(
     simd: S,
     images: &Patches<'_>,
     grid: Grid,
-    range: std::ops::Range<usize>,
+    range: Range<usize>,
     transformed: &mut [f32],
 ) {
     let (c_in, tiles) = (images.channels, range.len());
@@ -359,6 +401,52 @@ mod tests {
             let found = convolve(&images, &weights, m, finish, [b, c_out]);
             let error = relative_l2(&found, &expected);
             assert!(error < 2e-6, "tiles of {m}: {error:.1e}");
+        }
+    }
+
+    #[cfg(feature = "threads")]
+    #[test]
+    fn any_number_of_threads_gives_the_same() {
+        // Shared by its channels where it is small, and by its rows where it is not.
+        for [b, side, c_in, c_out] in [[1, 4, 128, 120], [1, 8, 96, 100], [2, 13, 64, 72]] {
+            let numbers = |count: usize| -> Vec<f32> {
+                let hash = |i: usize| (i as u32).wrapping_mul(2_654_435_761);
+                (0..count)
+                    .map(|i| hash(i) as f32 / 2f32.powi(31) - 1.0)
+                    .collect()
+            };
+            let (pixels, taps) = (numbers(b * side * side * c_in), numbers(c_out * c_in * 9));
+            let (shift, residual) = (numbers(c_out), numbers(b * side * side * c_out));
+            let images = Patches {
+                images: &pixels,
+                size: [side; 2],
+                channels: c_in,
+                outside: &vec![0.0; c_in],
+                side: 3,
+                stride: 1,
+                padding: 1,
+                doubled: false,
+                out_size: [side; 2],
+            };
+            let finish = Finish {
+                shift: &shift,
+                pixels: side * side,
+                residual: Some(&residual),
+                ..Finish::default()
+            };
+            let filters = taps.as_chunks::<9>().0;
+            for m in [2, 4] {
+                let weights = weights([c_in, c_out], m, false, |k, c| &filters[c * c_in + k]);
+                let with = |threads: usize| {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+                    let run = || convolve(&images, &weights, m, finish, [b, c_out]);
+                    pool.build().expect("threads").install(run)
+                };
+                let alone = with(1);
+                for threads in [2, 3, 8] {
+                    assert_eq!(with(threads), alone, "{threads} threads, tiles of {m}");
+                }
+            }
         }
     }
 }

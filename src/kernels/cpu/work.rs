@@ -3,6 +3,27 @@
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
 
+/// Multiply-adds that are worth handing over: some 20 µs of a browser's thread, of which waking it takes a few.
+const WORTH: usize = 1 << 18;
+
+/// Tasks of a thread at most: one that is slower than another leaves it some.
+const TASKS: usize = 4;
+
+/// Tasks that so many multiply-adds are worth to be shared among.
+pub fn parts(work: usize) -> usize {
+    let (worth, threads) = (work / WORTH, threads());
+    match worth {
+        _ if threads == 1 || worth == 0 => 1,
+        _ if worth < threads => worth,
+        _ => worth.min(TASKS * threads) / threads * threads, // all end at the same time
+    }
+}
+
+/// How many of `count` things a task takes, each of `work` multiply-adds.
+pub fn share(count: usize, work: usize) -> usize {
+    count.div_ceil(parts(count.saturating_mul(work))).max(1)
+}
+
 /// Threads that work is shared among.
 pub fn threads() -> usize {
     #[cfg(feature = "threads")]
@@ -14,12 +35,11 @@ pub fn threads() -> usize {
 /// Runs over tasks that differ in size, on every core where there are threads.
 pub fn each<T: Send>(tasks: Vec<T>, run: impl Fn(usize, T) + Sync + Send) {
     #[cfg(feature = "threads")]
-    {
+    if tasks.len() > 1 && threads() > 1 {
         use rayon::prelude::*;
         let tasks = tasks.into_par_iter().enumerate().with_max_len(1);
-        tasks.for_each(|(i, task)| run(i, task));
+        return tasks.for_each(|(i, task)| run(i, task));
     }
-    #[cfg(not(feature = "threads"))]
     for (i, task) in tasks.into_iter().enumerate() {
         run(i, task);
     }
@@ -37,11 +57,10 @@ pub fn map_chunks<T: Send>(
     run: impl Fn(&[f32]) -> T + Sync + Send,
 ) -> Vec<T> {
     #[cfg(feature = "threads")]
-    {
+    if x.len() > size && threads() > 1 {
         use rayon::prelude::*;
-        x.par_chunks(size).map(run).collect()
+        return x.par_chunks(size).map(run).collect();
     }
-    #[cfg(not(feature = "threads"))]
     x.chunks(size).map(run).collect()
 }
 
@@ -97,4 +116,21 @@ pub fn scratch<T>(len: usize, run: impl FnOnce(&mut [f32]) -> T) -> T {
     let result = run(&mut values[..len]);
     SCRATCH.with_borrow_mut(|kept| kept.push(values));
     result
+}
+
+#[cfg(all(test, feature = "threads"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_work_is_not_shared_and_much_is_evenly() {
+        let with = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            let counts = || [1, 2 * WORTH, 3 * WORTH, 9 * WORTH, 1 << 40].map(parts);
+            pool.build().expect("threads").install(counts)
+        };
+        assert_eq!(with(1), [1; 5]);
+        assert_eq!(with(2), [1, 2, 2, 8, 8]);
+        assert_eq!(with(4), [1, 2, 3, 8, 16]);
+    }
 }
