@@ -1,6 +1,6 @@
 /**
  * Promises over the worker. Every request settles exactly once, whatever happens to the worker; images wait for each other,
- * and what fails on a graphics card is done on the CPU where either would have been right.
+ * and what fails on a graphics card is done on the CPU where either would have been right; what fails with threads, without.
  *
  * ```js
  * const client = new Client();
@@ -51,7 +51,7 @@ const notLoaded = () => new RoentgenError({ code: "not-loaded", saying: ["error.
  * @property {AbortSignal} [signal] aborting it cancels the request
  */
 
-/** @typedef {{bundle: protocol.Bundle, backend: protocol.Backend | "auto", limits: protocol.Limits, why?: Saying}} Options of a loading, and of the next one after a failure */
+/** @typedef {{bundle: protocol.Bundle, backend: protocol.Backend | "auto", limits: protocol.Limits, threads?: number, why?: Saying}} Options of a loading, and of the next one after a failure */
 
 export class Client {
   /** @type {Worker | null} */
@@ -87,8 +87,8 @@ export class Client {
       this.#options = { bundle, backend, limits };
       this.#auto = backend === "auto";
       return await this.#load(listening).catch((error) => {
-        if (!this.#cpuMayHelp(error)) throw error;
-        this.#takeCpu(error);
+        if (!this.#mayHelp(error)) throw error;
+        this.#takeOther(error);
         return this.#load(listening);
       });
     } catch (error) {
@@ -102,8 +102,8 @@ export class Client {
     try {
       return await this.#request({ type: "generate", settings }, listening);
     } catch (error) {
-      if (!this.#cpuMayHelp(error)) throw error;
-      this.#takeCpu(error);
+      if (!this.#mayHelp(error)) throw error;
+      this.#takeOther(error);
       await this.#reload(listening);
       return await this.#request({ type: "generate", settings }, listening);
     }
@@ -170,14 +170,16 @@ export class Client {
     }
   }
 
-  /** @param {any} error */
-  #cpuMayHelp(error) {
-    return this.#auto && error.backend === "gpu" && GPU_ERRORS.includes(error.code);
+  /** Whether another engine may do what this one failed at. @param {any} error */
+  #mayHelp(error) {
+    return error.code === "thread" || (this.#auto && error.backend === "gpu" && GPU_ERRORS.includes(error.code));
   }
 
   /** @param {RoentgenError} error */
-  #takeCpu(error) {
-    if (this.#options) this.#options = { ...this.#options, backend: "cpu", why: ["why.gpu-failed", { error: error.saying }] };
+  #takeOther(error) {
+    if (!this.#options) return;
+    const other = error.code === "thread" ? { threads: 1 } : { backend: /** @type {const} */ ("cpu"), why: /** @type {Saying} */ (["why.gpu-failed", { error: error.saying }]) };
+    this.#options = { ...this.#options, ...other };
   }
 
   /** @param {any} request @param {Listening} [listening] @returns {Promise<any>} */
@@ -227,6 +229,7 @@ export class Client {
 
   /** @param {protocol.WorkerMessage} message */
   #hear(message) {
+    if (message.type === "thread") return this.#listen(message.port);
     const request = this.#pending.get(message.id);
     if (!request) return;
     if (message.type !== "result" && message.type !== "error") return request.onEvent?.(message);
@@ -238,9 +241,19 @@ export class Client {
       const error = new RoentgenError(message);
       request.reject(error);
       // Whatever waits would fail on the same card: it hears the same, and moves to the CPU as well.
-      if (error.fatal || this.#cpuMayHelp(error)) this.#stop(error);
+      if (error.fatal || this.#mayHelp(error)) this.#stop(error);
     }
     this.#next();
+  }
+
+  /** When a thread has ended, the engine waits for it for ever. @param {MessagePort} port */
+  #listen(port) {
+    const worker = this.#worker;
+    port.onmessage = ({ data: why }) => {
+      if (worker !== this.#worker) return;
+      console.warn("A thread of the engine has ended; the engine without threads takes its place.", why);
+      this.#stop(new RoentgenError({ code: "thread", saying: ["error.panic", { why }], fatal: true, backend: "cpu" }));
+    };
   }
 
   /** @param {RoentgenError} error */

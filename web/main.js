@@ -71,7 +71,7 @@ const hears = {
     Object.assign(stats, { ...rest, adapter: say(loaded.adapter), wasmMemoryBytes: memoryBytes, timeToReadyMs: stats.timeToReadyMs ?? performance.now() });
     tellKept(warnings);
     if (warnings.length > 0) note(warnings[0]);
-    keepForOffline(loaded.backend, warnings.length === 0);
+    keepForOffline(loaded, warnings.length === 0);
   },
   start(/** @type {Job} */ { batch, again }) {
     frames = [];

@@ -4,8 +4,8 @@ import { note } from "./report.js";
 
 /** @import * as protocol from "./protocol.js" */
 
-/** @param {protocol.Backend} backend @param {boolean} kept whether the model is */
-export async function keepForOffline(backend, kept) {
+/** @param {protocol.Loaded} loaded @param {boolean} kept whether the model is */
+export async function keepForOffline({ backend, threads }, kept) {
   const root = document.documentElement;
   if (!("serviceWorker" in navigator)) return (root.dataset.offline = "refused"); // plain http, or a private window
   const first = navigator.serviceWorker.controller === null;
@@ -14,7 +14,8 @@ export async function keepForOffline(backend, kept) {
     const worker = await activated(registration);
     const { port1, port2 } = new MessageChannel();
     const answer = new Promise((resolve) => (port1.onmessage = ({ data }) => resolve(data)));
-    const engine = [`./pkg/${backend}/roentgen_web.js`, `./pkg/${backend}/roentgen_web_bg.wasm`];
+    const folder = `./pkg/${threads > 1 ? "cpu-threads" : backend}`;
+    const engine = [`${folder}/roentgen_web.js`, `${folder}/roentgen_web_bg.wasm`];
     worker.postMessage({ keep: engine }, [port2]);
     const words = await answer;
     if (words !== "kept") throw new Error(words);

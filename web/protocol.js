@@ -33,6 +33,7 @@
  * @property {Bundle} bundle
  * @property {Backend | "auto"} backend `auto` lets the worker look at the device
  * @property {Limits} limits what is asked of a graphics card
+ * @property {number} [threads] of the CPU, where as many as suit this device have failed
  * @property {Saying} [why] words for the person when the page has already decided on a backend
  */
 
@@ -166,7 +167,15 @@
  * @property {Backend | null} backend which backend was in use
  */
 
-/** @typedef {ManifestEvent | ProgressEvent | StepEvent | ResultMessage | ErrorMessage} WorkerMessage */
+/**
+ * A thread of the cpu engine has started.
+ * @typedef {object} ThreadEvent
+ * @property {number} id
+ * @property {"thread"} type
+ * @property {MessagePort} port on which it tells in words what ended it: the worker, which waits for its threads, would not hear it
+ */
+
+/** @typedef {ManifestEvent | ProgressEvent | StepEvent | ThreadEvent | ResultMessage | ErrorMessage} WorkerMessage */
 
 /** @typedef {{features: string[], limits: Record<string, number>}} Device a WebGPU device: its optional features, and some of its limits */
 
@@ -174,6 +183,7 @@
  * @typedef {object} Loaded
  * @property {Backend} backend
  * @property {string | Saying} adapter what computes, in words
+ * @property {number} threads of the CPU; 1 for a graphics card
  * @property {Device | null} device what a graphics card gave
  * @property {{pipelines: number, milliseconds: number} | null} compilation what a graphics card had to compile for an image, while the model arrived
  * @property {Saying} why why this backend, in words

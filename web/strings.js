@@ -325,6 +325,7 @@ export const STRINGS = {
   "why.on-card": ["the graphics card ({adapter}, WebGPU)", "der Grafikkarte ({adapter}, WebGPU)"],
   "why.on-cpu": ["the CPU ({adapter})", "dem Prozessor (CPU; {adapter})"],
   "why.cpu-name": ["one CPU thread, WebAssembly SIMD", "ein Thread, WebAssembly SIMD"],
+  "why.cpu-threads": ["{threads} threads, WebAssembly SIMD", "{threads} Threads, WebAssembly SIMD"],
   "why.unnamed": ["without a name", "ohne Namen"],
   "why.asked": ["backend={backend} was asked for", "backend={backend} wurde verlangt"],
   "why.no-webgpu": ["this browser offers no WebGPU", "dieser Browser bietet kein WebGPU"],

@@ -47,6 +47,7 @@ const PAGE = [
   "./page.js",
   "./picture.js",
   "./pictures.js",
+  "./pool.js",
   "./report.js",
   "./request.js",
   "./roentgen-image.js",
@@ -73,6 +74,7 @@ const PAGE = [
   "./style/source.css",
   "./style/viewer.css",
   "./style/visit.css",
+  "./thread.js",
   "./tone.js",
   "./viewer.js",
   "./visit.js",
@@ -80,6 +82,16 @@ const PAGE = [
   "./work.js",
   "./worker.js",
 ];
+
+/**
+ * Headers with which browsers isolate a page from those of other sites, so that its threads may share memory: many hosts can send
+ * none, so they are added here. All that the page has is of its own site or comes by CORS, so that `require-corp` takes nothing
+ * from it, and unlike `credentialless` every browser knows it. In a frame of another site they change nothing.
+ */
+const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
+
+/** What has these headers: pages, and workers, which an isolated page starts with them only. */
+const WITH_SCRIPTS = ["document", "iframe", "worker"];
 
 /** Which models there are to choose from; a site may have no list. */
 const MODELS = "./models/index.json";
@@ -112,8 +124,17 @@ self.addEventListener("fetch", (event) => {
   const { request } = event;
   // Nothing of another site, and nothing that cache.js keeps itself (it asks with "no-store").
   if (request.method !== "GET" || !request.url.startsWith(self.registration.scope) || request.cache === "no-store") return;
-  event.respondWith(answer(event));
+  event.respondWith(WITH_SCRIPTS.includes(request.destination) ? answer(event).then(isolated) : answer(event));
 });
+
+/** The same response with the headers that isolate. @param {Response} response */
+function isolated(response) {
+  const { body, status, statusText } = response;
+  if (status === 0) return response; // a redirection, which the browser follows
+  const headers = new Headers(response.headers);
+  for (const [name, value] of Object.entries(ISOLATED)) headers.set(name, value);
+  return new Response(body, { status, statusText, headers });
+}
 
 /** @param {FetchEvent} event */
 async function answer(event) {

@@ -55,7 +55,7 @@ self.onmessage = async ({ data: request }) => {
 };
 
 /** @param {protocol.LoadRequest} request @param {AbortSignal} signal */
-async function load({ id, bundle, backend: asked, limits, why }, signal) {
+async function load({ id, bundle, backend: asked, limits, threads: allowed, why }, signal) {
   const choice = await chooseBackend(asked);
   backend = choice.backend;
   /** @type {protocol.Device | null} */
@@ -82,7 +82,8 @@ async function load({ id, bundle, backend: asked, limits, why }, signal) {
     if (bytes.downloaded + bytes.cached === total) post(); // decoding keeps this worker from the timer
     else timer ||= setTimeout(post, 100);
   };
-  const opening = openEngine(choice.backend, (engine) => (bytes.engine = engine, tell()), signal);
+  const onThread = (/** @type {MessagePort} */ port) => self.postMessage({ id, type: "thread", port }, [port]);
+  const opening = openEngine(choice.backend, { onBytes: (engine) => (bytes.engine = engine, tell()), onThread }, signal, allowed);
   opening.catch(() => {}); // heard below; the model is on its way meanwhile
 
   const cache = folder ? null : await FileCache.open(manifest);
@@ -101,7 +102,7 @@ async function load({ id, bundle, backend: asked, limits, why }, signal) {
   const tokenizer = await fetching(manifest.tokenizer);
   let next = fetching(manifest.shards[0]);
 
-  const { pkg, memory } = await opening;
+  const { pkg, memory, threads } = await opening;
   pkg.set_panic_handler(onPanic);
   const engine = await pkg.Engine.create(choice.backend, manifestBytes, tokenizer, { limits, software: choice.software });
   if (address) await cache?.keepManifest(address, manifestBytes); // the engine has checked it
@@ -131,7 +132,8 @@ async function load({ id, bundle, backend: asked, limits, why }, signal) {
   tidy().catch(() => {}); // what only an older version of this model had
   return [{
     backend: choice.backend,
-    adapter: choice.adapter,
+    adapter: threads > 1 ? ["why.cpu-threads", { threads }] : choice.adapter,
+    threads,
     device,
     compilation,
     why: why ?? choice.why,

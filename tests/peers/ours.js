@@ -25,14 +25,18 @@ export function inputs({ components: { text_encoder: text, vae }, defaults }, pi
  * Loads a bundle; `limits` is `adapter` or `default`. With `rehearsed` stages, pipelines are compiled before the weights are there, as the
  * page has it.
  * @param {"cpu" | "gpu"} backend @param {string} bundle address, with the slash at its end @param {string} limits @param {number} [pixels]
- * @param {string[]} [rehearsed]
+ * @param {string[]} [rehearsed] @param {number} [threads] of the CPU
  */
-export async function open(backend, bundle, limits, pixels, rehearsed = []) {
-  const { chooseBackend, presentAdapters } = await import("/backend.js");
+export async function open(backend, bundle, limits, pixels, rehearsed = [], threads = 1) {
+  const { chooseBackend, presentAdapters } = await import("/page/backend.js");
+  const { openEngine } = await import("/page/engine.js");
   const { adapter, software } = await chooseBackend(backend);
   if (backend === "gpu") presentAdapters(limits);
-  const pkg = await import(`/pkg/${backend}/roentgen_web.js`);
-  const wasm = await pkg.default({ module_or_path: `/pkg/${backend}/roentgen_web_bg.wasm` });
+  const begun = performance.now();
+  const hears = { onBytes() {}, onThread() {} };
+  const { pkg, memory, threads: found } = await openEngine(backend, hears, new AbortController().signal, threads);
+  if (found !== threads) throw new Error(`${found} threads, and not ${threads}`);
+  const started = performance.now() - begun;
   const bytes = async (/** @type {string} */ file) => new Uint8Array(await (await fetch(bundle + file)).arrayBuffer());
   const manifestBytes = await bytes("bundle.json");
   const manifest = JSON.parse(new TextDecoder().decode(manifestBytes));
@@ -42,8 +46,10 @@ export async function open(backend, bundle, limits, pixels, rehearsed = []) {
   await engine.finish();
   const given = inputs(manifest, pixels);
   return {
-    adapter: typeof adapter === "string" ? adapter : "one CPU thread",
-    memory: () => wasm.memory.buffer.byteLength,
+    adapter: typeof adapter === "string" ? adapter : `CPU, threads: ${threads}`,
+    /** Milliseconds until the engine could be asked for something. */
+    started,
+    memory: () => memory.buffer.byteLength,
     inputs: given,
     /** @param {keyof typeof given} stage @returns {Promise<Float32Array>} */
     run: (stage) => {

@@ -8,13 +8,13 @@ const RUNTIMES = {
 
 /**
  * @param {"cpu" | "gpu"} backend @param {string} folder address of the ONNX files, with the slash at its end
- * @param {Record<string, any>} inputs those of `ours.js`
+ * @param {Record<string, any>} inputs those of `ours.js` @param {number} [threads] of the CPU
  */
-export async function open(backend, folder, inputs) {
+export async function open(backend, folder, inputs, threads = 1) {
   const { file, provider } = RUNTIMES[backend];
   const ort = await import(`/ort/${file}`);
-  ort.env.wasm.numThreads = 1;
-  ort.env.wasm.wasmPaths = "/ort/";
+  ort.env.wasm.numThreads = threads;
+  ort.env.wasm.wasmPaths = new URL("/ort/", import.meta.url).href;
   /** @type {Record<string, any>} */
   const sessions = {};
   return {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -115,6 +115,9 @@ pub fn run(options: &Options) -> Result<()> {
 /// One visit in a fresh browser.
 fn measure(site: &Arc<Site>, options: &Options) -> Result<Value> {
     let serving = Serving::start(site.clone(), 0, "", false)?;
+    if options.engine == Engine::CpuThreads {
+        serving.isolate();
+    }
     if let Some(pace) = options.pace {
         serving.pace(pace * 1e6);
     }
@@ -122,10 +125,15 @@ fn measure(site: &Arc<Site>, options: &Options) -> Result<Value> {
     let started = Instant::now();
     let page = Page::open(
         &browser,
-        &format!("{}?backend={}", serving.address(), options.engine.name()),
+        &format!("{}?backend={}", serving.address(), options.engine.backend()),
     )?;
     page.wait("ready", LIMIT)?;
     let ready = started.elapsed();
+    let threads = page.stats()?["threads"].as_u64();
+    ensure!(
+        threads > Some(1) || options.engine != Engine::CpuThreads,
+        "the page computes with one thread"
+    );
     let settings = Settings {
         prompt: PROMPT.into(),
         negative_prompt: "".into(),
@@ -143,13 +151,14 @@ fn measure(site: &Arc<Site>, options: &Options) -> Result<Value> {
     Ok(json!({
         "engine": options.engine.name(),
         "adapter": stats["adapter"],
+        "threads": threads,
         "machine": machine(),
         "steps": options.steps,
         "guidance_scale": settings.guidance,
         "width": image.width(),
         "height": image.height(),
         "model_bytes": stats["downloadedBytes"],
-        "engine_bytes": wasm::size(&target().join("wasm/pkg").join(options.engine.name()))?,
+        "engine_bytes": wasm::size(&options.engine.package())?,
         "seconds_to_ready": ready.as_secs_f64(),
         "pipelines": compilation["pipelines"],
         "seconds_to_compile": compilation["milliseconds"].as_f64().map(|time| time / 1e3),

@@ -39,7 +39,7 @@ enum Step {
     Ranks,
     /// whether the trainer compiles for NVIDIA GPUs; needs none
     Cuda,
-    /// both engines
+    /// the engines of the page
     Wasm,
     /// the page in a browser
     Browser,

@@ -41,7 +41,7 @@ enum Task {
     Demo(demo::Options),
     /// Build the module `roentgen-web` for other pages: a folder for npm or any static host
     Web(package::Options),
-    /// Check everything: formatting, clippy, tests, both wasm builds, the page in a browser
+    /// Check everything: formatting, clippy, tests, the wasm builds, the page in a browser
     Test(checks::Options),
     /// Feed what strangers bring, mutated, to everything that reads it
     Fuzz(fuzz::Options),
@@ -51,7 +51,7 @@ enum Task {
     Screenshot(screenshot::Options),
     /// Build the wasm engines only
     Wasm {
-        /// Which engines; both when none is named
+        /// Which engines; all when none is named
         engines: Vec<wasm::Engine>,
     },
 }

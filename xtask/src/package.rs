@@ -27,9 +27,14 @@ pub struct Options {
 }
 
 /// Modules that nobody in the package imports.
-const ENTRIES: [&str; 3] = ["roentgen-web.js", "roentgen-image.js", "worker.js"];
+const ENTRIES: [&str; 4] = [
+    "roentgen-web.js",
+    "roentgen-image.js",
+    "worker.js",
+    "thread.js",
+];
 
-/// Builds both engines and writes the package.
+/// Builds the engines and writes the package.
 pub fn run(options: &Options) -> Result<()> {
     let site = Site::build(&Engine::ALL, options.bundle.as_deref())?;
     let folder = match &options.dist {
@@ -78,7 +83,7 @@ pub fn write(site: &Site, folder: &Path, model: bool) -> Result<()> {
             "./package.json": "./package.json",
         },
         "types": "./roentgen-web.d.ts",
-        "sideEffects": ["./roentgen-image.js", "./worker.js"],
+        "sideEffects": ["./roentgen-image.js", "./worker.js", "./thread.js"],
         "keywords": ["chest-radiograph", "diffusion", "synthetic", "webassembly", "webgpu"],
     });
     let package = format!("{}\n", serde_json::to_string_pretty(&package)?);

@@ -56,7 +56,7 @@ pub fn run(options: &Options) -> Result<()> {
         .clone()
         .unwrap_or_else(|| root().join("web").join(PICTURES));
     fs::create_dir_all(&folder)?;
-    let site = Site::build(&[Engine::Cpu], options.bundle.as_deref())?;
+    let site = Site::build(&Engine::ON_CPU, options.bundle.as_deref())?;
     let serving = Serving::start(Arc::new(site), 0, "", false)?;
     let browser = chrome::launch(1280, 900)?;
     for (window, width, height) in WINDOWS {

@@ -33,7 +33,7 @@ impl Site {
         let list = list(&bundles)?;
         let mut mounts = Vec::new();
         for &engine in engines {
-            mounts.push((format!("pkg/{}", engine.name()), wasm::build(engine)?));
+            mounts.push((engine.address(), wasm::build(engine)?));
         }
         for (name, folder) in bundles {
             mounts.push((format!("models/{name}"), folder));
@@ -51,12 +51,14 @@ impl Site {
             .map_or(Path::new(""), |(_, folder)| folder)
     }
 
-    /// An engine beside golden cases, without a page.
-    pub fn of_goldens(engine: Engine, goldens: &Path) -> Result<Site> {
-        let package = (format!("pkg/{}", engine.name()), wasm::build(engine)?);
-        Ok(Site {
-            mounts: vec![package, ("goldens".to_owned(), goldens.to_path_buf())],
-        })
+    /// The page's modules and some engines under `page/`: without a page at the top there is no policy.
+    pub fn of_engines(engines: &[Engine]) -> Result<Site> {
+        let mut mounts = Vec::new();
+        for &engine in engines {
+            mounts.push((format!("page/{}", engine.address()), wasm::build(engine)?));
+        }
+        mounts.push(("page".to_owned(), root().join("web")));
+        Ok(Site { mounts })
     }
 
     /// A folder as it is.

@@ -21,7 +21,7 @@ const DEBIAN_PACKAGES: [&str; 5] = [
     "lld-22",
 ];
 
-/// How long rustup may try to fetch the target (about 20 MB).
+/// How long rustup may try to fetch the target (about 20 MB), or the sources of `std` (about 3 MB).
 const RUSTUP_LIMIT: Duration = Duration::from_secs(120);
 
 /// A toolchain that has been found.
@@ -29,6 +29,8 @@ const RUSTUP_LIMIT: Duration = Duration::from_secs(120);
 pub enum Toolchain {
     /// The one that builds everything else too.
     Pinned,
+    /// The same; it builds `std` itself.
+    PinnedSource,
     /// `/usr/bin/cargo` and `/usr/bin/rustc`; it builds `std` itself.
     Debian,
 }
@@ -42,15 +44,8 @@ impl Toolchain {
         if debian_is_complete() {
             return Ok(Toolchain::Debian);
         }
-        if output(command("rustup").arg("--version")).is_some() {
-            println!("fetching the {TARGET} target with rustup");
-            let status = run_for(
-                command("rustup").args(["target", "add", TARGET]),
-                RUSTUP_LIMIT,
-            )?;
-            if status.is_some_and(|status| status.success()) && pinned_has_target() {
-                return Ok(Toolchain::Pinned);
-            }
+        if rustup(&["target", "add", TARGET])? && pinned_has_target() {
+            return Ok(Toolchain::Pinned);
         }
         if apt::install(&DEBIAN_PACKAGES)? && debian_is_complete() {
             return Ok(Toolchain::Debian);
@@ -62,19 +57,40 @@ impl Toolchain {
         )
     }
 
+    /// The same for threads: the `std` that comes compiled has no atomics, so that this one builds its own.
+    pub fn with_source() -> Result<Toolchain> {
+        if pinned_has_source() {
+            return Ok(Toolchain::PinnedSource);
+        }
+        if debian_is_complete() {
+            return Ok(Toolchain::Debian);
+        }
+        if rustup(&["component", "add", "rust-src"])? && pinned_has_source() {
+            return Ok(Toolchain::PinnedSource);
+        }
+        if apt::install(&DEBIAN_PACKAGES)? && debian_is_complete() {
+            return Ok(Toolchain::Debian);
+        }
+        bail!(
+            "no Rust toolchain here has the sources of std, which threads in a browser need. Either run \
+             `rustup component add rust-src` (it needs the network), or on Debian, as root, `apt-get install {}`",
+            DEBIAN_PACKAGES.join(" ")
+        )
+    }
+
     /// `cargo <subcommand>` with what this toolchain needs for the target.
     pub fn cargo(self, subcommand: &str) -> Command {
         let mut cargo = match self {
             Toolchain::Pinned => cargo(&[subcommand]),
+            Toolchain::PinnedSource => building_std(cargo(&[subcommand])),
             Toolchain::Debian => {
                 let mut cargo = command("/usr/bin/cargo");
-                // rustup's choice must not leak into Debian's cargo. RUSTC_BOOTSTRAP: build-std is not stable yet.
+                // rustup's choice must not leak into Debian's cargo.
                 cargo
                     .env_remove("RUSTUP_TOOLCHAIN")
                     .env("RUSTC", "/usr/bin/rustc")
-                    .env("RUSTC_BOOTSTRAP", "1");
-                cargo.args([subcommand, "-Z", "build-std=std,panic_abort"]);
-                cargo
+                    .arg(subcommand);
+                building_std(cargo)
             }
         };
         for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER"] {
@@ -83,6 +99,35 @@ impl Toolchain {
         cargo.args(["--target", TARGET]);
         cargo
     }
+}
+
+/// Has cargo build `std`. A stable compiler needs RUSTC_BOOTSTRAP=1 for that, as build-std is not stable yet, and neither is what
+/// js-sys takes of it for threads (`thread_local`, `stdarch_wasm_atomic_wait`).
+fn building_std(mut cargo: Command) -> Command {
+    cargo.env("RUSTC_BOOTSTRAP", "1");
+    cargo.args(["-Z", "build-std=std,panic_abort"]);
+    cargo
+}
+
+/// Has rustup do something for the pinned toolchain, where there is a rustup. Whether it did.
+fn rustup(arguments: &[&str]) -> Result<bool> {
+    if output(command("rustup").arg("--version")).is_none() {
+        return Ok(false);
+    }
+    println!("rustup {}", arguments.join(" "));
+    let status = run_for(command("rustup").args(arguments), RUSTUP_LIMIT)?;
+    Ok(status.is_some_and(|status| status.success()))
+}
+
+/// Whether the pinned toolchain has the sources of `std`.
+fn pinned_has_source() -> bool {
+    let sysroot = output(command("rustc").args(["--print", "sysroot"]));
+    sysroot.is_some_and(|sysroot| has_source(&sysroot))
+}
+
+fn has_source(sysroot: &str) -> bool {
+    let std = "lib/rustlib/src/rust/library/std/Cargo.toml";
+    Path::new(sysroot).join(std).exists()
 }
 
 /// Whether the pinned toolchain has a compiled `std` for the target.
@@ -117,9 +162,7 @@ fn debian_is_complete() -> bool {
     minor(&version) >= minor(concat!("rustc ", env!("CARGO_PKG_RUST_VERSION")))
         && has("/usr/bin/cargo")
         && has("/usr/bin/wasm-ld-22")
-        && Path::new(&sysroot)
-            .join("lib/rustlib/src/rust/library/std")
-            .exists()
+        && has_source(&sysroot)
 }
 
 /// The 95 of `rustc 1.95.0 (…)`.
@@ -157,10 +200,10 @@ mod tests {
         };
         assert_eq!(value("RUSTUP_TOOLCHAIN"), None);
         assert_eq!(value("RUSTC"), Some("/usr/bin/rustc".as_ref()));
-        assert!(
-            cargo
-                .get_args()
-                .any(|argument| argument == "build-std=std,panic_abort")
-        );
+        for toolchain in [Toolchain::Debian, Toolchain::PinnedSource] {
+            let cargo = toolchain.cargo("rustc");
+            let builds = |argument| argument == "build-std=std,panic_abort";
+            assert!(cargo.get_args().any(builds), "{toolchain:?}");
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! The two engines of the page: the root crate for wasm, once for the CPU and once for WebGPU, with the JavaScript beside each.
+//! The engines of the page: the root crate for wasm, for the CPU with one thread and with several, and for WebGPU, with the
+//! JavaScript beside each.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,8 +13,23 @@ use crate::workspace::{run, target};
 /// Name of the JavaScript file; the wasm beside it is `roentgen_web_bg.wasm`.
 const NAME: &str = "roentgen_web";
 
-/// Every browser with WebGPU has SIMD, so that both engines can share what does not depend on the backend.
-const RUSTFLAGS: &str = "-C target-feature=+simd128";
+/// Every browser with WebGPU has SIMD, so that the engines can share what does not depend on the backend.
+const SIMD: &str = "-C target-feature=+simd128";
+
+/// What threads need beside it.
+const ATOMICS: &str = "-C target-feature=+simd128,+atomics,+bulk-memory";
+
+/// The memory of threads: it comes from outside and has a greatest size, 4 GiB, and each thread makes its own variables in it.
+const SHARED_MEMORY: [&str; 8] = [
+    "--shared-memory",
+    "--import-memory",
+    "--max-memory=4294967296",
+    "--export=__wasm_init_tls",
+    "--export=__tls_size",
+    "--export=__tls_align",
+    "--export=__tls_base",
+    "--export=__heap_base",
+];
 
 /// Which engine.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -22,29 +38,72 @@ pub enum Engine {
     Cpu,
     /// burn's wgpu backend on WebGPU.
     Gpu,
+    /// burn's flex backend on several CPU threads.
+    CpuThreads,
 }
 
 impl Engine {
-    /// Both.
-    pub const ALL: [Engine; 2] = [Engine::Cpu, Engine::Gpu];
+    /// All, in the order in which they are built: the last is for the second visit.
+    pub const ALL: [Engine; 3] = [Engine::Cpu, Engine::Gpu, Engine::CpuThreads];
 
-    /// The cargo feature, and the folder under `pkg/`.
+    /// Those that compute on the CPU: which of them a visit takes is for the browser to say.
+    pub const ON_CPU: [Engine; 2] = [Engine::Cpu, Engine::CpuThreads];
+
+    /// Where the page looks for it.
+    pub fn address(self) -> String {
+        format!("pkg/{}", self.name())
+    }
+
+    /// As it is called in addresses, and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Engine::Cpu => "cpu",
             Engine::Gpu => "gpu",
+            Engine::CpuThreads => "cpu-threads",
         }
+    }
+
+    /// The backend in it, as the page and the crate call it.
+    pub fn backend(self) -> &'static str {
+        match self {
+            Engine::Cpu | Engine::CpuThreads => "cpu",
+            Engine::Gpu => "gpu",
+        }
+    }
+
+    /// The features of the crate.
+    fn features(self) -> &'static str {
+        match self {
+            Engine::CpuThreads => "cpu,threads",
+            _ => self.backend(),
+        }
+    }
+
+    /// Where cargo puts what it builds. These are no folders of everything else's: the compiler may be another one, they can be built
+    /// side by side, and nothing of one without atomics is of use to one with them.
+    fn target(self) -> PathBuf {
+        target().join(match self {
+            Engine::CpuThreads => "wasm-threads",
+            _ => "wasm",
+        })
+    }
+
+    /// The folder with the two files that the page fetches.
+    pub fn package(self) -> PathBuf {
+        self.target().join("pkg").join(self.name())
     }
 }
 
 /// Builds an engine where it is not fresh; the folder with its two files.
 pub fn build(engine: Engine) -> Result<PathBuf> {
-    // A folder of its own: the compiler may be another one than for everything else, and the two can be built side by side.
-    let wasm_target = target().join("wasm");
-    let toolchain = Toolchain::find()?;
+    let threads = engine == Engine::CpuThreads;
+    let toolchain = match threads {
+        true => Toolchain::with_source()?,
+        false => Toolchain::find()?,
+    };
     println!("building the {} engine", engine.name());
-    run(toolchain
-        .cargo("rustc")
+    let mut rustc = toolchain.cargo("rustc");
+    rustc
         .args([
             "--package",
             "roentgen-web",
@@ -55,15 +114,26 @@ pub fn build(engine: Engine) -> Result<PathBuf> {
             "wasm",
             "--locked",
         ])
-        .args(["--no-default-features", "--features", engine.name()])
-        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", RUSTFLAGS)
-        .env("CARGO_TARGET_DIR", &wasm_target))?;
-    let wasm = wasm_target
+        .args(["--no-default-features", "--features", engine.features()])
+        .env(
+            "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS",
+            if threads { ATOMICS } else { SIMD },
+        )
+        .env("CARGO_TARGET_DIR", engine.target());
+    if threads {
+        rustc.arg("--"); // of the engine alone: another one compiles nothing else anew
+        for flag in SHARED_MEMORY {
+            rustc.args(["-C", &format!("link-arg={flag}")]);
+        }
+    }
+    run(&mut rustc)?;
+    let wasm = engine
+        .target()
         .join(TARGET)
         .join("wasm")
         .join(NAME)
         .with_extension("wasm");
-    let package = wasm_target.join("pkg").join(engine.name());
+    let package = engine.package();
     bind(&wasm, &package)?;
     Ok(package)
 }

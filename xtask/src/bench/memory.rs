@@ -147,7 +147,7 @@ fn natively(options: &Options, roentgen: &Path, more: &[&std::ffi::OsStr]) -> Re
 
 /// The same in a browser at the default limits; `folder` has the native outputs.
 fn in_browser(options: &Options, folder: &Path) -> Result<Value> {
-    let site = Site::build(&[Engine::Gpu], None)?
+    let site = Site::of_engines(&[Engine::Gpu])?
         .and("peers", &root().join("tests/peers"))
         .and("measured", &options.bundle)
         .and("native", folder);

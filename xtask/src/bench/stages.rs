@@ -12,9 +12,10 @@ use super::machine;
 use super::record::{Record, Row};
 use crate::browser::chrome;
 use crate::browser::page::Page;
+use crate::browser::worker::Worker;
 use crate::serve::Serving;
 use crate::site::Site;
-use crate::wasm::Engine;
+use crate::wasm::{self, Engine};
 use crate::workspace::{cargo, command, root, run, target};
 
 const STAGES: [&str; 3] = ["text_encoder", "unet", "decoder"];
@@ -53,6 +54,9 @@ pub struct Options {
     /// Measure onnxruntime-web beside ours: the folder that tests/peers/run.sh has filled
     #[arg(long, value_name = "DIR")]
     peers: Option<PathBuf>,
+    /// CPU threads of the engines in a browser, ours and the other's: one row for each number
+    #[arg(long, value_delimiter = ',', default_value = "1")]
+    threads: Vec<usize>,
     /// Where the record goes [default: target/bench/stages.json]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -108,8 +112,10 @@ enum On {
 }
 
 impl On {
-    fn engine(self) -> Option<Engine> {
+    /// The engine of a browser that computes here with so many threads.
+    fn engine(self, threads: usize) -> Option<Engine> {
         match self {
+            On::CpuWasm if threads > 1 => Some(Engine::CpuThreads),
             On::CpuWasm => Some(Engine::Cpu),
             On::Webgpu => Some(Engine::Gpu),
             On::NativeCpu | On::NativeWgpu => None,
@@ -140,9 +146,23 @@ pub fn measure(options: &Options) -> Result<()> {
         let bundle = model.bundle(&roentgen)?;
         for &on in &options.on {
             println!("{} on {}", model.name(), on.name());
-            match on.engine() {
-                Some(engine) => in_browser(options, model, on, engine, &bundle, &mut record)?,
-                None => natively(options, model, on, &roentgen, &bundle, &mut record)?,
+            let counts = match on {
+                On::CpuWasm => &options.threads[..],
+                _ => &[1],
+            };
+            for &threads in counts {
+                match on.engine(threads) {
+                    Some(engine) => {
+                        let run = Run {
+                            model,
+                            on,
+                            engine,
+                            threads,
+                        };
+                        in_browser(options, run, &bundle, &mut record)?;
+                    }
+                    None => natively(options, model, on, &roentgen, &bundle, &mut record)?,
+                }
             }
         }
     }
@@ -208,15 +228,22 @@ fn natively(
     Ok(())
 }
 
-fn in_browser(
-    options: &Options,
+/// What is measured at once, in a browser of its own.
+struct Run {
     model: Model,
     on: On,
     engine: Engine,
-    bundle: &Path,
-    record: &mut Record,
-) -> Result<()> {
-    let mut site = Site::build(&[engine], None)?
+    threads: usize,
+}
+
+fn in_browser(options: &Options, run: Run, bundle: &Path, record: &mut Record) -> Result<()> {
+    let Run {
+        model,
+        on,
+        engine,
+        threads,
+    } = run;
+    let mut site = Site::of_engines(&[engine])?
         .and("peers", &root().join("tests/peers"))
         .and("measured", bundle);
     if let Some(peers) = &options.peers {
@@ -230,29 +257,38 @@ fn in_browser(
         site = site.and("onnx", &peers.join("onnx").join(model.name()));
     }
     let serving = Serving::start(Arc::new(site), 0, "", false)?;
+    serving.isolate(); // threads share memory only so
     let browser = chrome::launch(800, 600)?;
     let page = Page::open(&browser, &format!("{}peers/ours.js", serving.address()))?;
-    let opened = page.evaluate(&format!(
-        "(async () => {{ const {{ open, time }} = await import('/peers/ours.js'); globalThis.time = time; \
-         globalThis.ours = await open('{}', '/measured/', 'adapter'); return {{ adapter: ours.adapter, browser: navigator.userAgent }}; }})()",
-        engine.name()
+    let worker = Worker::start(&page)?; // where the page has its engine, and where it may wait for threads
+    let opened = worker.evaluate(&format!(
+        "(async () => {{ const {{ open, time }} = await import(location.origin + '/peers/ours.js'); globalThis.time = time; \
+         globalThis.ours = await open('{}', location.origin + '/measured/', 'adapter', undefined, [], {threads}); \
+         return {{ adapter: ours.adapter, started: ours.started, memory: ours.memory(), browser: navigator.userAgent }}; }})()",
+        engine.backend()
     ))?;
+    println!(
+        "  {threads} threads: engine of {:.2} MB, started in {:.0} ms, {:.0} MB of memory with the model",
+        wasm::size(&engine.package())? as f64 / 1e6,
+        opened["started"].as_f64().unwrap_or(f64::NAN),
+        opened["memory"].as_f64().unwrap_or(f64::NAN) / 1e6,
+    );
     let adapter = opened["adapter"].as_str().unwrap_or_default().to_owned();
     record.browser = opened["browser"].as_str().map(str::to_owned);
     let version = match options.peers {
         None => None,
         Some(_) => {
-            let version = page.evaluate(&format!(
-                "(async () => {{ const {{ open }} = await import('/peers/theirs.js'); \
-                 globalThis.theirs = await open('{}', '/onnx/', ours.inputs); return {{ version: theirs.version }}; }})()",
-                engine.name()
+            let version = worker.evaluate(&format!(
+                "(async () => {{ const {{ open }} = await import(location.origin + '/peers/theirs.js'); \
+                 globalThis.theirs = await open('{}', location.origin + '/onnx/', ours.inputs, {threads}); return {{ version: theirs.version }}; }})()",
+                engine.backend()
             ))?;
             Some(version["version"].as_str().unwrap_or("?").to_owned())
         }
     };
     for stage in &options.stages {
         let one = |whose: &str| -> Result<f64> {
-            let took = page.evaluate(&format!(
+            let took = worker.evaluate(&format!(
                 "(async () => {{ const {{ milliseconds, output }} = await time(() => {whose}.run('{stage}')); \
                  globalThis.{whose}Output = output; return {{ milliseconds }}; }})()"
             ))?;
@@ -267,7 +303,7 @@ fn in_browser(
         };
         let first = whose.iter().map(|w| one(w)).collect::<Result<Vec<_>>>()?;
         if version.is_some() {
-            same(&page, stage)?;
+            same(&worker, stage)?;
         }
         let mut runs = vec![Vec::new(); whose.len()];
         for _ in 0..options.runs {
@@ -275,18 +311,17 @@ fn in_browser(
                 runs.push(one(whose)?);
             }
         }
-        let engines = [
-            format!("roentgen-web, {}", on.name()),
-            format!(
-                "onnxruntime-web {}, {}",
-                version.as_deref().unwrap_or_default(),
-                if engine == Engine::Cpu {
-                    "wasm, one thread"
-                } else {
-                    "WebGPU"
-                }
-            ),
-        ];
+        let version = version.as_deref().unwrap_or_default();
+        let engines = match on {
+            On::CpuWasm => [
+                format!("roentgen-web, cpu wasm, threads: {threads}"),
+                format!("onnxruntime-web {version}, wasm, threads: {threads}"),
+            ],
+            _ => [
+                format!("roentgen-web, {}", on.name()),
+                format!("onnxruntime-web {version}, WebGPU"),
+            ],
+        };
         for (engine, (first, runs)) in engines.into_iter().zip(first.into_iter().zip(runs)) {
             record.rows.push(Row {
                 model: model.name(),
@@ -302,8 +337,8 @@ fn in_browser(
 }
 
 /// Both runtimes gave the same.
-fn same(page: &Page, stage: &str) -> Result<()> {
-    let found = page.evaluate(
+fn same(worker: &Worker, stage: &str) -> Result<()> {
+    let found = worker.evaluate(
         "(() => { let [error, norm] = [0, 0]; theirsOutput.forEach((b, i) => { error += (oursOutput[i] - b) ** 2; norm += b * b; }); \
          return { lengths: [oursOutput.length, theirsOutput.length], error: Math.sqrt(error / norm) }; })()",
     )?;

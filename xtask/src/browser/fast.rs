@@ -27,7 +27,7 @@ const FRAMES: &str = "Number(document.getElementById('steps-range').max) + 1";
 /// a server. A site that ships one model offers one.
 pub fn fast(setting: &Setting) -> Result<String> {
     let [own, folder] = ["default", "fast"].map(|name| root().join("models").join(name));
-    let site = Site::build(&[Engine::Cpu], None)?;
+    let site = Site::build(&Engine::ON_CPU, None)?;
     written(&site)?;
     let serving = Serving::start(Arc::new(site), 0, "/a", true)?;
     let page = visit(setting, &format!("{}?backend=cpu", serving.address()))?;
@@ -100,7 +100,7 @@ pub fn fast(setting: &Setting) -> Result<String> {
     );
     page.close()?;
 
-    let site = Site::build(&[Engine::Cpu], Some(&own))?;
+    let site = Site::build(&Engine::ON_CPU, Some(&own))?;
     let serving = Serving::start(Arc::new(site), 0, "", true)?;
     let page = visit(setting, &format!("{}?backend=cpu", serving.address()))?;
     open_list(&page)?;

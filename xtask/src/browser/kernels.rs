@@ -9,7 +9,6 @@ use super::page::Page;
 use crate::serve::Serving;
 use crate::site::Site;
 use crate::wasm::Engine;
-use crate::workspace::root;
 
 /// One case in so many is run.
 const EVERY: usize = 4;
@@ -19,16 +18,14 @@ const BOUND: f64 = 1e-5;
 
 /// Kernels equal burn's own operations at WebGPU's default limits.
 pub fn check(setting: &Setting) -> Result<String> {
-    let site = Site::of_goldens(Engine::Gpu, &root().join("tests/reference/goldens"))?
-        .and("page", &root().join("web"));
-    let serving = Serving::start(Arc::new(site), 0, "", false)?;
+    let serving = Serving::start(Arc::new(Site::of_engines(&[Engine::Gpu])?), 0, "", false)?;
     let page = Page::open(
         &setting.browser,
-        &format!("{}pkg/gpu/roentgen_web.js", serving.address()),
+        &format!("{}page/pkg/gpu/roentgen_web.js", serving.address()),
     )?;
     let found = page.evaluate(&format!(
         "(async () => {{ const {{ presentAdapters }} = await import('/page/backend.js'); presentAdapters('default'); \
-         const pkg = await import('/pkg/gpu/roentgen_web.js'); await pkg.default({{module_or_path: '/pkg/gpu/roentgen_web_bg.wasm'}}); \
+         const pkg = await import('/page/pkg/gpu/roentgen_web.js'); await pkg.default({{module_or_path: '/page/pkg/gpu/roentgen_web_bg.wasm'}}); \
          const parity = await pkg.Parity.open('gpu', {{ limits: 'default' }}); return await parity.kernels({EVERY}); }})()"
     ))?;
     page.close()?;

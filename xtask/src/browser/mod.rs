@@ -41,7 +41,9 @@ mod socket;
 mod source;
 mod storage;
 mod tabs;
+mod threads;
 mod visits;
+pub mod worker;
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
@@ -106,7 +108,8 @@ fn chosen(filter: &str) -> Result<Vec<&'static Check>> {
 pub fn run(bundle: Option<&Path>, filter: &str) -> Result<()> {
     let chosen = chosen(filter)?;
     let engines = Engine::ALL.into_iter().filter(|engine| {
-        *engine == Engine::Cpu || chosen.iter().any(|(name, _)| name.contains(engine.name()))
+        Engine::ON_CPU.contains(engine)
+            || chosen.iter().any(|(name, _)| name.contains(engine.name()))
     });
     let site = Arc::new(Site::build(&engines.collect::<Vec<_>>(), bundle)?);
     let setting = Setting {

@@ -14,20 +14,33 @@ use crate::wasm::Engine;
 use crate::workspace::root;
 
 use super::page::Page;
+use super::worker::Worker;
 
-/// Runs every case in an engine; no relative error may be above the bound of its case. What it found, in words.
-pub fn check(browser: &Browser, engine: Engine, bound: impl Fn(&str) -> f64) -> Result<String> {
+/// Runs every case in an engine, with so many threads; no relative error may be above the bound of its case. What it found, in words.
+pub fn check(
+    browser: &Browser,
+    engine: Engine,
+    threads: usize,
+    bound: impl Fn(&str) -> f64,
+) -> Result<String> {
     let goldens = root().join("tests/reference/goldens");
-    let site = Site::of_goldens(engine, &goldens)?;
+    let site = Site::of_engines(&[engine])?.and("goldens", &goldens);
     let serving = Serving::start(Arc::new(site), 0, "", false)?;
+    serving.isolate();
     let page = Page::open(
         browser,
-        &format!("{}pkg/{}/roentgen_web.js", serving.address(), engine.name()),
+        &format!(
+            "{}page/pkg/{}/roentgen_web.js",
+            serving.address(),
+            engine.name()
+        ),
     )?;
-    let engine = engine.name();
-    page.evaluate(&format!(
-        "(async () => {{ const pkg = await import('/pkg/{engine}/roentgen_web.js'); await pkg.default({{module_or_path: '/pkg/{engine}/roentgen_web_bg.wasm'}}); \
-         globalThis.parity = await pkg.Parity.open('{engine}'); }})()"
+    let worker = Worker::start(&page)?;
+    worker.evaluate(&format!(
+        "(async () => {{ const {{ openEngine }} = await import(location.origin + '/page/engine.js'); \
+         const hears = {{ onBytes() {{}}, onThread() {{}} }}; const {{ pkg, threads }} = await openEngine('{0}', hears, new AbortController().signal, {threads}); \
+         if (threads !== {threads}) throw new Error(`${{threads}} threads`); globalThis.parity = await pkg.Parity.open('{0}'); }})()",
+        engine.backend()
     ))?;
     let (mut cases, mut worst) = (0, (0.0, String::new()));
     for case in folders(&goldens)? {
@@ -43,9 +56,9 @@ pub fn check(browser: &Browser, engine: Engine, bound: impl Fn(&str) -> f64) -> 
         {
             continue; // schedulers and tokenizers compute on no device
         }
-        let errors = page.evaluate(&format!(
+        let errors = worker.evaluate(&format!(
             "(async () => {{ const files = {{}}; for (const path of {}) {{ \
-             files[path] = new Uint8Array(await (await fetch('/goldens/{name}/' + path)).arrayBuffer()); }} \
+             files[path] = new Uint8Array(await (await fetch(location.origin + '/goldens/{name}/' + path)).arrayBuffer()); }} \
              return await parity.compare(files); }})()",
             Value::from(paths)
         ))?;

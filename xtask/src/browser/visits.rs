@@ -13,7 +13,7 @@ use super::{
     LOADING, Setting, about, access, attention, axe, batch, cancel, cors, dicom, download, element,
     fast, film, firefox, folder, growth, hostile, hosts, install, kernels, kills, lightbox, models,
     module, mutations, offline, parity, pictures, quiet, reasons, recovery, senses, sentence,
-    settings, source, storage, tabs,
+    settings, source, storage, tabs, threads,
 };
 use crate::native::Settings;
 use crate::serve::Serving;
@@ -44,7 +44,27 @@ pub type Check = (&'static str, fn(&Setting) -> Result<String>);
 /// In this order: the first visit fills the browser's cache, the later ones use it.
 pub const CHECKS: &[Check] = &[
     ("the cpu engine equals diffusers", cpu_parity),
+    (
+        "the cpu-threads engine equals diffusers with eight threads",
+        threads_parity,
+    ),
     ("the image of the cpu engine is the native one", cpu_image),
+    (
+        "a second visit is isolated and computes with threads",
+        threads::second_visit,
+    ),
+    (
+        "a host that isolates the page has threads at once",
+        threads::isolated_host,
+    ),
+    (
+        "threads that cannot start leave the engine without them",
+        threads::fallback,
+    ),
+    (
+        "embeds and other origins draw without isolation",
+        threads::embeds,
+    ),
     ("cancel ends the work and keeps the image", cancel::cancel),
     (
         "cancel ends within a step, also while the engine is loaded anew",
@@ -356,19 +376,26 @@ fn gpu(setting: &Setting, query: &str, check: impl Fn(&Value) -> Result<()>) -> 
     ))
 }
 
+/// Relative errors to diffusers that are allowed on the CPU.
+fn cpu_bound(case: &str) -> f64 {
+    if case.starts_with("pipeline") {
+        1e-3
+    } else {
+        1e-4
+    }
+}
+
 fn cpu_parity(setting: &Setting) -> Result<String> {
-    let bound = |case: &str| {
-        if case.starts_with("pipeline") {
-            1e-3
-        } else {
-            1e-4
-        }
-    };
-    parity::check(&setting.browser, Engine::Cpu, bound)
+    parity::check(&setting.browser, Engine::Cpu, 1, cpu_bound)
+}
+
+/// With as many threads as a page takes at most, whatever the cores here: work is then split the most.
+fn threads_parity(setting: &Setting) -> Result<String> {
+    parity::check(&setting.browser, Engine::CpuThreads, 8, cpu_bound)
 }
 
 fn gpu_parity(setting: &Setting) -> Result<String> {
-    parity::check(&setting.browser, Engine::Gpu, |_| 1e-3)
+    parity::check(&setting.browser, Engine::Gpu, 1, |_| 1e-3)
 }
 
 /// Shows that `all_quiet` can fail: a request to another host, and an error in the console.

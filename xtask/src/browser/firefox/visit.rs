@@ -103,9 +103,22 @@ pub fn firefox(setting: &Setting) -> Result<String> {
         ..SETTINGS
     };
     draw(setting, &mut browser, &short).context("without a network")?;
+
+    let serving = Serving::start(setting.site.clone(), 0, "/page", true)?;
+    serving.isolate();
+    browser.visit(&format!("{}?backend=cpu", serving.address()))?;
+    let found =
+        browser.evaluate("[roentgen.stats.threads, Math.min(navigator.hardwareConcurrency, 8)]")?;
+    ensure!(
+        found[0] == found[1],
+        "an isolated Firefox has {found} threads and cores"
+    );
+    draw(setting, &mut browser, &short).context("with threads")?;
+    let problems = browser.problems();
+    ensure!(problems.is_empty(), "the console shows {problems:?}");
     Ok(format!(
-        "mean difference {difference:.4} of 255, ready in {ready:.1} s, {} steps in {took:.1} s",
-        SETTINGS.steps
+        "mean difference {difference:.4} of 255, ready in {ready:.1} s, {} steps in {took:.1} s; {} threads",
+        SETTINGS.steps, found[0]
     ))
 }
 
