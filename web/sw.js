@@ -122,10 +122,17 @@ self.addEventListener("message", (event) => {
 
 self.addEventListener("fetch", (event) => {
   const { request } = event;
+  if (request.method === "HEAD" && request.mode === "no-cors") return event.respondWith(reach(request));
   // Nothing of another site, and nothing that cache.js keeps itself (it asks with "no-store").
   if (request.method !== "GET" || !request.url.startsWith(self.registration.scope) || request.cache === "no-store") return;
   event.respondWith(WITH_SCRIPTS.includes(request.destination) ? answer(event).then(isolated) : answer(event));
 });
+
+/** Whether another site answers at all (`refused` in request.js asks so): an isolated page may not even see that it did. @param {Request} request */
+async function reach(request) {
+  await fetch(request);
+  return new Response(null, { status: 204 });
+}
 
 /** The same response with the headers that isolate. @param {Response} response */
 function isolated(response) {
