@@ -13,11 +13,36 @@ use crate::site::Site;
 use crate::wasm::Engine;
 use crate::workspace::root;
 
+use super::Setting;
 use super::page::Page;
 use super::worker::Worker;
 
+/// Relative errors that are allowed on the CPU.
+fn cpu_bound(case: &str) -> f64 {
+    if case.starts_with("pipeline") {
+        1e-3
+    } else {
+        1e-4
+    }
+}
+
+/// The engine with one thread.
+pub fn cpu(setting: &Setting) -> Result<String> {
+    check(&setting.browser, Engine::Cpu, 1, cpu_bound)
+}
+
+/// With as many threads as a page takes at most, whatever the cores here: work is then split the most.
+pub fn threads(setting: &Setting) -> Result<String> {
+    check(&setting.browser, Engine::CpuThreads, 8, cpu_bound)
+}
+
+/// The engine on WebGPU.
+pub fn gpu(setting: &Setting) -> Result<String> {
+    check(&setting.browser, Engine::Gpu, 1, |_| 1e-3)
+}
+
 /// Runs every case in an engine, with so many threads; no relative error may be above the bound of its case. What it found, in words.
-pub fn check(
+fn check(
     browser: &Browser,
     engine: Engine,
     threads: usize,

@@ -17,7 +17,6 @@ use super::{
 };
 use crate::native::Settings;
 use crate::serve::Serving;
-use crate::wasm::Engine;
 
 /// Limits of the waiting for an image: on the CPU, and on the software GPU adapter.
 pub const DRAWING: Duration = Duration::from_secs(300);
@@ -43,26 +42,23 @@ pub type Check = (&'static str, fn(&Setting) -> Result<String>);
 
 /// In this order: the first visit fills the browser's cache, the later ones use it.
 pub const CHECKS: &[Check] = &[
-    ("the cpu engine equals diffusers", cpu_parity),
-    (
-        "the cpu-threads engine equals diffusers with eight threads",
-        threads_parity,
-    ),
+    ("the cpu engine equals diffusers", parity::cpu),
+    ("the cpu-threads engine equals diffusers", parity::threads),
     ("the image of the cpu engine is the native one", cpu_image),
     (
-        "a second visit is isolated and computes with threads",
+        "a second visit is isolated and has threads",
         threads::second_visit,
     ),
     (
-        "a host that isolates the page has threads at once",
+        "an isolating host has threads at once",
         threads::isolated_host,
     ),
     (
-        "threads that cannot start leave the engine without them",
+        "threads that cannot start are done without",
         threads::fallback,
     ),
     (
-        "embeds and other origins draw without isolation",
+        "embeds draw without isolation, and with it",
         threads::embeds,
     ),
     ("cancel ends the work and keeps the image", cancel::cancel),
@@ -181,7 +177,7 @@ pub const CHECKS: &[Check] = &[
         storage::private,
     ),
     ("why the cpu computes is said in words", reasons::reasons),
-    ("the gpu engine equals diffusers", gpu_parity),
+    ("the gpu engine equals diffusers", parity::gpu),
     (
         "the kernels of the gpu engine equal their plain twins",
         kernels::check,
@@ -374,28 +370,6 @@ fn gpu(setting: &Setting, query: &str, check: impl Fn(&Value) -> Result<()>) -> 
         few.steps,
         took.as_secs_f64()
     ))
-}
-
-/// Relative errors to diffusers that are allowed on the CPU.
-fn cpu_bound(case: &str) -> f64 {
-    if case.starts_with("pipeline") {
-        1e-3
-    } else {
-        1e-4
-    }
-}
-
-fn cpu_parity(setting: &Setting) -> Result<String> {
-    parity::check(&setting.browser, Engine::Cpu, 1, cpu_bound)
-}
-
-/// With as many threads as a page takes at most, whatever the cores here: work is then split the most.
-fn threads_parity(setting: &Setting) -> Result<String> {
-    parity::check(&setting.browser, Engine::CpuThreads, 8, cpu_bound)
-}
-
-fn gpu_parity(setting: &Setting) -> Result<String> {
-    parity::check(&setting.browser, Engine::Gpu, 1, |_| 1e-3)
 }
 
 /// Shows that `all_quiet` can fail: a request to another host, and an error in the console.

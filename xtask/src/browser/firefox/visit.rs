@@ -103,6 +103,7 @@ pub fn firefox(setting: &Setting) -> Result<String> {
         ..SETTINGS
     };
     draw(setting, &mut browser, &short).context("without a network")?;
+    browser.problems(); // of files that were not there
 
     let serving = Serving::start(setting.site.clone(), 0, "/page", true)?;
     serving.isolate();
