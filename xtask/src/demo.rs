@@ -1,11 +1,13 @@
 //! `cargo xtask demo`: the page on this machine, or as a folder for any static host.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Args;
 
+use crate::compress;
 use crate::serve::Serving;
 use crate::site::Site;
 use crate::wasm::{self, Engine};
@@ -38,15 +40,29 @@ pub fn run(options: &Options) -> Result<()> {
     let bundle = options.bundle.as_deref();
     if let Some(folder) = &options.dist {
         Site::build(&Engine::ALL, bundle)?.write_to(folder)?;
+        compress::beside(folder)?;
         println!(
-            "The site is in {}. Any static host can serve it, under any path.",
+            "The site is in {}. Any static host can serve it, under any path (docs/hosting.md).",
             folder.display()
         );
-        return Ok(());
+        return print_sizes(folder);
     }
-    let later = Engine::CpuThreads;
-    let site = Site::build(&[Engine::Cpu, Engine::Gpu], bundle)?;
-    let site = Arc::new(site.and(&later.address(), &later.package()));
+    // A newcomer sees the page with the first engine; the others take minutes more. Whoever has them waits, and is never served
+    // those of an older state.
+    let (now, later): (Vec<_>, Vec<_>) = Engine::ALL
+        .into_iter()
+        .partition(|engine| *engine == Engine::Cpu || engine.is_built());
+    if !later.is_empty() {
+        println!(
+            "building the page's first engine, about 4 minutes on two cores; the page is served as soon as it is there"
+        );
+    }
+    let mut site = Site::build(&now, bundle)?;
+    for engine in &later {
+        fs::create_dir_all(engine.package())?; // a folder that is not there has no addresses
+        site = site.and(&engine.address(), &engine.package());
+    }
+    let site = Arc::new(site);
     let serving = match options.port {
         Some(port) => Serving::start(site, port, "", false)?,
         None => Serving::start(site.clone(), PORT, "", false)
@@ -61,11 +77,54 @@ pub fn run(options: &Options) -> Result<()> {
     {
         eprintln!("No browser could be opened ({error}): open the address yourself.");
     }
-    // The page does without this engine, which takes some minutes the first time.
-    match wasm::build(later) {
-        Ok(_) => println!("The page has threads from the next time it is loaded."),
-        Err(error) => eprintln!("The page computes with one CPU thread: {error:#}"),
+    for engine in later {
+        match wasm::build(engine) {
+            Ok(_) => println!(
+                "The page has {} the next time it is loaded.",
+                engine.gives()
+            ),
+            Err(error) => eprintln!("The page does without {}: {error:#}", engine.gives()),
+        }
     }
     serving.wait();
     Ok(())
+}
+
+/// What visitors load of a written site, from a host that sends the files compressed by brotli.
+fn print_sizes(folder: &Path) -> Result<()> {
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    let at = |address: &str| folder.join(address);
+    let model = compress::sent(&at("models/default"), &[])?;
+    let page = compress::sent(folder, &[&at("models"), &at("pkg")])?;
+    println!(
+        "A first visit loads, in MB, the page {:.2}, the model {:.2} and an engine:",
+        megabytes(page),
+        megabytes(model)
+    );
+    for engine in Engine::ALL {
+        let bytes = compress::sent(&at(&engine.address()), &[])?;
+        println!(
+            "  {:<12} {:.2}, {:.2} in all",
+            engine.name(),
+            megabytes(bytes),
+            megabytes(page + model + bytes)
+        );
+    }
+    println!("Later visits load what has changed, and nothing without a network.");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::site::Site;
+    use crate::workspace::root;
+
+    #[test]
+    fn hosts_are_given_the_page_s_policy() {
+        let policy = Site::of_folder(&root().join("web")).policy().unwrap();
+        for file in ["_headers", "nginx.conf", "htaccess"] {
+            let text = std::fs::read_to_string(root().join("docs/hosting").join(file)).unwrap();
+            assert!(text.contains(&policy), "{file}");
+        }
+    }
 }

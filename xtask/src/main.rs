@@ -11,6 +11,7 @@ mod apt;
 mod bench;
 mod browser;
 mod checks;
+mod compress;
 mod declarations;
 mod demo;
 mod deny;

@@ -13,6 +13,9 @@ use crate::workspace::{run, target};
 /// Name of the JavaScript file; the wasm beside it is `roentgen_web_bg.wasm`.
 const NAME: &str = "roentgen_web";
 
+/// Names the wasm that a folder was made from.
+const STAMP: &str = ".made-from";
+
 /// Every browser with WebGPU has SIMD, so that the engines can share what does not depend on the backend.
 const SIMD: &str = "-C target-feature=+simd128";
 
@@ -60,6 +63,20 @@ impl Engine {
             Engine::Cpu => "cpu",
             Engine::Gpu => "gpu",
             Engine::CpuThreads => "cpu-threads",
+        }
+    }
+
+    /// Whether its folder holds one, of this state of the code or an older one.
+    pub fn is_built(self) -> bool {
+        self.package().join(STAMP).exists()
+    }
+
+    /// What the page has by it.
+    pub fn gives(self) -> &'static str {
+        match self {
+            Engine::Cpu => "the CPU",
+            Engine::Gpu => "graphics cards",
+            Engine::CpuThreads => "several CPU threads",
         }
     }
 
@@ -143,7 +160,7 @@ fn bind(wasm: &Path, folder: &Path) -> Result<()> {
     let made_from =
         fs::metadata(wasm).with_context(|| format!("cargo has not written {}", wasm.display()))?;
     let stamp = format!("{} bytes, {:?}", made_from.len(), made_from.modified()?);
-    let stamp_file = folder.join(".made-from");
+    let stamp_file = folder.join(STAMP);
     if fs::read_to_string(&stamp_file).is_ok_and(|known| known == stamp) {
         return Ok(());
     }
