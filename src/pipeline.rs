@@ -21,7 +21,7 @@ use crate::latents::denoise::Denoiser;
 use crate::latents::img2img::{Img2Img, Start};
 use crate::latents::scheduler::Scheduler;
 use crate::latents::{Latents, UNet2DConditionModel};
-use crate::tokens::{ClipTokenizer, PartTokens};
+use crate::tokens::{ClipTokenizer, PartTokens, Word};
 use crate::weights::{self, Stored, Weight, WeightLoader};
 
 /// The three networks. Field names are the components' names in the keys of [`weights::Weights`].
@@ -295,6 +295,14 @@ impl Pipeline {
     /// [`Error::Tokenizer`] if the prompt cannot be split.
     pub fn parts(&self, prompt: &str) -> Result<Vec<PartTokens>> {
         self.tokenizer.parts(prompt)
+    }
+
+    /// Every word of a prompt: whether it is read, and known.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] if the prompt cannot be split.
+    pub fn words(&self, prompt: &str) -> Result<Vec<Word>> {
+        self.tokenizer.words(prompt)
     }
 
     /// `[T]` ids to `[1, T, E]` embeddings.

@@ -84,7 +84,7 @@ pub fn encode(image: &Image, request: &Request, model: &str) -> Result<Vec<u8>> 
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_color(color);
     encoder.set_depth(png::BitDepth::Eight);
-    for (keyword, text) in texts(request, model, image) {
+    for (keyword, text) in texts(request, model) {
         // The text of a chunk ends at a zero byte.
         encoder
             .add_itxt_chunk(keyword.into(), text.replace('\0', " "))

@@ -6,7 +6,7 @@
 mod accepted;
 mod words;
 
-pub use words::{Part, PartTokens};
+pub use words::{Part, PartTokens, Word};
 
 use crate::{Error, Result, limits};
 use serde_json::{Value, json};

@@ -20,6 +20,7 @@ use crate::device::{self, Precision};
 use crate::dicom;
 use crate::error::{Error, Result};
 use crate::image::Image;
+use crate::origin;
 use crate::pipeline::{Pipeline, PipelineBuilder, Step};
 use crate::png;
 use crate::tokens::{ClipTokenizer, Part, PartTokens};
@@ -206,6 +207,23 @@ impl Engine {
         Ok(object)
     }
 
+    /// The words of a prompt, `[{from, to, read, known}]`: where each stands, whether it is within what the model reads, and
+    /// whether its tokenizer knows it.
+    pub fn words(&self, prompt: &str) -> Result<Array, Thrown> {
+        let Stage::Ready(pipeline) = &self.stage else {
+            return Err(wrong_stage().into());
+        };
+        let words = pipeline.words(prompt)?.into_iter().map(|word| {
+            let object = Object::new();
+            set(&object, "from", &letters(prompt, word.place.start).into());
+            set(&object, "to", &letters(prompt, word.place.end).into());
+            set(&object, "read", &word.read.into());
+            set(&object, "known", &word.known.into());
+            object
+        });
+        Ok(words.collect())
+    }
+
     /// The stage, leaving [`Stage::Failed`] in its place until a new one is set.
     fn take(&mut self) -> Stage {
         std::mem::replace(&mut self.stage, Stage::Failed)
@@ -269,6 +287,19 @@ pub fn read_picture(bytes: Vec<u8>, file: String) -> Result<Object, Thrown> {
     Ok(picture(&read.map_err(|why| Error::Picture { file, why })?))
 }
 
+/// What a PNG or a DICOM file of ours says about itself, `{keyword: value}`; null for any other file.
+#[wasm_bindgen]
+pub fn read_origin(bytes: &[u8]) -> JsValue {
+    let Some(texts) = origin::read(bytes) else {
+        return JsValue::NULL;
+    };
+    let object = Object::new();
+    for (keyword, value) in texts {
+        set(&object, &keyword, &JsValue::from_str(&value));
+    }
+    object.into()
+}
+
 fn canvas(width: usize, height: usize, rgba: Vec<u8>) -> Image {
     Image {
         width,
@@ -327,9 +358,8 @@ fn word(part: &PartTokens, attention: &Weight, prompt: &str) -> Object {
     let kind = match &part.part {
         Part::Start => "start",
         Part::Word(range) => {
-            let letters = |end: usize| prompt[..end].encode_utf16().count();
-            set(&object, "from", &letters(range.start).into());
-            set(&object, "to", &letters(range.end).into());
+            set(&object, "from", &letters(prompt, range.start).into());
+            set(&object, "to", &letters(prompt, range.end).into());
             "word"
         }
         Part::End => "end",
@@ -340,6 +370,11 @@ fn word(part: &PartTokens, attention: &Weight, prompt: &str) -> Object {
     let map = part.map(attention);
     set(&object, "map", &Float32Array::from(map.as_slice()));
     object
+}
+
+/// A place in a text, in bytes, as JavaScript counts it.
+fn letters(text: &str, end: usize) -> usize {
+    text[..end].encode_utf16().count()
 }
 
 /// Sets a property of an object made here; that cannot fail, as nothing here is frozen.

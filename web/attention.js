@@ -41,6 +41,9 @@ export function leaveAttention() {
   render();
 }
 
+/** What is said of the word on the film; null where none is. */
+export const wordOnFilm = () => (canvas.hidden ? null : says.textContent);
+
 /** @param {protocol.Word} word */
 function name({ kind, from, to }) {
   return kind === "word" ? String(entry?.settings.prompt.slice(from, to)) : t(`attention.${kind}`);
@@ -77,6 +80,7 @@ function paint() {
   const words = entry?.image.words ?? [];
   const word = attentionWanted() ? words.find((word) => key(word) === chosen) : undefined;
   canvas.hidden = !word;
+  queueMicrotask(() => $("film").dispatchEvent(new Event("roentgen-film"))); // when the words are there as well
   $("attention-legend").hidden = !word;
   if (!word) {
     says.textContent = t(words.length > 0 ? "attention.choose" : "attention.none");

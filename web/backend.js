@@ -24,10 +24,14 @@ const DEFAULT_LIMITS = {
 
 /**
  * @param {protocol.Backend | "auto"} asked
- * @returns {Promise<{backend: protocol.Backend, adapter: string | Saying, software: boolean, why: Saying}>}
+ * @returns {Promise<{backend: protocol.Backend, adapter: string | Saying, software: boolean, why: Saying, instead?: Saying}>} `instead`: that it is not what was asked for
  */
 export async function chooseBackend(asked) {
-  const cpu = (/** @type {string} */ key, values = {}) => ({ backend: /** @type {const} */ ("cpu"), adapter: /** @type {Saying} */ (["why.cpu-name"]), software: true, why: /** @type {Saying} */ ([key, values]) });
+  const cpu = (/** @type {string} */ key, values = {}) => {
+    const why = /** @type {Saying} */ ([key, values]);
+    const instead = /** @type {Saying | undefined} */ (asked === "gpu" ? ["why.instead", { why }] : undefined);
+    return { backend: /** @type {const} */ ("cpu"), adapter: /** @type {Saying} */ (["why.cpu-name"]), software: true, why, instead };
+  };
   if (asked === "cpu") return cpu("why.asked", { backend: asked });
   if (!navigator.gpu) return cpu("why.no-webgpu");
   const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" }).catch(() => null);

@@ -2,6 +2,7 @@
 
 import { keptManifest } from "./cache.js";
 import { fetchManifest } from "./download.js";
+import { Problem } from "./errors.js";
 import { checkFolder, openFolder, readManifest } from "./local.js";
 import { parseManifest } from "./manifest.js";
 
@@ -19,7 +20,7 @@ export async function openBundle(model, signal) {
     const bytes = await fetchManifest(model, signal).catch(async (error) => {
       const kept = ["network", "server"].includes(error.code) && (await keptManifest(model));
       if (kept) return kept;
-      throw error;
+      throw error.code === "network" ? new Problem("network", "error.no-network") : error;
     });
     return { address: model, folder: null, bytes, manifest: parseManifest(bytes) };
   }

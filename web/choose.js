@@ -47,9 +47,8 @@ async function openFolder(use) {
 function openAddress(use) {
   const text = field.value.trim();
   if (!text) return field.focus();
-  const folder = /\.json$|\/$/.test(text.split(/[?#]/)[0]) ? text : `${text}/`;
   try {
-    use(manifestUrl(folder, document.baseURI));
+    use(manifestUrl(text, document.baseURI));
   } catch {
     note(["option.model", { address: text }]);
   }

@@ -20,7 +20,7 @@ import { say } from "./language.js";
 const GPU_ERRORS = ["panic", "device", "output", "engine", "unsupported"];
 
 /** Requests that wait for no image. */
-const AT_ONCE = ["encode", "picture"];
+const AT_ONCE = ["encode", "picture", "words", "origin"];
 
 /** An error with a stable `code`, whose saying is fit to be shown. */
 export class RoentgenError extends Error {
@@ -119,6 +119,16 @@ export class Client {
     return this.#request({ type: "picture", bytes, file });
   }
 
+  /** @param {string} prompt @returns {Promise<protocol.Spoken[]>} */
+  words(prompt) {
+    return this.#request({ type: "words", prompt });
+  }
+
+  /** @param {Uint8Array} bytes of a PNG or a DICOM file @returns {Promise<Record<string, string> | null>} null where it is none of ours */
+  readOrigin(bytes) {
+    return this.#request({ type: "origin", bytes });
+  }
+
   /** Lets the download of the model rest, or go on. @param {boolean} paused */
   pause(paused) {
     this.#worker?.postMessage({ type: "pause", id: ++this.#lastId, paused });
@@ -215,7 +225,8 @@ export class Client {
   #start() {
     let worker;
     try {
-      worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+      // Bundlers look for these words as they are.
+      worker = foreign ? new Worker(bridge(), { type: "module" }) : new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
     } catch (error) {
       // Browsers start no worker from another site, nor against the page's policy, nor for a page that counts as no site at all.
       throw globalThis.origin === "null" ? unplaced() : broken(error);
@@ -268,11 +279,21 @@ export class Client {
   }
 }
 
+/** The site that this module comes from, where that is another one than the page's. */
+const foreign = new URL(import.meta.url).origin !== location.origin && new URL(import.meta.url).origin;
+
+/** Browsers start no worker from another site; they start one of the page's own that imports it, where both allow it. */
+function bridge() {
+  const worker = new URL("./worker.js", import.meta.url).href;
+  return URL.createObjectURL(new Blob([`import ${JSON.stringify(worker)};`], { type: "text/javascript" }));
+}
+
 /** In a sandboxed frame, or from a disk. */
 const unplaced = () => new RoentgenError({ code: "worker", saying: ["error.unplaced", { address: location.href.split("#")[0] }], fatal: true });
 
 /** @param {any} why an error without words is that of a script which could not be fetched */
 function broken(why) {
+  if (foreign) return new RoentgenError({ code: "worker", saying: ["error.elsewhere", { origin: foreign, why: why?.message || "worker.js" }], fatal: true });
   const saying = /** @type {Saying} */ (why?.message ? ["error.worker", { why: why.message }] : ["error.worker-missing", { file: "worker.js" }]);
   return new RoentgenError({ code: "worker", saying, fatal: true });
 }

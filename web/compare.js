@@ -3,14 +3,16 @@
 import { inEveryLanguage, number, t } from "./language.js";
 import { nameAtWork } from "./models.js";
 import { $ } from "./page.js";
+import { scaleBar } from "./scale.js";
+import { gist, understand, withoutFinding } from "./sentence.js";
 import { offer } from "./steps.js";
 import { visited } from "./visit.js";
-import { withoutFinding } from "./words.js";
 
 /** @import { Entry } from "./visit.js" */
 /** @import { Mode, Viewer } from "./viewer.js" */
 
 const [bar, toggle, choice, without, slider, words, film] = ["compare-bar", "compare", "compare-with", "compare-without", "compare-slider", "compare-words", "film"].map($);
+const [divider, scale, ...captions] = ["divider", "compare-scale", "caption-first", "caption-second"].map($);
 /** @type {Viewer} */
 let viewer;
 /** @type {Entry | null} the image on the film */
@@ -40,6 +42,17 @@ export function startCompare(lightbox, { open, draw, close }) {
   };
   for (const radio of bar.querySelectorAll("input[type=radio]")) radio.onchange = render;
   slider.oninput = slide;
+  scale.append(scaleBar());
+  divider.onpointerdown = (/** @type {PointerEvent} */ event) => {
+    event.stopPropagation(); // the film would change its window
+    if (event.button === 0) divider.setPointerCapture(event.pointerId);
+  };
+  divider.onpointermove = (/** @type {PointerEvent} */ event) => {
+    if (!divider.hasPointerCapture(event.pointerId)) return;
+    const { left, width } = film.getBoundingClientRect();
+    slider.value = String(Math.round((100 * (event.clientX - left)) / width));
+    slide();
+  };
   inEveryLanguage(() => comparing() && fill());
 }
 
@@ -82,10 +95,32 @@ function pick(entry) {
   render();
 }
 
-/** The list of images, in the words of now. */
+const isPlain = (/** @type {Entry} */ { settings }) => ["", "normal"].includes(understand(settings.prompt).finding);
+
+/** Whether one of the two shows a finding and the other none, and the finding is in the second. */
+function roles() {
+  if (!first || !second || isPlain(first) === isPlain(second)) return null;
+  return { swapped: isPlain(first) };
+}
+
+/** What tells the two apart. @returns {string[]} */
+function names() {
+  if (!first || !second) return ["", ""];
+  const pair = [first, second];
+  const said = pair.map(({ settings }) => gist(settings.prompt).replace(/\.$/, ""));
+  if (said[0] === said[1]) return pair.map(({ number, settings }) => t("compare.numbered", { number, seed: settings.seed }));
+  if (!roles()) return said;
+  return pair.map((entry, i) => t(isPlain(entry) ? "compare.is-without" : "compare.is-with", { said: said[i] }));
+}
+
+/** What is compared, for whoever saves it; null where nothing is. */
+export const compared = () => (comparing() && first && second ? { first, second, mode: viewer.mode, captions: captions.map(({ textContent }) => textContent), words: words.textContent, cut: slider.valueAsNumber / 100 } : null);
+
+/** The list of images, in the words of now: first what they differ in. */
 function fill() {
   const options = (first ? fitting(first) : []).reverse().map((entry) => {
-    const text = t("visit.entry", { number: entry.number, seed: entry.settings.seed, prompt: entry.settings.prompt });
+    const { number, settings: { seed, prompt } } = entry;
+    const text = t("compare.entry", { said: gist(prompt), number, seed });
     return Object.assign(document.createElement("option"), { value: String(entry.number), textContent: text });
   });
   choice.replaceChildren(...options);
@@ -99,8 +134,9 @@ function fill() {
 function render() {
   if (!first) return;
   const mode = /** @type {Mode} */ (bar.querySelector("input[type=radio]:checked")?.value ?? "slider");
-  viewer.set(first.image, second?.image ?? null, mode);
+  viewer.set(first.image, second?.image ?? null, mode, roles()?.swapped);
   slider.parentElement.hidden = mode !== "slider" || !second;
+  scale.hidden = mode !== "difference" || !second;
   slide();
   tell();
 }
@@ -111,7 +147,13 @@ function slide() {
 }
 
 function tell() {
+  const [a, b] = names();
+  const apart = viewer.mode === "difference";
+  [apart && second ? t("compare.less", { first: roles()?.swapped ? b : a, second: roles()?.swapped ? a : b }) : a, apart ? "" : b].forEach((text, i) => (captions[i].textContent = text));
   if (!first || !second) words.textContent = t("compare.nothing");
-  else if (viewer.mode === "difference") words.textContent = t("compare.difference-words", { mean: number(viewer.difference, 1) });
-  else words.textContent = t("compare.pair-words", { first: first.settings.prompt, second: second.settings.prompt });
+  else if (apart) words.textContent = t(roles() ? "compare.difference-words" : "compare.difference-other", { first: a, mean: number(viewer.difference, 1) });
+  else {
+    const labels = roles() ? [first, second].map((entry) => [`compare.${isPlain(entry) ? "without" : "with"}-it`]) : [["compare.one"], ["compare.two"]];
+    words.textContent = t("compare.pair-words", { a: labels[0], b: labels[1], first: first.settings.prompt, second: second.settings.prompt });
+  }
 }

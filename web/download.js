@@ -14,10 +14,12 @@ import { lost, readAll, request, retrying } from "./request.js";
 /** @import { Pause } from "./request.js" */
 /** @import * as protocol from "./protocol.js" */
 
-/** The manifest of a bundle, named itself or by its folder (with the slash at its end). @param {string | URL} address @param {string} base */
+/** The manifest of a bundle, named itself or by its folder, with a slash at its end or without. @param {string | URL} address @param {string} base */
 export function manifestUrl(address, base) {
   const url = new URL(address, base);
-  return new URL(url.pathname.endsWith("/") ? "bundle.json" : "", url).href; // throws where files have nothing beside them, as in `data:`
+  const last = url.pathname.split("/").pop();
+  const beside = /\.json$/i.test(url.pathname) ? "" : last ? `./${last}/bundle.json` : "bundle.json";
+  return new URL(beside, url).href; // throws where files have nothing beside them, as in `data:`
 }
 
 /** @param {string} url @param {AbortSignal} [signal] @returns {Promise<Uint8Array>} a small file whose hash nobody knows */

@@ -8,10 +8,13 @@ export const TYPES = { __proto__: null, "image/png": "png", "application/dicom":
 
 /** @param {Client} client @param {protocol.Generated} picture @param {protocol.Settings} settings @param {{marked: boolean, type: string}} as @returns {Promise<Blob>} */
 export async function toFile(client, { width, height, rgba, model }, settings, { marked, type }) {
-  const pixels = marked ? withMark(width, height, rgba, settings.source ? "EDITED" : "SYNTHETIC") : rgba;
+  const pixels = marked ? withMark(width, height, rgba, markOf(settings)) : rgba;
   const bytes = await client.encode(TYPES[type], { width, height, rgba: pixels, model }, settings, marked);
   return new Blob([bytes], { type });
 }
+
+/** What is written in pixels. @param {{source?: any}} settings */
+export const markOf = ({ source }) => (source ? "EDITED" : "SYNTHETIC");
 
 /** @param {number} width @param {number} height @param {Uint8ClampedArray} rgba @param {string} words */
 function withMark(width, height, rgba, words) {
@@ -23,7 +26,7 @@ function withMark(width, height, rgba, words) {
 }
 
 /** @param {CanvasRenderingContext2D} context @param {number} width @param {string} words */
-function drawMark(context, width, words) {
+export function drawMark(context, width, words) {
   const size = Math.max(9, Math.round(width / 20));
   context.font = `bold ${size}px sans-serif`;
   context.textBaseline = "top";

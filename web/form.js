@@ -2,7 +2,7 @@
 
 import { filesOf } from "./cache.js";
 import { inEveryLanguage, t } from "./language.js";
-import { LONGEST, readSetting, rollSeed } from "./settings.js";
+import { readSetting, rollSeed } from "./settings.js";
 import { $ } from "./page.js";
 import { put, readSource, setSize } from "./source.js";
 
@@ -46,8 +46,28 @@ export function write(settings) {
 
 /** Whoever writes the sentence for the visitor tells those that read along. @param {string} text */
 export function setPrompt(text) {
-  FIELDS.prompt.value = text.slice(0, LONGEST);
+  if (!typed(FIELDS.prompt, text)) FIELDS.prompt.value = text;
   FIELDS.prompt.dispatchEvent(new Event("input"));
+}
+
+/**
+ * Puts in what differs as if it was typed, so that the browser's undo takes it back. A touch screen would show its keyboard for it.
+ * @param {HTMLTextAreaElement} field @param {string} text @returns {boolean} whether the field has it now
+ */
+function typed(field, text) {
+  const old = field.value;
+  if (old === "" || old === text || matchMedia("(pointer: coarse)").matches) return old === text;
+  let from = 0;
+  while (from < Math.min(old.length, text.length) && old[from] === text[from]) from++;
+  let same = 0;
+  while (same < Math.min(old.length, text.length) - from && old.at(-1 - same) === text.at(-1 - same)) same++;
+  const focused = /** @type {HTMLElement | null} */ (document.activeElement);
+  field.focus({ preventScroll: true });
+  field.setSelectionRange(from, old.length - same);
+  const words = text.slice(from, text.length - same);
+  document.execCommand(words ? "insertText" : "delete", false, words); // deprecated, and the one way that browsers can undo
+  if (focused !== field) focused === document.body ? field.blur() : focused?.focus({ preventScroll: true });
+  return field.value === text;
 }
 
 /** @returns {{settings: protocol.Settings, problem: null} | {settings: null, problem: Saying}} */
@@ -82,6 +102,15 @@ function nameSizes() {
   const words = (/** @type {{width: number, height: number}} */ values, /** @type {number} */ i) => t(i === 0 ? "form.size-own" : "form.size-other", values);
   size.replaceChildren(...sizes.map((values, i) => Object.assign(document.createElement("option"), { textContent: words(values, i) })));
   size.selectedIndex = Math.max(0, at);
+}
+
+/** What a reload needs to know of the form beside its fields. */
+export const unwritten = () => ({ size: chosen(), locked: locked() });
+
+/** @param {ReturnType<typeof unwritten>} kept */
+export function rewrite({ size: { width, height }, locked }) {
+  if (width && height) choose(width, height);
+  setLocked(locked === true);
 }
 
 /** How many images a press gives. */

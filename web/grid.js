@@ -53,9 +53,21 @@ export function see(yes) {
   film.classList.toggle("gridded", yes);
   grid.hidden = !yes;
   toggle.setAttribute("aria-pressed", String(yes));
+  film.dispatchEvent(new Event("roentgen-film"));
 }
 
 export const seen = () => !grid.hidden;
+
+/** The images of the batch that are drawn. @returns {Entry[]} */
+export const filled = () => cells.flatMap(({ entry }) => entry ?? []);
+
+/** Marks the one that tools and files are about. @param {Entry} chosen */
+export function mark(chosen) {
+  for (const { button, entry } of cells) {
+    if (entry === chosen) button.setAttribute("aria-current", "true");
+    else button.removeAttribute("aria-current");
+  }
+}
 
 /** No batch any more. */
 export function dismiss() {

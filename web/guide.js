@@ -1,14 +1,15 @@
 /**
  * Chips that write the sentence. The text in the box stays the truth: chips show what they find in it, and a chip that is
- * pressed changes its own part of the sentence and leaves the visitor's words alone.
+ * pressed changes its own part of the sentence and leaves the visitor's words alone. Undo takes it back.
  */
 
 import { setPrompt } from "./form.js";
 import { translate } from "./language.js";
 import { $ } from "./page.js";
-import { AGES, ageGroup, compose, FINDINGS, phrase, SEXES, SIDES, SIZES, understand, VIEWS } from "./words.js";
+import { change, understand } from "./sentence.js";
+import { AGES, ageGroup, FINDINGS, SEXES, SIDES, SIZES, VIEWS } from "./words.js";
 
-/** @import { Said } from "./words.js" */
+/** @import { Said } from "./sentence.js" */
 
 const GROUPS = { view: VIEWS, sex: SEXES, age: AGES, finding: Object.keys(FINDINGS), side: SIDES, size: SIZES };
 const prompt = $("prompt");
@@ -32,18 +33,8 @@ function fieldset(group, values) {
     label.append(input, text);
     set.append(label);
   }
-  set.addEventListener("change", (event) => choose(group, /** @type {HTMLInputElement} */ (event.target).value));
+  set.addEventListener("change", (event) => setPrompt(change(prompt.value, group, /** @type {HTMLInputElement} */ (event.target).value)));
   return set;
-}
-
-/** @param {string} group @param {string} value */
-function choose(group, value) {
-  const said = { ...understand(prompt.value), [group]: value };
-  if (["finding", "side", "size"].includes(group)) {
-    if (group === "finding" && !FINDINGS[value].sizes?.[said.size]) said.size = "";
-    said.rest = phrase(said.finding, said.side, said.size);
-  }
-  setPrompt(compose(said));
 }
 
 /** Shows what the sentence says. */
@@ -66,5 +57,11 @@ export function startGuide() {
   for (const [group, values] of Object.entries(GROUPS)) $("guide").append(fieldset(group, values));
   translate($("guide"));
   prompt.addEventListener("input", reflect);
+  $("guide").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    if (event.key !== "z" || !(event.ctrlKey || event.metaKey)) return;
+    event.preventDefault(); // the chips have nothing to undo; the sentence has
+    prompt.focus();
+    document.execCommand(event.shiftKey ? "redo" : "undo");
+  });
   reflect();
 }

@@ -5,20 +5,23 @@ import { attentionOf, attentionWanted, leaveAttention, startAttention } from "./
 import { startChoosing } from "./choose.js";
 import { Client } from "./client.js";
 import { comparing, compareFrom, leave, pair as comparePair, startCompare } from "./compare.js";
+import { doubt, look, startDoubts, tell as tellDoubt } from "./doubt.js";
 import { sayingOf } from "./errors.js";
-import { batch, freshSeed, read, seedUsed, suggest, write } from "./form.js";
+import { batch, freshSeed, read, rewrite, seedUsed, setPrompt, suggest, unwritten, write } from "./form.js";
 import * as grid from "./grid.js";
 import { startGuide } from "./guide.js";
 import { inEveryLanguage, number, say, setLanguage, language, t, translate } from "./language.js";
 import { keepForOffline } from "./offline.js";
 import { escape, startLightbox, viewer } from "./lightbox.js";
-import { asked as askedModel, startModels, tellBundle, tellKept, tellTrouble } from "./models.js";
+import { addressOf, asked as askedModel, nameAtWork, startModels, tellBundle, tellKept, tellTrouble } from "./models.js";
 import { $ } from "./page.js";
 import { offerPictures, startPictures } from "./pictures.js";
 import { note, show } from "./report.js";
 import { saveImage } from "./save.js";
+import { onFilm, saveBatch, saveFilm, saveSeen } from "./seen.js";
+import { bring, keep } from "./session.js";
 import { fromFragment } from "./settings.js";
-import { copyLink, loadSettings, saveSettings } from "./share.js";
+import { copyEmbed, copyLink, loadSettings, saveSettings } from "./share.js";
 import { startSource, tellSource } from "./source.js";
 import { offer } from "./steps.js";
 import { paint } from "./tone.js";
@@ -43,6 +46,8 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 let introduced = "";
 /** Its own settings. @type {protocol.Manifest["defaults"] | null} */
 let own = null;
+/** What is to be written into the form when a model has suggested its own: of a file that was made with it. @type {Partial<protocol.Settings>} */
+let wanted = {};
 /** The image on the film. @type {Entry | null} */
 let shown = null;
 /** Previews of the image under way. @type {Entry["frames"]} */
@@ -59,15 +64,19 @@ const hears = {
     const files = JSON.stringify(manifest.shards);
     if (introduced === files) return; // tried again: the visitor's settings stay
     suggest(manifest);
-    if (!introduced) write(fromFragment(location.hash).settings); // a link knows better than the model
+    write(wanted);
+    if (!introduced) begin();
+    wanted = {};
     introduced = files;
   },
   noModel: tellTrouble,
+  ready: look,
   loaded(/** @type {protocol.Loaded} */ loaded) {
     tellEngine(loaded);
     if (own) offerPictures(own);
     const { warnings, memoryBytes, why, ...rest } = loaded;
     if (why[0] === "why.gpu-failed") note(["state.cpu-takes-over"]);
+    if (rest.instead) note(rest.instead);
     Object.assign(stats, { ...rest, adapter: say(loaded.adapter), wasmMemoryBytes: memoryBytes, timeToReadyMs: stats.timeToReadyMs ?? performance.now() });
     tellKept(warnings);
     if (warnings.length > 0) note(warnings[0]);
@@ -103,10 +112,11 @@ const hears = {
     }
     if (image.repeated) note(["state.repeated"]);
     const entry = remember({ settings, image, frames, total: steps }, restore);
+    doubt(settings).then((found) => (entry.doubt = found, annotate()), () => {}); // a worker that has stopped knows nothing
     stats.timeToImageMs = milliseconds;
     stats.wasmMemoryBytes = image.memoryBytes;
-    if (batch.seeds.length === 1 || grid.seen()) put(entry); // else the visitor is looking at another one
     if (batch.seeds.length > 1) grid.fill(batch.index, entry);
+    if (batch.seeds.length === 1 || grid.seen()) put(entry); // else the visitor is looking at another one
     if (beside) {
       put(beside);
       comparePair(beside, entry);
@@ -114,7 +124,6 @@ const hears = {
   },
   end() {
     grid.giveUp();
-    preview.hidden = true;
     film.classList.remove("sampling");
     annotate();
   },
@@ -130,6 +139,7 @@ function put(entry) {
   attentionOf(entry);
   compareFrom(entry);
   mark(entry);
+  grid.mark(entry);
   annotate();
 }
 
@@ -138,6 +148,29 @@ function restore(entry) {
   grid.see(false);
   put(entry);
   write(entry.settings);
+  tellOther(entry.settings, entry.image.model);
+}
+
+/** Settings that were made with another model than the one at work may not suit it. @param {Partial<protocol.Settings>} settings @param {string} [model] */
+function tellOther(settings, model) {
+  const at = nameAtWork();
+  const address = model && model !== at ? addressOf(model) : undefined;
+  $("use-model").hidden = address === undefined;
+  $("use-model").textContent = t("models.use-it", { model });
+  $("use-model").onclick = () => {
+    wanted = settings;
+    $("use-model").hidden = true;
+    note("");
+    work.start(address);
+  };
+  if (model && at && model !== at) note(["json.other-model", { model, at }]);
+}
+
+/** The form as it was left, or as a link has it. */
+function begin() {
+  const left = bring(setPrompt);
+  if (left) rewrite(left);
+  else write(fromFragment(location.hash).settings); // a link knows better than the model
 }
 
 /** Words around the film, of the image that is on it. */
@@ -145,7 +178,12 @@ function annotate() {
   $("empty").hidden = shown !== null;
   $("save").disabled = $("save-dicom").disabled = shown === null;
   $("tools").disabled = $("source-shown").disabled = shown === null;
+  const kind = onFilm();
+  $("save").textContent = t(`film.save-${kind}`);
+  $("save-all").hidden = kind !== "batch";
   if (!shown) return;
+  tellDoubt($("film-doubt"), shown.doubt ?? { says: "", unread: "" });
+  $("side-mark").hidden = shown.settings.source != null || /mirrored/i.test(shown.settings.prompt);
   const { image, settings } = shown;
   film.classList.add("developed");
   $("mark").textContent = t(settings.source ? "film.edited" : "film.synthetic");
@@ -159,6 +197,7 @@ function annotate() {
 }
 
 function generate() {
+  $("use-model").hidden = true;
   freshSeed();
   const { settings, problem } = read();
   if (!settings) return show("error", problem);
@@ -190,9 +229,10 @@ document.addEventListener("keydown", (event) => {
 });
 
 const work = new Work({ client, asked, limits }, hears);
-$("cancel").onclick = () => work.cancel();
+for (const id of ["cancel", "full-cancel"]) $(id).onclick = () => work.cancel();
+$("skip").onclick = () => work.cancel(false);
 $("retry").onclick = () => work.start();
-for (const [id, hand] of /** @type {const} */ ([["copy", copyLink], ["settings-save", saveSettings]])) {
+for (const [id, hand] of /** @type {const} */ ([["copy", copyLink], ["copy-embed", copyEmbed], ["settings-save", saveSettings]])) {
   $(id).onclick = () => {
     const { settings, problem } = read();
     if (settings) hand(settings);
@@ -201,18 +241,43 @@ for (const [id, hand] of /** @type {const} */ ([["copy", copyLink], ["settings-s
 }
 $("settings-load").onclick = () => $("settings-file").click();
 $("settings-file").onchange = () => {
-  loadSettings($("settings-file").files?.[0], write);
+  takeSettings($("settings-file").files?.[0]);
   $("settings-file").value = ""; // the same file may be chosen again
 };
-for (const [id, type] of /** @type {const} */ ([["save", "image/png"], ["save-dicom", "application/dicom"]])) {
-  $(id).onclick = () => shown && saveImage(client, shown, { marked: marked.checked, type }).catch((error) => show("error", sayingOf(error)));
+/** @param {File | undefined} file */
+function takeSettings(file) {
+  loadSettings(client, file, (settings, model) => {
+    write(settings);
+    tellOther(settings, model);
+  });
+}
+
+/** Each button that saves, and what. @type {Record<string, (entry: Entry, marked: boolean) => unknown>} */
+const SAVES = {
+  save: (entry, marked) => saveSeen(client, entry, marked),
+  "save-dicom": (entry, marked) => saveImage(client, entry, { marked, type: "application/dicom" }),
+  "save-all": (_, marked) => saveBatch(client, marked),
+  "steps-save": saveFilm,
+};
+for (const [id, hand] of Object.entries(SAVES)) {
+  $(id).onclick = async () => {
+    try {
+      if (shown) await hand(shown, marked.checked);
+    } catch (error) {
+      show("error", sayingOf(error));
+    }
+  };
 }
 marked.onchange = () => film.classList.toggle("unmarked", !marked.checked);
 $("language").onchange = () => setLanguage($("language").value);
 addEventListener("hashchange", followLink);
+// A browser may end a page that is not seen without another word.
+for (const event of ["pagehide", "visibilitychange"]) addEventListener(event, () => (event === "pagehide" || document.hidden) && introduced && keep(unwritten()));
+film.addEventListener("roentgen-film", annotate);
 viewer.onChange = annotate;
 startLightbox(() => shown !== null);
-startSource(client, () => shown?.image ?? null, (file) => loadSettings(file, write));
+startSource(client, () => shown?.image ?? null, takeSettings);
+startDoubts(client);
 startAttention({
   begin: leave,
   redraw: (again) => work.add([{ settings: { ...again.settings, words: true }, batch: { seeds: [again.settings.seed], index: 0 }, again }]),

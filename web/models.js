@@ -5,7 +5,7 @@ import { cardButton } from "./card.js";
 import { manifestUrl } from "./download.js";
 import { inEveryLanguage, number, say, t } from "./language.js";
 import { $, size } from "./page.js";
-import { note } from "./report.js";
+import { modelHere, note } from "./report.js";
 import { SHIPPED, shippedModels } from "./shipped.js";
 
 /** @import * as protocol from "./protocol.js" */
@@ -42,6 +42,9 @@ export const isLocal = () => bundle !== null && bundle.address === null;
 /** The model that draws what is asked for now. */
 export const nameAtWork = () => bundle?.manifest.name;
 
+/** Where a model of this name is to be had: kept here, or shipped by the site. @param {string} name */
+export const addressOf = (name) => [...kept, ...shipped].find((entry) => entry.name === name && !entry.leftOut)?.address;
+
 /** @param {protocol.Bundle} opened of which the weights are still to come */
 export function tellBundle(opened) {
   bundle = opened;
@@ -65,7 +68,7 @@ export function tellKept(told) {
 /** Offers the site's own model where there is none at work, as the one that the visitor chose cannot be used. */
 export function tellTrouble() {
   const chosen = (bundle ? bundle.address : asked()) !== SHIPPED;
-  $("own-model").hidden = $("retry").hidden || !chosen;
+  $("own-model").hidden = modelHere() || !chosen;
   if (chosen) part.open = true;
   refresh();
 }

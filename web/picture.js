@@ -22,15 +22,31 @@ export async function openPicture(client, from, size) {
 /** Whether the engine reads it: DICOM, and PNG in 16 bits, of which browsers show the upper 8. @param {Blob | ImageData} from */
 async function isOurs(from) {
   if (from instanceof ImageData) return false;
-  const start = new Uint8Array(await from.slice(0, 132).arrayBuffer());
-  return DICOM.every((byte, i) => start[128 + i] === byte) || (PNG.every((byte, i) => start[i] === byte) && start[24] === 16);
+  const { dicom, png, bits } = await kind(from);
+  return dicom || (png && bits === 16);
+}
+
+/** @param {Blob} blob */
+async function kind(blob) {
+  const start = new Uint8Array(await blob.slice(0, 132).arrayBuffer());
+  return { dicom: DICOM.every((byte, i) => start[128 + i] === byte), png: PNG.every((byte, i) => start[i] === byte), bits: start[24] };
+}
+
+/** A file that may say what gave it; null where it is neither PNG nor DICOM. @param {File} file */
+export async function withOrigin(file) {
+  const { dicom, png } = await kind(file);
+  return dicom || png ? bytesOf(file, file.name) : null;
+}
+
+/** @param {Blob} blob @param {string} name */
+async function bytesOf(blob, name) {
+  if (blob.size > PICTURE_BYTES) throw tooLarge(name, PICTURE_BYTES);
+  return new Uint8Array(await blob.arrayBuffer());
 }
 
 /** @param {Client} client @param {Blob} blob */
 async function read(client, blob) {
   const file = /** @type {File} */ (blob).name ?? "picture";
-  if (blob.size > PICTURE_BYTES) throw tooLarge(file, PICTURE_BYTES);
-  const bytes = new Uint8Array(await blob.arrayBuffer());
-  const { width, height, rgba } = await client.readPicture(bytes, file);
+  const { width, height, rgba } = await client.readPicture(await bytesOf(blob, file), file);
   return new ImageData(rgba, width, height);
 }

@@ -1,8 +1,9 @@
-/** How the model works, in five pictures that it draws itself when it is asked to. */
+/** How the model works, in five figures that it draws itself when it is asked to; each of their pictures can be opened. */
 
 import { sayingOf } from "./errors.js";
 import { inEveryLanguage, number, say, t } from "./language.js";
 import { $ } from "./page.js";
+import { scaleBar } from "./scale.js";
 import { paint, paintDifference } from "./tone.js";
 import { phrase } from "./words.js";
 
@@ -27,7 +28,7 @@ const FRAMES = 4;
 const images = () => (guided() ? 6 : 5);
 const guided = () => (defaults?.guidance_scale ?? 0) > WEAK;
 
-const [button, status, list] = ["how-draw", "how-status", "how-list"].map($);
+const [button, status, list, large] = ["how-draw", "how-status", "how-list", "large"].map($);
 /** @type {Client} */
 let client;
 /** The model's own settings. @type {protocol.Manifest["defaults"] | null} */
@@ -36,13 +37,15 @@ let defaults = null;
 let abort = null;
 /** @type {Saying | string} */
 let words = "";
-/** What is written below the pictures, in the language of the moment. @type {{canvas: HTMLCanvasElement, span: HTMLElement, label: Saying}[]} */
+/** What is written below the pictures, in the language of the moment. @type {{button: HTMLButtonElement, span: HTMLElement, label: Saying}[]} */
 let labels = [];
 
 /** @param {Client} worker */
 export function startPictures(worker) {
   client = worker;
   button.onclick = () => (abort ? abort.abort() : draw());
+  $("large-close").onclick = () => large.close();
+  $("large-scale").append(scaleBar());
   inEveryLanguage(render);
 }
 
@@ -109,15 +112,28 @@ const some = (frames) => frames.filter((_, i) => i % Math.ceil(frames.length / F
 function put(figure, pictures) {
   const row = list.querySelector(`[data-figure=${figure}] .pictures`);
   for (const { picture, beside, label } of pictures) {
-    const [part, canvas, span] = [document.createElement("div"), document.createElement("canvas"), document.createElement("span")];
+    const [part, button, canvas, span] = [document.createElement("div"), document.createElement("button"), document.createElement("canvas"), document.createElement("span")];
     if (beside) paintDifference(canvas, picture, beside);
     else paint(canvas, picture);
-    canvas.setAttribute("role", "img");
-    part.append(canvas, span);
+    button.type = "button";
+    button.append(canvas);
+    button.onclick = () => enlarge(canvas, label, beside !== undefined);
+    part.append(button, ...(beside ? [scaleBar()] : []), span);
     row.append(part);
-    labels.push({ canvas, span, label });
+    labels.push({ button, span, label });
   }
   render();
+}
+
+/** @param {HTMLCanvasElement} canvas @param {Saying} label @param {boolean} scaled whether it is a difference */
+function enlarge(canvas, label, scaled) {
+  const image = $("large-image");
+  Object.assign(image, { width: canvas.width, height: canvas.height });
+  image.getContext("2d").drawImage(canvas, 0, 0);
+  image.setAttribute("aria-label", t("film.image", { prompt: say(label) }));
+  $("large-words").textContent = say(label);
+  $("large-scale").hidden = !scaled;
+  large.showModal();
 }
 
 /** @param {Saying | string} saying */
@@ -131,8 +147,8 @@ function render() {
   button.textContent = t(abort ? "form.cancel" : "how.draw");
   const text = say(words);
   if (status.textContent !== text) status.textContent = text; // a live region speaks at each change
-  for (const { canvas, span, label } of labels) {
+  for (const { button, span, label } of labels) {
     span.textContent = say(label);
-    canvas.setAttribute("aria-label", t("film.image", { prompt: say(label) }));
+    button.setAttribute("aria-label", t("how.enlarge", { picture: say(label) }));
   }
 }

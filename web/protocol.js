@@ -84,7 +84,23 @@
  * @property {string} file its name, for errors
  */
 
-/** @typedef {LoadRequest | GenerateRequest | CancelRequest | PauseRequest | EncodeRequest | PictureRequest} PageMessage */
+/**
+ * Ask which words of a sentence are within what the model reads, and which its tokenizer knows. It waits for no job.
+ * @typedef {object} WordsRequest
+ * @property {number} id
+ * @property {"words"} type
+ * @property {string} prompt
+ */
+
+/**
+ * Read what a PNG or a DICOM file of ours says about itself. It waits for no job.
+ * @typedef {object} OriginRequest
+ * @property {number} id
+ * @property {"origin"} type
+ * @property {Uint8Array} bytes
+ */
+
+/** @typedef {LoadRequest | GenerateRequest | CancelRequest | PauseRequest | EncodeRequest | PictureRequest | WordsRequest | OriginRequest} PageMessage */
 
 /**
  * What gives an image; the same settings give the same image.
@@ -148,8 +164,8 @@
  */
 
 /**
- * The request is done. `value` is a {@link Loaded}, a {@link Generated}, `Uint8Array` (encode), a {@link Picture} (picture),
- * `boolean` (cancel: whether there was such a job) or nothing (pause).
+ * The request is done. `value` is a {@link Loaded}, a {@link Generated}, `Uint8Array` (encode), a {@link Picture} (picture), a
+ * {@link Spoken} list (words), keywords and values or null (origin), `boolean` (cancel: whether there was such a job) or nothing (pause).
  * @typedef {object} ResultMessage
  * @property {number} id
  * @property {"result"} type
@@ -187,6 +203,7 @@
  * @property {Device | null} device what a graphics card gave
  * @property {{pipelines: number, milliseconds: number} | null} compilation what a graphics card had to compile for an image, while the model arrived
  * @property {Saying} why why this backend, in words
+ * @property {Saying | null} instead that the backend is not the one that was asked for, and why
  * @property {Saying[]} warnings sentences, e.g. that the cache is full
  * @property {number} downloadedBytes model bytes from the network
  * @property {number} cachedBytes model bytes from this browser's cache, or from a folder of this device
@@ -209,6 +226,8 @@
  * @property {number} height
  * @property {Float32Array} map for each place of the image, row by row, the part of its attention, from 0 to 1
  */
+
+/** @typedef {{from: number, to: number, read: boolean, known: boolean}} Spoken a word, where it stands in the sentence, and what becomes of it */
 
 /**
  * What the page reads of a `bundle.json`; the README describes the whole format.

@@ -11,10 +11,15 @@ const [status, count, progress, remark] = ["status", "count", "progress", "remar
 const now = { state: "loading", words: ["state.starting"], detail: "", note: "" };
 /** Whether a model is ready here: only then is there anything to press. */
 let loaded = false;
+/** Images that other presses wait for. */
+let waiting = 0;
+/** Whether what went wrong may go well another time. */
+let again = false;
 
-/** @param {State} state @param {string | Saying} words @param {string | Saying} [detail] */
-export function show(state, words, detail = "") {
+/** @param {State} state @param {string | Saying} words @param {string | Saying} [detail] @param {boolean} [retry] whether loading that model again may help */
+export function show(state, words, detail = "", retry = false) {
   Object.assign(now, { state, words, detail });
+  again = retry;
   render();
 }
 
@@ -27,6 +32,14 @@ export function note(words) {
 /** @param {boolean} here */
 export function modelIs(here) {
   loaded = here;
+}
+
+export const modelHere = () => loaded;
+
+/** @param {number} images */
+export function waits(images) {
+  waiting = images;
+  render();
 }
 
 /** @param {number} [value] from 0 to 1; none for work without measure */
@@ -42,12 +55,15 @@ function render() {
     if (element.textContent !== text) element.textContent = text; // a live region speaks at each change
   }
   count.textContent = say(detail);
+  $("full-status").textContent = `${say(words)} ${say(detail)}`;
   const busy = state === "busy";
   progress.hidden = !(busy || state === "loading");
   $("generate").disabled = !loaded || state === "loading";
   $("generate").textContent = t(busy ? "form.queue" : "form.generate");
-  $("cancel").hidden = !busy;
-  $("retry").hidden = !(state === "error" && !loaded);
+  $("cancel").hidden = $("full-cancel").hidden = !busy;
+  $("skip").hidden = !busy || waiting === 0;
+  $("cancel").textContent = t(waiting > 0 ? "form.cancel-all" : "form.cancel");
+  $("retry").hidden = !(state === "error" && (again || !loaded));
 }
 
 inEveryLanguage(render);

@@ -1,8 +1,10 @@
 /**
  * `<roentgen-image prompt="…">`: importing this module defines the element.
  *
- * Attributes: `prompt`, `negative-prompt`, `seed`, `steps`, `guidance`, `scheduler`, `strength` as in `GenerateOptions`; `image` and
- * `mask` are addresses of pictures, of which the middle is taken; `model` and `backend` as in `LoadOptions`. Parts for `::part()`: `film`, `image`, `mark`, `words`, `error`, `progress`.
+ * Attributes: `prompt`, `negative-prompt`, `seed`, `steps`, `guidance`, `scheduler`, `strength` as in `GenerateOptions`, `image-width` and
+ * `image-height` as its `width` and `height`; `image` and `mask` are addresses of pictures, of which the middle is taken; `model` and
+ * `backend` as in `LoadOptions`. `loading` is `lazy` (downloads and draws when it comes into sight) or `press` (when it is pressed).
+ * Parts for `::part()`: `film`, `image`, `mark`, `words`, `error`, `progress`, `draw`.
  */
 
 import type { GeneratedImage, RoentgenError } from "./roentgen-web.js";
@@ -21,10 +23,13 @@ declare global {
   interface HTMLElementTagNameMap {
     "roentgen-image": RoentgenImage;
   }
-  /** They bubble, also out of shadow trees. */
-  interface HTMLElementEventMap {
+  /** They bubble, also out of shadow trees: to the document and the window as well. */
+  interface RoentgenEventMap {
     "roentgen-step": CustomEvent<{ step: number; total: number }>;
     "roentgen-image": CustomEvent<{ image: GeneratedImage }>;
     "roentgen-error": CustomEvent<{ error: RoentgenError }>;
   }
+  interface HTMLElementEventMap extends RoentgenEventMap {}
+  interface DocumentEventMap extends RoentgenEventMap {}
+  interface WindowEventMap extends RoentgenEventMap {}
 }

@@ -1,8 +1,9 @@
 /**
  * `<roentgen-image prompt="PA chest radiograph of a 60-year-old man." seed="7" steps="20"></roentgen-image>`
  *
- * Draws when it has a `prompt`, and anew when an attribute changes. Elements with the same `model` and `backend` share one
- * model. The mark over the image cannot be switched off: whoever needs bare pixels has `image.imageData`.
+ * Draws when it has a `prompt`, and anew when an attribute changes; with `loading="lazy"` when it comes into sight, with
+ * `loading="press"` when it is pressed, and downloads nothing before. Elements with the same `model` and `backend` share one model,
+ * and draw one after another. The mark over the image cannot be switched off: whoever needs bare pixels has `image.imageData`.
  */
 
 import { sayingOf } from "./errors.js";
@@ -24,6 +25,8 @@ const SETTINGS = {
   guidance: ["guidance", Number],
   scheduler: ["scheduler", String],
   strength: ["strength", Number],
+  "image-width": ["width", Number],
+  "image-height": ["height", Number],
 };
 
 /** Pictures to begin from, as attributes that are addresses or properties that are pixels. */
@@ -32,15 +35,20 @@ const PICTURES = /** @type {const} */ (["image", "mask"]);
 /** Constructed style sheets pass a policy without `unsafe-inline`. */
 const STYLE = new CSSStyleSheet();
 STYLE.replaceSync(`
-  :host { display: inline-block; width: 16rem; max-width: 100%; }
+  :host { display: inline-block; width: 16rem; max-width: 100%; aspect-ratio: 1; }
   :host([hidden]) { display: none; }
-  figure { position: relative; display: grid; place-items: end stretch; margin: 0; aspect-ratio: 1; overflow: hidden;
+  figure { position: relative; display: grid; place-items: end stretch; margin: 0; height: 100%; overflow: hidden; container-type: size;
     background: #050606; color: #e9ebea; font: 0.8rem/1.4 system-ui, sans-serif; }
   canvas { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: contain; }
   [part="mark"], [part="words"], [part="error"] { position: relative; padding: 0.15em 0.5em; background: rgb(5 6 6 / 72%); }
   [part="mark"] { position: absolute; inset: 0.5em auto auto 0.5em; font-weight: 600; }
   [part="words"] { display: flex; justify-content: space-between; gap: 1em; padding-bottom: calc(0.15em + 3px); font-variant-numeric: tabular-nums; }
-  [part="error"] { align-self: center; color: #f2b8a0; overflow-wrap: anywhere; }
+  [part="error"] { position: absolute; inset: 0; padding: 0.5em; overflow: auto; color: #f2b8a0; overflow-wrap: anywhere; }
+  [part="draw"] { position: absolute; inset: 0; margin: auto; width: fit-content; height: fit-content; min-height: 44px; max-width: 100%; padding: 0.3em 1em;
+    border: 1px solid #a9d3df; border-radius: 5px; background: #a9d3df; color: #0d1a1f; font: inherit; font-weight: 600; cursor: pointer; }
+  [part="draw"]:focus-visible { outline: 2px solid #fff; outline-offset: 2px; }
+  @container (max-width: 11rem) { [part="words"] { gap: 0; font-size: 0.68rem; } #count { display: none; } [part="error"], [part="draw"] { font-size: 0.7rem; }
+    [part="mark"] { inset: 0 auto auto 0; font-size: 0.62rem; } }
   progress { position: absolute; inset: auto 0 0; width: 100%; height: 3px; appearance: none; border: 0; background: #2c3134; }
   progress::-webkit-progress-bar { background: #2c3134; }
   progress::-webkit-progress-value { background: #a9d3df; }
@@ -53,11 +61,13 @@ const MARKUP = `
     <canvas part="image" role="img" width="1" height="1"></canvas>
     <span part="mark" hidden></span>
     <div part="words"><span id="status" role="status"></span><span id="count" aria-hidden="true"></span></div>
-    <div part="error" id="error" role="alert"></div>
+    <div part="error" id="error" role="alert" tabindex="0"></div>
+    <button part="draw" type="button" hidden></button>
     <progress part="progress"></progress>
   </figure>`;
 
-/** Models of this page. @type {Map<string, {ready: Promise<Roentgen>, listeners: Set<(progress: LoadProgress) => void>}>} */
+/** @typedef {{ready: Promise<Roentgen>, listeners: Set<(progress: LoadProgress) => void>, turn: Promise<void>, busy: number}} Shared `turn` ends with the last image that was asked for; `busy` images are not drawn yet */
+/** Models of this page. @type {Map<string, Shared>} */
 const models = new Map();
 
 /** The page's one model with this address and backend. @param {any} options @param {(progress: LoadProgress) => void} listen */
@@ -67,15 +77,42 @@ async function shared(options, listen) {
   if (!model) {
     const listeners = new Set();
     const ready = Roentgen.load({ ...options, onProgress: (progress) => listeners.forEach((hear) => hear(progress)) });
-    models.set(key, (model = { ready, listeners }));
+    models.set(key, (model = { ready, listeners, turn: Promise.resolve(), busy: 0 }));
     ready.catch(() => models.delete(key)); // the next element, or attribute, tries again
   }
   model.listeners.add(listen);
-  return model.ready.finally(() => model.listeners.delete(listen));
+  await model.ready.finally(() => model.listeners.delete(listen));
+  return model;
+}
+
+/** Comes into sight, or nearly. @param {Element} element @param {AbortSignal} signal @returns {Promise<void>} */
+const inSight = (element, signal) => new Promise((seen) => {
+  const observer = new IntersectionObserver((changes) => {
+    if (!changes.some(({ isIntersecting }) => isIntersecting)) return;
+    observer.disconnect();
+    seen();
+  }, { rootMargin: "200px" });
+  observer.observe(element);
+  signal.addEventListener("abort", () => observer.disconnect());
+});
+
+/** Does what the model is for when all that was asked of it before is done. @template T @param {Shared} model @param {() => Promise<T>} work @returns {Promise<T>} */
+async function inTurn(model, work) {
+  const before = model.turn;
+  let end = () => {};
+  model.turn = new Promise((resolve) => (end = resolve));
+  model.busy++;
+  try {
+    await before;
+    return await work();
+  } finally {
+    model.busy--;
+    end();
+  }
 }
 
 export class RoentgenImage extends HTMLElement {
-  static observedAttributes = [...Object.keys(SETTINGS), ...PICTURES, "model", "backend"];
+  static observedAttributes = [...Object.keys(SETTINGS), ...PICTURES, "model", "backend", "loading"];
 
   /** The image that is shown. @type {GeneratedImage | null} */
   #result = null;
@@ -85,7 +122,9 @@ export class RoentgenImage extends HTMLElement {
   #abort = null;
   /** Whether what is shown is not what the attributes ask for. */
   #stale = true;
-  /** @typedef {{status?: Saying, count?: Saying, part?: number, error?: Saying}} Now what is under way, how far it is (`part` from 0 to 1), what went wrong */
+  /** Whether it may download and draw: it has been in sight, or was pressed. */
+  #wanted = false;
+  /** @typedef {{status?: Saying, count?: Saying, part?: number, error?: Saying, press?: boolean}} Now what is under way, how far it is (`part` from 0 to 1), what went wrong, whether it waits to be pressed */
   /** @type {Now} */
   #now = {};
 
@@ -94,6 +133,10 @@ export class RoentgenImage extends HTMLElement {
     const root = this.attachShadow({ mode: "open" });
     root.adoptedStyleSheets = [STYLE];
     root.innerHTML = MARKUP;
+    this.#part("button").onclick = () => {
+      this.#wanted = true;
+      this.#draw();
+    };
     this.#render();
   }
 
@@ -146,15 +189,26 @@ export class RoentgenImage extends HTMLElement {
     const { signal } = (this.#abort = new AbortController());
     await null; // attributes that are set one after another give one image
     if (signal.aborted || !this.hasAttribute("prompt")) return;
+    const loading = this.getAttribute("loading");
+    if (loading === "press" && !this.#wanted) return this.#tell({ press: true });
+    if (loading === "lazy" && !this.#wanted) await inSight(this, signal);
+    if (signal.aborted) return;
+    this.#wanted = true;
     try {
       this.#tell({ status: ["state.fetching-model"] });
       const [model, backend] = ["model", "backend"].map((name) => this.getAttribute(name) ?? undefined);
-      const roentgen = await shared({ model, backend }, (progress) => signal.aborted || this.#onProgress(progress));
-      const [image, mask] = await Promise.all(PICTURES.map((name) => this.#picture(name, roentgen.model.defaults, signal)));
+      const own = await shared({ model, backend }, (progress) => signal.aborted || this.#onProgress(progress));
+      const roentgen = await own.ready;
+      const { width = roentgen.model.defaults.width, height = roentgen.model.defaults.height } = this.#settings();
+      const [image, mask] = await Promise.all(PICTURES.map((name) => this.#picture(name, { width, height }, signal)));
       if (signal.aborted) return;
-      this.#tell({ status: ["state.drawing"] });
-      const onStep = (/** @type {Step} */ step) => signal.aborted || this.#onStep(step);
-      const result = await roentgen.generate({ ...this.#settings(), image, mask, signal, onStep });
+      if (own.busy > 0) this.#tell({ status: ["state.queued"] });
+      const result = await inTurn(own, () => {
+        if (signal.aborted) throw signal.reason;
+        this.#tell({ status: ["state.drawing"] });
+        const onStep = (/** @type {Step} */ step) => signal.aborted || this.#onStep(step);
+        return roentgen.generate({ ...this.#settings(), image, mask, signal, onStep });
+      });
       this.#stale = false;
       this.#result = result;
       this.#paint(result.imageData);
@@ -225,8 +279,10 @@ export class RoentgenImage extends HTMLElement {
   }
 
   #render = () => {
-    const { status, count, part, error } = this.#now;
-    const [film, canvas, mark, progress] = ["figure", "canvas", "[part=mark]", "progress"].map((selector) => this.#part(selector));
+    const { status, count, part, error, press = false } = this.#now;
+    const [film, canvas, mark, progress, button] = ["figure", "canvas", "[part=mark]", "progress", "button"].map((selector) => this.#part(selector));
+    button.hidden = !press;
+    button.textContent = t("element.draw");
     film.lang = language();
     film.setAttribute("aria-busy", String(Boolean(status)));
     canvas.setAttribute("aria-label", mark.hidden ? t("film.none") : t(this.#edited ? "film.edited-image" : "film.image", { prompt: this.getAttribute("prompt") }));

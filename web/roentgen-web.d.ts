@@ -24,7 +24,7 @@ export class Roentgen {
   /** What computes and why, as a sentence in the visitor's language. */
   readonly engine: string;
 
-  /** Sentences for the visitor, such as that this browser keeps no files and will download the model again. */
+  /** Sentences for the visitor, such as that this browser keeps no files and will download the model again, or that there is no card. */
   readonly warnings: string[];
 
   readonly model: Model;
@@ -38,11 +38,14 @@ export class Roentgen {
 
 export interface LoadOptions {
   /**
-   * Folder of a bundle (with the slash at its end) or its `bundle.json`, relative to the page; or the files of one on the
+   * Folder of a bundle or its `bundle.json`, relative to the page; or the files of one on the
    * visitor's device, as a folder or a list. Without it: the model beside this module.
    */
   model?: string | URL | FileSystemDirectoryHandle | FileList | File[];
-  /** `auto`, which is the default, takes WebGPU on a graphics card and the CPU where there is none. */
+  /**
+   * `auto`, which is the default, takes WebGPU on a graphics card and the CPU where there is none. Where `gpu` finds no WebGPU the
+   * CPU is taken, and `warnings` says so.
+   */
   backend?: "auto" | "cpu" | "gpu";
   onProgress?: (progress: LoadProgress) => void;
   /** Aborting ends the loading at once; what has already been downloaded is kept. */
@@ -97,6 +100,8 @@ export interface Source {
 
 /** What is left out is the model's own, and the seed is rolled. */
 export interface GenerateOptions extends Partial<Settings>, Source {
+  /** Name of the model that the settings are meant for, as a file of settings has it: another one than that at work is refused. */
+  model?: string;
   /** Whether `words` of the image are wanted, which take a little time and change no image. */
   words?: boolean;
   /** Whether each step but the last, which is the image, has a `preview`; it changes no image, and can double its time. */

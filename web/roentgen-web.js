@@ -86,7 +86,7 @@ export class Roentgen {
   }
 
   get warnings() {
-    return (this.#loaded?.warnings ?? []).map(say);
+    return [this.#loaded?.instead, ...(this.#loaded?.warnings ?? [])].filter(Boolean).map(say);
   }
 
   get #manifest() {
@@ -106,6 +106,8 @@ export class Roentgen {
   async generate({ onStep, signal, ...asked } = {}) {
     const files = SOURCE_FILES.some((name) => asked[name] instanceof Blob);
     const options = files ? await this.#withPictures(asked) : asked;
+    const { model = this.#manifest.name } = options;
+    if (model !== this.#manifest.name) throw refused(["option.other-model", { model: String(model), at: this.#manifest.name }]);
     const { settings, problem } = fromOptions(options, this.#manifest.defaults);
     if (!settings) throw refused(problem);
     const onEvent = (/** @type {protocol.WorkerMessage} */ event) => {

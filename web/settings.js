@@ -71,8 +71,8 @@ export function fromFragment(fragment) {
 
 /** Options that make a source; they are pictures, and in no link. */
 export const SOURCE_OPTIONS = ["image", "mask", "strength"];
-/** Options that are no settings of the form. */
-const OTHER_OPTIONS = [...SOURCE_OPTIONS, "words", "previews"];
+/** Options that are no settings of the form; `model` is what a file of settings was made with. */
+const OTHER_OPTIONS = [...SOURCE_OPTIONS, "words", "previews", "model"];
 const STRENGTH = 0.6;
 
 /**
@@ -114,16 +114,19 @@ function readValue(name, value) {
   return typeof value === (WORDS.includes(name) ? "string" : "number") ? READ[name](String(value)) : undefined;
 }
 
-/** A file of settings, with the names of the programming interface. @param {protocol.Settings} settings */
-export const toJson = (settings) => `${JSON.stringify(toOptions(settings), null, 2)}\n`;
+/** A file of settings, with the names of the programming interface. @param {protocol.Settings} settings @param {string} [model] that they are meant for */
+export const toJson = (settings, model) => `${JSON.stringify({ ...toOptions(settings), model }, null, 2)}\n`;
+
+/** @typedef {{settings: Partial<protocol.Settings>, model?: string, problem: Saying | null}} FromFile what a file asks for, and the model it was made with */
 
 /**
  * What a file of settings asks for, or a sentence on why it is ignored; as with a link, one bad value spoils it.
  * @param {string} text
- * @returns {{settings: Partial<protocol.Settings>, problem: Saying | null}}
+ * @returns {FromFile}
  */
 export function fromJson(text) {
   const settings = /** @type {any} */ ({});
+  let model;
   const refuse = (/** @type {Saying} */ ...problem) => ({ settings: {}, problem });
   let options;
   try {
@@ -134,11 +137,29 @@ export function fromJson(text) {
   if (typeof options !== "object" || options === null || Array.isArray(options)) return refuse("json.none");
   for (const [option, value] of Object.entries(options)) {
     const name = OPTIONS[option];
-    if (!name) return refuse("json.unknown", { part: option.slice(0, 40) });
-    settings[name] = readValue(name, value);
-    if (settings[name] === undefined) return refuse("json.bad", { part: option, value: String(JSON.stringify(value)).slice(0, 40) });
+    if (!name && option !== "model") return refuse("json.unknown", { part: option.slice(0, 40) });
+    const read = name ? readValue(name, value) : typeof value === "string" ? value : undefined;
+    if (read === undefined) return refuse("json.bad", { part: option, value: String(JSON.stringify(value)).slice(0, 40) });
+    if (name) settings[name] = read;
+    else model = read;
   }
-  return { settings, problem: null };
+  return { settings, model, problem: null };
+}
+
+/** Keywords of an image's file (src/origin.rs), and the settings that they are. */
+const KEYWORDS = { __proto__: null, Prompt: "prompt", "Negative prompt": "negative_prompt", Seed: "seed", Steps: "num_inference_steps", "Guidance scale": "guidance_scale", Scheduler: "scheduler" };
+
+/** As {@link fromJson}, of what an image of ours says about itself. @param {Record<string, string>} texts @returns {FromFile} */
+export function fromOrigin(texts) {
+  const settings = /** @type {any} */ ({});
+  const [width, height] = (texts.Size ?? "").split("x");
+  const all = [...Object.entries(KEYWORDS).map(([keyword, name]) => [keyword, name, texts[keyword]]), ["Size", "width", width], ["Size", "height", height]];
+  for (const [keyword, name, text = ""] of all) {
+    const read = READ[name](keyword === "Scheduler" && !SCHEDULERS.includes(text) ? "" : text);
+    if (read === undefined) return { settings: {}, problem: ["json.bad", { part: keyword, value: text.slice(0, 40) }] };
+    settings[name] = read;
+  }
+  return { settings, model: texts.Model, problem: null };
 }
 
 /** The same in the words of a program, without a source. @param {protocol.Settings} settings */

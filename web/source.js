@@ -91,6 +91,9 @@ function draw() {
     [240, 150, 60].forEach((colour, c) => (shown.data[4 * i + c] += (colour - shown.data[4 * i + c]) * much));
   }
   context.putImageData(shown, 0, 0);
+  const thumb = $("picked-thumb");
+  Object.assign(thumb, size);
+  thumb.getContext("2d").drawImage(canvas, 0, 0);
   if (!cursor) return;
   context.strokeStyle = "white";
   context.beginPath();
@@ -98,8 +101,10 @@ function draw() {
   context.stroke();
 }
 
-/** Says what the settings come to. */
+/** Says what the settings come to, beside the picture and in short beside the sentence. */
 export function tellSource() {
+  $("picked").hidden = !rgba;
+  $("picked-words").textContent = t("source.picked", { percent: Math.round(100 * strength.valueAsNumber) });
   const share = mask.reduce((sum, value) => sum + value, 0) / 255 / Math.max(1, mask.length);
   $("source-share").textContent = share > 0 ? t("source.part", { percent: Math.max(1, Math.round(100 * share)) }) : t("source.whole");
   $("source-strength-value").textContent = `${Math.round(100 * strength.valueAsNumber)} %`;
@@ -139,7 +144,12 @@ export function startSource(reader, shown, loadSettings) {
   canvas.onblur = () => ((cursor = null), draw());
   for (const range of [strength, brush]) range.addEventListener("input", () => (tellSource(), draw()));
   $("source-clear").onclick = () => (mask.fill(0), tellSource(), draw());
-  $("source-remove").onclick = () => put(null);
+  for (const id of ["source-remove", "picked-remove"]) $(id).onclick = () => put(null);
+  $("picked-open").onclick = () => {
+    part.open = true;
+    canvas.scrollIntoView({ block: "center" });
+    canvas.focus({ preventScroll: true });
+  };
   $("source-open").onclick = () => file.click();
   $("source-shown").onclick = () => {
     const picture = shown();

@@ -30,6 +30,12 @@ export function offer(entry, show) {
   words();
 }
 
+/** The frames on the film. */
+export const film = () => frames;
+
+/** In words, the step that is seen where it is not the last one. */
+export const stepOnFilm = () => (bar.hidden || range.valueAsNumber >= frames.length - 1 ? null : label.textContent);
+
 /** @param {number} index */
 function go(index) {
   range.value = String(index);

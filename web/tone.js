@@ -27,23 +27,37 @@ export function paint(canvas, { width, height, rgba }, tone = PLAIN) {
 /** How strongly a difference shows: a fifth of the range of grey is full colour, as most differences are small. */
 const GAIN = 5;
 
+/** Grey values at which a difference has its full colour. */
+export const FULL = 255 / GAIN;
+
+/** Orange for more, blue for less, which no common colour blindness confuses. @param {number} change in grey values */
+function tint(change) {
+  const much = Math.abs(change) * GAIN;
+  return change > 0 ? [20 + much, 22 + much * 0.55, 24, 255] : [22, 24 + much * 0.5, 26 + much, 255];
+}
+
 /**
- * Orange where `b` is brighter, blue where it is darker, which no common colour blindness confuses.
- * @param {HTMLCanvasElement} canvas @param {protocol.Picture} a @param {protocol.Picture} b of the same size
+ * Orange where the image with the finding is brighter, blue where it is darker.
+ * @param {HTMLCanvasElement} canvas @param {protocol.Picture} plain without it @param {protocol.Picture} found with it, of the same size
  * @returns {number} the mean difference without sign, in grey values
  */
-export function paintDifference(canvas, a, b) {
-  const shown = new ImageData(a.width, a.height);
+export function paintDifference(canvas, plain, found) {
+  const shown = new ImageData(plain.width, plain.height);
   let sum = 0;
-  for (let i = 0; i < a.rgba.length; i += 4) {
-    const change = b.rgba[i] - a.rgba[i];
-    const much = Math.abs(change) * GAIN;
+  for (let i = 0; i < plain.rgba.length; i += 4) {
+    const change = found.rgba[i] - plain.rgba[i];
     sum += Math.abs(change);
-    shown.data.set(change > 0 ? [20 + much, 22 + much * 0.55, 24] : [22, 24 + much * 0.5, 26 + much], i);
-    shown.data[i + 3] = 255;
+    shown.data.set(tint(change), i);
   }
   put(canvas, shown);
-  return sum / (a.rgba.length / 4);
+  return sum / (plain.rgba.length / 4);
+}
+
+/** The colours of all differences, from the darkest to the brightest. @param {HTMLCanvasElement} canvas */
+export function paintScale(canvas) {
+  const shown = new ImageData(2 * FULL + 1, 1);
+  for (let i = 0; i < shown.width; i++) shown.data.set(tint(i - FULL), 4 * i);
+  put(canvas, shown);
 }
 
 /** @param {HTMLCanvasElement} canvas @param {ImageData} image */

@@ -17,6 +17,8 @@ export class Viewer {
   mode = "single";
   /** Mean difference of the two images, in grey values. */
   difference = 0;
+  /** Whether the finding is in the second of two images and not in the first: their difference is always "with less without". */
+  #swapped = false;
   /** @type {protocol.Picture | null} */
   #a = null;
   /** @type {protocol.Picture | null} */
@@ -30,10 +32,11 @@ export class Viewer {
     this.canvases = [view, other, over];
   }
 
-  /** @param {protocol.Picture} a @param {protocol.Picture | null} [b] @param {Mode} [mode] */
-  set(a, b = null, mode = "single") {
+  /** @param {protocol.Picture} a @param {protocol.Picture | null} [b] @param {Mode} [mode] @param {boolean} [swapped] whether the finding is in `b` */
+  set(a, b = null, mode = "single", swapped = false) {
     this.#a = a;
     this.#b = b;
+    this.#swapped = swapped;
     this.mode = b ? mode : "single";
     this.render();
   }
@@ -85,7 +88,7 @@ export class Viewer {
     const [view, other] = this.canvases;
     this.film.dataset.mode = this.mode;
     if (this.#a && this.mode === "difference" && this.#b) {
-      this.difference = paintDifference(view, this.#a, this.#b);
+      this.difference = this.#swapped ? paintDifference(view, this.#a, this.#b) : paintDifference(view, this.#b, this.#a);
     } else {
       if (this.#a) paint(view, this.#a, this.tone);
       if (this.#b) paint(other, this.#b, this.tone);

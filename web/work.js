@@ -3,7 +3,7 @@
 import { sayingOf } from "./errors.js";
 import { Loading } from "./loading.js";
 import { clock } from "./page.js";
-import { bar, modelIs, show } from "./report.js";
+import { bar, modelIs, show, waits } from "./report.js";
 
 /** @import * as protocol from "./protocol.js" */
 /** @import { Client } from "./client.js" */
@@ -13,7 +13,7 @@ import { bar, modelIs, show } from "./report.js";
  * An image to draw.
  * @typedef {object} Job
  * @property {protocol.Settings} settings
- * @property {{seeds: number[], index: number}} batch the press that asked for it: its seeds, and which of them this is
+ * @property {{seeds: number[], index: number}} batch the press that asked for it: its seeds (one list for all of its images), and which of them this is
  * @property {any} [beside] the image to compare it with
  * @property {any} [again] the image that this one is, drawn again for what was not kept of it
  */
@@ -24,6 +24,8 @@ export class Work {
   /** @type {AbortController | null} */
   #abort = null;
   #drawn = 0;
+  /** Whether the cancelling is of all that waits. */
+  #all = false;
   /** Whether an image is there to go back to. */
   #any = false;
   /** The images under way; settles when they are all drawn, or given up. @type {Promise<void>} */
@@ -40,6 +42,7 @@ export class Work {
    * @param {object} hears
    * @param {(bundle: protocol.Bundle) => void} hears.manifest
    * @param {() => void} hears.noModel a model could not be loaded
+   * @param {() => void} hears.ready a model is ready
    * @param {(job: Job) => void} hears.start
    * @param {(job: Job, step: protocol.StepEvent) => void} hears.step
    * @param {(job: Job, image: protocol.Generated, milliseconds: number) => void} hears.image
@@ -71,10 +74,11 @@ export class Work {
       modelIs(true);
       this.#endLoading();
       show("ready", ["state.ready"]);
+      this.hears.ready();
     } catch (error) {
       if (signal.aborted) return;
       this.#endLoading();
-      this.#tellError(error);
+      show("error", sayingOf(error), "", ["network", "server"].includes(error.code));
       this.hears.noModel();
       const again = () => signal.aborted || document.documentElement.dataset.state !== "error" || this.start();
       if (error.code === "network") addEventListener("online", again, { once: true });
@@ -85,54 +89,71 @@ export class Work {
   add(jobs) {
     this.#waiting.push(...jobs);
     if (!this.busy) this.#running = this.#run();
+    else waits(this.#others());
   }
 
-  /** Ends the image under way within a step, and drops what waits. */
-  cancel() {
+  /** Ends the image under way within a step, and drops what waits: all of it, or what the same press asked for. */
+  cancel(all = true) {
     if (!this.busy) return;
+    this.#all = all;
     this.#abort?.abort();
     show("busy", ["state.cancelling"]);
   }
 
   async #run() {
-    this.#abort = new AbortController();
     const begun = performance.now();
     this.#drawn = 0;
-    let job = /** @type {Job | undefined} */ (undefined);
-    let truncated = false;
     try {
-      while ((job = this.#waiting[0])) {
-        const started = performance.now();
-        bar();
-        show("busy", this.#which("state.reading"));
-        this.hears.start(job);
-        const hear = this.#onStep(job, started);
-        const image = await this.client.generate(job.settings, { signal: this.#abort.signal, onEvent: hear });
-        this.#waiting.shift();
-        this.#drawn++;
-        this.#any = true;
-        truncated ||= image.truncated > 0;
-        this.hears.image(job, image, performance.now() - started);
-        if (this.#abort.signal.aborted) throw { code: "cancelled" }; // pressed while the last step ended
+      for (let job; (job = this.#waiting[0]); ) {
+        this.#abort = new AbortController();
+        await this.#draw(job, this.#abort.signal).catch((error) => this.#drop(job, error));
       }
       const took = performance.now() - begun;
       const time = () => clock(took);
-      const done = /** @type {Saying} */ (this.#drawn > 1 ? ["state.done-many", { number: this.#drawn, time }] : ["state.done", { time }]);
-      show("done", truncated ? ["state.truncated", { done }] : done);
+      show("done", this.#drawn > 1 ? ["state.done-many", { number: this.#drawn, time }] : ["state.done", { time }]);
     } catch (error) {
       this.#tellError(error);
     } finally {
       this.#endLoading();
       this.#abort = null;
       this.#waiting = [];
+      waits(0);
       this.hears.end();
     }
   }
 
-  /** "…, image 2 of 5" where there are several. @param {string} key @returns {Saying} */
+  /** @param {Job} job @param {AbortSignal} signal */
+  async #draw(job, signal) {
+    const started = performance.now();
+    bar();
+    show("busy", this.#which("state.reading"));
+    this.hears.start(job);
+    const image = await this.client.generate(job.settings, { signal, onEvent: this.#onStep(job, started) });
+    this.#waiting.shift();
+    this.#drawn++;
+    this.#any = true;
+    this.hears.image(job, image, performance.now() - started);
+    if (signal.aborted) throw { code: "cancelled" }; // pressed while the last step ended
+  }
+
+  /** What the press of a cancelled image asked for goes; what others asked for is drawn. @param {Job} job @param {any} error */
+  #drop({ batch }, error) {
+    this.#waiting = this.#waiting.filter((other) => other.batch.seeds !== batch.seeds);
+    if (error.code !== "cancelled" || this.#all || this.#waiting.length === 0) throw error;
+  }
+
+  /** Images that wait and that another press asked for than the one under way. */
+  #others() {
+    return this.#waiting.filter(({ batch }) => batch.seeds !== this.#waiting[0].batch.seeds).length;
+  }
+
+  /** "…, image 2 of 5" of a batch, and how many images wait that other presses asked for. @param {string} key @returns {Saying} */
   #which(key) {
-    const total = this.#drawn + this.#waiting.length;
-    return total > 1 ? ["state.one-of", { what: [key], number: this.#drawn + 1, total }] : [key];
+    const [{ batch: { seeds, index } }] = this.#waiting;
+    const others = this.#others();
+    waits(others);
+    const what = /** @type {Saying} */ (seeds.length > 1 ? ["state.one-of", { what: [key], number: index + 1, total: seeds.length }] : [key]);
+    return others > 0 ? ["state.waiting", { what, number: others }] : what;
   }
 
   /** @param {Job} job @param {number} started */

@@ -36,6 +36,8 @@ self.onmessage = async ({ data: request }) => {
     if (type === "pause") return reply(id, pause.set(request.paused));
     if (type === "encode") return reply(id, ...encode(request)); // between two steps of an image
     if (type === "picture") return reply(id, ...read(request));
+    if (type === "words") return reply(id, loaded().engine.words(request.prompt));
+    if (type === "origin") return reply(id, loaded().pkg.read_origin(request.bytes));
     if (job) throw new Problem("busy", "error.busy");
     if (broken) throw broken;
     job = { id, abort: new AbortController() };
@@ -137,6 +139,7 @@ async function load({ id, bundle, backend: asked, limits, threads: allowed, why 
     device,
     compilation,
     why: why ?? choice.why,
+    instead: choice.instead ?? null,
     warnings: cache?.warning ? [cache.warning] : [],
     downloadedBytes: bytes.downloaded,
     cachedBytes: bytes.cached,
@@ -199,7 +202,7 @@ function reply(id, value, transfer = []) {
 /** @param {number} id @param {any} error */
 function fail(id, error) {
   const { code, saying } = inWords(error);
-  if (!["cancelled", "unexpected"].includes(code)) console.error(error);
+  if (!["cancelled", "unexpected", "not-loaded"].includes(code)) console.error(error);
   self.postMessage({ id, type: "error", code, saying, fatal: broken !== null || code === "panic" || code === "memory", backend });
 }
 

@@ -21,13 +21,15 @@ use crate::limits;
 const PREAMBLE: usize = 132;
 
 /// The elements that are kept; all others are skipped.
-const KEPT: [Tag; 22] = [
+const KEPT: [Tag; 24] = [
     tags::SPECIFIC_CHARACTER_SET,
     tags::MODALITY,
     tags::PATIENT_ID,
     tags::PATIENT_SEX,
     tags::PATIENT_AGE,
     tags::VIEW_POSITION,
+    tags::DERIVATION_DESCRIPTION,
+    tags::IMAGE_COMMENTS,
     tags::SAMPLES_PER_PIXEL,
     tags::PHOTOMETRIC_INTERPRETATION,
     tags::NUMBER_OF_FRAMES,

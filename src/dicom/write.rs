@@ -40,7 +40,7 @@ pub fn encode(image: &Image, request: &Request, model: &str, marked: bool) -> Re
     let (columns, rows) = (side(width).ok_or_else(bad)?, side(height).ok_or_else(bad)?);
     let pixels = image.to_grey().data;
 
-    let texts = texts(request, model, image);
+    let texts = texts(request, model);
     let uid = |level: &str| uid(level, &texts, &pixels);
     let line = |(keyword, value): &(&str, String)| format!("{keyword}: {value}");
     let (prompts, settings): (Vec<_>, Vec<_>) = texts

@@ -343,3 +343,27 @@ fn words_are_found_in_the_prompt() {
     let long = words(&"left ".repeat(100));
     assert_eq!((long.len(), &long[74].1), (75, &vec![75]));
 }
+
+#[test]
+fn words_are_known_and_read_or_not() {
+    let bytes = std::fs::read("models/default/tokenizer.json").expect("the shipped tokenizer");
+    let tokenizer = ClipTokenizer::from_json(&bytes).expect("a tokenizer");
+    let words = |text: &str| -> Vec<(String, bool, bool)> {
+        let words = tokenizer.words(text).expect("words").into_iter();
+        words
+            .map(|word| (text[word.place].to_owned(), word.read, word.known))
+            .collect()
+    };
+    let known = |text: &str| -> Vec<bool> { words(text).iter().map(|word| word.2).collect() };
+    assert_eq!(
+        known("Radiograph, 60-year-old woman. Pneumothorax"),
+        [true, true, true, true]
+    );
+    // "ear" ends "year"; a hand is written with two tokens; nobody's name is in the captions.
+    assert_eq!(known("ear hand Schmidt Lunge \u{80f8}\u{90e8}"), [false; 5]);
+    assert_eq!(words("\u{1fac1} !"), []);
+    let long = "effusion ".repeat(80);
+    let read: Vec<bool> = words(&long).iter().map(|word| word.1).collect();
+    assert_eq!(read.iter().filter(|read| **read).count(), 75);
+    assert!(read[..75].iter().all(|read| *read));
+}

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use tokenizers::Encoding;
+
 use super::{ClipTokenizer, bad};
 use crate::Result;
 use crate::weights::Weight;
@@ -26,6 +28,25 @@ pub struct PartTokens {
     pub tokens: Vec<usize>,
 }
 
+/// A word of a prompt, as the model has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    /// Where it stands in the prompt, in bytes.
+    pub place: Range<usize>,
+    /// Whether all of it fits into [`super::Tokens::ids`].
+    pub read: bool,
+    /// Whether the tokenizer has a token of its own for it: one that was learned from the captions has one for each word that
+    /// was not rare in them. With CLIP's own vocabulary, which was learned from the web, every word counts as known.
+    pub known: bool,
+}
+
+/// Tokens of CLIP's own vocabulary.
+/// Source: <https://huggingface.co/openai/clip-vit-large-patch14/blob/main/config.json> (`vocab_size`).
+const CLIP_VOCAB_SIZE: usize = 49_408;
+
+/// What marks a token that ends a word.
+const WORD_END: &str = "</w>";
+
 impl ClipTokenizer {
     /// The start, every word that fits, and the end of a prompt, in this order. What stands between two spaces is a word.
     ///
@@ -35,36 +56,68 @@ impl ClipTokenizer {
         let encoding = self.tokenizer.encode(text, true).map_err(bad)?;
         let last = self.model_max_length - 1;
         let end = (encoding.len() - 1).min(last);
-        let said = |at: usize| {
-            let (start, end) = encoding.get_offsets()[at];
-            let word = text.get(start..end).unwrap_or("");
-            word.contains(char::is_alphanumeric).then_some(start..end)
-        };
         let mut parts = vec![PartTokens {
             part: Part::Start,
             tokens: vec![0],
         }];
-        for (at, range) in (1..end).filter_map(|at| Some((at, said(at)?))) {
-            match parts.last_mut() {
-                Some(PartTokens {
-                    part: Part::Word(word),
-                    tokens,
-                }) if !text[word.start..range.end].contains(char::is_whitespace) => {
-                    word.end = range.end;
-                    tokens.push(at);
-                }
-                _ => parts.push(PartTokens {
-                    part: Part::Word(range),
-                    tokens: vec![at],
-                }),
-            }
-        }
+        let words = grouped(text, &encoding, end).into_iter();
+        parts.extend(words.map(|(word, tokens)| PartTokens {
+            part: Part::Word(word),
+            tokens,
+        }));
         parts.push(PartTokens {
             part: Part::End,
             tokens: (end..=last).collect(),
         });
         Ok(parts)
     }
+
+    /// Every word of a prompt, also those that do not fit.
+    ///
+    /// # Errors
+    /// As [`ClipTokenizer::encode`].
+    pub fn words(&self, text: &str) -> Result<Vec<Word>> {
+        let encoding = self.tokenizer.encode(text, true).map_err(bad)?;
+        let vocabulary = self.tokenizer.get_vocab(false);
+        let general = self.vocab_size >= CLIP_VOCAB_SIZE;
+        // A token that only ends longer ones, as "ear" ends "year", is no word.
+        let whole = |token: &str| {
+            token.ends_with(WORD_END)
+                && !vocabulary
+                    .keys()
+                    .any(|other| other.len() > token.len() && other.ends_with(token))
+        };
+        let words = grouped(text, &encoding, encoding.len() - 1);
+        let word = |(place, tokens): (Range<usize>, Vec<usize>)| Word {
+            read: tokens.iter().all(|&at| at < self.model_max_length - 1),
+            known: general || tokens.iter().all(|&at| whole(&encoding.get_tokens()[at])),
+            place,
+        };
+        Ok(words.into_iter().map(word).collect())
+    }
+}
+
+/// The words among the tokens before `end`, each with its place in the text and those of its tokens that have a letter or a
+/// digit. Signs at its edges are left out.
+fn grouped(text: &str, encoding: &Encoding, end: usize) -> Vec<(Range<usize>, Vec<usize>)> {
+    let mut words: Vec<(Range<usize>, Vec<usize>)> = Vec::new();
+    for at in 1..end {
+        let (from, to) = encoding.get_offsets()[at];
+        if !text
+            .get(from..to)
+            .is_some_and(|said| said.contains(char::is_alphanumeric))
+        {
+            continue;
+        }
+        match words.last_mut() {
+            Some((word, tokens)) if !text[word.start..to].contains(char::is_whitespace) => {
+                word.end = to;
+                tokens.push(at);
+            }
+            _ => words.push((from..to, vec![at])),
+        }
+    }
+    words
 }
 
 impl PartTokens {

@@ -237,7 +237,8 @@ mod tests {
         assert_ne!(e.get_ids()[75], end);
     }
 
-    /// Every word that the page offers, in its examples and its chips, is a word of the prompts that a tokenizer learns from.
+    /// Every word that the page offers, in its examples and its chips, or calls trained is a word of the prompts that a tokenizer
+    /// learns from; and it knows all of these.
     #[test]
     fn the_page_s_words_are_in_the_training_text() {
         use crate::data::findings::Finding;
@@ -270,6 +271,22 @@ mod tests {
                     ..Record::default()
                 });
             }
+            for y in [0.05, 0.6] {
+                let at = |x| BoundingBox {
+                    finding,
+                    x,
+                    y,
+                    w: 0.2,
+                    h: 0.2,
+                };
+                for xs in [&[x][..], &[0.1, 0.65]] {
+                    records.push(Record {
+                        file: format!("{finding:?} {xs:?} {y}"),
+                        boxes: xs.iter().map(|&x| at(x)).collect(),
+                        ..records[records.len() - 1].clone()
+                    });
+                }
+            }
             records.push(Record {
                 file: format!("{finding:?} both"),
                 sides: vec![(finding, Side::Bilateral)],
@@ -292,6 +309,22 @@ mod tests {
                 .map(str::to_lowercase)
                 .collect()
         };
+        // What the tables add to a prompt: other ages, remarks, images that were mirrored.
+        for (age, group) in [
+            (2, AgeGroup::Child),
+            (50, AgeGroup::Adult),
+            (80, AgeGroup::Adult),
+        ] {
+            records.push(Record {
+                file: format!("{age} years"),
+                age: Some(age),
+                age_group: Some(group),
+                findings: Some(vec![]),
+                other: "COVID-19|Fracture|Calcification".into(),
+                mirrored: true,
+                ..Record::default()
+            });
+        }
         let known: std::collections::BTreeSet<String> = corpus(&records, 200)
             .flat_map(|prompt| words(&prompt))
             .collect();
@@ -305,14 +338,21 @@ mod tests {
             .iter()
             .chain(&prompts::CONTACT_SHEET)
             .copied();
+        let mut on_page = std::collections::BTreeSet::new();
         for text in examples.chain(chips) {
             for word in words(text) {
                 assert!(
                     known.contains(&word),
                     "{word:?} of {text:?} is in no prompt"
                 );
+                on_page.insert(word);
             }
         }
+        let missing: Vec<_> = known.difference(&on_page).collect();
+        assert!(
+            missing.is_empty(),
+            "the page takes {missing:?} for unknown; add them to TRAINED"
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::json;
 
 use super::Setting;
+use super::download::until;
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
@@ -73,24 +74,41 @@ pub fn batch(setting: &Setting) -> Result<String> {
         page.text("status")?
     );
 
-    // Cancel ends all of it.
+    // What waits is told from a batch, and one press can be cancelled without the others.
     let before = page.pixels()?;
-    page.type_into("batch", "9")?;
-    page.fill(&Settings {
+    let long = Settings {
         steps: 100,
         ..SETTINGS
-    })?;
+    };
+    page.fill(&long)?;
+    page.evaluate(
+        "(() => { const [seed, button] = ['seed', 'generate'].map((id) => document.getElementById(id)); \
+         for (const value of [30, 31, 32]) { seed.value = value; seed.dispatchEvent(new Event('input')); button.click(); } })()",
+    )?;
+    says(&page, "2 waiting")?;
+    ensure!(
+        !page.text("status")?.contains("of 3") && page.text("cancel")? == "Cancel all",
+        "of three presses the page says: {}",
+        page.text("status")?
+    );
+    page.click("skip")?;
+    says(&page, "1 waiting")?;
+    page.click("skip")?;
+    until(&page, "document.getElementById('skip').hidden")?;
+    ensure!(
+        page.state()? == "busy" && page.text("cancel")? == "Cancel",
+        "the last of three presses is not drawn: {}",
+        page.text("status")?
+    );
+    page.click("cancel")?;
+    page.wait("done", Duration::from_secs(30))?;
+
+    // Cancel ends all of it.
+    page.type_into("batch", "9")?;
+    page.fill(&long)?;
     page.click("generate")?;
     page.click("generate")?;
-    let deadline = Instant::now() + DRAWING;
-    while !page.text("status")?.contains("of 18") {
-        ensure!(
-            Instant::now() < deadline && page.state()? == "busy",
-            "nothing waits; the page says: {}",
-            page.text("status")?
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    says(&page, "of 9. 9 waiting")?;
     page.click("cancel")?;
     let took = page.wait("done", Duration::from_secs(30))?;
     std::thread::sleep(Duration::from_millis(500)); // whatever still waited would begin now
@@ -113,6 +131,20 @@ pub fn batch(setting: &Setting) -> Result<String> {
         "cancelled 18 images in {:.2} s",
         took.as_secs_f64()
     ))
+}
+
+/// Waits for words of the status while the page works.
+fn says(page: &Page, words: &str) -> Result<()> {
+    let deadline = Instant::now() + DRAWING;
+    while !page.text("status")?.contains(words) {
+        ensure!(
+            Instant::now() < deadline && page.state()? == "busy",
+            "nothing of {words:?}; the page says: {}",
+            page.text("status")?
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 fn press_and_wait(page: &Page) -> Result<()> {
@@ -146,7 +178,8 @@ pub fn saved_by(page: &Page, id: &str) -> Result<Vec<u8>> {
     page.click(id)?;
     let bytes = page.evaluate(
         "(async () => { for (let i = 0; i < 200 && !globalThis.saved; i++) await new Promise((next) => setTimeout(next, 50)); \
-         const bytes = new Uint8Array(await globalThis.saved.arrayBuffer()); return btoa(String.fromCharCode(...bytes)); })()",
+         const bytes = new Uint8Array(await globalThis.saved.arrayBuffer()); let text = ''; \
+         for (let i = 0; i < bytes.length; i += 4096) text += String.fromCharCode(...bytes.subarray(i, i + 4096)); return btoa(text); })()",
     )?;
     Ok(BASE64_STANDARD.decode(bytes.as_str().unwrap_or_default())?)
 }

@@ -18,6 +18,33 @@ impl Page {
         self.mouse(Input::DispatchMouseEventTypeOption::MouseReleased, end)
     }
 
+    /// Undoes as the keyboard does.
+    pub fn undo(&self) -> Result<()> {
+        for what in [
+            Input::DispatchKeyEventTypeOption::RawKeyDown,
+            Input::DispatchKeyEventTypeOption::KeyUp,
+        ] {
+            self.tab.call_method(Input::DispatchKeyEvent {
+                Type: what,
+                modifiers: Some(2), // Ctrl
+                timestamp: None,
+                text: None,
+                unmodified_text: None,
+                key_identifier: None,
+                code: Some("KeyZ".to_owned()),
+                key: Some("z".to_owned()),
+                windows_virtual_key_code: Some(90),
+                native_virtual_key_code: Some(90),
+                auto_repeat: None,
+                is_keypad: None,
+                is_system_key: None,
+                location: None,
+                commands: Some(vec!["undo".to_owned()]),
+            })?;
+        }
+        Ok(())
+    }
+
     /// Turns the wheel over the middle of an element; up is negative.
     pub fn wheel(&self, id: &str, delta: f64) -> Result<()> {
         let (x, y) = self.place(id, (0.5, 0.5))?;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use image::RgbaImage;
+use serde_json::json;
 
 use super::Setting;
 use super::page::Page;
@@ -124,6 +125,41 @@ pub fn compare(setting: &Setting) -> Result<String> {
         words.contains("Normal chest."),
         "the second image is not without the finding: {words}"
     );
+    // Which is which, on the film and in words; R is the patient's right.
+    let captions = json!(["with: Large left pleural effusion", "without: Normal chest"]);
+    ensure!(
+        page.evaluate(CAPTIONS)? == captions,
+        "the captions are {}",
+        page.evaluate(CAPTIONS)?
+    );
+    let side = page.evaluate("(() => { const [film, side] = ['film', 'side-mark'].map((id) => document.getElementById(id).getBoundingClientRect()); \
+        return [document.getElementById('side-mark').innerText, side.right < film.left + film.width / 2]; })()")?;
+    ensure!(
+        side == json!(["R", true]),
+        "the marker of the right side is {side}"
+    );
+    let entries = page.evaluate("[...document.querySelectorAll('#compare-with option')].map((option) => option.textContent)")?;
+    ensure!(
+        entries == json!(["Normal chest. (2, seed 1895)"]),
+        "the other images are called {entries}"
+    );
+    // The line under the hand moves, and the window does not.
+    let shown = page.pixels_of("view")?;
+    page.drag("film", (0.5, 0.3), (0.2, 0.3))?;
+    let placed = page.evaluate("Number(document.getElementById('compare-slider').value)")?;
+    let line = page.evaluate("(() => { const [film, line] = ['film', 'divider'].map((id) => document.getElementById(id).getBoundingClientRect()); return (line.left + line.width / 2 - film.left) / film.width; })()")?;
+    ensure!(
+        placed == 20
+            && line.as_f64().is_some_and(|at| (at - 0.2).abs() < 0.02)
+            && page.pixels_of("view")? == shown,
+        "dragged to 0.2 the line is at {line}, the slider at {placed}"
+    );
+    page.drag("film", (0.6, 0.5), (0.8, 0.4))?;
+    ensure!(
+        page.pixels_of("view")? != shown,
+        "beside the line a drag does not change the window"
+    );
+    page.click("reset")?;
     let cut = "getComputedStyle(document.querySelector('.pane.second')).clipPath";
     let half = page.evaluate(cut)?;
     page.evaluate("document.getElementById('compare-slider').focus()")?;
@@ -142,7 +178,27 @@ pub fn compare(setting: &Setting) -> Result<String> {
         words.contains(&format!("{mean:.1} of 255")),
         "the images differ by {mean:.1}; the page says: {words}"
     );
+    // One meaning: orange is brighter with the finding, whichever of the two is on the film.
+    let map = page.pixels_of("view")?;
+    one_meaning(&map, &with, &without)?;
+    let scale = page.evaluate("[document.getElementById('compare-scale').checkVisibility(), document.querySelector('#compare-scale .scale').innerText]")?;
+    ensure!(
+        scale[0] == true
+            && scale[1]
+                .as_str()
+                .is_some_and(|text| ["\u{2212}51", "+51"].iter().all(|mark| text.contains(mark))),
+        "the scale is {scale}"
+    );
     page.click("compare")?;
+    page.press("#visit-list li:first-child button")?;
+    page.click("compare")?;
+    ensure!(
+        page.pixels()? == without,
+        "the other image is not on the film"
+    );
+    one_meaning(&page.pixels_of("view")?, &with, &without)?;
+    page.click("compare")?;
+    page.press("#visit-list li:last-child button")?;
     ensure!(
         page.pixels_of("view")? == with,
         "after comparing, the film shows something else"
@@ -150,6 +206,25 @@ pub fn compare(setting: &Setting) -> Result<String> {
     setting.all_quiet(&page)?;
     page.close()?;
     Ok(format!("they differ by {mean:.1} of 255"))
+}
+
+/// Words on the film for each of two images.
+const CAPTIONS: &str =
+    "['caption-first', 'caption-second'].map((id) => document.getElementById(id).innerText)";
+
+/// Each place of a difference is orange where the image with the finding is brighter, and blue where it is darker.
+fn one_meaning(map: &RgbaImage, with: &RgbaImage, without: &RgbaImage) -> Result<()> {
+    let places = map.pixels().zip(pairs(with, without));
+    let wrong = places.filter(|(colour, (a, b))| {
+        let orange = colour[0] > colour[2];
+        a.abs_diff(*b) > 2 && orange != (a > b)
+    });
+    let wrong = wrong.count();
+    ensure!(
+        wrong == 0,
+        "{wrong} places have the colour of the other direction"
+    );
+    Ok(())
 }
 
 /// The first preview is another picture, the last one is the image.

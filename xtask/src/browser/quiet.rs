@@ -143,6 +143,29 @@ pub fn pictures(setting: &Setting) -> Result<String> {
         worst = worst.max(setting.as_native(&image, &settings, &format!("{figure} {place}"))?);
     }
     ensure!(status()?.contains("Drawn"), "{}", status()?);
+    // Large enough to be looked at, and larger when pressed; the difference has its scale.
+    let small = page.evaluate("[...document.querySelectorAll('.pictures button canvas')].map((canvas) => Math.round(canvas.getBoundingClientRect().width)).filter((width) => width < 150)")?;
+    ensure!(
+        small == serde_json::json!([]),
+        "pictures are {small} pixels wide"
+    );
+    for (press, scaled) in [
+        ("[data-figure=limits] .pictures button", false),
+        ("[data-figure=pair] .pictures div:last-child button", true),
+    ] {
+        page.press(press)?;
+        let large = page.evaluate(&format!(
+            "(() => {{ const [image, own] = [document.getElementById('large-image'), document.querySelector('{press} canvas')]; \
+             return [document.getElementById('large').open, image.getBoundingClientRect().width > 500, image.toDataURL() === own.toDataURL(), document.querySelector('#large-scale .scale').checkVisibility()]; }})()"
+        ))?;
+        ensure!(
+            large == serde_json::json!([true, true, true, scaled]),
+            "{press} opens {large}"
+        );
+        page.click("large-close")?;
+    }
+    let scales = page.evaluate("document.querySelectorAll('[data-figure=pair] .scale').length")?;
+    ensure!(scales == 1, "the difference has {scales} scales");
     setting.all_quiet(&page)?;
     page.close()?;
     Ok(format!(

@@ -82,7 +82,7 @@ pub fn link(setting: &Setting) -> Result<String> {
     Ok(format!("{} bytes carry seven settings", fragment.len()))
 }
 
-/// Chips write the sentence; the visitor's own words stay.
+/// Chips write the sentence; the visitor's own words stay, undo takes a chip back, and plain phrases are understood.
 pub fn chips(setting: &Setting) -> Result<String> {
     let page = setting.visit("?backend=cpu")?;
     page.evaluate("document.getElementById('guide-part').open = true")?;
@@ -109,19 +109,46 @@ pub fn chips(setting: &Setting) -> Result<String> {
     }
     said(
         &page,
-        "AP chest radiograph of an 80-year-old woman. Large left pleural effusion.",
+        "AP chest radiograph of an 80-year-old woman. Tall lungs. Large left pleural effusion.",
     )?;
     choose(&page, "finding", "cardiomegaly")?;
-    said(
-        &page,
-        "AP chest radiograph of an 80-year-old woman. Marked cardiomegaly.",
-    )?;
+    let marked = "AP chest radiograph of an 80-year-old woman. Tall lungs. Marked cardiomegaly.";
+    said(&page, marked)?;
     let disabled = page.evaluate(
         "[...document.querySelectorAll('#guide-side input')].every((input) => input.disabled)",
     )?;
     ensure!(disabled == true, "a heart has no side");
+    // Undo, on the chip and in the sentence.
+    choose(&page, "view", "PA")?;
+    page.evaluate("document.querySelector('#guide-view input:checked').focus()")?;
+    page.undo()?;
+    said(&page, marked)?;
+    page.undo()?;
+    said(
+        &page,
+        "AP chest radiograph of an 80-year-old woman. Tall lungs. Large left pleural effusion.",
+    )?;
+    for (typed, group, value, expected) in PLAIN {
+        page.type_into("prompt", typed)?;
+        let before = page.evaluate(CHOSEN)?;
+        choose(&page, group, value)?;
+        said(&page, expected)
+            .with_context(|| format!("{typed:?}, of which the chips read {before}"))?;
+    }
+    page.type_into("prompt", "Chest x-ray of a woman with pneumonia")?;
+    let chosen = page.evaluate(CHOSEN)?;
+    ensure!(
+        chosen["finding"] == "pneumonia" && chosen["sex"] == "female",
+        "the chips read {chosen}"
+    );
+    page.type_into("prompt", "No pneumothorax.")?;
+    let chosen = page.evaluate(CHOSEN)?;
+    ensure!(
+        chosen["finding"].is_null(),
+        "of a denial the chips read {chosen}"
+    );
     let examples = page.evaluate(
-        "(async () => { const {compose, understand} = await import('./words.js'); \
+        "(async () => { const {compose} = await import('./words.js'); const {understand} = await import('./sentence.js'); \
          const texts = [...document.querySelectorAll('#examples button')].map((chip) => chip.textContent); \
          return {all: texts.length, other: texts.filter((text) => compose(understand(text)) !== text)}; })()",
     )?;
@@ -133,6 +160,40 @@ pub fn chips(setting: &Setting) -> Result<String> {
     page.close()?;
     Ok(format!("{} examples read and written", examples["all"]))
 }
+
+/// A sentence, a chip that is pressed, and what the sentence is then: all else stays.
+const PLAIN: [(&str, &str, &str, &str); 5] = [
+    (
+        "PA chest radiograph of a 60-year-old man with a pacemaker. Left pneumonia.",
+        "side",
+        "right",
+        "PA chest radiograph of a 60-year-old man with a pacemaker. Right pneumonia.",
+    ),
+    (
+        "Film of Mr Smith with a small left effusion and wires.",
+        "size",
+        "large",
+        "Film of Mr Smith with a large left pleural effusion and wires.",
+    ),
+    (
+        "Chest x-ray, elderly man, AP view. Nodule in the left lung.",
+        "sex",
+        "female",
+        "Chest x-ray, elderly woman, AP view. Nodule in the left lung.",
+    ),
+    (
+        "AP chest radiograph of a 70-year-old man. Cardiomegaly and pulmonary edema.",
+        "finding",
+        "normal",
+        "AP chest radiograph of a 70-year-old man. Normal chest.",
+    ),
+    (
+        "A hand",
+        "view",
+        "AP",
+        "AP chest radiograph of a patient. A hand",
+    ),
+];
 
 /// Every word in German, the choice kept; and back.
 pub fn german(setting: &Setting) -> Result<String> {

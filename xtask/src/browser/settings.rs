@@ -47,6 +47,7 @@ pub fn file(setting: &Setting) -> Result<String> {
         "scheduler": "euler",
         "width": options["width"],
         "height": options["height"],
+        "model": page.text("model-name")?,
     });
     ensure!(
         options == expected && options["width"].is_u64() && options["height"].is_u64(),

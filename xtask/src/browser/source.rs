@@ -116,7 +116,19 @@ pub fn source(setting: &Setting) -> Result<String> {
         }
     };
     ensure!(words.contains("strength"), "the page says: {words}");
-    page.click("source-remove")?;
+    // With the panel closed, the picture is told beside the sentence, and can be taken away there.
+    page.evaluate("document.getElementById('source-part').open = false")?;
+    let chip = page.evaluate("(() => { const chip = document.getElementById('picked'); return [chip.checkVisibility(), chip.innerText.includes('Begins from a picture'), document.getElementById('picked-thumb').width]; })()")?;
+    ensure!(
+        chip == serde_json::json!([true, true, width]),
+        "beside the sentence the picture is {chip}"
+    );
+    page.click("picked-remove")?;
+    let gone = page.evaluate("document.getElementById('picked').hidden")?;
+    ensure!(
+        gone == true && hidden(&page)? == true,
+        "the picture is still there"
+    );
     let (plain, _) = page.generate(&settings, DRAWING)?;
     setting.as_native(&plain, &settings, "the image without the picture")?;
     setting.all_quiet(&page)?;

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use super::page::Page;
 use super::{
-    LOADING, Setting, about, access, attention, axe, batch, cancel, cors, dicom, download, element,
-    fast, film, firefox, folder, growth, hostile, hosts, install, kernels, kills, lightbox, models,
-    module, mutations, offline, parity, pictures, quiet, reasons, recovery, senses, sentence,
-    settings, source, storage, tabs, threads,
+    LOADING, Setting, about, access, attention, axe, batch, cancel, cors, dicom, doubt, download,
+    element, embedded, fast, film, firefox, folder, growth, hostile, hosts, install, kernels, kills,
+    lightbox, models, module, mutations, offline, parity, pictures, quiet, reasons, recovery, senses,
+    sentence, settings, sight, slides, source, storage, tabs, threads,
 };
 use crate::native::Settings;
 use crate::serve::Serving;
@@ -68,6 +68,7 @@ pub const CHECKS: &[Check] = &[
     ),
     ("a link carries the settings", sentence::link),
     ("chips write the sentence", sentence::chips),
+    ("what the model makes nothing of is said", doubt::doubt),
     ("the page speaks German", sentence::german),
     (
         "a batch is a grid, and history brings it back",
@@ -80,6 +81,10 @@ pub const CHECKS: &[Check] = &[
     ),
     ("the lightbox zooms, moves and windows", lightbox::lightbox),
     ("two images are compared", lightbox::compare),
+    ("what is seen is saved", slides::seen),
+    ("settings and the form are kept", slides::kept),
+    ("another model without a network can wait", slides::away),
+    ("what is drawn is in sight and in reach", sight::sight),
     ("the denoising film can be gone through", lightbox::steps),
     (
         "each step is shown unless that is not wanted",
@@ -102,6 +107,9 @@ pub const CHECKS: &[Check] = &[
         module::refusals,
     ),
     ("an element draws in a page of its own", element::element),
+    ("a frame draws on a page of another site", embedded::frame),
+    ("an element waits, and stays in its box", embedded::waits),
+    ("an element comes from another site", embedded::elsewhere),
     ("the package is complete", module::packaged),
     ("fifty images need no more memory than ten", growth::growth),
     ("two tabs load and draw at once", tabs::tabs),
