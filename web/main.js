@@ -11,14 +11,14 @@ import { batch, freshSeed, read, rewrite, seedUsed, setPrompt, suggest, unwritte
 import * as grid from "./grid.js";
 import { startGuide } from "./guide.js";
 import { inEveryLanguage, number, say, setLanguage, language, t, translate } from "./language.js";
+import { keepVisit, startKeeping } from "./keep.js";
 import { keepForOffline } from "./offline.js";
 import { escape, startLightbox, viewer } from "./lightbox.js";
 import { addressOf, asked as askedModel, nameAtWork, startModels, tellBundle, tellKept, tellTrouble } from "./models.js";
 import { $ } from "./page.js";
 import { offerPictures, startPictures } from "./pictures.js";
 import { note, show } from "./report.js";
-import { saveImage } from "./save.js";
-import { onFilm, saveBatch, saveFilm, saveSeen } from "./seen.js";
+import { onFilm, startSaving } from "./seen.js";
 import { bring, keep } from "./session.js";
 import { fromFragment } from "./settings.js";
 import { copyEmbed, copyLink, loadSettings, saveSettings } from "./share.js";
@@ -112,7 +112,7 @@ const hears = {
     }
     if (image.repeated) note(["state.repeated"]);
     const entry = remember({ settings, image, frames, total: steps }, restore);
-    doubt(settings).then((found) => (entry.doubt = found, annotate()), () => {}); // a worker that has stopped knows nothing
+    if ($("visit-keep").checked) keepVisit();
     stats.timeToImageMs = milliseconds;
     stats.wasmMemoryBytes = image.memoryBytes;
     if (batch.seeds.length > 1) grid.fill(batch.index, entry);
@@ -140,6 +140,7 @@ function put(entry) {
   compareFrom(entry);
   mark(entry);
   grid.mark(entry);
+  doubt(entry.settings).then((found) => (entry.doubt = found, annotate()), () => {}); // a worker that has stopped knows nothing
   annotate();
 }
 
@@ -252,22 +253,7 @@ function takeSettings(file) {
   });
 }
 
-/** Each button that saves, and what. @type {Record<string, (entry: Entry, marked: boolean) => unknown>} */
-const SAVES = {
-  save: (entry, marked) => saveSeen(client, entry, marked),
-  "save-dicom": (entry, marked) => saveImage(client, entry, { marked, type: "application/dicom" }),
-  "save-all": (_, marked) => saveBatch(client, marked),
-  "steps-save": saveFilm,
-};
-for (const [id, hand] of Object.entries(SAVES)) {
-  $(id).onclick = async () => {
-    try {
-      if (shown) await hand(shown, marked.checked);
-    } catch (error) {
-      show("error", sayingOf(error));
-    }
-  };
-}
+startSaving(client, () => shown);
 marked.onchange = () => film.classList.toggle("unmarked", !marked.checked);
 $("language").onchange = () => setLanguage($("language").value);
 addEventListener("hashchange", followLink);
@@ -299,5 +285,6 @@ inEveryLanguage(tellSource);
 followLink();
 startModels((model) => work.start(model));
 startChoosing((model) => work.start(model));
+startKeeping(({ settings, image, total }) => remember({ settings, image, total, frames: [] }, restore));
 work.start(askedModel());
 $("unstarted").remove();

@@ -2,12 +2,14 @@
 
 import { wordOnFilm } from "./attention.js";
 import { compared } from "./compare.js";
+import { sayingOf } from "./errors.js";
 import { drawMark, markOf } from "./file.js";
 import { encodeGif } from "./gif.js";
 import * as grid from "./grid.js";
 import { t } from "./language.js";
 import { viewer } from "./lightbox.js";
 import { $ } from "./page.js";
+import { show } from "./report.js";
 import { save, saveImage } from "./save.js";
 import { gist } from "./sentence.js";
 import { marks, scaleBar } from "./scale.js";
@@ -34,7 +36,7 @@ export function onFilm() {
 const foot = ({ settings, image, total }, key = "slide.foot") => t(key, { what: [settings.source ? "film.edited-not" : "film.synthetic-not"], model: image.model, seed: settings.seed, steps: total });
 
 /** As it is seen. @param {Client} client @param {Entry} entry the image on the film @param {boolean} marked */
-export async function saveSeen(client, entry, marked) {
+async function saveSeen(client, entry, marked) {
   const kind = onFilm();
   if (kind === "image") return saveImage(client, entry, { marked, type: "image/png" });
   const { settings, image: { model } } = entry;
@@ -46,7 +48,7 @@ export async function saveSeen(client, entry, marked) {
 }
 
 /** Each image of the batch as a file of its own. @param {Client} client @param {boolean} marked */
-export async function saveBatch(client, marked) {
+async function saveBatch(client, marked) {
   for (const entry of grid.filled()) await saveImage(client, entry, { marked, type: "image/png" });
 }
 
@@ -85,7 +87,7 @@ function sheet(entry, mark) {
 const sideMark = () => ($("side-mark").hidden ? "" : $("side-mark").textContent);
 
 /** The steps of an image, one after another. @param {Entry} entry @param {boolean} marked */
-export function saveFilm({ settings, image }, marked) {
+function saveFilm({ settings, image }, marked) {
   const times = Math.max(1, Math.ceil(FILM_SIDE / Math.min(image.width, image.height)));
   const [width, height] = [times * image.width, times * image.height];
   const pen = /** @type {CanvasRenderingContext2D} */ (Object.assign(document.createElement("canvas"), { width, height }).getContext("2d", { willReadFrequently: true }));
@@ -101,4 +103,25 @@ export function saveFilm({ settings, image }, marked) {
   });
   const comment = `${markOf(settings)}, not for diagnosis. ${image.model}, seed ${settings.seed}: ${settings.prompt}`;
   save(new Blob([encodeGif({ width, height, frames: drawn, comment })], { type: "image/gif" }), `radiograph-steps-${settings.seed}.gif`);
+}
+
+/** Each button that saves. @param {Client} client @param {() => Entry | null} shown the image on the film */
+export function startSaving(client, shown) {
+  /** @type {Record<string, (entry: Entry, marked: boolean) => unknown>} */
+  const saves = {
+    save: (entry, marked) => saveSeen(client, entry, marked),
+    "save-dicom": (entry, marked) => saveImage(client, entry, { marked, type: "application/dicom" }),
+    "save-all": (_, marked) => saveBatch(client, marked),
+    "steps-save": saveFilm,
+  };
+  for (const [id, hand] of Object.entries(saves)) {
+    $(id).onclick = async () => {
+      const entry = shown();
+      try {
+        if (entry) await hand(entry, $("marked").checked);
+      } catch (error) {
+        show("error", sayingOf(error));
+      }
+    };
+  }
 }

@@ -331,7 +331,9 @@ export const STRINGS = {
 
   // This visit
   "visit.title": ["This visit", "Dieser Besuch"],
-  "visit.hint": ["Kept in this tab only. A press brings back the image and its settings.", "Nur in diesem Tab. Ein Druck holt das Bild und seine Einstellungen zurück."],
+  "visit.hint": ["A press brings back the image and its settings. They go with this tab, unless you keep them.", "Ein Druck holt das Bild und seine Einstellungen zurück. Mit diesem Tab verschwinden sie, es sei denn, Sie behalten sie."],
+  "visit.keep": ["Keep these images in this browser", "Diese Bilder in diesem Browser behalten"],
+  "visit.not-kept": ["This browser keeps nothing for this page (a private window, or no room). Save the images that you need.", "Dieser Browser behält nichts für diese Seite (privates Fenster, oder kein Platz). Speichern Sie die Bilder, die Sie brauchen."],
   "visit.entry": ["{number}, seed {seed}: {prompt}", "{number}, Startwert {seed}: {prompt}"],
 
   // What is going on

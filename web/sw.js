@@ -37,6 +37,7 @@ const PAGE = [
   "./icon-192.png",
   "./icon-512.png",
   "./icon.svg",
+  "./keep.js",
   "./language.js",
   "./lightbox.js",
   "./limits.js",

@@ -8,6 +8,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::Setting;
+use super::download::until;
 use super::element::{drawn, embed};
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
@@ -42,8 +43,14 @@ pub fn axe(setting: &Setting) -> Result<String> {
         Ok(())
     };
     look("start")?;
+    page.type_into("prompt", "A hand")?;
+    until(&page, "!document.getElementById('doubt').hidden")?;
+    look("words that the model has not learned")?;
     page.generate(&short, DRAWING)?;
     look("an image")?;
+    page.click("full")?;
+    look("full screen")?;
+    page.click("full")?;
     page.evaluate(
         "document.querySelectorAll('details').forEach((part) => part.setAttribute('open', ''))",
     )?;
@@ -81,6 +88,17 @@ pub fn axe(setting: &Setting) -> Result<String> {
     drawn(&page)?;
     page.evaluate(&axe)?;
     rules.push(holds(&page, "a page with an element")?);
+    page.close()?;
+    let page = Page::open(
+        &setting.browser,
+        &format!("{}#prompt=Chest", embed(setting)),
+    )?;
+    until(
+        &page,
+        "document.body.classList.contains('framed') && document.querySelector('roentgen-image:defined') !== null",
+    )?;
+    page.evaluate(&axe)?;
+    rules.push(holds(&page, "an element that waits to be pressed")?);
     page.close()?;
     Ok(format!(
         "{} states, at least {} rules hold in each",

@@ -1,5 +1,7 @@
 //! The checks on what is saved for a lecture: what is on the film, with captions; a batch as a sheet; the steps as a GIF.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use image::RgbaImage;
 use serde_json::json;
@@ -178,7 +180,7 @@ pub fn kept(setting: &Setting) -> Result<String> {
         steps: 2,
         ..SETTINGS
     };
-    page.generate(&short, DRAWING)?;
+    let (own, _) = page.generate(&short, DRAWING)?;
     catch_saved(&page)?;
     let form = page.evaluate(FORM)?;
     let mut files = Vec::new();
@@ -234,9 +236,7 @@ pub fn kept(setting: &Setting) -> Result<String> {
     page.type_into("seed", "77")?;
     page.type_into("batch", "3")?;
     let left = page.evaluate(FORM)?;
-    page.evaluate("location.reload()")?;
-    std::thread::sleep(std::time::Duration::from_millis(500));
-    page.wait("ready", LOADING)?;
+    reload(&page)?;
     let found = page.evaluate(FORM)?;
     ensure!(
         found == left,
@@ -244,8 +244,42 @@ pub fn kept(setting: &Setting) -> Result<String> {
     );
     page.evaluate("location.hash = 'prompt=Chest&seed=5'")?;
     until(&page, "document.getElementById('seed').value === '5'")?;
+
+    // Images go with a reload, unless the visitor keeps them; and they go when that is taken back.
+    ensure!(thumbs(&page)? == 0, "images came back that nobody kept");
+    page.generate(&short, DRAWING)?;
+    page.evaluate("document.getElementById('visit-keep').click()")?;
+    std::thread::sleep(Duration::from_millis(300));
+    reload(&page)?;
+    ensure!(
+        thumbs(&page)? == 1,
+        "{} kept images came back",
+        thumbs(&page)?
+    );
+    page.press("#visit-list button")?;
+    ensure!(page.pixels()? == own, "the kept image is another one");
+    page.evaluate("document.getElementById('visit-keep').click()")?;
+    std::thread::sleep(Duration::from_millis(300));
+    reload(&page)?;
+    ensure!(
+        thumbs(&page)? == 0,
+        "images that are no longer kept came back"
+    );
     page.close()?;
     Ok("PNG, DICOM and JSON; a reload".to_owned())
+}
+
+fn reload(page: &Page) -> Result<()> {
+    page.evaluate("location.reload()")?;
+    std::thread::sleep(Duration::from_millis(500));
+    page.wait("ready", LOADING)?;
+    Ok(())
+}
+
+/// Images of the visit.
+fn thumbs(page: &Page) -> Result<u64> {
+    let thumbs = page.evaluate("document.querySelectorAll('#visit-list button').length")?;
+    thumbs.as_u64().context("no list")
 }
 
 /// Another model without a network: said in plain words, with a button to try again; the one at work stays.

@@ -1,0 +1,42 @@
+/** The images of this visit over a reload, for those who want that: in this browser (IndexedDB), until they take it back. */
+
+import { $ } from "./page.js";
+import { note } from "./report.js";
+import { visited } from "./visit.js";
+
+/** @import { Entry } from "./visit.js" */
+
+const [NAME, STORE] = ["roentgen-web.visit", "images"];
+const box = $("visit-keep");
+
+/** @param {(store: IDBObjectStore) => IDBRequest} work @returns {Promise<any>} what the request gives, when all is written */
+async function inStore(work) {
+  const opening = indexedDB.open(NAME, 1);
+  opening.onupgradeneeded = () => opening.result.createObjectStore(STORE);
+  const settled = (/** @type {any} */ what, done = "onsuccess") => new Promise((resolve, reject) => ((what[done] = resolve), (what.onerror = what.onabort = () => reject(what.error))));
+  await settled(opening);
+  const transaction = opening.result.transaction(STORE, "readwrite");
+  const request = work(transaction.objectStore(STORE));
+  await settled(transaction, "oncomplete");
+  opening.result.close();
+  return request.result;
+}
+
+/** Keeps what there is, or nothing, as the visitor wants it. */
+export async function keepVisit() {
+  // The steps on the way are many times as large as the images.
+  const entries = box.checked ? visited().map(({ frames, ...entry }) => ({ ...entry, frames: [] })) : null;
+  await inStore((store) => (entries ? store.put(entries, STORE) : store.clear())).catch(() => {
+    if (box.checked) note(["visit.not-kept"]);
+    box.checked = false;
+  });
+}
+
+/** What an earlier visit kept. @param {(entry: Entry) => void} bring */
+export async function startKeeping(bring) {
+  box.onchange = keepVisit;
+  const kept = await inStore((store) => store.get(STORE)).catch(() => undefined);
+  box.checked = Array.isArray(kept);
+  const whole = ({ image, settings }) => typeof settings?.prompt === "string" && image?.rgba?.length === 4 * image.width * image.height;
+  for (const entry of (kept ?? []).filter(whole)) bring(entry);
+}
