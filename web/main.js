@@ -231,6 +231,7 @@ document.addEventListener("keydown", (event) => {
 
 const work = new Work({ client, asked, limits }, hears);
 for (const id of ["cancel", "full-cancel"]) $(id).onclick = () => work.cancel();
+$("skip-to-film").onclick = () => film.focus(); // a link would take the place of the settings in the address
 $("skip").onclick = () => work.cancel(false);
 $("retry").onclick = () => work.start();
 for (const [id, hand] of /** @type {const} */ ([["copy", copyLink], ["copy-embed", copyEmbed], ["settings-save", saveSettings]])) {

@@ -138,7 +138,7 @@ export function fromJson(text) {
   for (const [option, value] of Object.entries(options)) {
     const name = OPTIONS[option];
     if (!name && option !== "model") return refuse("json.unknown", { part: option.slice(0, 40) });
-    const read = name ? readValue(name, value) : typeof value === "string" ? value : undefined;
+    const read = name ? readValue(name, value) : typeof value === "string" && value.length <= LONGEST ? value : undefined;
     if (read === undefined) return refuse("json.bad", { part: option, value: String(JSON.stringify(value)).slice(0, 40) });
     if (name) settings[name] = read;
     else model = read;

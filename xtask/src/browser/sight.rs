@@ -92,7 +92,8 @@ fn skip(page: &Page) -> Result<()> {
     );
     page.key("Enter")?;
     until(page, "document.activeElement.id === 'film'")?;
-    page.evaluate("history.replaceState(null, '', location.pathname + location.search)")?;
+    let hash = page.evaluate("location.hash")?;
+    ensure!(hash == "", "the address carries {hash}");
     Ok(())
 }
 
