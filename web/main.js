@@ -48,6 +48,8 @@ let introduced = "";
 let own = null;
 /** What is to be written into the form when a model has suggested its own: of a file that was made with it. @type {Partial<protocol.Settings>} */
 let wanted = {};
+/** The model of the settings in the form, where another one is at work. */
+let other = "";
 /** The image on the film. @type {Entry | null} */
 let shown = null;
 /** Previews of the image under way. @type {Entry["frames"]} */
@@ -156,8 +158,9 @@ function restore(entry) {
 function tellOther(settings, model) {
   const at = nameAtWork();
   const address = model && model !== at ? addressOf(model) : undefined;
+  other = model ?? "";
   $("use-model").hidden = address === undefined;
-  $("use-model").textContent = t("models.use-it", { model });
+  nameOther();
   $("use-model").onclick = () => {
     wanted = settings;
     $("use-model").hidden = true;
@@ -166,6 +169,8 @@ function tellOther(settings, model) {
   };
   if (model && at && model !== at) note(["json.other-model", { model, at }]);
 }
+
+const nameOther = () => ($("use-model").textContent = t("models.use-it", { model: other }));
 
 /** The form as it was left, or as a link has it. */
 function begin() {
@@ -282,6 +287,7 @@ startGuide();
 startPictures(client);
 if (innerWidth >= 900) $("guide-part").open = true;
 inEveryLanguage(annotate);
+inEveryLanguage(nameOther);
 inEveryLanguage(tellSource);
 followLink();
 startModels((model) => work.start(model));

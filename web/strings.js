@@ -250,6 +250,7 @@ export const STRINGS = {
 
   // How it works
   "how.title": ["How it works, in five figures", "Wie es geht, in fünf Abbildungen"],
+  "how.large": ["The enlarged picture", "Das vergrößerte Bild"],
   "how.enlarge": ["Enlarge: {picture}", "Vergrößern: {picture}"],
   "how.lede": ["The model of this page draws them, here and now. All of them are synthetic, and none is for diagnosis.", "Das Modell dieser Seite zeichnet sie, hier und jetzt. Alle sind künstlich, und keines ist zur Diagnose."],
   "how.draw": ["Draw the pictures", "Die Bilder zeichnen"],
