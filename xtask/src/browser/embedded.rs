@@ -51,7 +51,7 @@ pub fn frame(setting: &Setting) -> Result<String> {
             .any(|path| path.contains("/pkg/") || path.contains("/models/")),
         "before the press the frame asked for {early:?}"
     );
-    let seen = page.evaluate("[...document.querySelectorAll('h1, main > p')].filter((part) => part.checkVisibility()).length")?;
+    let seen = page.evaluate("[...document.querySelectorAll('h1, main > p')].filter((part) => part.getBoundingClientRect().height > 1).length")?;
     ensure!(seen == 0, "the frame shows {seen} texts around the image");
     page.evaluate(
         "document.querySelector('roentgen-image').shadowRoot.querySelector('button').click()",

@@ -247,6 +247,7 @@ pub fn kept(setting: &Setting) -> Result<String> {
 
     // Images go with a reload, unless the visitor keeps them; and they go when that is taken back.
     ensure!(thumbs(&page)? == 0, "images came back that nobody kept");
+    page.type_into("batch", "1")?;
     page.generate(&short, DRAWING)?;
     page.evaluate("document.getElementById('visit-keep').click()")?;
     std::thread::sleep(Duration::from_millis(300));
