@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use super::page::Page;
 use super::{
     LOADING, Setting, about, access, attention, axe, batch, cancel, cors, dicom, doubt, download,
-    LOADING, Setting, about, access, attention, axe, batch, cancel, cors, dicom, doubt, download,
     element, embedded, fast, film, firefox, folder, growth, hostile, hosts, install, kernels,
     kills, lightbox, models, module, mutations, offline, parity, pictures, quiet, reasons,
     recovery, senses, sentence, settings, sight, slides, source, storage, tabs, threads,
