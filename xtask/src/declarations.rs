@@ -144,8 +144,9 @@ mod tests {
         let mut found = after(codes_of_errors, "=> \"");
         found.extend(quoted("web", ".js", "new Problem(\""));
         found.extend(quoted("web", ".js", "code: \""));
-        // Of the native program, and of a worker that gets two jobs, which no client gives it.
-        for other in ["io", "model-folder", "busy"] {
+        // Of the native program; of a worker that gets two jobs, which no client gives it; of a thread that has ended, after
+        // which the client draws the image again without threads.
+        for other in ["io", "model-folder", "busy", "thread"] {
             assert!(found.remove(other), "{other}");
         }
         assert_eq!(codes(), found);
