@@ -1,6 +1,6 @@
 /** Asks the service worker (sw.js) to keep the page and the engine in use for visits without a network; cache.js keeps models. */
 
-import { note } from "./report.js";
+import { noteIfNone } from "./report.js";
 
 /** @import * as protocol from "./protocol.js" */
 
@@ -20,7 +20,7 @@ export async function keepForOffline({ backend, threads }, kept) {
     const words = await answer;
     if (words !== "kept") throw new Error(words);
     root.dataset.offline = "ready";
-    if (first && kept) note(["state.offline"]);
+    if (first && kept) noteIfNone(["state.offline"]);
   } catch (error) {
     // Everything else works: only the next visit needs a network.
     console.warn("This page is not kept for visits without a network:", error);

@@ -29,6 +29,11 @@ export function note(words) {
   render();
 }
 
+/** The same, for what matters less than what may stand there. @param {string | Saying} words */
+export function noteIfNone(words) {
+  if (say(now.note) === "") note(words);
+}
+
 /** @param {boolean} here */
 export function modelIs(here) {
   loaded = here;
