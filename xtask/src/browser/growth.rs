@@ -97,7 +97,7 @@ const NAMING: &str = "(() => { globalThis.pipelines = []; const { prototype } = 
 /// Fifty images of the gpu engine, in a page of its own: from the third on, neither wasm's memory nor the GPU's grows; and what they
 /// take was compiled before the weights came.
 pub fn gpu(setting: &Setting) -> Result<String> {
-    let site = Site::build(&[Engine::Gpu], None)?
+    let site = Site::of_engines(&[Engine::Gpu])?
         .and("peers", &root().join("tests/peers"))
         .and("measured", &root().join("models/default"));
     let serving = Serving::start(Arc::new(site), 0, "", false)?;
