@@ -140,6 +140,9 @@ fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
     let reader = reader.map_err(|e| e.to_string())?;
     let is_jpeg = reader.format() == Some(ImageFormat::Jpeg);
+    if reader.format() == Some(ImageFormat::WebP) {
+        webp_is_whole(bytes)?;
+    }
     let mut decoder = reader.into_decoder().map_err(|e| e.to_string())?;
     let (width, height) = decoder.dimensions();
     let pixels = u64::from(width) * u64::from(height);
@@ -157,6 +160,22 @@ fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
     let mut image = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
     image.apply_orientation(orientation);
     Ok(image)
+}
+
+/// Whether each chunk of a WebP file is in it: the decoder asks for as much memory as a chunk says that it has.
+///
+/// # Errors
+/// The end of a sentence on the file.
+fn webp_is_whole(bytes: &[u8]) -> Result<(), String> {
+    let mut rest = bytes.get(12..).unwrap_or_default(); // "RIFF", a size, "WEBP"
+    while let Some((head, after)) = rest.split_at_checked(8) {
+        let size = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
+        if size > after.len() {
+            return Err("is cut off, or says of a part that it is larger than the file".into());
+        }
+        rest = after.get(size.next_multiple_of(2)..).unwrap_or_default();
+    }
+    Ok(())
 }
 
 /// Whether a sample has more than 8 bits.

@@ -8,6 +8,7 @@ use super::grey::Grey;
 use super::header::Header;
 pub use super::header::is_dicom;
 use super::pixels::{Frame, stored};
+use crate::error::one_line;
 use crate::image::{Image, contrast};
 use crate::limits;
 
@@ -31,8 +32,12 @@ pub struct Radiograph {
 /// Pixels may be uncompressed, deflated, RLE or JPEG (8 bits, or lossless).
 ///
 /// # Errors
-/// The end of a sentence on the file which says why it is of no use.
+/// The end of a sentence on the file which says why it is of no use, on one line whatever the file holds.
 pub fn read(bytes: &[u8]) -> Result<Radiograph, String> {
+    decode(bytes).map_err(|why| one_line(&why))
+}
+
+fn decode(bytes: &[u8]) -> Result<Radiograph, String> {
     let header = Header::read(Cursor::new(bytes))?;
     if header.pixel_data.is_none() {
         return Err("has no image in it".into());

@@ -16,7 +16,7 @@ use crate::browser::{chrome, mutations, page::Page};
 use crate::serve::Serving;
 use crate::site::Site;
 use crate::wasm::Engine;
-use crate::workspace::{cargo, command, output, target};
+use crate::workspace::{cargo, command, output, root, target};
 
 /// Crates that count what they run: those whose code reads what strangers bring.
 const COUNTED: [&str; 3] = ["roentgen_web", "train", "fuzz"];
@@ -206,6 +206,8 @@ fn fuzz(program: &Path, folder: &Path, name: &str, options: &Options) -> Result<
     fuzzer.arg(format!("-dict={}", seeds.join("words").display()));
     fuzzer.args(["-print_final_stats=1", "-verbosity=1", "-detect_leaks=0"]);
     fuzzer.arg(&corpus).arg(seeds.join(name));
+    let former = root().join("tests/fuzz/regressions").join(name);
+    fuzzer.args(former.exists().then_some(former));
     fuzzer.env("FUZZ_TARGET", name).env("FUZZ_FOLDER", &work);
     fuzzer
         .env("MALLOC_ARENA_MAX", "1")
