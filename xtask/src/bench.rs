@@ -2,6 +2,7 @@
 
 mod memory;
 mod record;
+mod refusals;
 mod stages;
 
 use std::fs;
@@ -54,6 +55,8 @@ enum Part {
     Stages(stages::Options),
     /// What a model asks of a GPU: memory, and how many kernels are launched
     Memory(memory::Options),
+    /// What each kind of bad input costs until it is refused
+    Refusals,
 }
 
 /// What is drawn.
@@ -64,6 +67,7 @@ pub fn run(options: &Options) -> Result<()> {
     match &options.part {
         Some(Part::Stages(options)) => return stages::measure(options),
         Some(Part::Memory(options)) => return memory::measure(options),
+        Some(Part::Refusals) => return refusals::measure(),
         None => {}
     }
     let site = Arc::new(Site::build(&[options.engine], options.bundle.as_deref())?);
