@@ -5,7 +5,7 @@
 //! panic, which no promise survives, is told to the function given to [`set_panic_handler`].
 
 mod measure;
-#[cfg(feature = "threads")]
+#[cfg(feature = "workers")]
 mod pool;
 mod settings;
 

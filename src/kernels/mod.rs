@@ -21,7 +21,7 @@ mod autocast;
 pub mod cases;
 pub mod conv2d;
 #[cfg(feature = "cpu")]
-mod cpu;
+pub(crate) mod cpu;
 pub mod embedding;
 #[cfg(feature = "gpu")]
 mod epilogue;

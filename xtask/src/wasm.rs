@@ -91,7 +91,7 @@ impl Engine {
     /// The features of the crate.
     fn features(self) -> &'static str {
         match self {
-            Engine::CpuThreads => "cpu,threads",
+            Engine::CpuThreads => "cpu,workers",
             _ => self.backend(),
         }
     }

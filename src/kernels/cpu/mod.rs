@@ -16,6 +16,8 @@ mod norm;
 mod panels;
 mod patches;
 mod points;
+#[cfg(any(test, feature = "workers"))]
+pub(crate) mod pool;
 mod product;
 mod tile;
 mod winograd;

@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
+#[cfg(feature = "workers")]
+use std::sync::{Mutex, PoisonError};
 
 /// Multiply-adds that are worth handing over: some 20 µs of a browser's thread, of which waking it takes a few.
 const WORTH: usize = 1 << 18;
@@ -26,15 +28,31 @@ pub fn share(count: usize, work: usize) -> usize {
 
 /// Threads that work is shared among.
 pub fn threads() -> usize {
-    #[cfg(feature = "threads")]
+    #[cfg(feature = "workers")]
+    return super::pool::threads();
+    #[cfg(all(feature = "threads", not(feature = "workers")))]
     return rayon::current_num_threads();
-    #[cfg(not(feature = "threads"))]
+    #[cfg(not(any(feature = "threads", feature = "workers")))]
     1
 }
 
 /// Runs over tasks that differ in size, on every core where there are threads.
 pub fn each<T: Send>(tasks: Vec<T>, run: impl Fn(usize, T) + Sync + Send) {
-    #[cfg(feature = "threads")]
+    #[cfg(feature = "workers")]
+    if tasks.len() > 1 && threads() > 1 {
+        let tasks: Vec<_> = tasks
+            .into_iter()
+            .map(|task| Mutex::new(Some(task)))
+            .collect();
+        return super::pool::run(tasks.len(), &|i| {
+            let task = tasks[i]
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            run(i, task.expect("a task is taken once"));
+        });
+    }
+    #[cfg(all(feature = "threads", not(feature = "workers")))]
     if tasks.len() > 1 && threads() > 1 {
         use rayon::prelude::*;
         let tasks = tasks.into_par_iter().enumerate().with_max_len(1);
@@ -56,12 +74,13 @@ pub fn map_chunks<T: Send>(
     size: usize,
     run: impl Fn(&[f32]) -> T + Sync + Send,
 ) -> Vec<T> {
-    #[cfg(feature = "threads")]
-    if x.len() > size && threads() > 1 {
-        use rayon::prelude::*;
-        return x.par_chunks(size).map(run).collect();
-    }
-    x.chunks(size).map(run).collect()
+    let mut results: Vec<Option<T>> = x.chunks(size).map(|_| None).collect();
+    let tasks = results.iter_mut().zip(x.chunks(size)).collect();
+    each(tasks, |_, (result, chunk)| *result = Some(run(chunk)));
+    let results = results.into_iter();
+    results
+        .map(|result| result.expect("every task was done"))
+        .collect()
 }
 
 /// `len` values in parts of these `sizes`, each of which a task fills, zeros at first. Each part is cleared by its own task, just before it
