@@ -10,7 +10,7 @@ use super::panels::Panels;
 use super::patches::Patches;
 use super::product::{Finish, Matrix, product};
 use super::winograd;
-use super::{filled_chunks, map_chunks, share};
+use super::{filled_chunks, map_chunks, share_images};
 use crate::kernels::{Activation, Added, conv2d::zeros_around};
 use burn::nn::conv::Conv2d;
 use burn::nn::{GroupNorm, LayerNorm, Linear};
@@ -283,7 +283,7 @@ pub(in crate::kernels::cpu) fn normalize(
 ) -> (Vec<f32>, Moments) {
     let c = affine.gamma.len();
     let size = (x.len() / batch.max(1)).max(1);
-    let images = share(batch, norm::COST * size);
+    let images = share_images(batch, norm::COST * size);
     let moments = map_chunks(x, images * size, |x| {
         let images = x.chunks(size);
         let moments = images.map(|x| norm::moments(x, c, groups, affine.epsilon));
@@ -358,7 +358,7 @@ pub(in crate::kernels::cpu) fn attend(
 ) -> Vec<f32> {
     let of_queries = (q.len() / batch.max(1)).max(1);
     let of_keys = (sizes.keys * sizes.channels).max(1);
-    let images = share(batch, 2 * of_queries * sizes.keys);
+    let images = share_images(batch, 2 * of_queries * sizes.keys);
     filled_chunks(q.len(), images * of_queries, |i, out| {
         let images = i * images..;
         for (image, out) in images.zip(out.chunks_mut(of_queries)) {

@@ -5,8 +5,8 @@ use std::mem::MaybeUninit;
 #[cfg(feature = "workers")]
 use std::sync::{Mutex, PoisonError};
 
-/// Multiply-adds that are worth handing over: some 20 µs of a browser's thread, of which waking it takes a few.
-const WORTH: usize = 1 << 18;
+/// Multiply-adds that are worth handing over: some 5 µs of a browser's thread, of which handing over takes less than one.
+const WORTH: usize = 1 << 16;
 
 /// Tasks of a thread at most: one that is slower than another leaves it some.
 const TASKS: usize = 4;
@@ -24,6 +24,15 @@ pub fn parts(work: usize) -> usize {
 /// How many of `count` things a task takes, each of `work` multiply-adds.
 pub fn share(count: usize, work: usize) -> usize {
     count.div_ceil(parts(count.saturating_mul(work))).max(1)
+}
+
+/// The same for images, whose work may be shared inside: a browser's workers share nothing inside of a task, so an image is one only
+/// where each thread gets one.
+pub fn share_images(count: usize, work: usize) -> usize {
+    match count < threads() {
+        true => count.max(1),
+        false => share(count, work),
+    }
 }
 
 /// Threads that work is shared among.
