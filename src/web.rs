@@ -4,6 +4,9 @@
 //! then asks for images. Every failure reaches JavaScript as an `Error` with the text of [`enum@Error`] and its stable `code`; a
 //! panic, which no promise survives, is told to the function given to [`set_panic_handler`].
 
+#[cfg(feature = "testing")]
+mod cases;
+#[cfg(feature = "testing")]
 mod measure;
 #[cfg(feature = "threads")]
 mod pool;
