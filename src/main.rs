@@ -175,9 +175,10 @@ fn generate(args: &Generate) -> Result<()> {
         .out
         .extension()
         .is_some_and(|end| end.eq_ignore_ascii_case("dcm"));
+    let engine = Some(args.backend);
     let bytes = match is_dicom {
-        true => dicom::write::encode(&image, &request, &model.name, false)?,
-        false => png::encode(&image, &request, &model.name)?,
+        true => dicom::write::encode(&image, &request, &model.name, engine, false)?,
+        false => png::encode(&image, &request, &model.name, engine)?,
     };
     files::replace(&args.out, &bytes)?;
     if let Some(file) = &args.dump {

@@ -10,6 +10,15 @@ use crate::error::Error;
 use crate::kernels::{cases::Case, table};
 use crate::weights::Weight;
 
+/// `{version, repository}` of this engine; the repository's address is that of `Cargo.toml`, and empty where it names none.
+#[wasm_bindgen]
+pub fn about() -> Object {
+    let object = Object::new();
+    set(&object, "version", &env!("CARGO_PKG_VERSION").into());
+    set(&object, "repository", &env!("CARGO_PKG_REPOSITORY").into());
+    object
+}
+
 /// A list of cases on one device.
 #[wasm_bindgen]
 pub struct Cases {
