@@ -4,7 +4,7 @@
 mod gpu;
 #[cfg(all(feature = "gpu", not(target_family = "wasm")))]
 mod native;
-#[cfg(feature = "gpu")]
+#[cfg(all(feature = "gpu", feature = "testing"))]
 pub mod watch;
 
 use crate::{Error, Result};

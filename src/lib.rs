@@ -30,6 +30,7 @@ pub mod limits;
 pub mod names;
 pub mod nn;
 pub mod origin;
+#[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod parity;
 #[cfg(feature = "pictures")]

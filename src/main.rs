@@ -1,5 +1,6 @@
 //! `roentgen`: a sentence in, a radiograph out, on this computer.
 
+#[cfg(feature = "testing")]
 #[path = "cli/measure.rs"]
 mod measure;
 
@@ -45,13 +46,15 @@ enum Command {
     /// Draw one image and save it as PNG or DICOM, with its origin in the file's metadata
     Generate(Box<Generate>),
     /// Measure how long each stage of a model takes, as JSON
+    #[cfg(feature = "testing")]
     #[command(hide = true)] // for `cargo xtask bench stages`
     Stages(measure::Stages),
     /// Measure what each stage of a model asks of a GPU: launches and memory, as JSON
-    #[cfg(feature = "gpu")]
+    #[cfg(all(feature = "gpu", feature = "testing"))]
     #[command(hide = true)] // for `cargo xtask bench memory`
     Memory(measure::Memory),
     /// Write a bundle of random weights
+    #[cfg(feature = "testing")]
     #[command(hide = true)]
     Random(measure::Random),
 }
@@ -129,9 +132,11 @@ fn main() -> ExitCode {
     };
     let run = || match &cli.command {
         Command::Generate(args) => generate(args),
+        #[cfg(feature = "testing")]
         Command::Stages(args) => measure::stages(args),
-        #[cfg(feature = "gpu")]
+        #[cfg(all(feature = "gpu", feature = "testing"))]
         Command::Memory(args) => measure::memory(args),
+        #[cfg(feature = "testing")]
         Command::Random(args) => measure::random(args),
     };
     command::exit(NAME, "try a smaller image, or the other --backend", run)
@@ -170,9 +175,10 @@ fn generate(args: &Generate) -> Result<()> {
         .out
         .extension()
         .is_some_and(|end| end.eq_ignore_ascii_case("dcm"));
+    let engine = Some(args.backend);
     let bytes = match is_dicom {
-        true => dicom::write::encode(&image, &request, &model.name, false)?,
-        false => png::encode(&image, &request, &model.name)?,
+        true => dicom::write::encode(&image, &request, &model.name, engine, false)?,
+        false => png::encode(&image, &request, &model.name, engine)?,
     };
     files::replace(&args.out, &bytes)?;
     if let Some(file) = &args.dump {

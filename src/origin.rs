@@ -4,6 +4,7 @@ use std::io::Cursor;
 
 use dicom_dictionary_std::tags;
 
+use crate::device::Backend;
 use crate::dicom::header::Header;
 use crate::dicom::read::is_dicom;
 use crate::pipeline::Request;
@@ -20,11 +21,15 @@ pub const PROMPT: &str = "Prompt";
 pub const NEGATIVE_PROMPT: &str = "Negative prompt";
 
 /// Keywords and values: `Synthetic`, `Software`, `Model`, `Prompt`, `Negative prompt`, `Seed`, `Steps`, `Guidance scale`,
-/// `Scheduler`, `Size`, and `Strength` where a picture was given.
+/// `Scheduler`, `Size`, `Engine` where it is known, and `Strength` where a picture was given.
 ///
 /// `Size` is that of the image which the model drew, also where the file shows it larger or beside another one. `model` is the
-/// model's name. `request.scheduler` should be the scheduler that ran; `None` reads as the model's own.
-pub fn texts(request: &Request, model: &str) -> Vec<(&'static str, String)> {
+/// model's name. Images of one seed differ by rounding between engines. `request.scheduler` should be the scheduler that ran; `None` reads as the model's own.
+pub fn texts(
+    request: &Request,
+    model: &str,
+    engine: Option<Backend>,
+) -> Vec<(&'static str, String)> {
     let scheduler = request
         .scheduler
         .map_or("the model's own".into(), |kind| kind.to_string());
@@ -45,6 +50,7 @@ pub fn texts(request: &Request, model: &str) -> Vec<(&'static str, String)> {
         ("Scheduler", scheduler),
         ("Size", format!("{}x{}", request.width, request.height)),
     ];
+    texts.extend(engine.map(|engine| ("Engine", engine.to_string())));
     texts.extend(source.map(|source| ("Strength", source.strength.to_string())));
     texts
 }
@@ -122,13 +128,15 @@ mod tests {
             ("", ""),
         ] {
             let request = request(prompt, negative);
-            let mut said: Vec<(String, String)> = texts(&request, "m")
+            let engine = Some(Backend::Gpu);
+            let mut said: Vec<(String, String)> = texts(&request, "m", engine)
                 .into_iter()
                 .map(|(keyword, value)| (keyword.to_owned(), value))
                 .collect();
-            let png = crate::png::encode(&image, &request, "m").expect("a PNG");
+            let png = crate::png::encode(&image, &request, "m", engine).expect("a PNG");
             assert_eq!(read(&png), Some(said.clone()));
-            let dicom = crate::dicom::write::encode(&image, &request, "m", false).expect("a file");
+            let dicom =
+                crate::dicom::write::encode(&image, &request, "m", engine, false).expect("a file");
             let mut found = read(&dicom).expect("settings");
             found.sort();
             said.sort();

@@ -3,6 +3,7 @@
 #[cfg(feature = "gpu")]
 mod rehearsal;
 mod request;
+#[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod stages;
 
@@ -23,6 +24,17 @@ use crate::latents::scheduler::Scheduler;
 use crate::latents::{Latents, UNet2DConditionModel};
 use crate::tokens::{ClipTokenizer, PartTokens, Word};
 use crate::weights::{self, Stored, Weight, WeightLoader};
+
+/// The stages of an image, by their names in requests and records.
+pub const STAGES: [&str; 3] = ["text_encoder", "unet", "decoder"];
+
+#[cfg(any(feature = "gpu", feature = "testing"))]
+fn unknown_stage(stage: &str) -> Error {
+    Error::Request {
+        field: "stage",
+        why: format!("{stage:?} is not known; use {}", STAGES.join(", ")),
+    }
+}
 
 /// The three networks. Field names are the components' names in the keys of [`weights::Weights`].
 #[derive(Module, Debug)]

@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 
+use crate::device::Backend;
 use crate::image::{Image, contrast};
 use crate::{Error, Result, limits, origin::texts, pipeline::Request};
 
@@ -54,7 +55,12 @@ pub fn decode_wide(bytes: &[u8]) -> Result<Image, String> {
 ///
 /// # Errors
 /// [`Error::Png`] if the sizes and the pixels do not belong together.
-pub fn encode(image: &Image, request: &Request, model: &str) -> Result<Vec<u8>> {
+pub fn encode(
+    image: &Image,
+    request: &Request,
+    model: &str,
+    engine: Option<Backend>,
+) -> Result<Vec<u8>> {
     let fault = |e: png::EncodingError| Error::Png(e.to_string());
     let size = |pixels: usize| {
         u32::try_from(pixels).map_err(|_| Error::Png(format!("{pixels} pixels are too many")))
@@ -84,7 +90,7 @@ pub fn encode(image: &Image, request: &Request, model: &str) -> Result<Vec<u8>> 
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_color(color);
     encoder.set_depth(png::BitDepth::Eight);
-    for (keyword, text) in texts(request, model) {
+    for (keyword, text) in texts(request, model, engine) {
         // The text of a chunk ends at a zero byte.
         encoder
             .add_itxt_chunk(keyword.into(), text.replace('\0', " "))
@@ -150,7 +156,8 @@ mod tests {
             channels: 1,
             data: vec![0, 50, 100, 150, 200, 255],
         };
-        let (color, data, texts) = decode(&encode(&image, &request(), "A model").unwrap());
+        let (color, data, texts) =
+            decode(&encode(&image, &request(), "A model", Some(Backend::Cpu)).unwrap());
         assert_eq!((color, data), (png::ColorType::Grayscale, image.data));
         let text = |keyword: &str| texts.iter().find(|t| t.0 == keyword).map(|t| t.1.as_str());
         assert!(
@@ -183,7 +190,7 @@ mod tests {
             }),
             ..request()
         };
-        let (_, _, texts) = decode(&encode(&image, &request, "m").unwrap());
+        let (_, _, texts) = decode(&encode(&image, &request, "m", None).unwrap());
         assert!(texts.contains(&("Synthetic".into(), EDITED.into())));
         assert!(texts.contains(&("Strength".into(), "0.5".into())));
     }
@@ -203,11 +210,14 @@ mod tests {
             (4, &[9, 9, 9, 0], png::ColorType::Rgba, &[9, 9, 9, 0]),
         ] {
             let (found, pixels, _) =
-                decode(&encode(&image(channels, data), &request(), "m").unwrap());
+                decode(&encode(&image(channels, data), &request(), "m", None).unwrap());
             assert_eq!((found, &pixels[..]), (color, stored));
         }
         for bad in [image(2, &[0, 0]), image(1, &[]), image(1, &[0, 0])] {
-            assert_eq!(encode(&bad, &request(), "m").unwrap_err().code(), "png");
+            assert_eq!(
+                encode(&bad, &request(), "m", None).unwrap_err().code(),
+                "png"
+            );
         }
     }
 }

@@ -4,6 +4,9 @@
 //! then asks for images. Every failure reaches JavaScript as an `Error` with the text of [`enum@Error`] and its stable `code`; a
 //! panic, which no promise survives, is told to the function given to [`set_panic_handler`].
 
+#[cfg(feature = "testing")]
+mod cases;
+#[cfg(feature = "testing")]
 mod measure;
 #[cfg(feature = "workers")]
 mod pool;
@@ -248,7 +251,7 @@ impl Engine {
 
 /// Encodes pixels as a PNG which says in its text chunks that it is synthetic, and what gave it.
 ///
-/// `rgba` is what a canvas has: `width * height * 4` bytes.
+/// `rgba` is what a canvas has: `width * height * 4` bytes. `engine` is the one that drew, `cpu` or `gpu`, if that is known.
 #[wasm_bindgen]
 pub fn encode_png(
     width: usize,
@@ -256,9 +259,12 @@ pub fn encode_png(
     rgba: Vec<u8>,
     settings: JsValue,
     model: String,
+    engine: Option<String>,
 ) -> Result<Vec<u8>, Thrown> {
     let request = Settings::read(settings)?.into_request()?;
-    Ok(png::encode(&canvas(width, height, rgba), &request, &model)?)
+    let engine = engine.map(|name| name.parse()).transpose()?;
+    let image = canvas(width, height, rgba);
+    Ok(png::encode(&image, &request, &model, engine)?)
 }
 
 /// The same as DICOM Secondary Capture. `marked`: words are in the pixels.
@@ -269,11 +275,15 @@ pub fn encode_dicom(
     rgba: Vec<u8>,
     settings: JsValue,
     model: String,
+    engine: Option<String>,
     marked: bool,
 ) -> Result<Vec<u8>, Thrown> {
     let request = Settings::read(settings)?.into_request()?;
     let image = canvas(width, height, rgba);
-    Ok(dicom::write::encode(&image, &request, &model, marked)?)
+    let engine = engine.map(|name| name.parse()).transpose()?;
+    Ok(dicom::write::encode(
+        &image, &request, &model, engine, marked,
+    )?)
 }
 
 /// The pixels of a file that browsers do not show, or show too dark, `{width, height, rgba}`: DICOM, and PNG in 16 bits of

@@ -14,8 +14,8 @@ use roentgen_web::bundle::{self, BundleInfo, BundleWriter};
 use roentgen_web::checkpoint::ModelFolder;
 use roentgen_web::device::{self, Backend, Limits, Options, Precision};
 use roentgen_web::parity::{compare, relative_l2};
-use roentgen_web::pipeline::stages::{STAGES, input};
 use roentgen_web::pipeline::{Pipeline, PipelineBuilder};
+use roentgen_web::pipeline::{STAGES, stages::input};
 
 /// Adapters are looked for by one test at a time: wgpu's EGL adapters, which come along, cannot be dropped on two threads at once.
 fn alone() -> MutexGuard<'static, ()> {

@@ -1,6 +1,7 @@
 /**
  * Promises over the worker. Every request settles exactly once, whatever happens to the worker; images wait for each other,
  * and what fails on a graphics card is done on the CPU where either would have been right; what fails with threads, without.
+ * While a graphics card is prepared for a small model, the CPU may draw already: the card takes over between two images.
  *
  * ```js
  * const client = new Client();
@@ -12,6 +13,7 @@
 import { openBundle } from "./bundle.js";
 import { Problem, sayingOf } from "./errors.js";
 import { say } from "./language.js";
+import { maySpare, Spare } from "./spare.js";
 
 /** @import * as protocol from "./protocol.js" */
 /** @import { Saying } from "./language.js" */
@@ -19,8 +21,11 @@ import { say } from "./language.js";
 /** Errors of a graphics card which the CPU does not have. */
 const GPU_ERRORS = ["panic", "device", "output", "engine", "unsupported"];
 
+/** Errors of any engine, whatever the model. */
+const ENGINE_ERRORS = [...GPU_ERRORS, "memory", "worker"];
+
 /** Requests that wait for no image. */
-const AT_ONCE = ["encode", "picture", "words", "origin"];
+const AT_ONCE = ["choose", "encode", "picture", "words", "origin"];
 
 /** An error with a stable `code`, whose saying is fit to be shown. */
 export class RoentgenError extends Error {
@@ -51,7 +56,7 @@ const notLoaded = () => new RoentgenError({ code: "not-loaded", saying: ["error.
  * @property {AbortSignal} [signal] aborting it cancels the request
  */
 
-/** @typedef {{bundle: protocol.Bundle, backend: protocol.Backend | "auto", limits: protocol.Limits, threads?: number, why?: Saying}} Options of a loading, and of the next one after a failure */
+/** @typedef {{bundle: protocol.Bundle, backend: protocol.Backend | "auto", limits: protocol.Limits, threads?: number, why?: Saying, alone?: boolean}} Options of a loading, and of the next one after a failure */
 
 export class Client {
   /** @type {Worker | null} */
@@ -61,12 +66,16 @@ export class Client {
   #pending = new Map();
   /** The job that the worker does: it does one at a time. @type {number | null} */
   #job = null;
-  /** Jobs that wait for it. @type {{id: number, type: string}[]} */
+  /** Jobs that wait for it. @type {{id: number, type: string, gives?: MessagePort}[]} */
   #waiting = [];
   /** What to load again when the worker had to be stopped. @type {Options | null} */
   #options = null;
   /** Whether the CPU may take over from a graphics card. */
   #auto = false;
+  /** A graphics card that is being prepared while the CPU draws. @type {Spare | null} */
+  #spare = null;
+  /** Counts loadings. */
+  #round = 0;
   /** The loading after a failure; images that failed together share it. @type {{ready: Promise<protocol.Loaded>, hear: Set<(event: protocol.WorkerMessage) => void>} | null} */
   #reloading = null;
 
@@ -109,9 +118,9 @@ export class Client {
     }
   }
 
-  /** @param {"png" | "dicom"} format @param {protocol.Picture & {model: string}} picture @param {protocol.Settings} settings @param {boolean} marked @returns {Promise<Uint8Array>} */
-  encode(format, { width, height, rgba, model }, settings, marked) {
-    return this.#request({ type: "encode", format, width, height, rgba, model, settings, marked });
+  /** @param {"png" | "dicom"} format @param {protocol.Picture & {model: string, backend?: protocol.Backend}} picture @param {protocol.Settings} settings @param {boolean} marked @returns {Promise<Uint8Array>} */
+  encode(format, { width, height, rgba, model, backend }, settings, marked) {
+    return this.#request({ type: "encode", format, width, height, rgba, model, backend, settings, marked });
   }
 
   /** @param {Uint8Array} bytes @param {string} file its name @returns {Promise<protocol.Picture>} */
@@ -144,12 +153,13 @@ export class Client {
   async #load({ onEvent, signal }) {
     this.#stop(stopped()); // a fresh worker: wasm memory never shrinks
     if (signal?.aborted) throw cancelled();
-    const worker = (this.#worker = this.#start());
+    const round = ++this.#round;
+    this.#worker = this.#start();
     // A worker without a model is of no use; when this one fails there may already be another.
-    const stop = () => worker === this.#worker && this.#stop(cancelled());
+    const stop = () => round === this.#round && this.#stop(cancelled());
     signal?.addEventListener("abort", stop);
     try {
-      const loaded = await this.#request({ type: "load", ...this.#options }, { onEvent });
+      const loaded = (await this.#mayRace()) ? await this.#race(onEvent) : await this.#request({ type: "load", ...this.#options }, { onEvent });
       this.onLoaded(loaded);
       return loaded;
     } catch (error) {
@@ -158,6 +168,60 @@ export class Client {
     } finally {
       signal?.removeEventListener("abort", stop);
     }
+  }
+
+  /** Whether the CPU may draw while a graphics card is prepared. */
+  async #mayRace() {
+    const { backend, bundle, alone } = /** @type {Options} */ (this.#options);
+    if (backend !== "auto" || alone || !("gpu" in navigator) || !maySpare(bundle.manifest)) return false;
+    return (await this.#request({ type: "choose" })) === "gpu";
+  }
+
+  /**
+   * Prepares the card in the worker at hand and the CPU in a new one, which downloads the model for both: what is ready first
+   * draws. @param {Listening["onEvent"]} onEvent @returns {Promise<protocol.Loaded>}
+   */
+  async #race(onEvent) {
+    const { port1, port2 } = new MessageChannel();
+    const spare = new Spare(/** @type {Worker} */ (this.#worker), { type: "load", id: 0, ...this.#options, takes: port1 }, [port1]);
+    this.#spare = spare;
+    this.#worker = this.#start();
+    const cpu = this.#request({ type: "load", ...this.#options, backend: "cpu", why: ["why.meanwhile"], gives: port2 }, { onEvent });
+    /** Why the card is of no use. @type {Saying | null} */
+    let why = null;
+    const ready = spare.ready.catch((error) => {
+      if (spare !== this.#spare) return cpu;
+      const failed = new RoentgenError({ ...broken(error.event), ...error, backend: "gpu" });
+      this.#endSpare();
+      this.#takeOther(failed);
+      why = ["why.gpu-failed", { error: failed.saying }];
+      return cpu;
+    });
+    const loaded = await Promise.race([cpu, ready]).catch((error) => {
+      // What is wrong with a model is so for either; what is wrong with the engine of the CPU need not stop the card.
+      throw Object.assign(error, { alone: ENGINE_ERRORS.includes(error.code) });
+    });
+    if (spare.loaded) {
+      this.#takeOver(spare);
+      return spare.loaded;
+    }
+    if (why === null) ready.then(() => (why ? this.onLoaded({ ...loaded, why }) : this.#next()), () => {});
+    return why ? { ...loaded, why } : loaded;
+  }
+
+  /** The card draws from now on, and the CPU's worker makes room. @param {Spare} spare */
+  #takeOver(spare) {
+    const waiting = new Set(this.#waiting.map(({ id }) => id));
+    for (const [id, { reject }] of this.#pending) if (!waiting.has(id)) (this.#pending.delete(id), reject(stopped()));
+    this.#job = null;
+    this.#worker?.terminate();
+    this.#worker = this.#hearing(spare.worker);
+    this.#spare = null;
+  }
+
+  #endSpare() {
+    this.#spare?.worker.terminate();
+    this.#spare = null;
   }
 
   /** Cancelling an image ends the waiting for the engine, not the loading: the next image needs it. @param {Listening} listening */
@@ -182,13 +246,13 @@ export class Client {
 
   /** Whether another engine may do what this one failed at. @param {any} error */
   #mayHelp(error) {
-    return error.code === "thread" || (this.#auto && error.backend === "gpu" && GPU_ERRORS.includes(error.code));
+    return error.code === "thread" || error.alone || (this.#auto && error.backend === "gpu" && GPU_ERRORS.includes(error.code));
   }
 
   /** @param {RoentgenError} error */
   #takeOther(error) {
     if (!this.#options) return;
-    const other = error.code === "thread" ? { threads: 1 } : { backend: /** @type {const} */ ("cpu"), why: /** @type {Saying} */ (["why.gpu-failed", { error: error.saying }]) };
+    const other = error.code === "thread" ? { threads: 1 } : error.alone ? { alone: true } : { backend: /** @type {const} */ ("cpu"), why: /** @type {Saying} */ (["why.gpu-failed", { error: error.saying }]) };
     this.#options = { ...this.#options, ...other };
   }
 
@@ -208,10 +272,17 @@ export class Client {
 
   /** Gives the worker its next job when it has none. */
   #next() {
-    const request = this.#job === null && this.#waiting.shift();
+    if (this.#job !== null) return;
+    const loaded = this.#spare?.loaded;
+    if (this.#spare && loaded) {
+      if (this.#pending.size > this.#waiting.length) return; // the CPU's worker has something to answer yet
+      this.#takeOver(this.#spare);
+      this.onLoaded(loaded);
+    }
+    const request = this.#waiting.shift();
     if (!request) return;
     this.#job = request.id;
-    this.#worker?.postMessage(request);
+    this.#worker?.postMessage(request, request.gives ? [request.gives] : []);
   }
 
   /** Takes back what waits; the job under way ends by itself, within a step. @param {number} id */
@@ -231,6 +302,11 @@ export class Client {
       // Browsers start no worker from another site, nor against the page's policy, nor for a page that counts as no site at all.
       throw globalThis.origin === "null" ? unplaced() : broken(error);
     }
+    return this.#hearing(worker);
+  }
+
+  /** @param {Worker} worker */
+  #hearing(worker) {
     const hear = (/** @type {ErrorEvent | MessageEvent} */ event) => worker === this.#worker && this.#stop(broken(event));
     worker.onerror = hear;
     worker.onmessageerror = hear;
@@ -269,6 +345,7 @@ export class Client {
 
   /** @param {RoentgenError} error */
   #stop(error) {
+    this.#endSpare();
     this.#worker?.terminate();
     this.#worker = null;
     this.#job = null;

@@ -7,9 +7,9 @@
 export const TYPES = { __proto__: null, "image/png": "png", "application/dicom": "dicom" };
 
 /** @param {Client} client @param {protocol.Generated} picture @param {protocol.Settings} settings @param {{marked: boolean, type: string}} as @returns {Promise<Blob>} */
-export async function toFile(client, { width, height, rgba, model }, settings, { marked, type }) {
+export async function toFile(client, { width, height, rgba, model, backend }, settings, { marked, type }) {
   const pixels = marked ? withMark(width, height, rgba, markOf(settings)) : rgba;
-  const bytes = await client.encode(TYPES[type], { width, height, rgba: pixels, model }, settings, marked);
+  const bytes = await client.encode(TYPES[type], { width, height, rgba: pixels, model, backend }, settings, marked);
   return new Blob([bytes], { type });
 }
 

@@ -35,7 +35,17 @@
  * @property {Limits} limits what is asked of a graphics card
  * @property {number} [threads] of the CPU, where as many as suit this device have failed
  * @property {Saying} [why] words for the person when the page has already decided on a backend
+ * @property {MessagePort} [takes] where another worker hands over the files of the model: nothing is fetched before they are here
+ * @property {MessagePort} [gives] where this one does
  */
+
+/**
+ * Ask which backend suits this device, of a worker that is to load nothing yet.
+ * @typedef {object} ChooseRequest
+ * @property {number} id
+ * @property {"choose"} type
+ */
+
 
 /**
  * Draw one image.
@@ -72,6 +82,7 @@
  * @property {Uint8ClampedArray} rgba
  * @property {Settings} settings the settings that gave the image
  * @property {string} model name of the model that drew it, which may not be the one that is loaded now
+ * @property {Backend} [backend] that drew it, if that is known
  * @property {boolean} marked whether the mark is in the pixels
  */
 
@@ -100,7 +111,7 @@
  * @property {Uint8Array} bytes
  */
 
-/** @typedef {LoadRequest | GenerateRequest | CancelRequest | PauseRequest | EncodeRequest | PictureRequest | WordsRequest | OriginRequest} PageMessage */
+/** @typedef {LoadRequest | ChooseRequest | GenerateRequest | CancelRequest | PauseRequest | EncodeRequest | PictureRequest | WordsRequest | OriginRequest} PageMessage */
 
 /**
  * What gives an image; the same settings give the same image.
@@ -165,7 +176,7 @@
 
 /**
  * The request is done. `value` is a {@link Loaded}, a {@link Generated}, `Uint8Array` (encode), a {@link Picture} (picture), a
- * {@link Spoken} list (words), keywords and values or null (origin), `boolean` (cancel: whether there was such a job) or nothing (pause).
+ * {@link Spoken} list (words), a {@link Backend} (choose), keywords and values or null (origin), `boolean` (cancel: whether there was such a job) or nothing (pause).
  * @typedef {object} ResultMessage
  * @property {number} id
  * @property {"result"} type
@@ -211,8 +222,8 @@
  */
 
 /**
- * @typedef {Picture & {model: string, truncated: number, repeated: boolean, milliseconds: number, memoryBytes: number, words?: Word[]}} Generated
- * `model`: its name; `truncated`: tokens at the end of the prompt which the model did not read; `repeated`: whether numbers of 16 bits
+ * @typedef {Picture & {model: string, backend: Backend, truncated: number, repeated: boolean, milliseconds: number, memoryBytes: number, words?: Word[]}} Generated
+ * `model`: its name; `backend`: the one that drew; `truncated`: tokens at the end of the prompt which the model did not read; `repeated`: whether numbers of 16 bits
  * gave no image, so that it was drawn once more with 32, its steps counted from 1 again.
  */
 

@@ -39,11 +39,11 @@ const foot = ({ settings, image, total }, key = "slide.foot") => t(key, { what: 
 async function saveSeen(client, entry, marked) {
   const kind = onFilm();
   if (kind === "image") return saveImage(client, entry, { marked, type: "image/png" });
-  const { settings, image: { model } } = entry;
+  const { settings, image: { model, backend } } = entry;
   const canvas = { pair: pairSlide, batch: sheet, word: single, step: single }[kind](entry, marked ? markOf(settings) : "");
   const { width, height } = canvas;
   const rgba = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d")).getImageData(0, 0, width, height).data;
-  const bytes = await client.encode("png", { width, height, rgba, model }, settings, marked);
+  const bytes = await client.encode("png", { width, height, rgba, model, backend }, settings, marked);
   save(new Blob([bytes], { type: "image/png" }), `radiograph-${kind === "batch" ? "sheet" : "slide"}-${settings.seed}.png`);
 }
 

@@ -367,6 +367,7 @@ export const STRINGS = {
   "count.step-left": ["step {step} of {total}, {left} left", "Schritt {step} von {total}, noch {left}"],
 
   // Which engine, and why
+  "about.measure": ["Measure this graphics card", "Diese Grafikkarte vermessen (englisch)"],
   "why.runs": ["Runs on {engine}, because {why}.", "Rechnet auf {engine}, denn {why}."],
   "why.on-card": ["the graphics card ({adapter}, WebGPU)", "der Grafikkarte ({adapter}, WebGPU)"],
   "why.on-cpu": ["the CPU ({adapter})", "dem Prozessor (CPU; {adapter})"],
@@ -380,6 +381,7 @@ export const STRINGS = {
   "why.broken-adapter": ["the graphics card that this browser found ({name}) does not say what it can do", "die Grafikkarte, die dieser Browser fand ({name}), sagt nicht, was sie kann"],
   "why.software": ["the only graphics adapter here is a program ({name}), which is slower than the CPU itself", "die einzige Grafikkarte hier ist ein Programm ({name}), das langsamer ist als der Prozessor selbst"],
   "why.card": ["a graphics card is there and WebGPU may use it", "es gibt eine Grafikkarte, und WebGPU darf sie nutzen"],
+  "why.meanwhile": ["the graphics card is still being prepared", "die Grafikkarte wird noch vorbereitet"],
   "why.gpu-failed": ["the graphics card failed: {error}", "die Grafikkarte hat versagt: {error}"],
   "cache.none": ["This browser keeps no files for this page (a private window, or no https), so the model is in memory only and is downloaded at every visit.", "Dieser Browser behält keine Dateien für diese Seite (privates Fenster, oder kein https); das Modell ist nur im Arbeitsspeicher und wird bei jedem Besuch geladen."],
   "cache.full": ["This browser has no room left to keep the model, so part of it is in memory only and is downloaded again at the next visit. Delete another model, or free some disk space.", "Dieser Browser hat keinen Platz mehr für das Modell; ein Teil ist nur im Arbeitsspeicher und wird beim nächsten Besuch wieder geladen. Löschen Sie ein anderes Modell, oder schaffen Sie Platz."],

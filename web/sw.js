@@ -34,6 +34,7 @@ const PAGE = [
   "./gif.js",
   "./grid.js",
   "./guide.js",
+  "./handing.js",
   "./icon-192.png",
   "./icon-512.png",
   "./icon.svg",
@@ -66,6 +67,7 @@ const PAGE = [
   "./shipped.js",
   "./slide.js",
   "./source.js",
+  "./spare.js",
   "./start.js",
   "./steps.js",
   "./strings.js",
@@ -102,6 +104,9 @@ const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Em
 /** What has these headers: pages, and workers, which an isolated page starts with them only. */
 const WITH_SCRIPTS = ["document", "iframe", "worker"];
 
+/** The measuring page and its engines, which only a network has. */
+const NOT_KEPT = /^(pkg\/)?measure\//;
+
 /** Which models there are to choose from; a site may have no list. */
 const MODELS = "./models/index.json";
 
@@ -134,6 +139,7 @@ self.addEventListener("fetch", (event) => {
   if (request.method === "HEAD" && request.mode === "no-cors") return event.respondWith(reach(request));
   // Nothing of another site, and nothing that cache.js keeps itself (it asks with "no-store").
   if (request.method !== "GET" || !request.url.startsWith(self.registration.scope) || request.cache === "no-store") return;
+  if (NOT_KEPT.test(request.url.slice(self.registration.scope.length))) return;
   event.respondWith(WITH_SCRIPTS.includes(request.destination) ? answer(event).then(isolated) : answer(event));
 });
 

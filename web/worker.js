@@ -9,6 +9,7 @@ import { FileCache, filesOf, tidy } from "./cache.js";
 import { fetchFile } from "./download.js";
 import { openEngine } from "./engine.js";
 import { Problem, sayingOf, throwIfCancelled } from "./errors.js";
+import { hand, handed } from "./handing.js";
 import { readFile } from "./local.js";
 import { Pause } from "./request.js";
 
@@ -34,6 +35,7 @@ self.onmessage = async ({ data: request }) => {
   try {
     if (type === "cancel") return reply(id, cancel(request.target));
     if (type === "pause") return reply(id, pause.set(request.paused));
+    if (type === "choose") return reply(id, (await chooseBackend("auto")).backend);
     if (type === "encode") return reply(id, ...encode(request)); // between two steps of an image
     if (type === "picture") return reply(id, ...read(request));
     if (type === "words") return reply(id, loaded().engine.words(request.prompt));
@@ -57,7 +59,7 @@ self.onmessage = async ({ data: request }) => {
 };
 
 /** @param {protocol.LoadRequest} request @param {AbortSignal} signal */
-async function load({ id, bundle, backend: asked, limits, threads: allowed, why }, signal) {
+async function load({ id, bundle, backend: asked, limits, threads: allowed, why, takes, gives }, signal) {
   const choice = await chooseBackend(asked);
   backend = choice.backend;
   /** @type {protocol.Device | null} */
@@ -84,21 +86,32 @@ async function load({ id, bundle, backend: asked, limits, threads: allowed, why 
     if (bytes.downloaded + bytes.cached === total) post(); // decoding keeps this worker from the timer
     else timer ||= setTimeout(post, 100);
   };
+  // What another worker downloads comes first: it is to draw soon.
+  const taken = takes && (await handed(takes, files));
   const onThread = (/** @type {MessagePort} */ port) => self.postMessage({ id, type: "thread", port }, [port]);
   const opening = openEngine(choice.backend, { onBytes: (engine) => (bytes.engine = engine, tell()), onThread }, signal, allowed);
   opening.catch(() => {}); // heard below; the model is on its way meanwhile
 
-  const cache = folder ? null : await FileCache.open(manifest);
+  const cache = folder || taken ? null : await FileCache.open(manifest);
   const onBytes = ({ downloaded = 0, cached = 0 }) => {
     bytes.downloaded += downloaded;
     bytes.cached += cached;
     tell();
   };
-  const fetching = (file) => {
-    const promise = folder
-      ? readFile(folder, file, signal).then((read) => (onBytes({ cached: read.length }), read))
-      : fetchFile(file, { base: address, cache, onBytes, pause, signal });
-    promise.catch(() => {}); // heard when its turn comes
+  const fetching = (/** @type {protocol.BundleFile} */ file) => {
+    const own = { downloaded: 0, cached: 0 };
+    const count = ({ downloaded = 0, cached = 0 }) => {
+      own.downloaded += downloaded;
+      own.cached += cached;
+      onBytes({ downloaded, cached });
+    };
+    const here = taken?.[files.indexOf(file)];
+    const promise = here
+      ? Promise.resolve((count(here), here.bytes))
+      : folder
+        ? readFile(folder, file, signal).then((read) => (count({ cached: read.length }), read))
+        : fetchFile(file, { base: address, cache, onBytes: count, pause, signal });
+    promise.then((read) => gives && hand(gives, file, { bytes: read, ...own }), () => {}); // errors are heard when its turn comes
     return promise;
   };
   const tokenizer = await fetching(manifest.tokenizer);
@@ -158,12 +171,12 @@ async function generate({ id, settings }, signal) {
   };
   const image = await engine.generate(settings, onStep);
   const milliseconds = performance.now() - started;
-  return [{ ...image, model: name, milliseconds, memoryBytes: memory.buffer.byteLength }, [image.rgba.buffer]];
+  return [{ ...image, model: name, backend, milliseconds, memoryBytes: memory.buffer.byteLength }, [image.rgba.buffer]];
 }
 
 /** @param {protocol.EncodeRequest} request @returns {[Uint8Array, Transferable[]]} */
-function encode({ format, width, height, rgba, settings, model, marked }) {
-  const bytes = loaded().pkg[`encode_${format}`](width, height, rgba, settings, model, marked);
+function encode({ format, width, height, rgba, settings, model, backend: engine, marked }) {
+  const bytes = loaded().pkg[`encode_${format}`](width, height, rgba, settings, model, engine, marked);
   return [bytes, [bytes.buffer]];
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 use roentgen_web::components::ComponentConfigs;
 use roentgen_web::device::{self, Backend, Limits, Precision};
-use roentgen_web::pipeline::stages;
+use roentgen_web::pipeline::{STAGES, stages};
 use roentgen_web::{Error, Result, checkpoint::ModelFolder, files};
 use serde_json::{Map, Value, json};
 
@@ -42,7 +42,7 @@ pub struct Memory {
     #[arg(long, value_name = "NAME", conflicts_with = "stock")]
     precision: Option<Precision>,
     /// Which stages, in this order
-    #[arg(long, value_delimiter = ',', default_values_t = stages::STAGES.map(String::from))]
+    #[arg(long, value_delimiter = ',', default_values_t = STAGES.map(String::from))]
     stages: Vec<String>,
     /// Width and height of the images in pixels [default: the model's]
     #[arg(long, value_name = "N")]
@@ -88,7 +88,7 @@ pub fn stages(args: &Stages) -> Result<()> {
     let model = ModelFolder::open(&args.model)?;
     let pipeline = crate::load(&model, args.backend, args.limits, args.precision)?;
     let mut measured = Map::new();
-    for stage in stages::STAGES {
+    for stage in STAGES {
         let input = stages::input(pipeline.configs(), stage, model.defaults.width, 1)?;
         let once = || -> Result<f64> {
             let started = Instant::now();

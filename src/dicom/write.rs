@@ -9,6 +9,7 @@ use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use sha2::{Digest, Sha256};
 
 use super::fault;
+use crate::device::Backend;
 use crate::origin::{NEGATIVE_PROMPT, PROMPT, texts};
 use crate::{Error, Result, image::Image, pipeline::Request};
 
@@ -24,7 +25,13 @@ const LONG_TEXT: usize = 10240;
 ///
 /// # Errors
 /// [`Error::Dicom`] if the sizes and the pixels do not belong together.
-pub fn encode(image: &Image, request: &Request, model: &str, marked: bool) -> Result<Vec<u8>> {
+pub fn encode(
+    image: &Image,
+    request: &Request,
+    model: &str,
+    engine: Option<Backend>,
+    marked: bool,
+) -> Result<Vec<u8>> {
     let failed = |e: &dyn std::error::Error| Error::Dicom(fault(e));
     let (width, height) = (image.width, image.height);
     let bad = || {
@@ -40,7 +47,7 @@ pub fn encode(image: &Image, request: &Request, model: &str, marked: bool) -> Re
     let (columns, rows) = (side(width).ok_or_else(bad)?, side(height).ok_or_else(bad)?);
     let pixels = image.to_grey().data;
 
-    let texts = texts(request, model);
+    let texts = texts(request, model, engine);
     let uid = |level: &str| uid(level, &texts, &pixels);
     let line = |(keyword, value): &(&str, String)| format!("{keyword}: {value}");
     let (prompts, settings): (Vec<_>, Vec<_>) = texts
@@ -228,7 +235,7 @@ mod tests {
 
     #[test]
     fn pixels_and_origin_are_in_the_file() {
-        let bytes = encode(&image(), &request("Erguß links.\0"), "A\\B", true).unwrap();
+        let bytes = encode(&image(), &request("Erguß links.\0"), "A\\B", None, true).unwrap();
         let found = read(&bytes).unwrap();
         assert_eq!(found.to_image(), image());
         let said = |tag| said(&bytes, tag).unwrap();
@@ -271,7 +278,7 @@ mod tests {
             source,
             ..request("")
         };
-        let bytes = encode(&image(), &edited, "m", false).unwrap();
+        let bytes = encode(&image(), &edited, "m", None, false).unwrap();
         let how = said(&bytes, tags::DERIVATION_DESCRIPTION).unwrap();
         assert!(
             how.contains("may show a person") && how.contains("Strength: 0.5"),
@@ -284,7 +291,7 @@ mod tests {
     #[test]
     fn identifiers_belong_to_the_image() {
         let ids = |image: &Image, prompt: &str| {
-            let bytes = encode(image, &request(prompt), "m", false).unwrap();
+            let bytes = encode(image, &request(prompt), "m", None, false).unwrap();
             [
                 tags::STUDY_INSTANCE_UID,
                 tags::SERIES_INSTANCE_UID,
@@ -307,7 +314,7 @@ mod tests {
     #[test]
     fn long_words_are_cut_and_wrong_sizes_refused() {
         let long = "ß".repeat(20_000);
-        let bytes = encode(&image(), &request(&long), &long, false).unwrap();
+        let bytes = encode(&image(), &request(&long), &long, None, false).unwrap();
         let length = |tag| said(&bytes, tag).unwrap().chars().count();
         assert_eq!(
             length(tags::SECONDARY_CAPTURE_DEVICE_MANUFACTURER_MODEL_NAME),
@@ -323,7 +330,9 @@ mod tests {
                 ..image()
             };
             assert_eq!(
-                encode(&bad, &request(""), "m", false).unwrap_err().code(),
+                encode(&bad, &request(""), "m", None, false)
+                    .unwrap_err()
+                    .code(),
                 "dicom"
             );
         }

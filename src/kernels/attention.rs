@@ -141,7 +141,8 @@ mod gpu {
 
     /// Each unit has one query in registers and goes over the keys in groups of [`KEYS`], with the running maximum and sum of
     /// Milakov and Gimelshein 2018 (arXiv:1805.02867), as FlashAttention does. Where keys are `shared`, a workgroup reads a group
-    /// together.
+    /// together, and loops over a head's channels are unrolled, so that its arrays stay in registers. A software adapter has
+    /// them in memory either way, and CubeCL's passes take time in the square of what is unrolled.
     #[cube(launch_unchecked)]
     fn kernel<F: Float>(
         q: &[F],
@@ -173,12 +174,14 @@ mod gpu {
 
         let mut own = Array::<f32>::new(d);
         let mut sums = Array::<f32>::new(d);
-        #[unroll]
+        #[unroll(shared)]
         for i in 0..d {
             own[i] = f32::cast_from(q[q_start + i * q_strides.channel]) * scale;
             sums[i] = 0.0;
         }
         let mut scores = Array::<f32>::new(KEYS);
+        let mut k_places = Array::<usize>::new(KEYS);
+        let mut v_places = Array::<usize>::new(KEYS);
         let mut highest = f32::new(-1e30);
         let mut weight = f32::new(0.0);
         // Of a workgroup, so that all of its units do the same.
@@ -206,16 +209,20 @@ mod gpu {
             #[unroll]
             for j in 0..KEYS {
                 scores[j] = 0.0;
+                if comptime!(!shared) {
+                    let key = min(first + j, keys - 1);
+                    k_places[j] = k_start + key * k_strides.token;
+                    v_places[j] = v_start + key * v_strides.token;
+                }
             }
-            #[unroll]
+            #[unroll(shared)]
             for i in 0..d {
                 #[unroll]
                 for j in 0..KEYS {
                     if comptime!(shared) {
                         scores[j] += own[i] * group_k[i * KEYS + j];
                     } else {
-                        let key = min(first + j, keys - 1);
-                        let at = k_start + key * k_strides.token + i * k_strides.channel;
+                        let at = k_places[j] + i * k_strides.channel;
                         scores[j] += own[i] * f32::cast_from(k[at]);
                     }
                 }
@@ -239,7 +246,7 @@ mod gpu {
                 scores[j] = f32::exp(scores[j] - top);
                 weight += scores[j];
             }
-            #[unroll]
+            #[unroll(shared)]
             for i in 0..d {
                 let mut sum = sums[i] * shrink;
                 #[unroll]
@@ -247,8 +254,7 @@ mod gpu {
                     if comptime!(shared) {
                         sum += scores[j] * group_v[i * KEYS + j];
                     } else {
-                        let key = min(first + j, keys - 1);
-                        let at = v_start + key * v_strides.token + i * v_strides.channel;
+                        let at = v_places[j] + i * v_strides.channel;
                         sum += scores[j] * f32::cast_from(v[at]);
                     }
                 }
@@ -257,7 +263,7 @@ mod gpu {
             first += KEYS;
         }
         if query < queries {
-            #[unroll]
+            #[unroll(shared)]
             for i in 0..d {
                 let channel = batch * (CUBE_COUNT_Y as usize * d) + head + i;
                 out[channel * queries + query] = F::cast_from(sums[i] / weight);

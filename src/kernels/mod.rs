@@ -17,6 +17,7 @@
 
 pub mod attention;
 mod autocast;
+#[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod cases;
 pub mod conv2d;
@@ -34,6 +35,7 @@ pub mod packed;
 #[cfg(feature = "gpu")]
 mod product;
 pub mod rms_norm;
+#[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod table;
 #[cfg(feature = "gpu")]
@@ -54,21 +56,32 @@ pub use rms_norm::{rms_norm, silu};
 pub use views::{concatenate, fork, map, rows};
 
 use burn::tensor::Device;
-use std::sync::RwLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(feature = "testing")]
+use std::sync::{
+    RwLock,
+    atomic::{AtomicBool, Ordering},
+};
 
-use crate::device::{AdapterClass, adapter_class};
+#[cfg(feature = "testing")]
+use crate::device::AdapterClass;
 
+#[cfg(feature = "testing")]
 static PLAIN: AtomicBool = AtomicBool::new(false);
+#[cfg(feature = "testing")]
 static TILES: RwLock<Option<AdapterClass>> = RwLock::new(None);
 
 /// From now on only the plain operations are taken, or the kernels again where they can run: what a benchmark compares.
+#[cfg(feature = "testing")]
 pub fn take_plain(plain: bool) {
     PLAIN.store(plain, Ordering::Relaxed);
 }
 
+#[cfg(any(feature = "cpu", feature = "gpu"))]
 fn is_plain() -> bool {
-    PLAIN.load(Ordering::Relaxed)
+    #[cfg(feature = "testing")]
+    return PLAIN.load(Ordering::Relaxed);
+    #[cfg(not(feature = "testing"))]
+    false
 }
 
 /// Whether kernels for a GPU run on a device.
@@ -80,13 +93,17 @@ pub(crate) fn is_gpu(_device: &Device) -> bool {
 }
 
 /// From now on tiles are those for a class of adapters, whatever the adapter is: each class is tested everywhere.
+#[cfg(feature = "testing")]
 pub fn take_tiles_of(class: AdapterClass) {
     *TILES.write().unwrap_or_else(|e| e.into_inner()) = Some(class);
 }
 
 /// The class whose tiles are taken.
-#[cfg_attr(not(feature = "gpu"), allow(dead_code))]
-fn class() -> AdapterClass {
-    let chosen = *TILES.read().unwrap_or_else(|e| e.into_inner());
-    chosen.unwrap_or_else(adapter_class)
+#[cfg(feature = "gpu")]
+pub(crate) fn class() -> crate::device::AdapterClass {
+    #[cfg(feature = "testing")]
+    if let Some(chosen) = *TILES.read().unwrap_or_else(|e| e.into_inner()) {
+        return chosen;
+    }
+    crate::device::adapter_class()
 }

@@ -24,10 +24,12 @@ struct Network {
     decoder: Vec<usize>,
 }
 
-/// Every case. In a `small` table maps are halved until each case is cheap: the same kernels, in a test's time.
-pub fn cases(small: bool) -> Vec<Case> {
-    let networks = [
-        Network {
+/// The models of the table, as they are called in records.
+pub const MODELS: [&str; 3] = ["sd1", "sd2", "shipped"];
+
+fn network(model: &str) -> Option<Network> {
+    Some(match model {
+        "sd1" => Network {
             batch: 2,
             levels: vec![(320, 64, 8), (640, 32, 8), (1280, 16, 8), (1280, 8, 8)],
             latents: 4,
@@ -35,7 +37,7 @@ pub fn cases(small: bool) -> Vec<Case> {
             groups: 32,
             decoder: vec![128, 256, 512, 512],
         },
-        Network {
+        "sd2" => Network {
             batch: 2,
             levels: vec![(320, 64, 5), (640, 32, 10), (1280, 16, 20), (1280, 8, 20)],
             latents: 4,
@@ -43,7 +45,7 @@ pub fn cases(small: bool) -> Vec<Case> {
             groups: 32,
             decoder: vec![],
         },
-        Network {
+        "shipped" => Network {
             batch: 2,
             levels: vec![(48, 16, 3), (96, 8, 3), (128, 4, 4)],
             latents: 8,
@@ -51,13 +53,20 @@ pub fn cases(small: bool) -> Vec<Case> {
             groups: 16,
             decoder: vec![8, 16, 32, 64],
         },
-    ];
+        _ => return None,
+    })
+}
+
+/// The layers of one of [`MODELS`] at their real sizes; `None` for another name.
+pub fn layers(model: &str) -> Option<Vec<Case>> {
+    network(model).map(|network| different(network.layers()))
+}
+
+/// Every case. In a `small` table maps are halved until each case is cheap: the same kernels, in a test's time.
+pub fn cases(small: bool) -> Vec<Case> {
     let mut cases = primes::primes();
-    for network in &networks {
-        cases.extend(network.convolutions());
-        cases.extend(network.transformers());
-        cases.extend(network.decoder());
-        cases.extend(network.text());
+    for network in MODELS.into_iter().filter_map(network) {
+        cases.extend(network.layers());
     }
     // As large as a group of Stable Diffusion's decoder at 512x512, which the smaller maps below do not have.
     cases.push(Case::GroupNorm {
@@ -69,6 +78,11 @@ pub fn cases(small: bool) -> Vec<Case> {
         cases.iter_mut().for_each(Case::shrink);
         cases.retain(|case| case.operations() <= SMALL);
     }
+    different(cases)
+}
+
+/// The same, each once.
+fn different(mut cases: Vec<Case>) -> Vec<Case> {
     let mut seen = std::collections::BTreeSet::new();
     cases.retain(|case| seen.insert(format!("{case:?}")));
     cases
@@ -89,6 +103,16 @@ fn conv(shape: [usize; 4], channels: usize, side: usize) -> Case {
 }
 
 impl Network {
+    fn layers(&self) -> Vec<Case> {
+        [
+            self.convolutions(),
+            self.transformers(),
+            self.decoder(),
+            self.text(),
+        ]
+        .concat()
+    }
+
     fn convolutions(&self) -> Vec<Case> {
         let b = self.batch;
         let (first, size, _) = self.levels[0];

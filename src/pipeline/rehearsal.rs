@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::prelude::*;
 use cubecl::dry_run::DryRun;
 
-use super::{Networks, Pipeline, PipelineBuilder, stages};
+use super::{Networks, Pipeline, PipelineBuilder, unknown_stage};
 use crate::bundle::{Defaults, TensorEntry};
 use crate::embeddings::Embeddings;
 use crate::error::Result;
@@ -13,7 +13,7 @@ use crate::latents::Latents;
 use crate::weights;
 
 impl PipelineBuilder {
-    /// Has the GPU compile all that one of [`stages::STAGES`] takes for an image at these settings, and computes nothing: shapes and
+    /// Has the GPU compile all that one of [`super::STAGES`] takes for an image at these settings, and computes nothing: shapes and
     /// formats are enough for that, so that no weight need be here. A browser compiles in another process and is not waited for; what
     /// CubeCL makes of the kernels before takes this thread, up to seconds (cubecl-opt 0.11.3 compares each operation of an unrolled kernel
     /// with all before it, `scoped_map.rs:31`).
@@ -74,7 +74,7 @@ impl Pipeline {
             "decoder" => {
                 self.decode(&latents);
             }
-            _ => return Err(stages::unknown(stage)),
+            _ => return Err(unknown_stage(stage)),
         }
         Ok(())
     }

@@ -2,15 +2,12 @@
 
 use burn::prelude::*;
 
-use super::Pipeline;
+use super::{Pipeline, unknown_stage};
 use crate::components::ComponentConfigs;
 #[cfg(feature = "gpu")]
 use crate::device::watch::{Usage, Watch};
 use crate::error::{Error, Result};
 use crate::weights::Weight;
-
-/// The stages by their names in a record.
-pub const STAGES: [&str; 3] = ["text_encoder", "unet", "decoder"];
 
 /// The timestep of the U-Net's call.
 const TIMESTEP: f64 = 500.0;
@@ -65,15 +62,8 @@ pub fn input(configs: &ComponentConfigs, stage: &str, side: usize, images: usize
             sample: weight(vec![images, c, latents, latents]),
             text: nothing,
         },
-        _ => return Err(unknown(stage)),
+        _ => return Err(unknown_stage(stage)),
     })
-}
-
-pub(super) fn unknown(stage: &str) -> Error {
-    Error::Request {
-        field: "stage",
-        why: format!("{stage:?} is not known; use {}", STAGES.join(", ")),
-    }
 }
 
 impl Pipeline {

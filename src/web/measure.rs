@@ -29,7 +29,7 @@ fn input(sample: Vec<f32>, shape: Vec<usize>, text: Vec<f32>, text_shape: Vec<us
 
 #[wasm_bindgen]
 impl Engine {
-    /// Runs one of [`crate::pipeline::stages::STAGES`] alone and gives its output: for `cargo xtask bench stages`, which holds a clock.
+    /// Runs one of [`crate::pipeline::STAGES`] alone and gives its output: for `cargo xtask bench stages`, which holds a clock.
     pub async fn stage(
         &self,
         stage: String,

@@ -19,7 +19,7 @@ use crate::browser::page::Page;
 use crate::native::Settings;
 use crate::serve::Serving;
 use crate::site::Site;
-use crate::wasm::{self, Engine};
+use crate::wasm::{self, Engine, Purpose};
 use crate::workspace::target;
 
 /// The longest that loading, or one image, may take.
@@ -70,7 +70,7 @@ pub fn run(options: &Options) -> Result<()> {
         Some(Part::Refusals) => return refusals::measure(),
         None => {}
     }
-    let site = Arc::new(Site::build(&[options.engine], options.bundle.as_deref())?);
+    let site = Arc::new(Site::release(&[options.engine], options.bundle.as_deref())?);
     let mut runs = (0..options.runs.max(1))
         .map(|_| measure(&site, options))
         .collect::<Result<Vec<Value>>>()?;
@@ -162,7 +162,7 @@ fn measure(site: &Arc<Site>, options: &Options) -> Result<Value> {
         "width": image.width(),
         "height": image.height(),
         "model_bytes": stats["downloadedBytes"],
-        "engine_bytes": wasm::size(&options.engine.package())?,
+        "engine_bytes": wasm::size(&options.engine.package(Purpose::Release))?,
         "seconds_to_ready": ready.as_secs_f64(),
         "pipelines": compilation["pipelines"],
         "seconds_to_compile": compilation["milliseconds"].as_f64().map(|time| time / 1e3),

@@ -83,7 +83,7 @@ impl Step {
             Step::Fuzz => fuzz::run(&fuzz::Options::of_tests()),
             Step::Ranks => ranks(),
             Step::Wasm => wasm::Engine::ALL.into_iter().try_for_each(|engine| {
-                let package = wasm::build(engine)?;
+                let package = wasm::build(engine, wasm::Purpose::Testing)?;
                 println!(
                     "{} engine: {:.2} MB of wasm",
                     engine.name(),

@@ -10,7 +10,7 @@ use clap::Args;
 use crate::compress;
 use crate::serve::Serving;
 use crate::site::Site;
-use crate::wasm::{self, Engine};
+use crate::wasm::{self, Engine, Purpose};
 
 /// The port when none is named.
 const PORT: u16 = 8080;
@@ -39,7 +39,8 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     let bundle = options.bundle.as_deref();
     if let Some(folder) = &options.dist {
-        Site::build(&Engine::ALL, bundle)?.write_to(folder)?;
+        let site = Site::release(&Engine::ALL, bundle)?.measuring(&Engine::ALL)?;
+        site.write_to(folder)?;
         compress::beside(folder)?;
         println!(
             "The site is in {}. Any static host can serve it, under any path (docs/hosting.md).",
@@ -57,10 +58,13 @@ pub fn run(options: &Options) -> Result<()> {
             "building the page's first engine, about 4 minutes on two cores; the page is served as soon as it is there"
         );
     }
-    let mut site = Site::build(&now, bundle)?;
+    let mut site = Site::build(&now, bundle)?.measuring(&now)?;
     for engine in &later {
-        fs::create_dir_all(engine.package())?; // a folder that is not there has no addresses
-        site = site.and(&engine.address(), &engine.package());
+        let package = engine.package(Purpose::Testing);
+        fs::create_dir_all(&package)?; // a folder that is not there has no addresses
+        for address in [Some(engine.address()), engine.measuring()] {
+            site = address.map_or(site.clone(), |address| site.and(&address, &package));
+        }
     }
     let site = Arc::new(site);
     let serving = match options.port {
@@ -78,7 +82,7 @@ pub fn run(options: &Options) -> Result<()> {
         eprintln!("No browser could be opened ({error}): open the address yourself.");
     }
     for engine in later {
-        match wasm::build(engine) {
+        match wasm::build(engine, Purpose::Testing) {
             Ok(_) => println!(
                 "The page has {} the next time it is loaded.",
                 engine.gives()

@@ -50,7 +50,7 @@ enum Task {
     Bench(bench::Options),
     /// Take pictures of the page with an image made in it: desktop and phone, light and dark
     Screenshot(screenshot::Options),
-    /// Build the wasm engines only
+    /// Build the wasm engines only, as releases of the page have them
     Wasm {
         /// Which engines; all when none is named
         engines: Vec<wasm::Engine>,
@@ -73,7 +73,7 @@ fn run(task: Task) -> Result<()> {
             };
             let built: Vec<PathBuf> = engines
                 .into_iter()
-                .map(wasm::build)
+                .map(|engine| wasm::build(engine, wasm::Purpose::Release))
                 .collect::<Result<_>>()?;
             built
                 .iter()

@@ -36,7 +36,7 @@ const ENTRIES: [&str; 4] = [
 
 /// Builds the engines and writes the package.
 pub fn run(options: &Options) -> Result<()> {
-    let site = Site::build(&Engine::ALL, options.bundle.as_deref())?;
+    let site = Site::release(&Engine::ALL, options.bundle.as_deref())?;
     let folder = match &options.dist {
         Some(folder) => folder.clone(),
         None => {

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::wasm::{self, Engine};
+use crate::wasm::{self, Engine, Purpose};
 use crate::workspace::{copy_where, root, target};
 
 /// The folder of `web/` with pictures for its README, which is no part of the site.
@@ -16,14 +16,25 @@ pub const PICTURES: &str = "screenshots";
 const SHIPPED: [&str; 2] = ["default", "fast"];
 
 /// Folders under their addresses.
+#[derive(Clone)]
 pub struct Site {
     /// (address without slashes at its ends, folder), the more particular first.
     mounts: Vec<(String, PathBuf)>,
 }
 
 impl Site {
-    /// Builds the engines and takes `web/`, and the model bundles that are shipped or, where one is named, that one alone.
+    /// Builds the engines for tests and takes `web/`, and the model bundles that are shipped or, where one is named, that one
+    /// alone.
     pub fn build(engines: &[Engine], bundle: Option<&Path>) -> Result<Site> {
+        Site::with_engines(engines, Purpose::Testing, bundle)
+    }
+
+    /// The same with the engines that visitors have; the measuring page has its own.
+    pub fn release(engines: &[Engine], bundle: Option<&Path>) -> Result<Site> {
+        Site::with_engines(engines, Purpose::Release, bundle)
+    }
+
+    fn with_engines(engines: &[Engine], purpose: Purpose, bundle: Option<&Path>) -> Result<Site> {
         let bundles = match bundle {
             Some(folder) => vec![(SHIPPED[0], folder.to_path_buf())],
             None => SHIPPED
@@ -33,7 +44,7 @@ impl Site {
         let list = list(&bundles)?;
         let mut mounts = Vec::new();
         for &engine in engines {
-            mounts.push((engine.address(), wasm::build(engine)?));
+            mounts.push((engine.address(), wasm::build(engine, purpose)?));
         }
         for (name, folder) in bundles {
             mounts.push((format!("models/{name}"), folder));
@@ -55,10 +66,23 @@ impl Site {
     pub fn of_engines(engines: &[Engine]) -> Result<Site> {
         let mut mounts = Vec::new();
         for &engine in engines {
-            mounts.push((format!("page/{}", engine.address()), wasm::build(engine)?));
+            mounts.push((
+                format!("page/{}", engine.address()),
+                wasm::build(engine, Purpose::Testing)?,
+            ));
         }
         mounts.push(("page".to_owned(), root().join("web")));
         Ok(Site { mounts })
+    }
+
+    /// The same site with the engines of the measuring page, built where they are not fresh.
+    pub fn measuring(self, engines: &[Engine]) -> Result<Site> {
+        engines.iter().try_fold(self, |site, engine| {
+            Ok(match engine.measuring() {
+                Some(address) => site.and(&address, &wasm::build(*engine, Purpose::Testing)?),
+                None => site,
+            })
+        })
     }
 
     /// A folder as it is.

@@ -45,6 +45,15 @@ pub enum Engine {
     CpuThreads,
 }
 
+/// What an engine is for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Purpose {
+    /// Visitors.
+    Release,
+    /// Tests, benchmarks and the measuring page: with the feature `testing`.
+    Testing,
+}
+
 impl Engine {
     /// All, in the order in which they are built: the last is for the second visit.
     pub const ALL: [Engine; 3] = [Engine::Cpu, Engine::Gpu, Engine::CpuThreads];
@@ -57,6 +66,11 @@ impl Engine {
         format!("pkg/{}", self.name())
     }
 
+    /// Where the measuring page looks for it, if it takes it.
+    pub fn measuring(self) -> Option<String> {
+        (self != Engine::CpuThreads).then(|| format!("pkg/measure/{}", self.name()))
+    }
+
     /// As it is called in addresses, and on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -66,9 +80,9 @@ impl Engine {
         }
     }
 
-    /// Whether its folder holds one, of this state of the code or an older one.
+    /// Whether its folder holds one for tests, of this state of the code or an older one.
     pub fn is_built(self) -> bool {
-        self.package().join(STAMP).exists()
+        self.package(Purpose::Testing).join(STAMP).exists()
     }
 
     /// What the page has by it.
@@ -89,10 +103,14 @@ impl Engine {
     }
 
     /// The features of the crate.
-    fn features(self) -> &'static str {
-        match self {
+    fn features(self, purpose: Purpose) -> String {
+        let features = match self {
             Engine::CpuThreads => "cpu,workers",
             _ => self.backend(),
+        };
+        match purpose {
+            Purpose::Release => features.to_owned(),
+            Purpose::Testing => format!("{features},testing"),
         }
     }
 
@@ -106,19 +124,27 @@ impl Engine {
     }
 
     /// The folder with the two files that the page fetches.
-    pub fn package(self) -> PathBuf {
-        self.target().join("pkg").join(self.name())
+    pub fn package(self, purpose: Purpose) -> PathBuf {
+        let packages = match purpose {
+            Purpose::Release => "release",
+            Purpose::Testing => "pkg",
+        };
+        self.target().join(packages).join(self.name())
     }
 }
 
 /// Builds an engine where it is not fresh; the folder with its two files.
-pub fn build(engine: Engine) -> Result<PathBuf> {
+pub fn build(engine: Engine, purpose: Purpose) -> Result<PathBuf> {
     let threads = engine == Engine::CpuThreads;
     let toolchain = match threads {
         true => Toolchain::with_source()?,
         false => Toolchain::find()?,
     };
-    println!("building the {} engine", engine.name());
+    let whose = match purpose {
+        Purpose::Release => "",
+        Purpose::Testing => " for tests",
+    };
+    println!("building the {} engine{whose}", engine.name());
     let mut rustc = toolchain.cargo("rustc");
     rustc
         .args([
@@ -131,7 +157,8 @@ pub fn build(engine: Engine) -> Result<PathBuf> {
             "wasm",
             "--locked",
         ])
-        .args(["--no-default-features", "--features", engine.features()])
+        .args(["--no-default-features", "--features"])
+        .arg(engine.features(purpose))
         .env(
             "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS",
             if threads { ATOMICS } else { SIMD },
@@ -150,7 +177,7 @@ pub fn build(engine: Engine) -> Result<PathBuf> {
         .join("wasm")
         .join(NAME)
         .with_extension("wasm");
-    let package = engine.package();
+    let package = engine.package(purpose);
     bind(&wasm, &package)?;
     Ok(package)
 }

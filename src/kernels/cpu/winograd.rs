@@ -4,7 +4,7 @@
 //! tiles of `T x T` pixels and weights are transformed (a few additions), each of the `T * T` places is a matrix product of its own over
 //! the channels, and the products are transformed back. `M = 2` takes 16 multiplications where 36 were, `M = 4` 36 where 144 were.
 
-#[cfg(test)]
+#[cfg(all(test, feature = "testing"))]
 mod tests;
 mod weights;
 

@@ -15,7 +15,7 @@ use crate::browser::page::Page;
 use crate::browser::worker::Worker;
 use crate::serve::Serving;
 use crate::site::Site;
-use crate::wasm::{self, Engine};
+use crate::wasm::{self, Engine, Purpose};
 use crate::workspace::{cargo, command, root, run, target};
 
 const STAGES: [&str; 3] = ["text_encoder", "unet", "decoder"];
@@ -269,7 +269,7 @@ fn in_browser(options: &Options, run: Run, bundle: &Path, record: &mut Record) -
     ))?;
     println!(
         "  {threads} threads: engine of {:.2} MB, started in {:.0} ms, {:.0} MB of memory with the model",
-        wasm::size(&engine.package())? as f64 / 1e6,
+        wasm::size(&engine.package(Purpose::Testing))? as f64 / 1e6,
         opened["started"].as_f64().unwrap_or(f64::NAN),
         opened["memory"].as_f64().unwrap_or(f64::NAN) / 1e6,
     );

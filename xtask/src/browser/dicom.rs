@@ -63,6 +63,7 @@ pub fn dicom(setting: &Setting) -> Result<String> {
             ("0028,0301", burned_in),
             ("0020,4000", &*SETTINGS.prompt),
             ("0008,2111", "Seed: 1895"),
+            ("0008,2111", "Engine: cpu"),
             ("0008,2111", "shows no person"),
         ] {
             let found = element(&file, tag)?;

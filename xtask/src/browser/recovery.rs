@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use super::page::Page;
+use super::race::{CARD, on_card};
 use super::visits::{DRAWING_GPU, SETTINGS};
 use super::{LOADING, Setting};
 use crate::native::Settings;
 use crate::serve::Serving;
 use crate::workspace::{copy, root};
 
-/// Put at the end of the worker: the software adapter passes for a card, and its devices are destroyed on demand.
-const CARD: &str = "
-Object.defineProperty(GPUAdapter.prototype, 'info', { get: () => ({ vendor: 'test', architecture: 'card', device: '', description: '', isFallbackAdapter: false }) });
+/// Put at the end of the worker, after [`CARD`]: devices are destroyed on demand.
+const DESTROYED: &str = "
 const requestDevice = GPUAdapter.prototype.requestDevice;
 GPUAdapter.prototype.requestDevice = async function (descriptor) {
   const device = await requestDevice.call(this, descriptor);
@@ -29,7 +29,7 @@ pub fn lost_device(setting: &Setting) -> Result<String> {
     let web = tempfile::tempdir()?;
     copy(&root().join("web"), web.path())?;
     let worker = web.path().join("worker.js");
-    fs::write(&worker, fs::read_to_string(&worker)? + CARD)?;
+    fs::write(&worker, fs::read_to_string(&worker)? + CARD + DESTROYED)?;
     let site = Arc::new(setting.site.with_page(web.path()));
     let serving = Serving::start(site, 0, "", true)?;
     let short = Settings {
@@ -40,11 +40,7 @@ pub fn lost_device(setting: &Setting) -> Result<String> {
     for drawing in [true, false] {
         let page = Page::open(&setting.browser, &serving.address())?;
         page.wait("ready", LOADING)?;
-        ensure!(
-            page.stats()?["backend"] == "gpu",
-            "the page does not take the card: {}",
-            page.text("backend")?
-        );
+        on_card(&page)?;
         page.evaluate("globalThis.same = new BroadcastChannel('card')")?;
         let steps = if drawing { 50 } else { short.steps };
         page.fill(&Settings {
@@ -91,9 +87,8 @@ pub fn lost_device(setting: &Setting) -> Result<String> {
     Ok(format!("on the CPU after {}", took.join(" and ")))
 }
 
-/// Put at the end of the worker: the software adapter passes for a card, and gives no device.
+/// The same: the card gives no device.
 const NO_DEVICE: &str = "
-Object.defineProperty(GPUAdapter.prototype, 'info', { get: () => ({ vendor: 'test', architecture: 'card', device: '', description: '', isFallbackAdapter: false }) });
 GPUAdapter.prototype.requestDevice = async () => { throw new DOMException('none today', 'OperationError'); };
 ";
 
@@ -102,11 +97,15 @@ pub fn no_device(setting: &Setting) -> Result<String> {
     let web = tempfile::tempdir()?;
     copy(&root().join("web"), web.path())?;
     let worker = web.path().join("worker.js");
-    fs::write(&worker, fs::read_to_string(&worker)? + NO_DEVICE)?;
+    fs::write(&worker, fs::read_to_string(&worker)? + CARD + NO_DEVICE)?;
     let site = Arc::new(setting.site.with_page(web.path()));
     let serving = Serving::start(site, 0, "", true)?;
     let page = Page::open(&setting.browser, &serving.address())?;
     page.wait("ready", LOADING)?;
+    let begun = Instant::now();
+    while !page.text("backend")?.contains("failed") && begun.elapsed() < LOADING {
+        std::thread::sleep(Duration::from_millis(50)); // the CPU draws already
+    }
     let words = page.text("backend")?;
     ensure!(
         page.stats()?["backend"] == "cpu"

@@ -12,8 +12,8 @@ use super::page::Page;
 use super::{
     LOADING, Setting, about, access, attention, axe, batch, cancel, cors, dicom, doubt, download,
     element, embedded, fast, film, firefox, folder, growth, hostile, hosts, install, kernels,
-    kills, lightbox, models, module, mutations, offline, parity, pictures, quiet, reasons,
-    recovery, senses, sentence, settings, sight, slides, source, storage, tabs, threads,
+    kills, lightbox, measuring, models, module, mutations, offline, parity, pictures, quiet, race,
+    reasons, recovery, senses, sentence, settings, sight, slides, source, storage, tabs, threads,
 };
 use crate::native::Settings;
 use crate::serve::Serving;
@@ -24,7 +24,7 @@ pub const DRAWING_GPU: Duration = Duration::from_secs(900);
 
 /// Largest mean difference to the native image, of 255. The arithmetic is the same up to the order of sums.
 pub const CPU_DIFFERENCE: f64 = 2.0;
-const GPU_DIFFERENCE: f64 = 4.0;
+pub const GPU_DIFFERENCE: f64 = 4.0;
 
 /// Few steps: enough to use every part of the page.
 pub const SETTINGS: Settings = Settings {
@@ -196,6 +196,9 @@ pub const CHECKS: &[Check] = &[
         "fifty images of the gpu engine need no more memory than three",
         growth::gpu,
     ),
+    ("the cpu draws until the gpu is ready", race::race),
+    ("who saves data has the gpu engine alone", race::saves_data),
+    ("the measuring page measures the gpu", measuring::check),
     (
         "the cpu takes over from a gpu that is lost",
         recovery::lost_device,

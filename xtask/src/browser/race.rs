@@ -1,0 +1,120 @@
+//! The checks on a graphics card that takes seconds to prepare: the CPU draws meanwhile, and makes room for it.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use tempfile::TempDir;
+
+use super::page::Page;
+use super::visits::{DRAWING, DRAWING_GPU, GPU_DIFFERENCE, SETTINGS};
+use super::{LOADING, Setting};
+use crate::native::Settings;
+use crate::serve::Serving;
+use crate::workspace::{copy, root};
+
+/// Put at the end of the worker: the software adapter passes for a card.
+pub const CARD: &str = "
+Object.defineProperty(GPUAdapter.prototype, 'info', { get: () => ({ vendor: 'test', architecture: 'card', device: '', description: '', isFallbackAdapter: false }) });
+";
+
+/// Put before a module of the page: a visitor who saves data.
+const SAVES_DATA: &str =
+    "Object.defineProperty(navigator, 'connection', { value: { saveData: true } });\n";
+
+/// The page with other first lines of `spare.js`, in whose worker the software adapter passes for a card.
+fn serve(setting: &Setting, before: &str) -> Result<(TempDir, Serving)> {
+    let web = tempfile::tempdir()?;
+    copy(&root().join("web"), web.path())?;
+    let worker = web.path().join("worker.js");
+    fs::write(&worker, fs::read_to_string(&worker)? + CARD)?;
+    let spare = web.path().join("spare.js");
+    fs::write(&spare, before.to_owned() + &fs::read_to_string(&spare)?)?;
+    let site = Arc::new(setting.site.with_page(web.path()));
+    Ok((web, Serving::start(site, 0, "", true)?))
+}
+
+/// A first visit: images on the CPU, then on the card, without a word; the model comes once.
+pub fn race(setting: &Setting) -> Result<String> {
+    let (_web, serving) = serve(setting, "")?;
+    let short = Settings {
+        steps: 2,
+        ..SETTINGS
+    };
+    let started = Instant::now();
+    let page = Page::open(&setting.browser, &serving.address())?;
+    page.wait("ready", LOADING)?;
+    let words = page.text("backend")?;
+    ensure!(
+        page.stats()?["backend"] == "cpu" && words.contains("still being prepared"),
+        "the page does not draw on the CPU first: {words}"
+    );
+    let (image, _) = page.generate(&short, DRAWING)?;
+    let first = started.elapsed();
+    setting.as_native(&image, &short, "the image of the CPU")?;
+    let said = page.text("status")?;
+    let ready = on_card(&page)?.duration_since(started);
+    ensure!(
+        page.text("status")? == said && page.state()? == "done",
+        "the page has words on it: {}",
+        page.text("status")?
+    );
+    let words = page.text("backend")?;
+    ensure!(words.contains("a graphics card is there"), "{words}");
+    let paths = serving.take_paths();
+    let shards = paths.iter().filter(|path| path.ends_with(".safetensors"));
+    ensure!(shards.count() == 1, "the model came twice: {paths:?}");
+    let (image, _) = page.generate(&short, DRAWING_GPU)?;
+    let bundle = setting.site.bundle();
+    setting.near_native(
+        &image,
+        bundle,
+        &short,
+        "the image of the card",
+        GPU_DIFFERENCE,
+    )?;
+    setting.all_quiet_of(&page, &serving)?;
+    page.close()?;
+    Ok(format!(
+        "the first image after {:.1} s, the card after {:.1} s",
+        first.as_secs_f64(),
+        ready.as_secs_f64()
+    ))
+}
+
+/// Who saves data fetches one engine.
+pub fn saves_data(setting: &Setting) -> Result<String> {
+    let (_web, serving) = serve(setting, SAVES_DATA)?;
+    let page = Page::open(&setting.browser, &serving.address())?;
+    page.wait("ready", LOADING)?;
+    ensure!(
+        page.stats()?["backend"] == "gpu",
+        "{}",
+        page.text("backend")?
+    );
+    let paths = serving.take_paths();
+    let engines = |name: &str| paths.iter().filter(|path| path.contains(name)).count();
+    ensure!(
+        engines("/pkg/gpu/") > 0 && engines("/pkg/cpu") == 0,
+        "it asked for {paths:?}"
+    );
+    setting.all_quiet_of(&page, &serving)?;
+    page.close()?;
+    Ok("one engine".into())
+}
+
+/// Waits until the card draws; when that was.
+pub fn on_card(page: &Page) -> Result<Instant> {
+    let begun = Instant::now();
+    while page.stats()?["backend"] != "gpu" {
+        ensure!(
+            page.state()? != "error" && begun.elapsed() < LOADING,
+            "the page stays on the CPU: {} {:?}",
+            page.text("backend")?,
+            page.problems()
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(Instant::now())
+}
