@@ -22,9 +22,13 @@ export function figure(draw, caption, english = false) {
 /** The film of a question, the one beside it, and their difference: that with the finding less that without. @param {Film} shown @param {Film | null} pair */
 export function pairOf(shown, pair) {
   if (!pair) return [];
-  const [a, b] = isPlain(shown.settings.prompt) ? [pair, shown] : [shown, pair];
-  const one = (/** @type {Film} */ { image, settings }) => figure((canvas) => paint(canvas, image), gist(settings.prompt), true);
-  const difference = figure((canvas) => paintDifference(canvas, b.image, a.image), t("teach.difference"));
+  const plain = [shown, pair].map(({ settings }) => isPlain(settings.prompt));
+  const [a, b] = plain[0] && !plain[1] ? [pair, shown] : [shown, pair];
+  const said = [a, b].map(({ settings }) => gist(settings.prompt));
+  // Where both say the same of the finding, the sentences differ in what stands before it.
+  const captions = said[0] === said[1] ? [a, b].map(({ settings }) => settings.prompt) : said;
+  const films = [a, b].map(({ image }, i) => figure((canvas) => paint(canvas, image), captions[i], true));
+  const difference = figure((canvas) => paintDifference(canvas, b.image, a.image), t(plain[0] === plain[1] ? "teach.difference-other" : "teach.difference"));
   difference.append(scale);
-  return [el("div", { class: "films" }, one(a), one(b), difference)];
+  return [el("div", { class: "films" }, ...films, difference)];
 }

@@ -75,6 +75,7 @@ addStrings({
   "teach.missed-differs": ["Your mark, {where}, is not where the two films differ most, which is coloured now.", "Ihre Marke, {where}, ist nicht dort, wo sich die beiden Filme am meisten unterscheiden; das ist jetzt gefärbt."],
   "teach.unplaced-differs": ["Where the two films differ most is coloured now.", "Wo sich die beiden Filme am meisten unterscheiden, ist jetzt gefärbt."],
   "teach.difference": ["With less without: orange is brighter with the finding, blue is darker.", "Mit weniger ohne: Orange ist mit dem Befund heller, Blau dunkler."],
+  "teach.difference-other": ["The first less the second: orange is brighter in the first film, blue is darker.", "Der erste weniger den zweiten: Orange ist im ersten Film heller, Blau dunkler."],
   "teach.asked-for": ["The model was asked for “{prompt}”, seed {seed}.", "Verlangt war „{prompt}“, Startwert {seed}."],
   "teach.other-model": ["This lesson was made with the model {made}, and {at} drew the film: it may not show what the lesson says.", "Diese Lektion gehört zum Modell {made}, und gezeichnet hat {at}: Der Film zeigt vielleicht nicht, was die Lektion sagt."],
   "teach.score-named": ["You named {named} of {of} films.", "Sie haben {named} von {of} Filmen benannt."],
