@@ -28,6 +28,8 @@ export class Runner {
   #films = new Map();
   /** @type {Film | null} */
   #shown = null;
+  /** Whether an answer waits for the film beside it. */
+  #waits = false;
   #score = { named: 0, of: 0, placed: 0, places: 0 };
   /** What is told, in the language of the moment. @type {(Saying | string)[]} */
   #verdict = [];
@@ -69,7 +71,11 @@ export class Runner {
 
   /** @param {Lesson} lesson */
   start(lesson) {
+    this.#abort.abort();
+    this.#abort = new AbortController();
     this.#lesson = lesson;
+    this.#phase = "drawing";
+    this.#verdict = [];
     this.#at = 0;
     this.#films.clear();
     this.#score = { named: 0, of: 0, placed: 0, places: 0 };
@@ -160,6 +166,8 @@ export class Runner {
       return;
     }
     if (++this.#at < items.length) {
+      this.#phase = "drawing";
+      this.#verdict = [];
       this.#write();
       this.question.focus({ preventScroll: true });
       return this.#draw();
@@ -181,7 +189,8 @@ export class Runner {
     const said = this.#chosen();
     const place = said !== null && said === item.blank ? null : this.film.place;
     if (item.pair !== null) this.#tell(["teach.drawing-pair"]);
-    const pair = item.pair === null ? null : await this.#film(this.#at, true);
+    this.#waits = item.pair !== null;
+    const pair = item.pair === null ? null : await this.#film(this.#at, true).finally(() => (this.#waits = false));
     const shown = /** @type {Film} */ (this.#shown);
     const regions = item.region === "difference" ? (pair ? differing(shown.image, pair.image) : []) : item.region;
     if (item.choices.length > 0) {
@@ -215,7 +224,8 @@ export class Runner {
 
   /** @param {number} step @param {number} total */
   #tellStep(step, total) {
-    if (this.#phase !== "answered") this.step.textContent = t("count.step", { step, total });
+    const needed = this.#phase === "drawing" || this.#waits; // what is drawn ahead is nobody's concern
+    if (needed) this.step.textContent = t("count.step", { step, total });
   }
 
   /** Everything that is said of this film, in the language of the moment. */
@@ -239,7 +249,7 @@ export class Runner {
         input.checked = same && kept === i;
         const label = el("span");
         put(label, choice);
-        return el("label", {}, input, label);
+        return el("label", { "data-choice": String(i) }, input, label);
       }),
     );
     if (over) {
@@ -263,6 +273,7 @@ export class Runner {
     this.film.element.hidden = phase === "end";
     this.choices.hidden = !item?.choices.length;
     this.choices.disabled = phase !== "asking";
+    for (const label of this.choices.querySelectorAll("label")) label.classList.toggle("right", phase === "answered" && label.dataset.choice === String(item?.answer));
     this.place.hidden = !item || !this.#clicks(item) || asked;
     this.place.textContent = item && this.#clicks(item) ? `${t(item.blank === undefined ? "teach.mark" : "teach.mark-if")} ${this.film.place ? t("teach.marked", { where: sayPlace(this.film.place) }) : ""}` : "";
     this.next.hidden = phase === "drawing";
