@@ -82,7 +82,8 @@ async function draw() {
     const [plain, found] = [NORMAL, EFFUSION].map((words) => ({ words, frames: /** @type {protocol.Picture[]} */ ([]) }));
     const steps = async (/** @type {typeof plain} */ { words, frames }) => {
       const made = await image(sentence(words), undefined, ({ preview }) => preview && frames.push(preview));
-      return frames.splice(-1, 1, made) && made; // the last step is the image itself
+      frames.push(made); // the last step has no preview: it is the image itself
+      return made;
     };
     const normal = await steps(plain);
     const effusion = await steps(found);

@@ -5,6 +5,8 @@
 /** Pixels of a pane's longer side. */
 const PANE = 768;
 const [GAP, LINE, TEXT] = [24, 34, 24];
+/** Pixels that a scale needs for its labels. */
+const LEGIBLE = 480;
 const [FILM, INK, SOFT] = ["#050606", "#e9ebea", "#a3abad"];
 const font = (/** @type {number} */ size, weight = 400) => `${weight} ${size}px system-ui, sans-serif`;
 
@@ -60,11 +62,12 @@ export function slide(panes, { columns = panes.length, side = PANE, lines, rows:
     });
   });
   if (bar) {
-    pen.drawImage(bar, left, top, w, LINE / 2);
+    const long = Math.min(Math.max(w, LEGIBLE), width - 2 * GAP);
+    pen.drawImage(bar, left, top, long, LINE / 2);
     pen.textAlign = "center";
     labels.forEach((label, i) => {
       pen.textAlign = i === 0 ? "left" : i === labels.length - 1 ? "right" : "center";
-      write(pen, label, left + (w * i) / (labels.length - 1), top + LINE, font(20), SOFT);
+      write(pen, label, left + (long * i) / (labels.length - 1), top + LINE, font(20), SOFT);
     });
     pen.textAlign = "left";
   }

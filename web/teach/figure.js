@@ -141,7 +141,7 @@ function show() {
     });
     return el("tr", {}, el("th", { scope: "row" }, valueName(down, row)), ...cells);
   });
-  table.replaceChildren(el("caption", {}, t("figure.caption", { prompt: base.prompt, seed: base.seed })), el("thead", {}, el("tr", {}, el("td"), ...heads)), el("tbody", {}, ...rows));
+  table.replaceChildren(el("caption", {}, t("figure.caption", { prompt: base.prompt, same: shared })), el("thead", {}, el("tr", {}, el("td"), ...heads)), el("tbody", {}, ...rows));
   if (focused >= 0) table.querySelectorAll("button")[focused]?.focus();
   scroll.hidden = false;
   keep.hidden = films.includes(null);
@@ -155,6 +155,14 @@ function render() {
   if (!panel.busy) panel.tell(down * across > 0 ? ["figure.count", { total: down * across }] : "");
 }
 
+/** The numbers that all films share. */
+function shared() {
+  const { down, across, base } = /** @type {NonNullable<typeof drawn>} */ (drawn);
+  const values = { seed: base.seed, steps: base.num_inference_steps, guidance: base.guidance_scale };
+  const same = Object.entries(values).filter(([axis]) => axis !== down.axis && axis !== across.axis);
+  return same.map(([axis, value]) => t("figure.value", { name: [`figure.${axis}`], value: number(value, value % 1 ? 1 : 0) })).join(" · ");
+}
+
 /** The figure for a lecture. */
 function sheet() {
   const { down, across, films, base } = /** @type {NonNullable<typeof drawn>} */ (drawn);
@@ -163,5 +171,5 @@ function sheet() {
     paint(canvas, /** @type {Film} */ (made).image);
     return [{ canvas, caption: valueName(across, i % across.values.length) }];
   });
-  return { panes, columns: across.values.length, rows: down.values.map((_, row) => valueName(down, row)), lines: [base.prompt] };
+  return { panes, columns: across.values.length, rows: down.values.map((_, row) => valueName(down, row)), lines: [base.prompt, shared()], foot: "figure.foot" };
 }

@@ -17,10 +17,10 @@ const SIDE = 320;
 
 /**
  * @param {Client} client
- * @param {{panes: import("../slide.js").Layer[][], columns: number, lines: string[], rows?: string[], bar?: boolean}} sheet `rows`: what stands above each row; `bar`: with the scale of differences
+ * @param {{panes: import("../slide.js").Layer[][], columns: number, lines: string[], foot?: string, rows?: string[], bar?: boolean}} sheet `foot`: a key of the strings for its last line; `rows`: what stands above each row; `bar`: with the scale of differences
  * @param {{settings: protocol.Settings, image: protocol.Generated}} of what the metadata is about @param {string} name of the file
  */
-export async function sheetOf(client, { panes, columns, lines, rows, bar }, { settings, image: { model } }, name) {
+export async function sheetOf(client, { panes, columns, lines, foot = "slide.foot", rows, bar }, { settings, image: { model } }, name) {
   try {
     const marked = $("marked").checked;
     const what = [settings.source ? "film.edited-not" : "film.synthetic-not"];
@@ -28,7 +28,7 @@ export async function sheetOf(client, { panes, columns, lines, rows, bar }, { se
       columns,
       side: SIDE,
       rows,
-      lines: [...lines, t("slide.foot", { what, model, seed: settings.seed, steps: settings.num_inference_steps })],
+      lines: [...lines, t(foot, { what, model, seed: settings.seed, steps: settings.num_inference_steps })],
       mark: marked ? markOf(settings) : "",
       right: t("film.right"),
       ...(bar ? { bar: scaleBar().querySelector("canvas"), labels: marks() } : {}),

@@ -112,6 +112,6 @@ function render() {
 function sheet() {
   const canvases = [...films.querySelectorAll("figure")].map((figure) => figure.querySelectorAll("canvas"));
   const above = panes.map(({ variant }, i) => [{ canvas: canvases[i][0], caption: caption(variant) }]);
-  const below = panes.map(({ variant }, i) => (variant ? [{ canvas: canvases[i][1], caption: t("strip.less", { what: caption(variant) }) }] : []));
-  return { panes: [...above, ...below], columns: panes.length, lines: [panes[0].entry.settings.prompt], bar: true };
+  const below = panes.map(({ variant }, i) => (variant ? [{ canvas: canvases[i][1], caption: `− ${caption(variant)}` }] : []));
+  return { panes: [...above, ...below], columns: panes.length, lines: [panes[0].entry.settings.prompt, t("strip.colours")], bar: true };
 }

@@ -67,7 +67,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "Object.assign(l.items[0], {question: 'q', region: {x: 0.5, y: 0, width: 0.6, height: 0.1}})",
-        "“items[0].region[0].width” is 0.6. It has to be a number from 0.01 to 0.501",
+        "“items[0].region[0].width” is 0.6. It has to be a number from 0.01 to 0.5",
     ),
     ("l.settings = {steps: 0}", "“settings.steps” is 0"),
     ("l.settings = {guidance: 51}", "“settings.guidance” is 51"),
