@@ -1,5 +1,7 @@
 /** The page: who hears whom. It knows nothing of models; that is the worker's. */
 
+import "./page-strings.js";
+import "./teach/strings.js";
 import { tellEngine, tellModel } from "./about.js";
 import { attentionOf, attentionWanted, leaveAttention, startAttention } from "./attention.js";
 import { startChoosing } from "./choose.js";
@@ -12,6 +14,7 @@ import * as grid from "./grid.js";
 import { startGuide } from "./guide.js";
 import { inEveryLanguage, number, say, setLanguage, language, t, translate } from "./language.js";
 import { keepVisit, startKeeping } from "./keep.js";
+import { startLanding } from "./landing.js";
 import { keepForOffline } from "./offline.js";
 import { escape, startLightbox, viewer } from "./lightbox.js";
 import { addressOf, asked as askedModel, nameAtWork, startModels, tellBundle, tellKept, tellTrouble } from "./models.js";
@@ -24,6 +27,7 @@ import { fromFragment } from "./settings.js";
 import { copyEmbed, copyLink, loadSettings, saveSettings } from "./share.js";
 import { startSource, tellSource } from "./source.js";
 import { offer } from "./steps.js";
+import { followLesson, offerTeaching, startTeaching, stripFrom } from "./teach/index.js";
 import { paint } from "./tone.js";
 import { mark, remember } from "./visit.js";
 import { Work } from "./work.js";
@@ -76,6 +80,7 @@ const hears = {
   loaded(/** @type {protocol.Loaded} */ loaded) {
     tellEngine(loaded);
     if (own) offerPictures(own);
+    if (own) offerTeaching(own);
     const { warnings, memoryBytes, why, ...rest } = loaded;
     if (why[0] === "why.gpu-failed") note(["state.cpu-takes-over"]);
     if (rest.instead) note(rest.instead);
@@ -140,6 +145,7 @@ function put(entry) {
   offer(entry, (picture) => viewer.set(picture));
   attentionOf(entry);
   compareFrom(entry);
+  stripFrom(entry);
   mark(entry);
   grid.mark(entry);
   doubt(entry.settings).then((found) => (entry.doubt = found, annotate()), () => {}); // a worker that has stopped knows nothing
@@ -219,6 +225,7 @@ function generate() {
 
 /** What a link in the address asks for, and a sentence on it. */
 function followLink() {
+  if (followLesson(location.hash)) return;
   const { settings, problem } = fromFragment(location.hash);
   write(settings);
   if (problem) note(problem);
@@ -285,6 +292,12 @@ $("language").value = language();
 translate();
 startGuide();
 startPictures(client);
+startTeaching(client, {
+  remember: (made) => remember(made, restore),
+  show: restore,
+  compare: (a, b) => (put(a), comparePair(a, b)),
+});
+startLanding();
 if (innerWidth >= 900) $("guide-part").open = true;
 inEveryLanguage(annotate);
 inEveryLanguage(nameOther);

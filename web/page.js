@@ -29,3 +29,19 @@ export const link = (href, text) => Object.assign(document.createElement("a"), {
 export function linked(text) {
   return text.split(/(https?:\/\/[^\s)]+|doi:10\.[^\s),;]+)/).map((part, i) => (i % 2 ? link(part.replace(/^doi:/, "https://doi.org/"), part) : part));
 }
+
+/**
+ * An element with attributes and children; `t` and `name` name its words as `data-t` and `data-name` do in the markup.
+ * @param {string} tag @param {Record<string, any>} [attributes] a function listens, `false` and `undefined` are left out @param {(string | Node)[]} children @returns {any}
+ */
+export function el(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  if (tag === "button") made.setAttribute("type", "button");
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") made[name] = value;
+    else if (name === "t" || name === "name") made.setAttribute(`data-${name}`, value);
+    else if (value !== false && value !== undefined) made.setAttribute(name, value === true ? "" : value);
+  }
+  made.append(...children);
+  return made;
+}

@@ -1,5 +1,6 @@
 /** How the model works, in five figures that it draws itself when it is asked to; each of their pictures can be opened. */
 
+import { Dragged } from "./dragged.js";
 import { sayingOf } from "./errors.js";
 import { inEveryLanguage, number, say, t } from "./language.js";
 import { $ } from "./page.js";
@@ -21,11 +22,10 @@ const EFFUSION = phrase("effusion", "left", "large");
 const HEART = phrase("cardiomegaly", "", "large");
 /** Nothing of this kind was among the images the model learned from. */
 const UNKNOWN = "A bicycle in front of a house.";
-/** Two strengths of guidance beside the model's own: hardly any, and too much. */
-const [WEAK, STRONG] = [1, 12];
-const FRAMES = 4;
-/** Where guidance is learned there is none to take away, and one image less. */
-const images = () => (guided() ? 6 : 5);
+/** Strengths of guidance beside the model's own: hardly any, more, and too much. */
+const [WEAK, MORE, STRONG] = [1, 6, 12];
+/** Where guidance is learned there is none to take away, and two images less. */
+const images = () => (guided() ? 10 : 8);
 const guided = () => (defaults?.guidance_scale ?? 0) > WEAK;
 
 const [button, status, list, large] = ["how-draw", "how-status", "how-list", "large"].map($);
@@ -39,6 +39,8 @@ let abort = null;
 let words = "";
 /** What is written below the pictures, in the language of the moment. @type {{button: HTMLButtonElement, span: HTMLElement, label: Saying}[]} */
 let labels = [];
+/** @type {Dragged[]} */
+let dragged = [];
 
 /** @param {Client} worker */
 export function startPictures(worker) {
@@ -59,6 +61,7 @@ export function offerPictures(own) {
 function clear() {
   for (const row of list.querySelectorAll(".pictures")) row.replaceChildren();
   labels = [];
+  dragged = [];
   words = "";
 }
 
@@ -76,14 +79,24 @@ async function draw() {
   };
   try {
     const own = /** @type {protocol.Manifest["defaults"]} */ (defaults);
-    const frames = /** @type {Shown[]} */ ([]);
-    const effusion = await image(sentence(EFFUSION), undefined, ({ step, preview: picture }) => picture && frames.push({ picture, label: ["how.step", { step }] }));
-    put("noise", [...some(frames), { picture: effusion, label: ["how.step", { step: own.num_inference_steps }] }]);
-    const normal = await image(sentence(NORMAL));
+    const [plain, found] = [NORMAL, EFFUSION].map((words) => ({ words, frames: /** @type {protocol.Picture[]} */ ([]) }));
+    const steps = async (/** @type {typeof plain} */ { words, frames }) => {
+      const made = await image(sentence(words), undefined, ({ preview }) => preview && frames.push(preview));
+      frames.push(made); // the last step has no preview: it is the image itself
+      return made;
+    };
+    const normal = await steps(plain);
+    const effusion = await steps(found);
+    const pair = (/** @type {protocol.Picture} */ a, /** @type {protocol.Picture} */ b) => [{ ...said(a, NORMAL) }, { ...said(b, EFFUSION) }];
+    drag("noise", plain.frames.map((frame, i) => ({ shown: pair(frame, found.frames[i]), label: ["how.step", { step: i + 1 }] })));
     const heart = await image(sentence(HEART));
     put("words", [said(normal, NORMAL), said(effusion, EFFUSION), said(heart, HEART)]);
-    const weak = guided() ? [by(await image(sentence(EFFUSION), WEAK), WEAK)] : [];
-    put("guidance", [...weak, by(effusion, own.guidance_scale), by(await image(sentence(EFFUSION), STRONG), STRONG)]);
+    const strengths = [];
+    for (const value of [...(guided() ? [WEAK] : []), own.guidance_scale, MORE, STRONG]) {
+      const [a, b] = value === own.guidance_scale ? [normal, effusion] : [await image(sentence(NORMAL), value), await image(sentence(EFFUSION), value)];
+      strengths.push({ shown: pair(a, b), label: by(value) });
+    }
+    drag("guidance", strengths);
     put("pair", [
       { picture: normal, label: ["how.without"] },
       { picture: effusion, label: ["how.with"] },
@@ -102,11 +115,13 @@ async function draw() {
 /** @param {protocol.Picture} picture @param {string} words @returns {Shown} */
 const said = (picture, words) => ({ picture, label: ["how.said", { said: words }] });
 
-/** @param {protocol.Picture} picture @param {number} value @returns {Shown} */
-const by = (picture, value) => ({ picture, label: [value > WEAK || guided() ? "how.guided" : "how.guided-in", { value: () => number(value, value % 1 ? 1 : 0) }] });
+/** @param {number} value @returns {Saying} */
+const by = (value) => [value > WEAK || guided() ? "how.guided" : "how.guided-in", { value: () => number(value, value % 1 ? 1 : 0) }];
 
-/** The first of the frames, and others evenly after it. @param {Shown[]} frames */
-const some = (frames) => frames.filter((_, i) => i % Math.ceil(frames.length / FRAMES) === 0);
+/** Films of which one at a time is seen, at the last one first. @param {string} figure @param {import("./dragged.js").Frame[]} frames */
+function drag(figure, frames) {
+  dragged.push(new Dragged(list.querySelector(`[data-figure=${figure}] .pictures`), [`how.${figure}-drag`], frames, enlarge));
+}
 
 /** @param {string} figure @param {Shown[]} pictures */
 function put(figure, pictures) {
@@ -125,8 +140,8 @@ function put(figure, pictures) {
   render();
 }
 
-/** @param {HTMLCanvasElement} canvas @param {Saying} label @param {boolean} scaled whether it is a difference */
-function enlarge(canvas, label, scaled) {
+/** @param {HTMLCanvasElement} canvas @param {Saying} label @param {boolean} [scaled] whether it is a difference */
+export function enlarge(canvas, label, scaled = false) {
   const image = $("large-image");
   Object.assign(image, { width: canvas.width, height: canvas.height });
   image.getContext("2d").drawImage(canvas, 0, 0);
@@ -147,6 +162,7 @@ function render() {
   button.textContent = t(abort ? "form.cancel" : "how.draw");
   const text = say(words);
   if (status.textContent !== text) status.textContent = text; // a live region speaks at each change
+  for (const one of dragged) one.render();
   for (const { button, span, label } of labels) {
     span.textContent = say(label);
     button.setAttribute("aria-label", t("how.enlarge", { picture: say(label) }));

@@ -5,25 +5,29 @@
 /** Pixels of a pane's longer side. */
 const PANE = 768;
 const [GAP, LINE, TEXT] = [24, 34, 24];
+/** Pixels that a scale needs for its labels. */
+const LEGIBLE = 480;
 const [FILM, INK, SOFT] = ["#050606", "#e9ebea", "#a3abad"];
 const font = (/** @type {number} */ size, weight = 400) => `${weight} ${size}px system-ui, sans-serif`;
 
 /**
  * @param {Layer[][]} panes side by side, or in a grid; each of layers
- * @param {{columns?: number, side?: number, lines: string[], bar?: HTMLCanvasElement | null, labels?: string[], mark: string, view?: {zoom: number, x: number, y: number}, right?: string}} with
- * `lines` stand below; `bar` is a scale with its `labels`; `mark` is written in each pane, "" for none; `right` is the marker of the patient's right
+ * @param {{columns?: number, side?: number, lines: string[], rows?: string[], bar?: HTMLCanvasElement | null, labels?: string[], mark: string, view?: {zoom: number, x: number, y: number}, right?: string}} with
+ * `lines` stand below, and a text of `rows` above each row; a pane without layers stays empty; `bar` is a scale with its `labels`; `mark` is written in each pane, "" for none; `right` is the marker of the patient's right
  */
-export function slide(panes, { columns = panes.length, side = PANE, lines, bar = null, labels = [], mark, view = { zoom: 1, x: 0, y: 0 }, right = "" }) {
+export function slide(panes, { columns = panes.length, side = PANE, lines, rows: heads = [], bar = null, labels = [], mark, view = { zoom: 1, x: 0, y: 0 }, right = "" }) {
   const [{ canvas: first }] = panes[0];
   const scale = side / Math.max(first.width, first.height);
   const [w, h] = [Math.round(first.width * scale), Math.round(first.height * scale)];
   const rows = Math.ceil(panes.length / columns);
+  const head = heads.length > 0 ? LINE : 0;
   const captions = panes.some((layers) => layers.some(({ caption }) => caption)) ? LINE : 0;
   const width = Math.max(columns * (w + GAP) + GAP, 640);
   const pen = /** @type {CanvasRenderingContext2D} */ (document.createElement("canvas").getContext("2d"));
   pen.font = font(TEXT);
   const words = lines.flatMap((line, i) => wrapped(pen, line, width - 2 * GAP).map((text) => ({ text, ink: i < lines.length - 1 ? INK : SOFT })));
-  const top = GAP + rows * (h + captions + GAP);
+  const high = head + h + captions + GAP;
+  const top = GAP + rows * high;
   pen.canvas.width = width;
   pen.canvas.height = top + (bar ? 2 * LINE : 0) + words.length * LINE + GAP;
   pen.fillStyle = FILM;
@@ -32,7 +36,10 @@ export function slide(panes, { columns = panes.length, side = PANE, lines, bar =
   pen.textBaseline = "middle";
   const left = (width - columns * (w + GAP) + GAP) / 2;
   panes.forEach((layers, i) => {
-    const [x, y] = [left + (i % columns) * (w + GAP), GAP + Math.floor(i / columns) * (h + captions + GAP)];
+    const [column, row] = [i % columns, Math.floor(i / columns)];
+    const [x, y] = [left + column * (w + GAP), GAP + row * high + head];
+    if (column === 0 && heads[row]) write(pen, heads[row], x, y - LINE / 2, font(TEXT, 600), INK);
+    if (layers.length === 0) return;
     for (const { canvas, from = 0 } of layers) {
       pen.save();
       pen.beginPath();
@@ -55,11 +62,12 @@ export function slide(panes, { columns = panes.length, side = PANE, lines, bar =
     });
   });
   if (bar) {
-    pen.drawImage(bar, left, top, w, LINE / 2);
+    const long = Math.min(Math.max(w, LEGIBLE), width - 2 * GAP);
+    pen.drawImage(bar, left, top, long, LINE / 2);
     pen.textAlign = "center";
     labels.forEach((label, i) => {
       pen.textAlign = i === 0 ? "left" : i === labels.length - 1 ? "right" : "center";
-      write(pen, label, left + (w * i) / (labels.length - 1), top + LINE, font(20), SOFT);
+      write(pen, label, left + (long * i) / (labels.length - 1), top + LINE, font(20), SOFT);
     });
     pen.textAlign = "left";
   }

@@ -1,27 +1,12 @@
 /**
- * Every sentence of the page: key, English, German. `{name}` is put in by whoever says it.
+ * Sentences that the module for other pages needs as well, and those around the form: key, English, German. `{name}` is put
+ * in by whoever says it. The rest of the page's sentences are in page-strings.js and teach/strings.js.
  *
  * What chips write into the sentence is not here: the model was trained on English words, whatever the page speaks.
  */
 
 /** @type {Record<string, [english: string, german: string]>} */
 export const STRINGS = {
-  // Heading and footer
-  "page.title": ["Roentgen: from a sentence to a radiograph", "Roentgen: vom Satz zum Röntgenbild"],
-  "page.lede": ["From a sentence to a chest radiograph, in your own browser.", "Vom Satz zum Röntgenbild der Lunge, im eigenen Browser."],
-  "page.notice": ["Synthetic images for research and education. Not for diagnosis. Nothing leaves this page.", "Künstliche Bilder für Forschung und Lehre. Nicht zur Diagnose. Nichts verlässt diese Seite."],
-  "page.skip": ["Skip to the image", "Zum Bild springen"],
-  "page.language": ["Language", "Sprache"],
-  "foot.nobody": ["Images from words show nobody.", "Bilder aus Worten zeigen niemanden."],
-  "foot.nobody-more": ["A small model draws them, and it gets anatomy and findings wrong. An image that began from a radiograph is that person's radiograph, changed, and is marked as edited. Every saved file says what it is, and which words and settings gave it.", "Ein kleines Modell zeichnet sie und irrt sich bei Anatomie und Befunden. Ein Bild, das von einer Aufnahme ausging, ist die veränderte Aufnahme dieser Person und als verändert gekennzeichnet. Jede gespeicherte Datei sagt, was sie ist und welche Worte und Einstellungen sie ergaben."],
-  "foot.nothing": ["Nothing leaves this page.", "Nichts verlässt diese Seite."],
-  "foot.nothing-more": ["The model is downloaded once and runs on your device; your words and images are sent nowhere. See for yourself: switch the network off after loading, or watch the network panel of your browser’s tools. The page’s policy (Content-Security-Policy) lets it reach no site but its own.", "Das Modell wird einmal geladen und rechnet auf Ihrem Gerät; Ihre Worte und Bilder werden nirgendwohin gesendet. Sehen Sie selbst nach: Schalten Sie nach dem Laden das Netz ab, oder öffnen Sie die Netzwerkanalyse Ihres Browsers. Die Richtlinie dieser Seite (Content-Security-Policy) lässt sie nur die eigene Website erreichen."],
-  "foot.model": ["Model: {name}.", "Modell: {name}."],
-  "foot.licence": ["Licence: {name}.", "Lizenz: {name}."],
-  "foot.card": ["Model card", "Modellkarte (englisch)"],
-  "card.close": ["Close", "Schließen"],
-  "card.none": ["The model card could not be read: {why}", "Die Modellkarte ließ sich nicht lesen: {why}"],
-
   // The form
   "form.prompt": ["What should the radiograph show?", "Was soll das Röntgenbild zeigen? (auf Englisch)"],
   "form.generate": ["Generate", "Erzeugen"],
@@ -141,50 +126,6 @@ export const STRINGS = {
   "models.lasting": ["The browser keeps them until you delete them.", "Der Browser behält sie, bis Sie sie löschen."],
   "models.not-lasting": ["The browser did not agree: it may delete the models when space runs low, and they are downloaded again.", "Der Browser war nicht einverstanden: Er darf die Modelle löschen, wenn der Platz knapp wird; dann werden sie wieder geladen."],
 
-  // The chips
-  "guide.title": ["Choose the words", "Worte wählen"],
-  "guide.view": ["View", "Projektion"],
-  "guide.view.PA": ["PA", "p.a."],
-  "guide.view.AP": ["AP", "a.p."],
-  "guide.view.none": ["not said", "offen"],
-  "guide.sex": ["Sex", "Geschlecht"],
-  "guide.sex.male": ["male", "männlich"],
-  "guide.sex.female": ["female", "weiblich"],
-  "guide.sex.none": ["not said", "offen"],
-  "guide.age": ["Age", "Alter"],
-  "guide.age.young": ["small child", "Kleinkind"],
-  "guide.age.12": ["6 to 17", "6 bis 17"],
-  "guide.age.30": ["18 to 39", "18 bis 39"],
-  "guide.age.60": ["40 to 69", "40 bis 69"],
-  "guide.age.80": ["70 and over", "ab 70"],
-  "guide.age.none": ["not said", "offen"],
-  "guide.finding": ["Finding", "Befund"],
-  "guide.finding.normal": ["Normal", "Unauffällig"],
-  "guide.finding.effusion": ["Pleural effusion", "Pleuraerguss"],
-  "guide.finding.pneumothorax": ["Pneumothorax", "Pneumothorax"],
-  "guide.finding.pneumonia": ["Pneumonia", "Pneumonie"],
-  "guide.finding.infiltrate": ["Infiltrate", "Infiltrat"],
-  "guide.finding.consolidation": ["Consolidation", "Konsolidierung"],
-  "guide.finding.atelectasis": ["Atelectasis", "Atelektase"],
-  "guide.finding.cardiomegaly": ["Cardiomegaly", "Kardiomegalie"],
-  "guide.finding.edema": ["Pulmonary edema", "Lungenödem"],
-  "guide.finding.emphysema": ["Emphysema", "Emphysem"],
-  "guide.finding.fibrosis": ["Fibrosis", "Fibrose"],
-  "guide.finding.mass": ["Mass", "Raumforderung"],
-  "guide.finding.nodule": ["Nodule", "Rundherd"],
-  "guide.finding.thickening": ["Pleural thickening", "Pleuraverdickung"],
-  "guide.finding.hernia": ["Hernia", "Hernie"],
-  "guide.side": ["Side", "Seite"],
-  "guide.side.left": ["left", "links"],
-  "guide.side.right": ["right", "rechts"],
-  "guide.side.bilateral": ["both", "beide"],
-  "guide.side.none": ["not said", "offen"],
-  "guide.size": ["Severity", "Ausmaß"],
-  "guide.size.small": ["small, mild", "klein, leicht"],
-  "guide.size.moderate": ["moderate", "mittel"],
-  "guide.size.large": ["large, marked", "groß, ausgeprägt"],
-  "guide.size.none": ["not said", "offen"],
-
   // The film
   "film.section": ["Result", "Ergebnis"],
   "film.name": ["Lightbox. Press ? for the keys.", "Leuchtkasten. „?“ zeigt die Tasten."],
@@ -240,102 +181,6 @@ export const STRINGS = {
   "help.cancel": ["cancel; leave full screen", "abbrechen; Vollbild verlassen"],
   "help.touch": ["By touch, choose Window or Move first: one finger then works on the image, and otherwise scrolls the page. A saved file always has the model's own grey values.", "Auf dem Touchscreen erst „Fenster“ oder „Schieben“ wählen: Dann wirkt ein Finger auf das Bild, sonst rollt er die Seite. Eine gespeicherte Datei hat immer die Grauwerte des Modells."],
   "help.close": ["Close", "Schließen"],
-
-  // The denoising film
-  "steps.name": ["Denoising, step by step", "Entrauschen, Schritt für Schritt"],
-  "steps.at": ["step {step} of {total}", "Schritt {step} von {total}"],
-  "steps.play": ["Play", "Abspielen"],
-  "steps.save": ["Save as GIF", "Als GIF speichern"],
-  "steps.stop": ["Stop", "Anhalten"],
-
-  // How it works
-  "how.title": ["How it works, in five figures", "Wie es geht, in fünf Abbildungen"],
-  "how.large": ["The enlarged picture", "Das vergrößerte Bild"],
-  "how.enlarge": ["Enlarge: {picture}", "Vergrößern: {picture}"],
-  "how.lede": ["The model of this page draws them, here and now. All of them are synthetic, and none is for diagnosis.", "Das Modell dieser Seite zeichnet sie, hier und jetzt. Alle sind künstlich, und keines ist zur Diagnose."],
-  "how.draw": ["Draw the pictures", "Die Bilder zeichnen"],
-  "how.drawing": ["Drawing image {number} of {total} …", "Zeichnet Bild {number} von {total} …"],
-  "how.done": ["Drawn. The same model draws the same pictures each time.", "Gezeichnet. Dasselbe Modell zeichnet jedes Mal dieselben Bilder."],
-  "how.step": ["step {step}", "Schritt {step}"],
-  "how.said": ["“{said}”", "„{said}“"],
-  "how.guided": ["guidance {value}", "Führung {value}"],
-  "how.guided-in": ["guidance {value}: this model has learned it", "Führung {value}: Dieses Modell hat sie gelernt"],
-  "how.without": ["normal chest", "ohne Befund"],
-  "how.with": ["left pleural effusion", "Pleuraerguss links"],
-  "how.difference": ["what changed", "was sich änderte"],
-  "how.noise": ["From noise to an image", "Vom Rauschen zum Bild"],
-  "how.noise-more": ["It begins with random numbers, which the seed fixes. In each step the model guesses how much of them is noise, and takes some of it away. These are its guesses at the image on the way; a decoder turns its small grid of numbers into pixels.", "Es beginnt mit Zufallszahlen, die der Startwert festlegt. In jedem Schritt schätzt das Modell, wie viel davon Rauschen ist, und nimmt etwas davon weg. Dies sind seine Vermutungen auf dem Weg; ein Decoder macht aus seinem kleinen Zahlengitter Pixel."],
-  "how.words": ["Words steer every step", "Worte lenken jeden Schritt"],
-  "how.words-more": ["The sentence is cut into tokens, a text encoder turns them into numbers, and the model looks at these in each step. Seed and patient are the same in all three; only the finding differs.", "Der Satz wird in Tokens zerlegt, ein Text-Encoder macht Zahlen daraus, und das Modell betrachtet sie in jedem Schritt. Startwert und Patient sind in allen dreien gleich, nur der Befund ist verschieden."],
-  "how.guidance": ["Guidance: how closely it listens", "Führung: wie genau es zuhört"],
-  "how.guidance-more": ["In each step the model guesses twice, with the sentence and without, and guidance multiplies the difference. With little of it the words hardly count; with too much the image is a caricature.", "In jedem Schritt schätzt das Modell zweimal, mit dem Satz und ohne, und die Führung vervielfacht den Unterschied. Mit wenig zählen die Worte kaum; mit zu viel wird das Bild zur Karikatur."],
-  "how.pair": ["With and without the finding", "Mit und ohne Befund"],
-  "how.pair-more": ["The same seed, twice. Orange is brighter with the finding, blue is darker, as in every comparison on this page. Look where else it changed: the model learned what goes together in its data, and not anatomy.", "Derselbe Startwert, zweimal. Orange ist mit dem Befund heller, Blau dunkler, wie bei jedem Vergleich auf dieser Seite. Achten Sie darauf, was sich sonst noch änderte: Das Modell lernte, was in seinen Daten zusammen vorkommt, und nicht Anatomie."],
-  "how.limits": ["What it does not know", "Was es nicht weiß"],
-  "how.limits-more": ["Asked for a bicycle it still draws a chest, as it has seen nothing else. It always draws something and never says that it is unsure. That is why its images are for teaching and research, and not for diagnosis.", "Auch nach einem Fahrrad gefragt zeichnet es einen Thorax, denn anderes hat es nie gesehen. Es zeichnet immer etwas und sagt nie, dass es unsicher ist. Darum sind seine Bilder für Lehre und Forschung, und nicht zur Diagnose."],
-
-  // Comparing
-  "compare.title": ["Compare", "Vergleichen"],
-  "compare.with": ["With", "Mit"],
-  "compare.without": ["Draw it without the finding", "Ohne den Befund zeichnen"],
-  "compare.how": ["How", "Wie"],
-  "compare.slider": ["Slider", "Schieber"],
-  "compare.side": ["Side by side", "Nebeneinander"],
-  "compare.difference": ["Difference", "Unterschied"],
-  "compare.cut": ["Where the second image begins", "Wo das zweite Bild beginnt"],
-  "compare.nothing": ["There is no other image yet. Keep the seed, choose another finding and generate; or draw this one without its finding.", "Es gibt noch kein anderes Bild. Behalten Sie den Startwert, wählen Sie einen anderen Befund und erzeugen Sie ein Bild; oder zeichnen Sie dieses ohne seinen Befund."],
-  "compare.entry": ["{said} ({number}, seed {seed})", "{said} ({number}, Startwert {seed})"],
-  "compare.numbered": ["image {number}, seed {seed}", "Bild {number}, Startwert {seed}"],
-  "compare.is-with": ["with: {said}", "mit: {said}"],
-  "compare.is-without": ["without: {said}", "ohne: {said}"],
-  "compare.less": ["{first} − {second}", "{first} − {second}"],
-  "compare.pair-words": ["{a}: {first} {b}: {second}", "{a}: {first} {b}: {second}"],
-  "compare.with-it": ["With the finding", "Mit dem Befund"],
-  "compare.without-it": ["Without it", "Ohne ihn"],
-  "compare.one": ["First image", "Erstes Bild"],
-  "compare.two": ["Second image", "Zweites Bild"],
-  "compare.difference-words": ["Orange: brighter with the finding; blue: darker. Mean difference {mean} of 255.", "Orange: mit dem Befund heller; blau: dunkler. Mittlerer Unterschied {mean} von 255."],
-  "compare.difference-other": ["Orange: brighter in the first image, {first}; blue: darker. Mean difference {mean} of 255.", "Orange: im ersten Bild, {first}, heller; blau: dunkler. Mittlerer Unterschied {mean} von 255."],
-  "scale.unit": ["grey values", "Grauwerte"],
-  "scale.name": ["Scale of the difference: from blue, {most} grey values darker, to orange, {most} brighter", "Skala des Unterschieds: von Blau, {most} Grauwerte dunkler, bis Orange, {most} heller"],
-
-  // What is saved for a lecture
-  "slide.foot-sheet": ["{what}. {model}, {steps} steps.", "{what}. {model}, {steps} Schritte."],
-  "slide.foot": ["{what}. {model}, seed {seed}, {steps} steps.", "{what}. {model}, Startwert {seed}, {steps} Schritte."],
-
-  // What the model makes nothing of
-  "doubt.empty": ["No words: the model draws any frontal chest radiograph.", "Keine Worte: Das Modell zeichnet irgendeine Thoraxaufnahme von vorn oder hinten."],
-  "doubt.unknown": ["The model has not learned {words}. It draws frontal chest radiographs only, from the English words of its training.", "Das Modell hat {words} nicht gelernt. Es zeichnet nur Thoraxaufnahmen von vorn oder hinten, nach den englischen Worten seines Trainings."],
-  "doubt.unread": ["The model does not read so far:", "So weit liest das Modell nicht:"],
-  "doubt.both": ["The model has not learned {words}. It draws frontal chest radiographs only, from the English words of its training, and does not read so far:", "Das Modell hat {words} nicht gelernt. Es zeichnet nur Thoraxaufnahmen von vorn oder hinten, nach den englischen Worten seines Trainings, und liest nicht so weit:"],
-  "doubt.long": ["The sentence has {letters} characters, and {most} are taken at most. Beyond:", "Der Satz hat {letters} Zeichen, und höchstens {most} werden genommen. Darüber hinaus:"],
-
-  // Attention
-  "attention.title": ["Attention", "Aufmerksamkeit"],
-  "attention.how": ["At every step each part of the image looks at every word of the sentence, at some more than at others. The percentages are a word’s share, on average. Choose a word to see where its share is largest. That is where the model looked, not why it drew what it drew: a word can act through others, above all through the end of the sentence, which has read them all. In a small model the colours say little about where a finding is.", "In jedem Schritt achtet jeder Teil des Bildes auf jedes Wort des Satzes, auf manche mehr als auf andere. Die Prozente sind der mittlere Anteil eines Wortes. Wählen Sie ein Wort, um zu sehen, wo sein Anteil am größten ist. Das zeigt, worauf das Modell achtete, nicht warum es so zeichnete: Ein Wort kann durch andere wirken, vor allem durch das Satzende, das alle gelesen hat. Bei einem kleinen Modell sagen die Farben wenig darüber, wo ein Befund ist."],
-  "attention.words": ["Words of the sentence", "Worte des Satzes"],
-  "attention.start": ["start of the sentence", "Satzanfang"],
-  "attention.end": ["end of the sentence", "Satzende"],
-  "attention.choose": ["Choose a word.", "Wählen Sie ein Wort."],
-  "attention.none": ["This image is drawn again, as it was made without a record of the attention.", "Dieses Bild wird noch einmal gezeichnet, da seine Aufmerksamkeit nicht festgehalten wurde."],
-  "attention.says": ["“{word}” gets {share} of the attention: from {low} to {high}, the most {where} of the image.", "„{word}“ bekommt {share} der Aufmerksamkeit: von {low} bis {high}, das meiste {where} im Bild."],
-  "attention.opacity": ["Opacity", "Deckkraft"],
-  "attention.at.00": ["at the upper left", "links oben"],
-  "attention.at.01": ["at the top", "oben"],
-  "attention.at.02": ["at the upper right", "rechts oben"],
-  "attention.at.10": ["at the left", "links"],
-  "attention.at.11": ["in the middle", "in der Mitte"],
-  "attention.at.12": ["at the right", "rechts"],
-  "attention.at.20": ["at the lower left", "links unten"],
-  "attention.at.21": ["at the bottom", "unten"],
-  "attention.at.22": ["at the lower right", "rechts unten"],
-
-  // This visit
-  "visit.title": ["This visit", "Dieser Besuch"],
-  "visit.hint": ["A press brings back the image and its settings. They go with this tab, unless you keep them.", "Ein Druck holt das Bild und seine Einstellungen zurück. Mit diesem Tab verschwinden sie, es sei denn, Sie behalten sie."],
-  "visit.keep": ["Keep these images in this browser", "Diese Bilder in diesem Browser behalten"],
-  "visit.not-kept": ["This browser keeps nothing for this page (a private window, or no room). Save the images that you need.", "Dieser Browser behält nichts für diese Seite (privates Fenster, oder kein Platz). Speichern Sie die Bilder, die Sie brauchen."],
-  "visit.entry": ["{number}, seed {seed}: {prompt}", "{number}, Startwert {seed}: {prompt}"],
 
   // What is going on
   "state.starting": ["Starting.", "Es geht los."],

@@ -17,6 +17,7 @@ mod demo;
 mod deny;
 mod fuzz;
 mod host;
+mod landing;
 mod native;
 mod package;
 mod screenshot;
@@ -50,6 +51,8 @@ enum Task {
     Bench(bench::Options),
     /// Take pictures of the page with an image made in it: desktop and phone, light and dark
     Screenshot(screenshot::Options),
+    /// Draw the image that forms on the page before the first press: web/landing.webp, from the shipped model
+    Landing,
     /// Build the wasm engines only, as releases of the page have them
     Wasm {
         /// Which engines; all when none is named
@@ -65,6 +68,7 @@ fn run(task: Task) -> Result<()> {
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Screenshot(options) => screenshot::run(&options),
+        Task::Landing => landing::run(),
         Task::Wasm { engines } => {
             let engines = if engines.is_empty() {
                 wasm::Engine::ALL.to_vec()

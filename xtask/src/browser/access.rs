@@ -9,6 +9,7 @@ use super::Setting;
 use super::download::until;
 use super::element::{drawn, embed};
 use super::page::Page;
+use super::teach::{told, wait};
 use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
 
@@ -116,6 +117,23 @@ fn phone(page: &Page) -> Result<()> {
     page.press("#attention-words button:last-child")?;
     narrow(page, "what was attended to")?;
     page.click("attention")?;
+    page.click("variants")?;
+    told(page, "strip-status", "Drawn")?;
+    narrow(page, "the same patient otherwise")?;
+    page.type_into("figure-down-values", "1, 4, 9")?;
+    page.click("figure-draw")?;
+    told(page, "figure-status", "Drawn")?;
+    narrow(page, "a figure of two axes")?;
+    page.click("quiz")?;
+    wait(
+        page,
+        "!document.getElementById('run-choices').disabled && document.querySelector('#run-choices input') !== null",
+    )?;
+    page.press("#run-choices label:nth-of-type(2)")?;
+    page.click("run-next")?;
+    told(page, "run-status", "Nobody has checked")?;
+    narrow(page, "an answer")?;
+    page.click("run-leave")?;
     page.type_into("batch", "9")?;
     page.type_into("steps", "1")?;
     page.click("generate")?;

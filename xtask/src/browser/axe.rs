@@ -11,6 +11,7 @@ use super::Setting;
 use super::download::until;
 use super::element::{drawn, embed};
 use super::page::Page;
+use super::teach::{told, wait};
 use super::visits::{DRAWING, SETTINGS};
 use crate::apt;
 use crate::native::Settings;
@@ -74,6 +75,26 @@ pub fn axe(setting: &Setting) -> Result<String> {
     page.type_into("batch", "4")?;
     page.generate(&short, DRAWING)?;
     look("a batch")?;
+    page.press("#grid button")?;
+    page.click("variants")?;
+    told(&page, "strip-status", "Drawn")?;
+    look("the same patient otherwise")?;
+    page.click("strip-close")?;
+    page.type_into("figure-down-values", "1, 4")?;
+    page.click("figure-draw")?;
+    told(&page, "figure-status", "Drawn")?;
+    look("a figure of two axes")?;
+    page.click("quiz")?;
+    wait(
+        &page,
+        "!document.getElementById('run-choices').disabled && document.querySelector('#run-choices input') !== null",
+    )?;
+    look("a film of the quiz")?;
+    page.press("#run-choices label:nth-of-type(2)")?;
+    page.click("run-next")?;
+    told(&page, "run-status", "Nobody has checked")?;
+    look("an answer")?;
+    page.click("run-leave")?;
     page.type_into("steps", "0")?;
     page.click("generate")?;
     look("a refused setting")?;

@@ -102,12 +102,20 @@ pub fn kept(page: &Page) -> Result<()> {
 fn all_files_are_kept() -> Result<()> {
     let list = fs::read_to_string(root().join("web/sw.js"))?;
     let mut files = Vec::new();
-    for folder in ["", "style/"] {
+    for folder in ["", "style/", "teach/", "lessons/"] {
         for entry in fs::read_dir(root().join("web").join(folder))? {
             let name = entry?.file_name().to_string_lossy().into_owned();
-            let part = [".js", ".css", ".svg", ".png", ".webmanifest"]
-                .iter()
-                .any(|end| name.ends_with(end));
+            let part = [
+                ".js",
+                ".css",
+                ".svg",
+                ".png",
+                ".webp",
+                ".json",
+                ".webmanifest",
+            ]
+            .iter()
+            .any(|end| name.ends_with(end));
             if part && !["sw.js", "protocol.js"].contains(&name.as_str()) {
                 files.push(format!("./{folder}{name}"));
             }

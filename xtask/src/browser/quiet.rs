@@ -87,11 +87,12 @@ pub fn quiet(setting: &Setting) -> Result<String> {
 }
 
 /// Which canvas of which picture shows what.
-const DRAWN: [(&str, usize, &str, Option<f64>); 5] = [
-    ("noise", 0, "Large left pleural effusion.", None),
+const DRAWN: [(&str, usize, &str, Option<f64>); 6] = [
+    ("noise", 1, "Normal chest.", None),
+    ("noise", 2, "Large left pleural effusion.", None),
     ("words", 1, "Normal chest.", None),
     ("words", 3, "Marked cardiomegaly.", None),
-    ("guidance", 3, "Large left pleural effusion.", Some(12.0)),
+    ("guidance", 2, "Large left pleural effusion.", Some(12.0)),
     ("limits", 1, "", None),
 ];
 
@@ -113,17 +114,12 @@ pub fn pictures(setting: &Setting) -> Result<String> {
         .flatten()
         .filter_map(|n| n.as_u64())
         .collect();
-    ensure!(counts == [5, 3, 3, 3, 1], "there are {count} pictures");
+    ensure!(counts == [3, 3, 3, 3, 1], "there are {count} pictures");
     let mut worst = 0.0_f64;
     for (figure, place, words, guidance) in DRAWN {
-        let last = if place == 0 {
-            "last-child".to_owned()
-        } else {
-            format!("nth-child({place})")
-        };
         page.evaluate(&format!(
             "(() => {{ document.getElementById('picked')?.removeAttribute('id'); \
-             document.querySelector('[data-figure={figure}] .pictures div:{last} canvas').id = 'picked'; }})()"
+             document.querySelector('[data-figure={figure}] .pictures div:nth-child({place}) canvas').id = 'picked'; }})()"
         ))?;
         let prompt = if words.is_empty() {
             "A bicycle in front of a house.".to_owned()
@@ -143,6 +139,16 @@ pub fn pictures(setting: &Setting) -> Result<String> {
         worst = worst.max(setting.as_native(&image, &settings, &format!("{figure} {place}"))?);
     }
     ensure!(status()?.contains("Drawn"), "{}", status()?);
+    // What is dragged: the first step is another picture, the second of two sliders has the model's own guidance among its stops.
+    let dragged = page.evaluate(
+        "['noise', 'guidance'].map((figure) => { const row = document.querySelector(`[data-figure=${figure}] .pictures`); const range = row.querySelector('input'); \
+         const last = row.querySelector('canvas').toDataURL(); range.value = 0; range.dispatchEvent(new Event('input')); \
+         return [range.max, range.getAttribute('aria-valuetext'), row.querySelector('canvas').toDataURL() !== last]; })",
+    )?;
+    ensure!(
+        dragged == serde_json::json!([["19", "step 1", true], ["3", "guidance 1", true]]),
+        "dragging gives {dragged}"
+    );
     // Large enough to be looked at, and larger when pressed; the difference has its scale.
     let small = page.evaluate("[...document.querySelectorAll('.pictures button canvas')].map((canvas) => Math.round(canvas.getBoundingClientRect().width)).filter((width) => width < 150)")?;
     ensure!(

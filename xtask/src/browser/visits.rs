@@ -12,8 +12,9 @@ use super::page::Page;
 use super::{
     LOADING, Setting, about, access, attention, axe, batch, cancel, cors, dicom, doubt, download,
     element, embedded, fast, film, firefox, folder, growth, hostile, hosts, install, kernels,
-    kills, lightbox, measuring, models, module, mutations, offline, parity, pictures, quiet, race,
-    reasons, recovery, senses, sentence, settings, sight, slides, source, storage, tabs, threads,
+    kills, lessons, lightbox, measuring, models, module, mutations, offline, parity, pictures,
+    quiet, race, reasons, recovery, senses, sentence, settings, sight, slides, source, storage,
+    tabs, teach, threads,
 };
 use crate::native::Settings;
 use crate::serve::Serving;
@@ -82,6 +83,12 @@ pub const CHECKS: &[Check] = &[
     ("the lightbox zooms, moves and windows", lightbox::lightbox),
     ("two images are compared", lightbox::compare),
     ("what is seen is saved", slides::seen),
+    ("one press gives the same patient otherwise", teach::strip),
+    ("a quiz of ten films is answered", teach::quiz),
+    ("a lesson is followed and handed on", lessons::lesson),
+    ("a lesson's mistakes are said in words", lessons::mistakes),
+    ("two axes give a figure", teach::figure),
+    ("an image forms before the first press", teach::landing),
     ("settings and the form are kept", slides::kept),
     ("another model without a network can wait", slides::away),
     ("what is drawn is in sight and in reach", sight::sight),
