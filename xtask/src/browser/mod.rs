@@ -6,6 +6,7 @@ mod attention;
 mod axe;
 mod batch;
 mod cancel;
+mod checks;
 pub mod chrome;
 mod cors;
 mod dicom;
@@ -67,10 +68,11 @@ use crate::serve::Serving;
 use crate::site::Site;
 use crate::wasm::Engine;
 
+use checks::{CHECKS, Check};
 use chrome::CHROME;
 use firefox::FIREFOX;
 use page::Page;
-use visits::{CHECKS, CPU_DIFFERENCE, Check};
+use visits::CPU_DIFFERENCE;
 
 /// How long the engine and the model may take to be ready.
 const LOADING: Duration = Duration::from_secs(180);
