@@ -10,7 +10,7 @@ use super::batch::{catch_saved, saved_by};
 use super::download::until;
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
-use super::{LOADING, Setting};
+use super::{LOADING, Setting, offline};
 use crate::native::Settings;
 use crate::workspace::root;
 
@@ -55,8 +55,8 @@ pub fn strip(setting: &Setting) -> Result<String> {
     };
     let (chosen, _) = page.generate(&settings, DRAWING)?;
     page.type_into("batch", "3")?;
-    page.click("generate")?; // the queue is at work
     page.click("variants")?;
+    page.click("generate")?; // the queue takes turns with the strip
     told(&page, "strip-status", "Drawn")?;
     page.wait("done", DRAWING)?;
     let found = page.evaluate(STRIP)?;
@@ -185,6 +185,7 @@ pub fn quiz(setting: &Setting) -> Result<String> {
     );
     ensure!(drawn["pairs"] == true, "a pair has two findings, or none");
 
+    offline::kept(&page)?;
     setting.serving.take_paths();
     page.click("quiz")?;
     let (mut right, mut marked, mut places) = (0, 0, 0);
