@@ -21,7 +21,7 @@ const prompt = $("prompt");
 /** What is on the page: its axes, what all of it shares, and the films, row by row. @type {{down: Side, across: Side, base: protocol.Settings, films: (Film | null)[]} | null} */
 let drawn = null;
 const table = el("table", { class: "figure" });
-const scroll = el("div", { class: "scroll", role: "region", name: "figure.title", tabindex: "0", hidden: true }, table);
+const scroll = el("div", { class: "scroll", role: "region", name: "figure.films", tabindex: "0", hidden: true }, table);
 const [button, status] = [el("button", { id: "figure-draw" }), el("span", { id: "figure-status", class: "hint", role: "status", "aria-live": "polite" })];
 const keep = el("button", { id: "figure-save", t: "figure.save", hidden: true });
 const [base, checked] = [el("p", { class: "hint", id: "figure-base" }), el("p", { class: "hint" })];

@@ -113,6 +113,7 @@ addStrings({
   // A figure of two axes
   "figure.title": ["A figure of two axes", "Eine Abbildung aus zwei Achsen"],
   "figure.lede": ["What changes when one thing changes? Choose what varies down and across; everything else is as in the form.", "Was ändert sich, wenn sich eines ändert? Wählen Sie, was nach unten und nach rechts wechselt; alles andere ist wie im Formular."],
+  "figure.films": ["The films of the figure", "Die Filme der Abbildung"],
   "figure.base": ["All films: {prompt} Seed {seed}.", "Alle Filme: {prompt} Startwert {seed}."],
   "figure.down": ["Down", "Nach unten"],
   "figure.across": ["Across", "Nach rechts"],

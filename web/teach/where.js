@@ -8,6 +8,8 @@ import { t } from "../language.js";
 
 /** Places across, and down, at which a difference is looked at. */
 export const PLACES = 16;
+/** So many of them at each edge are not looked at: what differs there is arms and the edge of the film, and no finding. */
+const MARGIN = 2;
 /** A place counts where it differs by this part of the largest difference. */
 const SHARE = 0.6;
 
@@ -40,6 +42,7 @@ export function differing(a, b) {
   }
   const smooth = sums.map((_, i) => {
     const [row, column] = [Math.floor(i / PLACES), i % PLACES];
+    if (Math.min(row, column, PLACES - 1 - row, PLACES - 1 - column) < MARGIN) return 0;
     let [sum, number] = [0, 0];
     for (let y = Math.max(0, row - 1); y <= Math.min(PLACES - 1, row + 1); y++) {
       for (let x = Math.max(0, column - 1); x <= Math.min(PLACES - 1, column + 1); x++) (sum += sums[y * PLACES + x]), number++;
