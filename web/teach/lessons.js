@@ -30,7 +30,7 @@ let told = "";
 /** @type {Runner} */
 let runner;
 const list = el("div", { class: "lessons", id: "lessons" });
-const run_ = el("div", { id: "run", role: "group", "aria-labelledby": "run-title", hidden: true });
+const run_ = el("div", { id: "run", role: "group", "aria-labelledby": "run-title" }); // on the page while there is a lesson
 const status = el("p", { id: "teach-status", class: "hint", role: "status", "aria-live": "polite" });
 const [copy, keep] = [el("button", { id: "lesson-copy", t: "teach.copy", onclick: copyLink }), el("button", { id: "lesson-save", t: "teach.save", onclick: saveFile })];
 const link = el("input", { type: "text", readonly: true, id: "lesson-link", name: "teach.link", hidden: true });
@@ -46,7 +46,7 @@ export function startLessons({ keep }) {
     card("teach.own", "lesson-open", () => file.click(), "teach.open"),
   );
   runner = new Runner(run_, { leave, keep });
-  $("teach").append(el("h2", { id: "teach-title", t: "teach.title" }), el("p", { t: "teach.lede" }), list, file, run_, hand, status);
+  $("teach").append(el("h2", { id: "teach-title", t: "teach.title" }), el("p", { t: "teach.lede" }), list, file, hand, status);
   translate($("teach"));
   inEveryLanguage(() => tell(told));
 }
@@ -100,7 +100,8 @@ function begin(lesson, from) {
   opened = from;
   tell("");
   list.hidden = true;
-  run_.hidden = false;
+  list.after(run_);
+  translate(run_);
   hand.hidden = from === null;
   link.hidden = true;
   runner.start(lesson);
@@ -108,7 +109,8 @@ function begin(lesson, from) {
 
 function leave() {
   list.hidden = false;
-  run_.hidden = hand.hidden = true;
+  run_.remove();
+  hand.hidden = true;
   tell("");
   list.querySelector("button")?.focus();
 }

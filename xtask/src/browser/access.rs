@@ -127,7 +127,7 @@ fn phone(page: &Page) -> Result<()> {
     page.click("quiz")?;
     wait(
         page,
-        "!document.getElementById('run-choices').disabled && document.querySelector('#run-choices input') !== null",
+        "document.getElementById('run-choices')?.disabled === false && document.querySelector('#run-choices input') !== null",
     )?;
     page.press("#run-choices label:nth-of-type(2)")?;
     page.click("run-next")?;

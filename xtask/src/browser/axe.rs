@@ -87,7 +87,7 @@ pub fn axe(setting: &Setting) -> Result<String> {
     page.click("quiz")?;
     wait(
         &page,
-        "!document.getElementById('run-choices').disabled && document.querySelector('#run-choices input') !== null",
+        "document.getElementById('run-choices')?.disabled === false && document.querySelector('#run-choices input') !== null",
     )?;
     look("a film of the quiz")?;
     page.press("#run-choices label:nth-of-type(2)")?;

@@ -189,7 +189,7 @@ pub fn lesson(setting: &Setting) -> Result<String> {
     }
     wait(
         &page,
-        "document.getElementById('run').textContent.includes('Your mark is')",
+        "document.getElementById('run')?.textContent.includes('Your mark is')",
     )?;
     page.click("run-next")?;
     told(&page, "run-status", "Your mark is in the right place.")?;
@@ -219,7 +219,7 @@ pub fn lesson(setting: &Setting) -> Result<String> {
     ))?;
     wait(
         &page,
-        "!document.getElementById('run').hidden && document.getElementById('run-title').textContent === 'T'",
+        "document.getElementById('run-title')?.textContent === 'T'",
     )?;
     page.click("run-leave")?;
 
@@ -265,7 +265,7 @@ pub fn lesson(setting: &Setting) -> Result<String> {
 }
 
 /// A film with choices is there.
-const ASKED: &str = "!document.getElementById('run-choices').disabled && document.querySelectorAll('#run-choices input').length > 1";
+const ASKED: &str = "document.getElementById('run-choices')?.disabled === false && document.querySelectorAll('#run-choices input').length > 1";
 
 /// Chooses a file.
 fn give(page: &Page, text: &str) -> Result<()> {

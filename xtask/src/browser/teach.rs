@@ -190,7 +190,7 @@ pub fn quiz(setting: &Setting) -> Result<String> {
     page.click("quiz")?;
     let (mut right, mut marked, mut places) = (0, 0, 0);
     for film in 1..=10 {
-        let ready = "!document.getElementById('run-choices').disabled && document.querySelectorAll('#run-choices input').length === 4";
+        let ready = "document.getElementById('run-choices')?.disabled === false && document.querySelectorAll('#run-choices input').length === 4";
         wait(&page, ready)?;
         told(&page, "run-progress", &format!("Film {film} of 10"))?;
         let heard = page.evaluate("document.getElementById('run').outerHTML")?;
