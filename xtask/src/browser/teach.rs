@@ -266,9 +266,11 @@ pub fn figure(setting: &Setting) -> Result<String> {
     )?;
     page.type_into("figure-down-values", "1, 7.5")?;
     page.evaluate("for (const input of document.querySelectorAll('#figure-across-words input')) input.checked = ['normal', 'cardiomegaly'].includes(input.value)")?;
+    page.evaluate("document.getElementById('steps').value = 300")?;
     page.click("figure-draw")?;
     page.click("figure-draw")?; // it says "Cancel" now
     told(&page, "figure-status", "ancelled")?;
+    page.evaluate("document.getElementById('steps').value = 2")?;
     page.click("figure-draw")?;
     told(&page, "figure-status", "Drawn: 4 films")?;
     let heads =
