@@ -85,6 +85,14 @@ mod gpu {
     /// plain way.
     const WIDEST: usize = 160;
 
+    /// Neighbouring keys that lie in one vector of workgroup memory.
+    const LANES: usize = 4;
+
+    /// Vectors of a group of keys.
+    const VECTORS: usize = KEYS / LANES;
+
+    type Lanes = Vector<f32, Const<LANES>>;
+
     /// Strides of a `[B, T, C]` tensor.
     #[derive(CubeType, CubeLaunch, Clone)]
     struct Strides {
@@ -141,8 +149,8 @@ mod gpu {
 
     /// Each unit has one query in registers and goes over the keys in groups of [`KEYS`], with the running maximum and sum of
     /// Milakov and Gimelshein 2018 (arXiv:1805.02867), as FlashAttention does. Where keys are `shared`, a workgroup reads a group
-    /// together, and loops over a head's channels are unrolled, so that its arrays stay in registers. A software adapter has
-    /// them in memory either way, and CubeCL's passes take time in the square of what is unrolled.
+    /// together, four of them in a vector, and loops over a head's channels are unrolled, so that its arrays stay in registers. A
+    /// software adapter has them in memory either way. CubeCL's passes take time in the square of what is unrolled.
     #[cube(launch_unchecked)]
     fn kernel<F: Float>(
         q: &[F],
@@ -168,9 +176,9 @@ mod gpu {
         let q_start = batch * q_strides.batch + read * q_strides.token + head * q_strides.channel;
         let k_start = batch * k_strides.batch + head * k_strides.channel;
         let v_start = batch * v_strides.batch + head * v_strides.channel;
-        let group_size = comptime!(if shared { KEYS * d } else { 1 });
-        let mut group_k = Shared::<[f32]>::new_slice(group_size);
-        let mut group_v = Shared::<[f32]>::new_slice(group_size);
+        let group_size = comptime!(if shared { VECTORS * d } else { 1 });
+        let mut group_k = Shared::<[Lanes]>::new_slice(group_size);
+        let mut group_v = Shared::<[Lanes]>::new_slice(group_size);
 
         let mut own = Array::<f32>::new(d);
         let mut sums = Array::<f32>::new(d);
@@ -180,6 +188,7 @@ mod gpu {
             sums[i] = 0.0;
         }
         let mut scores = Array::<f32>::new(KEYS);
+        let mut vectors = Array::<Lanes>::new(VECTORS); // the same, of shared keys
         let mut k_places = Array::<usize>::new(KEYS);
         let mut v_places = Array::<usize>::new(KEYS);
         let mut highest = f32::new(-1e30);
@@ -195,16 +204,27 @@ mod gpu {
             if comptime!(shared) {
                 sync_cube();
                 let mut at = UNIT_POS as usize;
-                while at < comptime!(KEYS * d) {
-                    let (i, j) = (at / KEYS, at % KEYS);
-                    let key = min(first + j, keys - 1);
-                    let k_at = k_start + key * k_strides.token + i * k_strides.channel;
-                    let v_at = v_start + key * v_strides.token + i * v_strides.channel;
-                    group_k[at] = f32::cast_from(k[k_at]);
-                    group_v[at] = f32::cast_from(v[v_at]);
+                while at < comptime!(VECTORS * d) {
+                    let (i, vector) = (at / VECTORS, at % VECTORS);
+                    let mut k_lanes = Lanes::new(0.0);
+                    let mut v_lanes = Lanes::new(0.0);
+                    #[unroll]
+                    for lane in 0..LANES {
+                        let key = min(first + vector * LANES + lane, keys - 1);
+                        let k_at = k_start + key * k_strides.token + i * k_strides.channel;
+                        let v_at = v_start + key * v_strides.token + i * v_strides.channel;
+                        k_lanes.insert(lane, f32::cast_from(k[k_at]));
+                        v_lanes.insert(lane, f32::cast_from(v[v_at]));
+                    }
+                    group_k[at] = k_lanes;
+                    group_v[at] = v_lanes;
                     at += QUERIES;
                 }
                 sync_cube();
+                #[unroll]
+                for vector in 0..VECTORS {
+                    vectors[vector] = Lanes::new(0.0);
+                }
             }
             #[unroll]
             for j in 0..KEYS {
@@ -217,11 +237,15 @@ mod gpu {
             }
             #[unroll(shared)]
             for i in 0..d {
-                #[unroll]
-                for j in 0..KEYS {
-                    if comptime!(shared) {
-                        scores[j] += own[i] * group_k[i * KEYS + j];
-                    } else {
+                if comptime!(shared) {
+                    let value = Lanes::new(own[i]);
+                    #[unroll]
+                    for vector in 0..VECTORS {
+                        vectors[vector] += value * group_k[i * VECTORS + vector];
+                    }
+                } else {
+                    #[unroll]
+                    for j in 0..KEYS {
                         let at = k_places[j] + i * k_strides.channel;
                         scores[j] += own[i] * f32::cast_from(k[at]);
                     }
@@ -230,6 +254,9 @@ mod gpu {
             let mut top = highest;
             #[unroll]
             for j in 0..KEYS {
+                if comptime!(shared) {
+                    scores[j] = vectors[comptime!(j / LANES)].extract(comptime!(j % LANES));
+                }
                 let key = first + j;
                 let mut seen = key < keys;
                 if comptime!(is_causal) {
@@ -246,14 +273,28 @@ mod gpu {
                 scores[j] = f32::exp(scores[j] - top);
                 weight += scores[j];
             }
+            if comptime!(shared) {
+                #[unroll]
+                for vector in 0..VECTORS {
+                    let mut lanes = Lanes::new(0.0);
+                    #[unroll]
+                    for lane in 0..LANES {
+                        lanes.insert(lane, scores[vector * LANES + lane]);
+                    }
+                    vectors[vector] = lanes;
+                }
+            }
             #[unroll(shared)]
             for i in 0..d {
                 let mut sum = sums[i] * shrink;
-                #[unroll]
-                for j in 0..KEYS {
-                    if comptime!(shared) {
-                        sum += scores[j] * group_v[i * KEYS + j];
-                    } else {
+                if comptime!(shared) {
+                    #[unroll]
+                    for vector in 0..VECTORS {
+                        sum += vectors[vector].dot(group_v[i * VECTORS + vector]);
+                    }
+                } else {
+                    #[unroll]
+                    for j in 0..KEYS {
                         let at = v_places[j] + i * v_strides.channel;
                         sum += scores[j] * f32::cast_from(v[at]);
                     }
