@@ -7,7 +7,7 @@ use wasm_bindgen::prelude::*;
 use super::{Thrown, options, precision, set};
 use crate::device::{self, Precision};
 use crate::error::Error;
-use crate::kernels::{cases::Case, table};
+use crate::kernels::{Activation, cases::Case, table};
 use crate::weights::Weight;
 
 /// `{version, repository}` of this engine; the repository's address is that of `Cargo.toml`, and empty where it names none.
@@ -99,13 +99,20 @@ impl Cases {
         Ok(Prepared(case.run(bits, self.precision, &self.device)))
     }
 
-    /// A plain matrix product of two square matrices, burn's own.
-    pub fn product(&self, side: usize) -> Prepared {
+    /// A plain matrix product of two square matrices: of burn, or of the kernel below our linear layers.
+    pub fn product(&self, side: usize, ours: bool) -> Prepared {
+        if ours {
+            let layer = Case::Linear {
+                shape: [1, side, side],
+                channels: side,
+                activation: Some(Activation::None),
+                added: false,
+                transposed: true,
+            };
+            return Prepared(layer.run(None, self.precision, &self.device));
+        }
         let dtype = self.precision.dtype();
-        let matrix = |scale: f32| {
-            let row = Tensor::<1>::full([side], scale, &self.device).unsqueeze::<2>();
-            row.repeat_dim(0, side).cast(dtype)
-        };
+        let matrix = |value: f32| Tensor::<2>::full([side, side], value, &self.device).cast(dtype);
         let (a, b) = (matrix(0.5), matrix(0.25));
         Prepared(Box::new(move || {
             a.clone().matmul(b.clone()).reshape([side * side])

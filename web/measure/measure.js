@@ -54,7 +54,7 @@ const hears = {
   layer: (/** @type {any} */ { at: index, ...layer }) => {
     record.layers.push(layer);
     const { model, name, precision, skipped, milliseconds, gflops, share } = layer;
-    row(at.layers, [model, name, precision, ...(skipped ? ["left out: too long", "", ""] : [number(milliseconds), number(gflops), `${number(100 * share)} %`])]);
+    row(at.layers, [model, inShort(name), precision, ...(skipped ? ["left out: too long", "", ""] : [number(milliseconds), number(gflops), `${number(100 * share)} %`])]);
     tell(`Layers of ${model} in ${precision}: ${index + 1}`);
   },
   image: (/** @type {any} */ image) => {
@@ -133,6 +133,9 @@ function row(table, texts) {
   const line = table.tBodies[0].insertRow();
   for (const text of texts) line.insertCell().textContent = text;
 }
+
+/** A case without what it has not. @param {string} name */
+const inShort = (name) => name.replace("activation: None", "GEGLU").replace(", activation: Some(None)", "").replace(/, \w+: false/g, "").replace(/(\w+): true/g, "$1").replace(/activation: Some\((\w+)\)/, "$1");
 
 /** With three digits. @param {number} value */
 const number = (value) => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
