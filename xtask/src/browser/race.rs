@@ -1,6 +1,7 @@
 //! The checks on a graphics card that takes seconds to prepare: the CPU draws meanwhile, and makes room for it.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,23 +15,33 @@ use crate::native::Settings;
 use crate::serve::Serving;
 use crate::workspace::{copy, root};
 
-/// Put at the end of the worker: the software adapter passes for a card.
-pub const CARD: &str = "
-Object.defineProperty(GPUAdapter.prototype, 'info', { get: () => ({ vendor: 'test', architecture: 'card', device: '', description: '', isFallbackAdapter: false }) });
-";
-
 /// Put before a module of the page: a visitor who saves data.
 const SAVES_DATA: &str =
     "Object.defineProperty(navigator, 'connection', { value: { saveData: true } });\n";
 
-/// The page with other first lines of `spare.js`, in whose worker the software adapter passes for a card.
+/// Copies the page to `web`, where the software adapter passes for a card, with more at the end of the worker.
+pub fn copy_with_card(web: &Path, more: &str) -> Result<()> {
+    copy(&root().join("web"), web)?;
+    change(&web.join("backend.js"), |text| {
+        text.replace("return software ? cpu(", "return false ? cpu(")
+    })?;
+    change(&web.join("worker.js"), |text| text.to_owned() + more)
+}
+
+fn change(file: &Path, how: impl Fn(&str) -> String) -> Result<()> {
+    let text = fs::read_to_string(file)?;
+    let changed = how(&text);
+    ensure!(changed != text, "{} stays", file.display());
+    Ok(fs::write(file, changed)?)
+}
+
+/// Such a page with other first lines of `spare.js`.
 fn serve(setting: &Setting, before: &str) -> Result<(TempDir, Serving)> {
     let web = tempfile::tempdir()?;
-    copy(&root().join("web"), web.path())?;
-    let worker = web.path().join("worker.js");
-    fs::write(&worker, fs::read_to_string(&worker)? + CARD)?;
-    let spare = web.path().join("spare.js");
-    fs::write(&spare, before.to_owned() + &fs::read_to_string(&spare)?)?;
+    copy_with_card(web.path(), "\n")?;
+    change(&web.path().join("spare.js"), |text| {
+        format!("{before}\n{text}")
+    })?;
     let site = Arc::new(setting.site.with_page(web.path()));
     Ok((web, Serving::start(site, 0, "", true)?))
 }
@@ -109,7 +120,7 @@ pub fn on_card(page: &Page) -> Result<Instant> {
     let begun = Instant::now();
     while page.stats()?["backend"] != "gpu" {
         ensure!(
-            page.state()? != "error" && begun.elapsed() < LOADING,
+            page.state()? != "error" && begun.elapsed() < DRAWING_GPU,
             "the page stays on the CPU: {} {:?}",
             page.text("backend")?,
             page.problems()

@@ -1,20 +1,18 @@
 //! The check on a graphics card that fails on the way: the CPU takes over its work, and nobody has to reload anything.
 
-use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
 use super::page::Page;
-use super::race::{CARD, on_card};
+use super::race::{copy_with_card, on_card};
 use super::visits::{DRAWING_GPU, SETTINGS};
 use super::{LOADING, Setting};
 use crate::native::Settings;
 use crate::serve::Serving;
-use crate::workspace::{copy, root};
 
-/// Put at the end of the worker, after [`CARD`]: devices are destroyed on demand.
+/// Put at the end of the worker: devices are destroyed on demand.
 const DESTROYED: &str = "
 const requestDevice = GPUAdapter.prototype.requestDevice;
 GPUAdapter.prototype.requestDevice = async function (descriptor) {
@@ -27,9 +25,7 @@ GPUAdapter.prototype.requestDevice = async function (descriptor) {
 /// Lost while it draws, and lost while nothing is under way.
 pub fn lost_device(setting: &Setting) -> Result<String> {
     let web = tempfile::tempdir()?;
-    copy(&root().join("web"), web.path())?;
-    let worker = web.path().join("worker.js");
-    fs::write(&worker, fs::read_to_string(&worker)? + CARD + DESTROYED)?;
+    copy_with_card(web.path(), DESTROYED)?;
     let site = Arc::new(setting.site.with_page(web.path()));
     let serving = Serving::start(site, 0, "", true)?;
     let short = Settings {
@@ -87,7 +83,7 @@ pub fn lost_device(setting: &Setting) -> Result<String> {
     Ok(format!("on the CPU after {}", took.join(" and ")))
 }
 
-/// The same: the card gives no device.
+/// The same: the adapter gives no device.
 const NO_DEVICE: &str = "
 GPUAdapter.prototype.requestDevice = async () => { throw new DOMException('none today', 'OperationError'); };
 ";
@@ -95,9 +91,7 @@ GPUAdapter.prototype.requestDevice = async () => { throw new DOMException('none 
 /// A card that is there and cannot be used: the CPU draws from the first image on, and the page says why.
 pub fn no_device(setting: &Setting) -> Result<String> {
     let web = tempfile::tempdir()?;
-    copy(&root().join("web"), web.path())?;
-    let worker = web.path().join("worker.js");
-    fs::write(&worker, fs::read_to_string(&worker)? + CARD + NO_DEVICE)?;
+    copy_with_card(web.path(), NO_DEVICE)?;
     let site = Arc::new(setting.site.with_page(web.path()));
     let serving = Serving::start(site, 0, "", true)?;
     let page = Page::open(&setting.browser, &serving.address())?;
