@@ -5,8 +5,13 @@ use std::mem::MaybeUninit;
 #[cfg(feature = "workers")]
 use std::sync::{Mutex, PoisonError};
 
-/// Multiply-adds that are worth handing over: some 5 µs of a browser's thread, of which handing over takes less than one.
-const WORTH: usize = 1 << 16;
+/// Multiply-adds that are worth handing over: some 20 µs of a thread, as rayon's sleep and take a few to wake up, and a quarter of it among
+/// a browser's workers, which look for work.
+const WORTH: usize = if cfg!(feature = "workers") {
+    1 << 16
+} else {
+    1 << 18
+};
 
 /// Tasks of a thread at most: one that is slower than another leaves it some.
 const TASKS: usize = 4;

@@ -65,7 +65,7 @@ pub fn race(setting: &Setting) -> Result<String> {
     let first = started.elapsed();
     setting.as_native(&image, &short, "the image of the CPU")?;
     let said = page.text("status")?;
-    let ready = on_card(&page)?.duration_since(started);
+    let ready = changed_to(&page, "gpu")?.duration_since(started);
     ensure!(
         page.text("status")? == said && page.state()? == "done",
         "the page has words on it: {}",
@@ -115,17 +115,18 @@ pub fn saves_data(setting: &Setting) -> Result<String> {
     Ok("one engine".into())
 }
 
-/// Waits until the card draws; when that was.
-pub fn on_card(page: &Page) -> Result<Instant> {
+/// Waits until a backend draws; when that was.
+pub fn changed_to(page: &Page, backend: &str) -> Result<Instant> {
     let begun = Instant::now();
-    while page.stats()?["backend"] != "gpu" {
+    while page.stats()?["backend"] != backend {
         ensure!(
             page.state()? != "error" && begun.elapsed() < DRAWING_GPU,
-            "the page stays on the CPU: {} {:?}",
+            "the {backend} does not draw: {} {:?} {:?}",
             page.text("backend")?,
+            page.text("status")?,
             page.problems()
         );
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(20));
     }
     Ok(Instant::now())
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use super::page::Page;
-use super::race::{copy_with_card, on_card};
+use super::race::{changed_to, copy_with_card};
 use super::visits::{DRAWING_GPU, SETTINGS};
 use super::{LOADING, Setting};
 use crate::native::Settings;
@@ -36,7 +36,7 @@ pub fn lost_device(setting: &Setting) -> Result<String> {
     for drawing in [true, false] {
         let page = Page::open(&setting.browser, &serving.address())?;
         page.wait("ready", LOADING)?;
-        on_card(&page)?;
+        changed_to(&page, "gpu")?;
         page.evaluate("globalThis.same = new BroadcastChannel('card')")?;
         let steps = if drawing { 50 } else { short.steps };
         page.fill(&Settings {
@@ -53,15 +53,7 @@ pub fn lost_device(setting: &Setting) -> Result<String> {
             page.evaluate("same.postMessage('')")?;
         }
         let lost = Instant::now();
-        while page.stats()?["backend"] != "cpu" {
-            ensure!(
-                page.state()? != "error" && lost.elapsed() < DRAWING_GPU,
-                "the page says: {} {:?}",
-                page.text("status")?,
-                page.problems()
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        changed_to(&page, "cpu")?;
         took.push(format!("{:.1} s", lost.elapsed().as_secs_f64()));
         page.wait("done", DRAWING_GPU)?;
         let words = page.text("backend")?;
