@@ -210,6 +210,8 @@ pub fn lesson(setting: &Setting) -> Result<String> {
     ensure!(link.ends_with("#lesson=lessons/effusion.json"), "{link}");
     give(&page, SMALL)?;
     told(&page, "run-title", "T")?;
+    // A film that comes moves what is to be pressed.
+    told(&page, "run-status", "Nobody has checked")?;
     let link = copied(&page)?;
     ensure!(link.contains("#lesson=~") && link.len() < 300, "{link}");
     page.click("run-leave")?;
