@@ -126,6 +126,7 @@ impl ModelFolder {
             unet: config(dir, "unet/config.json")?,
             vae: config(dir, "vae/config.json")?,
             scheduler: SchedulerConfig::parse(&required(dir, "scheduler/scheduler_config.json")?)?,
+            reader: None,
         };
         let (places, notes) = files::places(dir)?;
         Self::of_places(

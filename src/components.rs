@@ -6,11 +6,12 @@ use crate::embeddings::CLIPTextConfig;
 use crate::image::AutoencoderConfig;
 use crate::latents::UNet2DConditionConfig;
 use crate::latents::scheduler::SchedulerConfig;
+use crate::reader::ReaderConfig;
 
 /// Longest side of an image, in pixels. Attention over the latents grows with its fourth power.
 pub const MOST_SIDE: usize = 2048;
 
-/// diffusers' configs of a model's parts, each with the keys of its own `config.json`.
+/// The configs of a model's parts: diffusers', each with the keys of its own `config.json`, and the reader's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ComponentConfigs {
     /// transformers' `CLIPTextConfig`.
@@ -21,4 +22,7 @@ pub struct ComponentConfigs {
     pub vae: AutoencoderConfig,
     /// diffusers' `scheduler_config.json`.
     pub scheduler: SchedulerConfig,
+    /// What judges the model's images; diffusers has no such part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reader: Option<ReaderConfig>,
 }

@@ -28,7 +28,12 @@ pub(crate) fn check<'a>(
     tensors: impl Iterator<Item = &'a str>,
 ) -> Result<(), (&'static str, String)> {
     let (text, unet, vae) = (&configs.text_encoder, &configs.unet, &configs.vae);
-    let mut there = [("text_encoder", 0u64), ("unet", 0), ("vae", 0)];
+    let mut there = [
+        ("text_encoder", 0u64),
+        ("unet", 0),
+        ("vae", 0),
+        ("reader", 0),
+    ];
     for name in tensors {
         let component = name.split('.').next();
         if let Some((_, count)) = there.iter_mut().find(|(c, _)| Some(*c) == component) {
@@ -46,13 +51,25 @@ pub(crate) fn check<'a>(
         AutoencoderConfig::DC(config) => config.other = Map::new(),
         AutoencoderConfig::Tiny(config) => config.other = Map::new(),
     }
-    let numbers = [numbers(text), numbers(&unet_numbers), numbers(&vae_numbers)];
+    let numbers = [
+        numbers(text),
+        numbers(&unet_numbers),
+        numbers(&vae_numbers),
+        numbers(&configs.reader),
+    ];
     let least_of_vae = match vae {
         AutoencoderConfig::KL(config) => least_of_kl(config),
         AutoencoderConfig::DC(config) => least_of_dc(config),
         AutoencoderConfig::Tiny(config) => least_of_tiny(config),
     };
-    let least = [least_of_text(text), least_of_unet(unet), least_of_vae];
+    let reader = configs.reader.as_ref();
+    let least_of_reader = reader.map_or(0, |reader| reader.model.least_tensors());
+    let least = [
+        least_of_text(text),
+        least_of_unet(unet),
+        least_of_vae,
+        least_of_reader,
+    ];
     for (((component, there), least), numbers) in there.into_iter().zip(least).zip(numbers) {
         numbers.map_err(|why| (component, why))?;
         if least > there {

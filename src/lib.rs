@@ -7,6 +7,8 @@
 //! &str           [B, T]               [B, T, E]             [B, C, h, w]     [B, 1|3, H, W]
 //! ```
 //!
+//! Beside it, `reader` judges what was drawn: `Image ─reader─▶ Reading`.
+//!
 //! Dimension letters used throughout: `B` batch, `T` tokens (77 for CLIP), `E` embedding width, `C` channels,
 //! `h`, `w` latent height and width, `H`, `W` image height and width in pixels.
 
@@ -37,6 +39,7 @@ pub mod parity;
 pub mod picture;
 pub mod pipeline;
 pub mod png;
+pub mod reader;
 pub mod tokens;
 #[cfg(target_family = "wasm")]
 mod web;

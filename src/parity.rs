@@ -18,11 +18,12 @@ use crate::latents::scheduler::SchedulerConfig;
 use crate::latents::{UNet2DConditionConfig, UNet2DConditionModel};
 use crate::names::read_safetensors;
 use crate::pipeline::{PipelineBuilder, Request};
+use crate::reader::{Reader, ReaderConfig, Reading};
 use crate::tokens::{ClipTokenizer, TokenizerOptions};
 use crate::weights::{self, Weight, Weights};
 
 /// Every case under `tests/reference/goldens` that [`compare`] runs; the whole runs come last.
-pub const CASES: [&str; 15] = [
+pub const CASES: [&str; 16] = [
     "text_encoder_sd1",
     "text_encoder_sd2",
     "unet_sd1",
@@ -35,6 +36,7 @@ pub const CASES: [&str; 15] = [
     "vae_dc",
     "vae_dc_conv",
     "vae_tiny",
+    "reader",
     "pipeline_sd1",
     "pipeline_sd2",
     "pipeline_dc",
@@ -72,6 +74,7 @@ pub async fn compare(files: &Files, device: &Device) -> Result<Errors> {
     match config.get("_class_name").and_then(|name| name.as_str()) {
         Some("UNet2DConditionModel") => case.unet(device).await,
         Some("AutoencoderKL" | "AutoencoderDC" | "AutoencoderTiny") => case.vae(device).await,
+        Some("Reader") => case.reader(device).await,
         _ => case.text_encoder(device).await,
     }
 }
@@ -254,6 +257,32 @@ impl<'a> Case<'a> {
         Ok(errors)
     }
 
+    async fn reader(&self, device: &Device) -> Result<Errors> {
+        let mut config: serde_json::Value = self.json("config.json")?;
+        config.as_object_mut().map(|c| c.remove("_class_name"));
+        let config: ReaderConfig = serde_json::from_value(config).map_err(|e| Error::Json {
+            file: "config.json".into(),
+            why: e.to_string(),
+        })?;
+        let reader: Reader = self.load("reader", config.init(device)?)?;
+        let judged = reader.judge(self.input("image", device)?).await?;
+        let row = |data: Vec<f32>, shape: &[usize]| Weight {
+            shape: shape.to_vec(),
+            data,
+        };
+        let reading = Reading::new(&config, &judged.evidence, judged.distance);
+        let odds = reading
+            .labels
+            .iter()
+            .map(|l| (l.probability / (1.0 - l.probability)).ln());
+        let logits: Vec<f32> = odds.map(|odds| odds * config.temperature).collect();
+        Ok(Errors::from([
+            self.error("evidence", &judged.evidence)?,
+            self.error("logits", &row(logits, &[1, config.labels.len()]))?,
+            self.error("distance", &row(vec![judged.distance], &[1]))?,
+        ]))
+    }
+
     async fn pipeline(&self, device: &Device) -> Result<Errors> {
         let configs = ComponentConfigs {
             text_encoder: self.json("text_encoder/config.json")?,
@@ -263,6 +292,7 @@ impl<'a> Case<'a> {
                 self.files,
                 "scheduler/scheduler_config.json",
             )?)?,
+            reader: None,
         };
         let mut builder = PipelineBuilder::new(configs, self.tokenizer()?, device)?;
         for component in ["text_encoder", "unet", "vae"] {

@@ -17,11 +17,12 @@ use crate::components::ComponentConfigs;
 use crate::device::Precision;
 use crate::embeddings::{CLIPTextModel, Embeddings};
 use crate::error::{Error, Result};
-use crate::image::Autoencoder;
+use crate::image::{Autoencoder, Image};
 use crate::latents::denoise::Denoiser;
 use crate::latents::img2img::{Img2Img, Start};
 use crate::latents::scheduler::Scheduler;
 use crate::latents::{Latents, UNet2DConditionModel};
+use crate::reader::{Reader, Reading};
 use crate::tokens::{ClipTokenizer, PartTokens, Word};
 use crate::weights::{self, Stored, Weight, WeightLoader};
 
@@ -36,12 +37,13 @@ fn unknown_stage(stage: &str) -> Error {
     }
 }
 
-/// The three networks. Field names are the components' names in the keys of [`weights::Weights`].
+/// The networks. Field names are the components' names in the keys of [`weights::Weights`].
 #[derive(Module, Debug)]
 struct Networks {
     text_encoder: CLIPTextModel,
     unet: UNet2DConditionModel,
     vae: Autoencoder,
+    reader: Option<Reader>,
 }
 
 /// A pipeline whose weights arrive one part after another.
@@ -80,6 +82,11 @@ impl Networks {
             text_encoder: configs.text_encoder.init(device)?,
             unet: configs.unet.init(device)?,
             vae: configs.vae.init(device)?,
+            reader: configs
+                .reader
+                .as_ref()
+                .map(|r| r.init(device))
+                .transpose()?,
         })
     }
 }
@@ -299,6 +306,22 @@ impl Pipeline {
         let clean = self.encode(source).await?;
         let downscale = self.configs.vae.downscale();
         Start::from_picture(scheduler, source, begin, clean, &noise, downscale)
+    }
+
+    /// What the model's reader sees on an image; `None` where the model has none.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device fails.
+    pub async fn read(&self, image: &Image) -> Result<Option<Reading>> {
+        let Some((reader, config)) = self
+            .networks
+            .reader
+            .as_ref()
+            .zip(self.configs.reader.as_ref())
+        else {
+            return Ok(None);
+        };
+        Ok(Some(reader.read(config, image).await?))
     }
 
     /// The words of a prompt, and which rows of [`Generated::attention`] are theirs.

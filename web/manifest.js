@@ -7,7 +7,7 @@ import { MOST_PIXELS, MOST_STEPS } from "./settings.js";
 /** @import * as protocol from "./protocol.js" */
 
 /** The format that is read. */
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSIONS = [1, 2];
 /** Most guidance that a model may suggest, as in the engine. */
 const MOST_GUIDANCE = 100;
 
@@ -29,7 +29,7 @@ function readManifest(value) {
   const read = fields(value, "bundle.json");
   const { schema_version: found } = read.all;
   // First: another version may differ in everything else.
-  if (Number.isSafeInteger(found) && found !== SCHEMA_VERSION) throw new Problem("schema-version", "error.schema-version", { found, supported: SCHEMA_VERSION });
+  if (Number.isSafeInteger(found) && !SCHEMA_VERSIONS.includes(found)) throw new Problem("schema-version", "error.schema-version", { found, supported: SCHEMA_VERSIONS.at(-1) });
   if (!Array.isArray(read.all.shards) || read.all.shards.length === 0) throw new Problem("manifest", "error.manifest");
   return {
     name: read("name", isText),

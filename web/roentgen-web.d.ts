@@ -9,7 +9,7 @@
 export const version: string;
 
 /** The `schema_version` of the bundles that this release reads; others are refused with the code `schema-version`. */
-export const bundleSchemaVersion: number;
+export const bundleSchemaVersions: number[];
 
 /** A model, loaded and ready. Its worker does one image at a time; further ones wait their turn. */
 export class Roentgen {

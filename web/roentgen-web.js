@@ -25,8 +25,8 @@ export { RoentgenError };
 
 /** Of this interface and of the crate: a check holds both, and the next one, to the source in Rust. */
 export const version = "0.1.0";
-/** The `schema_version` of the bundles that this release reads. */
-export const bundleSchemaVersion = 1;
+/** Each `schema_version` of bundles that this release reads. */
+export const bundleSchemaVersions = [1, 2];
 
 /** Options that may be files. */
 const SOURCE_FILES = ["image", "mask"];

@@ -1,6 +1,6 @@
 //! `bundle.json`: what a bundle is and which files it has. Everything in it is checked before anything is fetched.
 
-use super::{MANIFEST_FILE, Precision, SCHEMA_VERSION, SHARD_BYTES, quantize::matrix};
+use super::{MANIFEST_FILE, Precision, SCHEMA_VERSIONS, SHARD_BYTES, quantize::matrix};
 use crate::{
     Error, Result,
     components::{ComponentConfigs, MOST_SIDE},
@@ -15,13 +15,13 @@ use std::{
 };
 
 /// Components that a tensor's name may begin with.
-const COMPONENTS: [&str; 3] = ["text_encoder.", "unet.", "vae."];
+const COMPONENTS: [&str; 4] = ["text_encoder.", "unet.", "vae.", "reader."];
 
 /// The whole of `bundle.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Version of the format, [`SCHEMA_VERSION`].
+    /// Version of the format, one of [`SCHEMA_VERSIONS`].
     pub schema_version: u32,
     /// Name of the model as a person reads it.
     pub name: String,
@@ -125,15 +125,40 @@ impl Manifest {
         let Version {
             schema_version: found,
         } = serde_json::from_str(text).map_err(json)?;
-        if found != u64::from(SCHEMA_VERSION) {
+        if !SCHEMA_VERSIONS.map(u64::from).contains(&found) {
             return Err(Error::SchemaVersion {
                 found,
-                supported: SCHEMA_VERSION,
+                supported: SCHEMA_VERSIONS[1],
             });
         }
         let manifest: Manifest = serde_json::from_str(text).map_err(json)?;
         manifest.check()?;
         Ok(manifest)
+    }
+
+    /// Takes the reader out, with the shards that hold nothing else.
+    #[cfg(not(target_family = "wasm"))]
+    pub(super) fn remove_reader(&mut self) {
+        self.components.reader = None;
+        self.tensors.retain(|name, _| !name.starts_with("reader."));
+        let used: BTreeSet<usize> = self
+            .tensors
+            .values()
+            .flat_map(|t| t.shards.clone())
+            .collect();
+        for entry in self.tensors.values_mut() {
+            for shard in &mut entry.shards {
+                *shard = used.range(..*shard).count();
+            }
+        }
+        let mut index = 0..;
+        self.shards
+            .retain(|_| index.next().is_some_and(|i| used.contains(&i)));
+    }
+
+    /// The lowest version of the format that can say all of `components`: what older code can read, it shall.
+    pub(super) fn version_for(components: &ComponentConfigs) -> u32 {
+        SCHEMA_VERSIONS[usize::from(components.reader.is_some())]
     }
 
     /// Bytes of the tokenizer and all shards: what a download of the model is.
@@ -172,6 +197,14 @@ impl Manifest {
             ensure(size.iter().all(good), || format!("`sizes` has {size:?}"))?;
         }
         self.check_tensors()?;
+        let version = Self::version_for(&self.components);
+        ensure(self.schema_version >= version, || {
+            format!("it has a reader, which version {version} of the format brought")
+        })?;
+        if let Some(reader) = &self.components.reader {
+            let why = |e: Error| Error::Manifest { why: e.to_string() };
+            reader.check().map_err(why)?;
+        }
         let names = self.tensors.keys().map(String::as_str);
         inventory::check(&self.components, names).map_err(|(component, why)| Error::Manifest {
             why: format!("`components.{component}`: {why}"),
@@ -184,7 +217,7 @@ impl Manifest {
         let mut used = BTreeSet::<usize>::new();
         for (name, entry) in &self.tensors {
             ensure(COMPONENTS.iter().any(|c| name.starts_with(c)), || {
-                format!("the tensor {name:?} belongs to none of text_encoder, unet and vae")
+                format!("the tensor {name:?} belongs to none of text_encoder, unet, vae and reader")
             })?;
             entry.check(name)?;
             for &index in &entry.shards {

@@ -31,8 +31,9 @@ pub use shard::decode_plain;
 #[cfg(not(target_family = "wasm"))]
 pub use write::{BundleInfo, BundleWriter};
 
-/// Version of the format that this code reads and writes.
-pub const SCHEMA_VERSION: u32 = 1;
+/// Versions of the format that this code reads. It writes the lowest that can say what a bundle has: 1, or 2 with a
+/// reader. A version adds fields and changes none, so that every older bundle stays readable.
+pub const SCHEMA_VERSIONS: [u32; 2] = [1, 2];
 
 /// Name of the manifest in a bundle's folder.
 pub const MANIFEST_FILE: &str = "bundle.json";

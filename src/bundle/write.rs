@@ -4,13 +4,13 @@
 //! replaced stays readable until the new one is whole.
 
 use super::{
-    BLOCK, Defaults, FileEntry, MANIFEST_FILE, Manifest, Policy, Precision, SCHEMA_VERSION,
-    SHARD_BYTES, TensorEntry, precision_for,
+    BLOCK, Defaults, FileEntry, MANIFEST_FILE, Manifest, Policy, Precision, SHARD_BYTES,
+    TensorEntry, precision_for,
     quantize::{Quantized, matrix, row_bytes},
 };
 use crate::{
-    Error, Result, components::ComponentConfigs, files, limits, tokens::ClipTokenizer,
-    weights::Weight,
+    Error, Result, components::ComponentConfigs, files, limits, reader::ReaderConfig,
+    tokens::ClipTokenizer, weights::Weight,
 };
 use half::f16;
 use safetensors::{Dtype, tensor::TensorView};
@@ -188,7 +188,7 @@ impl BundleWriter {
         self.flush()?;
         let tokenizer = tokenizer.to_json()?;
         let manifest = Manifest {
-            schema_version: SCHEMA_VERSION,
+            schema_version: Manifest::version_for(&info.components),
             name: info.name,
             model_card: info.model_card,
             license: info.license,
@@ -202,12 +202,40 @@ impl BundleWriter {
             examples: info.examples,
             sizes: vec![], // for whoever looks at the new model's images
         };
-        let json = serde_json::to_string_pretty(&manifest)
+        manifest.check()?;
+        files::replace(&self.dir.join(&manifest.tokenizer.file), &tokenizer)?;
+        self.written.push(manifest.tokenizer.file.clone());
+        self.replace(&manifest)
+    }
+
+    /// Makes what was added the reader of the bundle in the folder, in place of the one that it has. The bundle's other
+    /// files stay as they are, so that who has them downloads the reader alone.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Manifest`] if there is no bundle; [`Error::Config`] or [`Error::Manifest`] if what was
+    /// added is no such reader.
+    pub fn join(mut self, reader: ReaderConfig) -> Result<Manifest> {
+        self.flush()?;
+        let path = self.dir.join(MANIFEST_FILE);
+        let mut manifest = Manifest::parse(&limits::read(&path, limits::TEXT_BYTES)?)?;
+        manifest.remove_reader();
+        let first = manifest.shards.len();
+        manifest.shards.append(&mut self.shards);
+        for (name, mut entry) in std::mem::take(&mut self.tensors) {
+            entry.shards.iter_mut().for_each(|shard| *shard += first);
+            manifest.tensors.insert(name, entry);
+        }
+        manifest.components.reader = Some(reader);
+        manifest.schema_version = Manifest::version_for(&manifest.components);
+        self.replace(&manifest)
+    }
+
+    /// Writes the manifest, as the last of a bundle's files.
+    fn replace(mut self, manifest: &Manifest) -> Result<Manifest> {
+        let json = serde_json::to_string_pretty(manifest)
             .map_err(|e| Error::Manifest { why: e.to_string() })?;
         // What is written can be read: the same checks as for a stranger's manifest.
         let manifest = Manifest::parse(json.as_bytes())?;
-        files::replace(&self.dir.join(&manifest.tokenizer.file), &tokenizer)?;
-        self.written.push(manifest.tokenizer.file.clone());
         files::replace(&self.dir.join(MANIFEST_FILE), &json)?;
         self.written.clear();
         sweep(&self.dir, &manifest)?;

@@ -37,6 +37,7 @@ pub(super) fn configs(places: &Places, open_clip: bool, v: bool) -> Result<Compo
         unet: unet(shapes, v)?,
         vae: vae(shapes)?.into(),
         scheduler: scheduler(v)?,
+        reader: None,
     })
 }
 

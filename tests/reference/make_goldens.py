@@ -19,6 +19,7 @@ import originals
 import pictures
 import pipelines
 import radiographs
+import readers
 import rulers
 import schedulers
 import text_encoders
@@ -29,7 +30,7 @@ import unets
 def main():
     # One thread, so that sums are added in the same order on every machine.
     torch.set_num_threads(1)
-    parts = (schedulers, tokenizers_, text_encoders, unets, autoencoders, pipelines, originals, loras, attention, edits, gradients, metrics, rulers, densenet, radiographs, pictures)
+    parts = (schedulers, tokenizers_, text_encoders, unets, autoencoders, pipelines, originals, loras, attention, edits, gradients, metrics, rulers, densenet, readers, radiographs, pictures)
     for part in parts:
         print(part.__name__)
         part.make()

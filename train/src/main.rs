@@ -16,6 +16,7 @@ use train::data::record::Split;
 use train::data::summary;
 use train::evaluate::augment::{self, Augmentation};
 use train::evaluate::probe::{self, Probe};
+use train::evaluate::reader::{self, Calibration};
 use train::evaluate::rulers::{self, Rulers};
 use train::evaluate::training::{self, ClassifierRun};
 use train::evaluate::{self, Evaluation};
@@ -100,6 +101,8 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         classifier: PathBuf,
     },
+    /// Calibrates a classifier on the val split, says what it knows, and makes it the reader of a bundle
+    Reader(Calibration),
     /// Measures a bundle against the val split
     Evaluate(Evaluation),
     /// Measures sharpness, texture, latents and sides of a bundle, without a classifier
@@ -254,6 +257,10 @@ fn run(cli: Cli) -> Result<()> {
             let path = folder.path(doubts::FILE);
             doubts::write(&found, &path)?;
             println!("{} doubtful labels in {}", found.len(), path.display());
+            Ok(())
+        }
+        Command::Reader(args) => {
+            println!("{}", reader::run(&args, &device)?);
             Ok(())
         }
         Command::Evaluate(args) => {

@@ -45,6 +45,7 @@ fn the_shift_of_the_latents_moves_into_the_convolutions() {
         unet: run.diffusion.unet.clone(),
         vae: run.vae.model.clone(),
         scheduler: run.diffusion.scheduler.clone(),
+        reader: None,
     };
     let dir = tempfile::tempdir().unwrap();
     let info = export::info(&run, components, &[]);

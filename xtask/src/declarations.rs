@@ -159,10 +159,10 @@ mod tests {
         assert!(text.contains(&version), "{version}");
         let bundle = fs::read_to_string(root().join("src/bundle/mod.rs")).unwrap();
         let (_, schema) = bundle
-            .split_once("pub const SCHEMA_VERSION: u32 = ")
+            .split_once("pub const SCHEMA_VERSIONS: [u32; 2] = ")
             .unwrap();
         let (schema, _) = schema.split_once(';').unwrap();
-        let schema = format!("export const bundleSchemaVersion = {schema};");
+        let schema = format!("export const bundleSchemaVersions = {schema};");
         assert!(text.contains(&schema), "{schema}");
     }
 
@@ -181,8 +181,8 @@ mod tests {
         ] {
             assert_eq!(value("web/limits.js", name), value(file, name), "{name}");
         }
-        let schema = value("web/manifest.js", "SCHEMA_VERSION");
-        assert_eq!(schema, value("src/bundle/mod.rs", "SCHEMA_VERSION"));
+        let schema = value("web/manifest.js", "SCHEMA_VERSIONS");
+        assert_eq!(schema, value("src/bundle/mod.rs", "SCHEMA_VERSIONS"));
         let pixels = value("web/settings.js", "MOST_PIXELS");
         assert_eq!(pixels, value("src/components.rs", "MOST_SIDE"));
     }

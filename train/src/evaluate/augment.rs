@@ -12,11 +12,12 @@ use burn::prelude::*;
 use clap::Args;
 use rand::seq::SliceRandom;
 use roentgen_web::error::{Error, Result};
+use roentgen_web::reader::{Classifier, ClassifierConfig};
 use roentgen_web::{files, limits};
 use serde::{Deserialize, Serialize};
 
 use self::report::AugmentationReport;
-use super::classifier::ClassifierConfig;
+use super::classifier;
 use super::generate::{self, Generator, Settings};
 use super::labels::{LABELS, requested};
 use super::report::Circumstances;
@@ -303,9 +304,9 @@ impl<'a> Halves<'a> {
         }
     }
 
-    fn judge(&self, classifier: &super::classifier::Classifier) -> [[Skill; FINDINGS]; 2] {
+    fn judge(&self, network: &Classifier) -> [[Skill; FINDINGS]; 2] {
         self.halves.each_ref().map(|half| {
-            let verdicts = classifier.judge(half.images.iter().copied(), half.size);
+            let verdicts = classifier::judge(network, half.images.iter().copied(), half.size);
             let all: [Skill; LABELS] = skills(&verdicts.logits, &half.truths);
             std::array::from_fn(|finding| all[finding])
         })

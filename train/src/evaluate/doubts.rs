@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::prelude::*;
 use roentgen_web::error::Result;
 
-use super::classifier::{Classifier, Verdicts};
+use super::classifier::{self, Verdicts};
 use crate::data::dataset::Dataset;
 use crate::data::doubts::Doubt;
 use crate::data::findings::Finding;
@@ -19,17 +19,17 @@ const SHARE: f64 = 0.1;
 /// The doubtful labels of the selected records in `data`, by the classifier in `classifier`.
 ///
 /// # Errors
-/// As [`Classifier::open`] and [`Dataset::read`].
+/// As [`classifier::open`] and [`Dataset::read`].
 pub fn find(
     classifier: &Path,
     data: &Path,
     selection: &Selection,
     device: &Device,
 ) -> Result<Vec<Doubt>> {
-    let (classifier, size) = Classifier::open(classifier, device)?;
+    let (network, size) = classifier::open(classifier, device)?;
     let data = Dataset::read(data, selection, Fit::Exactly(size as u32))?;
     println!("{data}");
-    let verdicts = classifier.judge((0..data.len()).map(|i| data.image(i)), size);
+    let verdicts = classifier::judge(&network, (0..data.len()).map(|i| data.image(i)), size);
     Ok(least_credible(&data.records, &verdicts))
 }
 

@@ -16,6 +16,7 @@ pub mod labels;
 pub mod memorisation;
 pub mod metrics;
 pub mod probe;
+pub mod reader;
 pub mod report;
 pub mod rulers;
 #[cfg(test)]
@@ -32,7 +33,7 @@ use roentgen_web::error::{Error, Result};
 use crate::data::dataset::Dataset;
 use crate::data::record::Split;
 use crate::training::random::step_rng;
-use classifier::{Classifier, Verdicts};
+use classifier::Verdicts;
 use densenet::DenseNet;
 use diversity::IMAGES;
 use generate::{Generator, Planned};
@@ -100,7 +101,7 @@ struct Judged {
 /// Generates what is missing, measures, and writes the report.
 ///
 /// # Errors
-/// [`Error::Request`] where there are too few images to measure; as [`Classifier::open`], [`Dataset::load`],
+/// [`Error::Request`] where there are too few images to measure; as [`classifier::open`], [`Dataset::load`],
 /// [`Generator::fill`] and [`Report::write`].
 pub fn run(evaluation: &Evaluation, device: &Device) -> Result<Report> {
     let e = evaluation;
@@ -110,7 +111,7 @@ pub fn run(evaluation: &Evaluation, device: &Device) -> Result<Report> {
             why: format!("must be more than {NEIGHBOURS}, and 1000 to say much"),
         });
     }
-    let (classifier, size) = Classifier::open(&e.classifier, device)?;
+    let (network, size) = classifier::open(&e.classifier, device)?;
     let xrv = e.xrv.as_deref().map(|file| DenseNet::open(file, device));
     let xrv = xrv.transpose()?;
     let load = |split| {
@@ -145,11 +146,12 @@ pub fn run(evaluation: &Evaluation, device: &Device) -> Result<Report> {
         val.len(),
         generated.len()
     );
-    let judge = |data: &Dataset| classifier.judge((0..data.len()).map(|i| data.image(i)), size);
+    let judge =
+        |data: &Dataset| classifier::judge(&network, (0..data.len()).map(|i| data.image(i)), size);
     let judged = Judged {
         train: judge(&train),
         val: judge(&val),
-        generated: classifier.judge(generated.iter().map(Vec::as_slice), size),
+        generated: classifier::judge(&network, generated.iter().map(Vec::as_slice), size),
     };
     let images = Images {
         train: &train,

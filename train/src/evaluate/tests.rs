@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use burn::prelude::*;
 use image::{GrayImage, Luma};
 
-use super::classifier::{Classifier, ClassifierConfig};
+use roentgen_web::reader::ClassifierConfig;
+
+use super::classifier;
+use super::labels::LABELS;
 use super::training::{self, ClassifierRun};
 use super::{Evaluation, run};
 use crate::data::dataset::Dataset;
@@ -159,7 +162,7 @@ fn a_classifier_learns_resumes_and_measures_a_model() {
 #[test]
 fn a_folder_without_a_classifier_says_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
-    let error = Classifier::open(dir.path(), &Device::flex())
+    let error = classifier::open(dir.path(), &Device::flex())
         .unwrap_err()
         .to_string();
     assert!(error.contains("train classifier"), "{error}");
@@ -171,8 +174,8 @@ fn the_run_that_is_shipped_is_sound() {
     let run = ClassifierRun::read(&path).unwrap();
     let device = Device::flex();
     let size = run.model.size;
-    let classifier = run.model.init(&device).unwrap();
-    let verdicts = classifier.judge([&vec![7; size * size][..]], size);
+    let classifier = run.model.init(LABELS, &device).unwrap();
+    let verdicts = classifier::judge(&classifier, [&vec![7; size * size][..]], size);
     assert_eq!(verdicts.features.width, *run.model.channels.last().unwrap());
     assert_eq!(verdicts.logits.len(), 1);
 }

@@ -7,11 +7,12 @@ use burn::prelude::*;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use roentgen_web::error::{Error, Result};
+use roentgen_web::reader::{Classifier, ClassifierConfig};
 use roentgen_web::weights;
 use roentgen_web::{files, limits};
 use serde::{Deserialize, Serialize};
 
-use super::classifier::{Classifier, ClassifierConfig};
+use super::classifier;
 use super::labels::{LABELS, Truth, known, names};
 use super::metrics::auroc::{auroc, standard_error};
 use crate::data::dataset::Dataset;
@@ -122,7 +123,7 @@ impl<'a> Labelled<'a> {
 /// Trains the classifier of `run` into `folder`, or goes on there; `folder/auroc.csv` has its AUROCs on `val`.
 ///
 /// # Errors
-/// As [`ClassifierConfig::claim`] and [`Trainer::step`].
+/// As [`classifier::claim`] and [`Trainer::step`].
 pub fn train(
     run: &ClassifierRun,
     data: &Dataset,
@@ -137,7 +138,7 @@ pub fn train(
         folder,
         device,
         |step, averaged| {
-            let verdicts = averaged.judge(val.images.iter().copied(), val.size);
+            let verdicts = classifier::judge(averaged, val.images.iter().copied(), val.size);
             let skills = skills(&verdicts.logits, &val.truths);
             println!(
                 "step {step}: mean AUROC on val {:.3}",
@@ -153,7 +154,7 @@ pub fn train(
 /// network every `sheet_every` steps and at the end.
 ///
 /// # Errors
-/// As [`ClassifierConfig::claim`] and [`Trainer::step`], and what `look` gives.
+/// As [`classifier::claim`] and [`Trainer::step`], and what `look` gives.
 pub fn fit(
     run: &ClassifierRun,
     data: &Labelled,
@@ -161,10 +162,10 @@ pub fn fit(
     device: &Device,
     mut look: impl FnMut(usize, &Classifier) -> Result<()>,
 ) -> Result<()> {
-    run.model.claim(folder)?;
+    classifier::claim(&run.model, folder)?;
     let learning = device.clone().autodiff();
     learning.seed(run.seed); // of the starting weights
-    let network = run.model.init(&learning)?;
+    let network = run.model.init(LABELS, &learning)?;
     println!("classifier: {} parameters", network.num_params());
     let repeats = repeats(&data.truths, run.repeat_below)
         .into_iter()
@@ -194,7 +195,8 @@ pub fn fit(
             (binary_cross_entropy(logits, truth) * graded).mean()
         })?;
         if trainer.sheet_is_due() {
-            let averaged = weights::load(run.model.init(device)?, trainer.ema.weights.clone())?;
+            let averaged =
+                weights::load(run.model.init(LABELS, device)?, trainer.ema.weights.clone())?;
             look(trainer.step, &averaged)?;
         }
     }

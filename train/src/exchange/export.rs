@@ -27,6 +27,7 @@ pub fn configs(run: &Run, tokenizer: &ClipTokenizer, latents: &Latents) -> Compo
         unet: run.diffusion.unet.clone(),
         vae: latents.scaled(&run.vae.model),
         scheduler: run.diffusion.scheduler.clone(),
+        reader: None,
     }
 }
 

@@ -148,5 +148,7 @@ fn the_experiment_that_is_shipped_is_sound() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/augment.toml");
     let run = AugmentationRun::read(Path::new(path)).unwrap();
     assert_eq!(run.arms().len(), 21);
-    run.model.init(&Device::flex()).unwrap();
+    run.model
+        .init(super::super::labels::LABELS, &Device::flex())
+        .unwrap();
 }
