@@ -118,6 +118,10 @@ struct Generate {
     /// Also write `prompt_embeds`, the final `latents` and `image` in [-1, 1] to this safetensors file
     #[arg(long, value_name = "FILE")]
     dump: Option<PathBuf>,
+    /// Draw up to N images, each with the next seed, until the model's reader sees what was asked for; the best one is kept, and its
+    /// file says how many there were
+    #[arg(long, value_name = "N")]
+    verify: Option<usize>,
     /// Where the image goes: a DICOM Secondary Capture where the name ends in .dcm, else a PNG
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -160,7 +164,7 @@ fn generate(args: &Generate) -> Result<()> {
     }
     let request = request(args, &model, latents)?;
     let pipeline = load(&model, args.backend, args.limits, args.precision)?;
-    let generated = run(&pipeline, &request)?.check()?;
+    let (request, generated) = run(&pipeline, request, args.verify)?;
     if let Some(why) = &generated.repeated {
         eprintln!("note: f16 gave no image ({why}), so it was drawn once more in f32");
     }
@@ -216,6 +220,7 @@ fn request(args: &Generate, model: &ModelFolder, latents: Option<Weight>) -> Res
         latents,
         source: None,
         words: false,
+        selected_from: 1,
     };
     // Before pictures are fitted to a size that no model draws.
     request.check(&model.configs)?;
@@ -255,17 +260,36 @@ fn load(
     builder.finish()
 }
 
-fn run(pipeline: &Pipeline, request: &Request) -> Result<Generated> {
+/// Draws the image, or so many until the reader agrees with one; gives the request that it is of.
+fn run(
+    pipeline: &Pipeline,
+    request: Request,
+    verify: Option<usize>,
+) -> Result<(Request, Generated)> {
     let style = ProgressStyle::with_template("{bar:40} step {pos}/{len}, {eta} left");
     let bar = ProgressBar::new(request.num_inference_steps as u64);
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    let generated = pollster::block_on(pipeline.generate(request, async |step: Step<'_>| {
+    let on_step = async |step: Step<'_>| {
         bar.set_length(step.total as u64);
         bar.set_position(step.index as u64);
         Ok(())
-    }));
+    };
+    let Some(tries) = verify else {
+        let generated = pollster::block_on(pipeline.generate(&request, on_step));
+        bar.finish_and_clear();
+        return Ok((request, generated?.check()?));
+    };
+    let verified = pollster::block_on(pipeline.generate_verified(&request, tries, on_step));
     bar.finish_and_clear();
-    generated
+    let verified = verified?;
+    let drawn = verified.request.selected_from;
+    match verified.agrees {
+        true => eprintln!("note: the model's reader agrees with image {drawn} of at most {tries}"),
+        false => eprintln!(
+            "note: the model's reader agrees with none of {drawn} images; this one comes closest"
+        ),
+    }
+    Ok((verified.request, verified.generated))
 }
 
 fn read_latents(file: &Path) -> Result<Weight> {

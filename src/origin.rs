@@ -21,7 +21,8 @@ pub const PROMPT: &str = "Prompt";
 pub const NEGATIVE_PROMPT: &str = "Negative prompt";
 
 /// Keywords and values: `Synthetic`, `Software`, `Model`, `Prompt`, `Negative prompt`, `Seed`, `Steps`, `Guidance scale`,
-/// `Scheduler`, `Size`, `Engine` where it is known, and `Strength` where a picture was given.
+/// `Scheduler`, `Size`, `Engine` where it is known, `Strength` where a picture was given, and `Selected` where others were
+/// drawn and not kept.
 ///
 /// `Size` is that of the image which the model drew, also where the file shows it larger or beside another one. `model` is the
 /// model's name. Images of one seed differ by rounding between engines. `request.scheduler` should be the scheduler that ran; `None` reads as the model's own.
@@ -52,6 +53,13 @@ pub fn texts(
     ];
     texts.extend(engine.map(|engine| ("Engine", engine.to_string())));
     texts.extend(source.map(|source| ("Strength", source.strength.to_string())));
+    if request.selected_from > 1 {
+        let from = request.selected_from;
+        texts.push((
+            "Selected",
+            format!("from {from} images, by the model's reader"),
+        ));
+    }
     texts
 }
 
@@ -113,6 +121,7 @@ mod tests {
             latents: None,
             source: None,
             words: false,
+            selected_from: 1,
         };
         let image = Image {
             width: 3,

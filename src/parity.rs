@@ -139,6 +139,7 @@ pub fn run_request(files: &Files) -> Result<Request> {
         latents: Some(case.tensor("input.latents")?.clone()),
         source: None,
         words: false,
+        selected_from: 1,
     })
 }
 

@@ -6,8 +6,10 @@ mod request;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod stages;
+mod verify;
 
 pub use request::{Generated, Request, Step};
+pub use verify::Verified;
 
 use std::collections::BTreeMap;
 

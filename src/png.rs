@@ -130,6 +130,7 @@ mod tests {
             latents: None,
             source: None,
             words: false,
+            selected_from: 1,
         }
     }
 

@@ -10,6 +10,7 @@ mod cases;
 mod measure;
 #[cfg(feature = "workers")]
 mod pool;
+mod reading;
 mod settings;
 
 use std::cell::RefCell;
@@ -208,6 +209,24 @@ impl Engine {
             set(&object, "words", &words.collect::<Array>());
         }
         Ok(object)
+    }
+
+    /// What the model's reader sees on a picture that was to show what `prompt` asks for, `Reading` in `web/protocol.js`; null where
+    /// the model has no reader. `rgba` is what a canvas has.
+    pub async fn read(
+        &self,
+        width: usize,
+        height: usize,
+        rgba: Vec<u8>,
+        prompt: &str,
+    ) -> Result<JsValue, Thrown> {
+        let Stage::Ready(pipeline) = &self.stage else {
+            return Err(wrong_stage().into());
+        };
+        let reading = pipeline.read(&canvas(width, height, rgba)).await?;
+        Ok(reading.map_or(JsValue::NULL, |reading| {
+            reading::object(&reading, prompt).into()
+        }))
     }
 
     /// The words of a prompt, `[{from, to, read, known}]`: where each stands, whether it is within what the model reads, and

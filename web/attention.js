@@ -1,14 +1,13 @@
 /** How much each place of the image attended to each word of the sentence, as colours over the image. */
 
+import { hideHeat, showHeat } from "./heat.js";
 import { inEveryLanguage, number, t } from "./language.js";
 import { $ } from "./page.js";
 
 /** @import * as protocol from "./protocol.js" */
 /** @import { Entry } from "./visit.js" */
 
-const [toggle, bar, list, says, opacity, canvas, least, most] = ["attention", "attention-bar", "attention-words", "attention-says", "attention-opacity", "attention-map", "attention-least", "attention-most"].map($);
-/** From little to much; style/attention.css has the same for the legend. */
-const COLOURS = [[60, 20, 90], [190, 50, 60], [250, 150, 40], [255, 235, 120]];
+const [toggle, bar, list, says, opacity, least, most] = ["attention", "attention-bar", "attention-words", "attention-says", "attention-opacity", "attention-least", "attention-most"].map($);
 /** The image on the film. @type {Entry | null} */
 let entry = null;
 /** What was chosen last; it stays chosen in another image that has it too. */
@@ -42,7 +41,7 @@ export function leaveAttention() {
 }
 
 /** What is said of the word on the film; null where none is. */
-export const wordOnFilm = () => (canvas.hidden ? null : says.textContent);
+export const wordOnFilm = () => ($("attention-legend").hidden ? null : says.textContent);
 
 /** @param {protocol.Word} word */
 function name({ kind, from, to }) {
@@ -79,33 +78,19 @@ function render() {
 function paint() {
   const words = entry?.image.words ?? [];
   const word = attentionWanted() ? words.find((word) => key(word) === chosen) : undefined;
-  canvas.hidden = !word;
-  queueMicrotask(() => $("film").dispatchEvent(new Event("roentgen-film"))); // when the words are there as well
   $("attention-legend").hidden = !word;
   if (!word) {
+    hideHeat("attention");
     says.textContent = t(words.length > 0 ? "attention.choose" : "attention.none");
     return;
   }
   const { width, height, map } = word;
   const [low, high] = [Math.min(...map), Math.max(...map)];
-  const shown = new ImageData(width, height);
-  map.forEach((value, i) => {
-    const part = high > low ? (value - low) / (high - low) : 0;
-    shown.data.set([...colour(part), 255 * part * opacity.valueAsNumber], 4 * i);
-  });
-  Object.assign(canvas, { width, height });
-  canvas.getContext("2d").putImageData(shown, 0, 0);
+  showHeat("attention", word, [low, high], opacity.valueAsNumber, () => ((chosen = ""), render()));
   least.textContent = percent(low);
   most.textContent = percent(high);
   const at = map.indexOf(high);
   const third = (/** @type {number} */ place, /** @type {number} */ places) => Math.floor((3 * (place + 0.5)) / places);
   const where = t(`attention.at.${third(Math.floor(at / width), height)}${third(at % width, width)}`);
   says.textContent = t("attention.says", { word: name(word), share: percent(share(word)), low: percent(low), high: percent(high), where });
-}
-
-/** @param {number} part from 0 to 1 */
-function colour(part) {
-  const at = part * (COLOURS.length - 1);
-  const [a, b] = [COLOURS[Math.floor(at)], COLOURS[Math.ceil(at)]];
-  return a.map((value, i) => value + (b[i] - value) * (at % 1));
 }

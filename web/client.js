@@ -25,7 +25,7 @@ const GPU_ERRORS = ["panic", "device", "output", "engine", "unsupported"];
 const ENGINE_ERRORS = [...GPU_ERRORS, "memory", "worker"];
 
 /** Requests that wait for no image. */
-const AT_ONCE = ["choose", "encode", "picture", "words", "origin"];
+const AT_ONCE = ["choose", "encode", "picture", "words", "reading", "origin"];
 
 /** An error with a stable `code`, whose saying is fit to be shown. */
 export class RoentgenError extends Error {
@@ -131,6 +131,11 @@ export class Client {
   /** @param {string} prompt @returns {Promise<protocol.Spoken[]>} */
   words(prompt) {
     return this.#request({ type: "words", prompt });
+  }
+
+  /** @param {protocol.Picture} picture @param {string} prompt that it was to show @returns {Promise<protocol.Reading | null>} null where the model has no reader */
+  reading({ width, height, rgba }, prompt) {
+    return this.#request({ type: "reading", width, height, rgba, prompt });
   }
 
   /** @param {Uint8Array} bytes of a PNG or a DICOM file @returns {Promise<Record<string, string> | null>} null where it is none of ours */

@@ -20,6 +20,7 @@ import { escape, startLightbox, viewer } from "./lightbox.js";
 import { addressOf, asked as askedModel, nameAtWork, startModels, tellBundle, tellKept, tellTrouble } from "./models.js";
 import { $ } from "./page.js";
 import { offerPictures, startPictures } from "./pictures.js";
+import { readingOf, startReading } from "./reading.js";
 import { note, show } from "./report.js";
 import { onFilm, startSaving } from "./seen.js";
 import { bring, keep } from "./session.js";
@@ -144,6 +145,7 @@ function put(entry) {
   viewer.set(entry.image);
   offer(entry, (picture) => viewer.set(picture));
   attentionOf(entry);
+  readingOf(entry);
   compareFrom(entry);
   stripFrom(entry);
   mark(entry);
@@ -277,6 +279,7 @@ viewer.onChange = annotate;
 startLightbox(() => shown !== null);
 startSource(client, () => shown?.image ?? null, takeSettings);
 startDoubts(client);
+startReading(client);
 startAttention({
   begin: leave,
   redraw: (again) => work.add([{ settings: { ...again.settings, words: true }, batch: { seeds: [again.settings.seed], index: 0 }, again }]),

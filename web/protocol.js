@@ -104,6 +104,17 @@
  */
 
 /**
+ * Ask what the model's reader sees on a picture. It waits for no job.
+ * @typedef {object} ReadingRequest
+ * @property {number} id
+ * @property {"reading"} type
+ * @property {number} width
+ * @property {number} height
+ * @property {Uint8ClampedArray} rgba
+ * @property {string} prompt what the picture was to show; "" of one that was to show nothing
+ */
+
+/**
  * Read what a PNG or a DICOM file of ours says about itself. It waits for no job.
  * @typedef {object} OriginRequest
  * @property {number} id
@@ -111,7 +122,7 @@
  * @property {Uint8Array} bytes
  */
 
-/** @typedef {LoadRequest | ChooseRequest | GenerateRequest | CancelRequest | PauseRequest | EncodeRequest | PictureRequest | WordsRequest | OriginRequest} PageMessage */
+/** @typedef {LoadRequest | ChooseRequest | GenerateRequest | CancelRequest | PauseRequest | EncodeRequest | PictureRequest | WordsRequest | ReadingRequest | OriginRequest} PageMessage */
 
 /**
  * What gives an image; the same settings give the same image.
@@ -176,7 +187,7 @@
 
 /**
  * The request is done. `value` is a {@link Loaded}, a {@link Generated}, `Uint8Array` (encode), a {@link Picture} (picture), a
- * {@link Spoken} list (words), a {@link Backend} (choose), keywords and values or null (origin), `boolean` (cancel: whether there was such a job) or nothing (pause).
+ * {@link Spoken} list (words), a {@link Reading} or null (reading), a {@link Backend} (choose), keywords and values or null (origin), `boolean` (cancel: whether there was such a job) or nothing (pause).
  * @typedef {object} ResultMessage
  * @property {number} id
  * @property {"result"} type
@@ -236,6 +247,28 @@
  * @property {number} width
  * @property {number} height
  * @property {Float32Array} map for each place of the image, row by row, the part of its attention, from 0 to 1
+ */
+
+/**
+ * What a reader says of a picture.
+ * @typedef {object} Reading
+ * @property {Label[]} labels findings, in the model's order
+ * @property {boolean} normal whether a normal chest was asked for
+ * @property {number} distance of its features from those of radiographs; about 1 for a radiograph
+ * @property {boolean} radiograph whether that is near enough for the labels to mean anything
+ * @property {boolean | undefined} agrees whether the picture shows what was asked for; undefined where the reader cannot say
+ */
+
+/**
+ * @typedef {object} Label
+ * @property {string} name as the data has it: `Pleural_Thickening`
+ * @property {boolean} asked
+ * @property {boolean | undefined} seen undefined where the reader cannot tell
+ * @property {number} sure 0 to 1, 0.5 where it begins to be seen
+ * @property {number} auroc how well the reader tells it on real images; 0.5 where nobody knows
+ * @property {number} width places of the map
+ * @property {number} height
+ * @property {Float32Array} map what each place says for it, in logits, row by row
  */
 
 /** @typedef {{from: number, to: number, read: boolean, known: boolean}} Spoken a word, where it stands in the sentence, and what becomes of it */

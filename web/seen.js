@@ -9,6 +9,7 @@ import * as grid from "./grid.js";
 import { t } from "./language.js";
 import { viewer } from "./lightbox.js";
 import { $ } from "./page.js";
+import { findingOnFilm } from "./reading.js";
 import { show } from "./report.js";
 import { save, saveImage } from "./save.js";
 import { gist } from "./sentence.js";
@@ -29,7 +30,7 @@ const [FILM_SIDE, MOVES, RESTS] = [384, 300, 200];
 export function onFilm() {
   if (compared()) return "pair";
   if (grid.seen()) return "batch";
-  return wordOnFilm() ? "word" : stepOnFilm() ? "step" : "image";
+  return wordOnFilm() || findingOnFilm() ? "word" : stepOnFilm() ? "step" : "image";
 }
 
 /** @param {Entry} entry */
@@ -69,7 +70,7 @@ function pairSlide(entry, mark) {
 function single(entry, mark) {
   const map = $("attention-map");
   const layers = [{ canvas: $("view") }, ...(map.hidden ? [] : [{ canvas: map }])];
-  return slide([layers], { lines: [wordOnFilm() ?? stepOnFilm() ?? "", entry.settings.prompt, foot(entry)], mark, view: viewer, right: sideMark() });
+  return slide([layers], { lines: [wordOnFilm() ?? findingOnFilm() ?? stepOnFilm() ?? "", entry.settings.prompt, foot(entry)], mark, view: viewer, right: sideMark() });
 }
 
 /** @param {Entry} entry @param {string} mark */

@@ -14,6 +14,7 @@ import { paint } from "./tone.js";
  * @property {{step: number, picture: protocol.Picture}[]} frames the image as it was expected at earlier steps
  * @property {number} total steps
  * @property {import("./doubt.js").Doubt} [doubt] what the model makes nothing of in its sentence
+ * @property {protocol.Reading | null} [reading] what the model's reader sees; null where it has none
  */
 
 /** Most images, and most bytes of pixels; beyond, the oldest lose their frames, and then go themselves. */

@@ -38,6 +38,7 @@ self.onmessage = async ({ data: request }) => {
     if (type === "choose") return reply(id, (await chooseBackend("auto")).backend);
     if (type === "encode") return reply(id, ...encode(request)); // between two steps of an image
     if (type === "picture") return reply(id, ...read(request));
+    if (type === "reading") return reply(id, await loaded().engine.read(request.width, request.height, request.rgba, request.prompt));
     if (type === "words") return reply(id, loaded().engine.words(request.prompt));
     if (type === "origin") return reply(id, loaded().pkg.read_origin(request.bytes));
     if (job) throw new Problem("busy", "error.busy");

@@ -34,6 +34,8 @@ pub struct Request {
     pub source: Option<Img2Img>,
     /// Whether [`Generated::attention`] is wanted.
     pub words: bool,
+    /// How many images this one was selected from, 1 where it was not. It changes no image; its file says so.
+    pub selected_from: usize,
 }
 
 /// A step that was just done.

@@ -2,13 +2,15 @@
 //!
 //! An optional component of a bundle. It judges images; it draws none, and nothing it says is a diagnosis.
 
+mod asked;
 mod classifier;
 mod config;
 mod reading;
 
+pub use asked::{Asked, NAMES, NORMAL, asked};
 pub use classifier::{Classifier, ClassifierConfig};
 pub use config::{LabelConfig, ReaderConfig};
-pub use reading::{Reading, Seen};
+pub use reading::{LEAST_AUROC, Reading, Seen, is_finding};
 
 use burn::module::Param;
 use burn::prelude::*;

@@ -28,6 +28,9 @@ pub(super) struct Settings {
     /// Whether a preview is wanted at every step, however long it takes.
     #[serde(default)]
     pub(super) previews: bool,
+    /// How many images this one was selected from.
+    #[serde(default = "one")]
+    selected_from: usize,
 }
 
 /// A picture to begin from, of the image's width and height; `Source` in `web/protocol.js`.
@@ -40,6 +43,10 @@ struct SourceSettings {
     #[serde(default, with = "serde_wasm_bindgen::preserve")]
     mask: JsValue,
     strength: f64,
+}
+
+fn one() -> usize {
+    1
 }
 
 impl SourceSettings {
@@ -84,6 +91,7 @@ impl Settings {
             latents: None,
             source: self.source.map(|source| source.into_source(width, height)),
             words: self.words,
+            selected_from: self.selected_from,
         })
     }
 }

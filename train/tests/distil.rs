@@ -148,6 +148,7 @@ fn trajectories_are_the_page_s_and_the_student_follows_them() {
             }),
             source: None,
             words: false,
+            selected_from: 1,
         };
         let drawn = pollster::block_on(pipeline.generate(&request, async |_| Ok(()))).unwrap();
         let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-4 * (1.0 + b.abs());

@@ -46,7 +46,7 @@ export const settingsWith = (wanted) => /** @type {any} */ ({ prompt: "", negati
 export async function film(settings, signal, onStep) {
   await model(signal);
   const image = await client.generate(settings, { signal, onEvent: (event) => event.type === "step" && onStep?.(event) });
-  return { image, settings, reading: await check(image, settings) };
+  return { image, settings, reading: await check(client, image, settings) };
 }
 
 /** A button that draws, and cancels while it does, with words beside it on how that goes. */

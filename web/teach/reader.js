@@ -1,24 +1,14 @@
-/**
- * Whether a film shows what was asked for: the word of a reader, a classifier of findings.
- *
- * No bundle has one yet. Until `setReader` is called, `check` answers null, and everything that would follow the reader says
- * plainly that nobody has checked the film.
- */
+/** Whether a film shows what was asked for: the word of the model's reader. Where the model has none, nobody has checked, and that is said plainly. */
 
+/** @import { Client } from "../client.js" */
 /** @import * as protocol from "../protocol.js" */
 /** @typedef {{agrees: boolean}} Reading */
-/** @typedef {(image: protocol.Picture, settings: protocol.Settings) => Promise<Reading>} Reader */
 
-/** @type {Reader | null} */
-let reader = null;
-
-/** @param {Reader | null} read null takes it away, with the model that brought it */
-export const setReader = (read) => (reader = read);
-
-export const hasReader = () => reader !== null;
-
-/** @param {protocol.Picture} image @param {protocol.Settings} settings that gave it @returns {Promise<Reading | null>} null where nobody has checked */
-export const check = async (image, settings) => (reader ? reader(image, settings) : null);
+/** @param {Client} client @param {protocol.Picture} image @param {protocol.Settings} settings that gave it @returns {Promise<Reading | null>} null where nobody has checked */
+export async function check(client, image, settings) {
+  const reading = await client.reading(image, settings.prompt);
+  return typeof reading?.agrees === "boolean" ? { agrees: reading.agrees } : null;
+}
 
 /** What is said of films together, a key of the strings. @param {(Reading | null)[]} readings */
 export function told(readings) {

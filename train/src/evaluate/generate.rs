@@ -261,6 +261,7 @@ impl Generator {
             latents: None,
             source: None,
             words: false,
+            selected_from: 1,
         };
         pollster::block_on(pipeline.generate(&request, async |_| Ok(())))
     }

@@ -75,6 +75,7 @@ pub fn draw(pipeline: &Pipeline, prompts: &[&str], sampling: Sampling, path: &Pa
             latents: None,
             source: None,
             words: false,
+            selected_from: 1,
         };
         let generated = pollster::block_on(pipeline.generate(&request, async |_| Ok(())))?;
         // Autoencoders of colour photographs give three channels, which are alike for a radiograph.

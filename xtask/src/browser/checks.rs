@@ -6,8 +6,8 @@ use super::{
     Setting, about, access, attention, axe, batch, cancel, cors, dicom, doubt, download, element,
     embedded, fast, film, firefox, folder, growth, hostile, hosts, install, kernels, kills,
     lessons, lightbox, measuring, models, module, mutations, offline, parity, pictures, quiet,
-    race, reasons, recovery, senses, sentence, settings, sight, slides, source, storage, tabs,
-    teach, threads, visits,
+    race, reading, reasons, recovery, senses, sentence, settings, sight, slides, source, storage,
+    tabs, teach, threads, visits,
 };
 
 /// A check: its name, and what it found when all is well.
@@ -73,6 +73,7 @@ pub const CHECKS: &[Check] = &[
         film::every_step,
     ),
     ("a word shows what was attended to it", attention::attention),
+    ("the reader says what it sees", reading::reading),
     ("settings are a file", settings::file),
     ("an image has the size that was chosen", settings::sizes),
     ("a picture is painted over", source::source),

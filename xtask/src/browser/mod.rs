@@ -38,6 +38,7 @@ mod pictures;
 mod program;
 mod quiet;
 mod race;
+mod reading;
 mod reasons;
 mod recovery;
 mod senses;

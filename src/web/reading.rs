@@ -1,0 +1,40 @@
+//! A [`Reading`] on its way to JavaScript: `Reading` in `web/protocol.js`.
+
+use js_sys::{Array, Float32Array, Object};
+use wasm_bindgen::prelude::*;
+
+use super::set;
+use crate::reader::{Reading, Seen, asked, is_finding};
+
+/// What it says of an image that was to show what `prompt` asks for.
+pub(super) fn object(reading: &Reading, prompt: &str) -> Object {
+    let asked = asked(prompt);
+    let labels = reading.labels.iter();
+    let labels = labels.filter(|label| is_finding(&label.name));
+    let labels = labels.map(|label| seen(label, asked.labels.contains(&label.name.as_str())));
+    let object = Object::new();
+    set(&object, "labels", &labels.collect::<Array>());
+    set(&object, "normal", &asked.normal.into());
+    set(&object, "distance", &reading.distance.into());
+    set(&object, "radiograph", &reading.is_radiograph.into());
+    set(&object, "agrees", &reading.agrees(prompt).into());
+    object
+}
+
+fn seen(label: &Seen, asked: bool) -> Object {
+    let object = Object::new();
+    let sure = match asked {
+        true => label.sureness(),
+        false => label.probability,
+    };
+    set(&object, "name", &JsValue::from_str(&label.name));
+    set(&object, "asked", &asked.into());
+    set(&object, "seen", &label.is_seen(asked).into());
+    set(&object, "sure", &sure.into());
+    set(&object, "auroc", &label.auroc.into());
+    set(&object, "height", &label.map.shape[0].into());
+    set(&object, "width", &label.map.shape[1].into());
+    let map = Float32Array::from(label.map.data.as_slice());
+    set(&object, "map", &map);
+    object
+}

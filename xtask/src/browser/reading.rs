@@ -1,0 +1,88 @@
+//! The check on the reader: what it sees beside what was asked for, where it looks, and what it refuses to read.
+
+use std::borrow::Cow;
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+use super::Setting;
+use super::page::Page;
+use super::visits::{DRAWING, SETTINGS};
+use crate::native::Settings;
+
+/// Rows of what the reader sees: the finding, and the words on it.
+const ROWS: &str =
+    "[...document.querySelectorAll('#reading-list li')].map((row) => row.textContent)";
+/// The reader has answered.
+const READ: &str = "!document.getElementById('reading').hidden && document.querySelectorAll('#reading-list li').length > 0";
+
+fn rows(page: &Page) -> Result<Vec<String>> {
+    super::download::until(page, READ)?;
+    let rows = page.evaluate(ROWS)?;
+    Ok(serde_json::from_value(rows)?)
+}
+
+/// What was asked for comes first, with how good the reader is at it; a map lies over the film and gives way to another one.
+pub fn reading(setting: &Setting) -> Result<String> {
+    let page = setting.visit("?backend=cpu")?;
+    page.generate(&SETTINGS, DRAWING)?;
+    let said = rows(&page)?;
+    ensure!(
+        said[0].starts_with("Pleural effusion asked for, and") && said[0].contains("AUROC 0."),
+        "the page says {said:?}"
+    );
+    ensure!(
+        map(&page)? == false,
+        "a map is shown before a finding was pressed"
+    );
+    let before = page.pixels()?;
+    page.press("#reading-list button")?;
+    ensure!(map(&page)? == true, "no map is shown");
+    let says = page.text("reading-says")?;
+    ensure!(
+        says.contains("Pleural effusion: the reader looks"),
+        "it says {says:?}"
+    );
+    ensure!(page.pixels()? == before, "the map changed the image");
+
+    // A word's map takes the place of the finding's, and the other way round.
+    page.click("attention")?;
+    page.wait("done", DRAWING)?;
+    page.press("#attention-words button:nth-child(2)")?;
+    let pressed = "document.querySelectorAll('#reading-list [aria-pressed=true]').length";
+    ensure!(page.evaluate(pressed)? == 0, "two maps are shown at once");
+    page.press("#reading-list button")?;
+    let words = "document.querySelectorAll('#attention-words [aria-pressed=true]').length";
+    ensure!(page.evaluate(words)? == 0, "two maps are shown at once");
+    page.click("attention")?;
+    page.speak("de")?;
+    let german = rows(&page)?;
+    ensure!(
+        german[0].starts_with("Pleuraerguss verlangt und"),
+        "in German: {german:?}"
+    );
+    page.speak("en")?;
+
+    let normal = Settings {
+        prompt: Cow::Borrowed("PA chest radiograph of a 40-year-old woman. Normal chest."),
+        ..SETTINGS
+    };
+    page.generate(&normal, DRAWING)?;
+    ensure!(
+        map(&page)? == false,
+        "the map of another image is left on the film"
+    );
+    let plain = rows(&page)?;
+    ensure!(
+        plain
+            .iter()
+            .all(|row| !row.contains(" asked for, and seen") || row.contains("not asked for")),
+        "of a normal chest the page says {plain:?}"
+    );
+    page.close()?;
+    Ok(said[0].clone())
+}
+
+fn map(page: &Page) -> Result<Value> {
+    page.evaluate("!document.getElementById('attention-map').hidden")
+}
