@@ -89,9 +89,9 @@ impl FromStr for Policy {
     }
 }
 
-/// Weights at the edges of the networks: few numbers, and their error goes straight into the image, the latents or, of the
+/// Weights at the edges of the networks: few numbers, and their error goes straight into the image, the latents, a distance or, of the
 /// embeddings of time and of the text as a whole, into every resnet.
-const EDGES: [&str; 10] = [
+const EDGES: [&str; 11] = [
     "unet.time_embedding.",
     "unet.add_embedding.",
     "unet.conv_in.",
@@ -102,6 +102,7 @@ const EDGES: [&str; 10] = [
     "vae.decoder.conv_out.",
     "vae.quant_conv.",
     "vae.post_quant_conv.",
+    "reader.whitening.",
 ];
 
 /// Columns below which a quantized row would be mostly scales and last partial blocks.

@@ -12,25 +12,20 @@ pub use classifier::{Classifier, ClassifierConfig};
 pub use config::{LabelConfig, ReaderConfig};
 pub use reading::{LEAST_AUROC, Reading, Seen, is_finding};
 
-use burn::module::Param;
+use burn::nn::{Linear, LinearConfig};
 use burn::prelude::*;
 
 use crate::error::Result;
 use crate::image::{Image, bicubic};
+use crate::kernels::{self, Activation};
 use crate::weights::Weight;
 
-/// A classifier with what its features are like on radiographs.
+/// A classifier, and how its features lie on radiographs.
 #[derive(Module, Debug)]
 pub struct Reader {
     classifier: Classifier,
-    features: Typical,
-}
-
-/// Mean and deviation of each feature over radiographs, `[D]` each.
-#[derive(Module, Debug)]
-struct Typical {
-    mean: Param<Tensor<1>>,
-    deviation: Param<Tensor<1>>,
+    /// To features of mean 0 and deviation 1 that have nothing to do with each other, `[D]` to `[D]`.
+    whitening: Linear,
 }
 
 impl ReaderConfig {
@@ -44,10 +39,7 @@ impl ReaderConfig {
         let width = self.model.width();
         Ok(Reader {
             classifier,
-            features: Typical {
-                mean: Param::from_tensor(Tensor::zeros([width], device)),
-                deviation: Param::from_tensor(Tensor::ones([width], device)),
-            },
+            whitening: LinearConfig::new(width, width).init(device),
         })
     }
 }
@@ -61,7 +53,7 @@ impl Reader {
         let size = config.model.size;
         let pixels = bicubic::resize(&image.to_weight(1), [size, size]);
         let data = TensorData::new(pixels.data, [1, 1, size, size]);
-        let device = self.features.mean.device();
+        let device = self.whitening.weight.device();
         let judged = self.judge(Tensor::from_data(data, &device)).await?;
         Ok(Reading::new(config, &judged.evidence, judged.distance))
     }
@@ -70,12 +62,11 @@ impl Reader {
     /// - `image`: `[1, 1, size, size]` in -1 to 1
     pub(crate) async fn judge(&self, image: Tensor<4>) -> Result<Judged> {
         let map = self.classifier.feature_map(image);
-        let features = Weight::read(Classifier::pooled(map.clone())).await?;
-        let mean = Weight::read(self.features.mean.val()).await?;
-        let deviation = Weight::read(self.features.deviation.val()).await?;
+        let features = Classifier::pooled(map.clone());
+        let white = kernels::linear_rows(&self.whitening, features, Activation::None);
         Ok(Judged {
             evidence: Weight::read(self.classifier.evidence(map)).await?,
-            distance: distance(&features.data, &mean.data, &deviation.data),
+            distance: distance(&Weight::read(white).await?.data),
         })
     }
 }
@@ -88,14 +79,10 @@ pub(crate) struct Judged {
     pub distance: f32,
 }
 
-/// Root mean square of the features' distances from their means, in deviations: the Mahalanobis distance of features
-/// that are taken to be independent (Lee et al. 2018, "A Simple Unified Framework for Detecting Out-of-Distribution
-/// Samples"), divided by the root of their number. About 1 for what the means were taken of.
-pub fn distance(features: &[f32], mean: &[f32], deviation: &[f32]) -> f32 {
-    let squares = features
-        .iter()
-        .zip(mean)
-        .zip(deviation)
-        .map(|((f, m), d)| ((f - m) / d.max(1e-6)).powi(2));
-    (squares.sum::<f32>() / features.len() as f32).sqrt()
+/// Root mean square of whitened features: the Mahalanobis distance of the features from their mean (Lee et al. 2018, "A
+/// Simple Unified Framework for Detecting Out-of-Distribution Samples", for one class), by the root of their number.
+/// About 1 for what was whitened.
+pub fn distance(white: &[f32]) -> f32 {
+    let squares: f32 = white.iter().map(|z| z * z).sum();
+    (squares / white.len() as f32).sqrt()
 }

@@ -28,7 +28,7 @@ pub struct Seen {
     pub threshold: f32,
     /// How well the reader tells it on real images, 0.5 to 1.
     pub auroc: f32,
-    /// `[h, w]`: what each place says for it, in logits; its mean is that of the image.
+    /// `[h, w]`: what each place says for it, in logits.
     pub map: Weight,
 }
 
@@ -60,7 +60,7 @@ impl Reading {
         let labels = config.labels.iter().enumerate().map(|(i, label)| {
             let map = evidence.data.iter().copied().skip(i).step_by(count);
             let map: Vec<f32> = map.collect();
-            let logit = map.iter().sum::<f32>() / map.len() as f32;
+            let logit = smooth_maximum(&map);
             Seen {
                 name: label.name.clone(),
                 probability: 1.0 / (1.0 + (-logit / config.temperature).exp()),
@@ -100,6 +100,13 @@ impl Reading {
         let told = self.labels.iter().filter(known).filter(wanted);
         told.map(sure).min_by(f32::total_cmp)
     }
+}
+
+/// As [`super::Classifier::logits`].
+fn smooth_maximum(places: &[f32]) -> f32 {
+    let most = places.iter().copied().fold(f32::MIN, f32::max);
+    let sum: f32 = places.iter().map(|x| (x - most).exp()).sum();
+    most + (sum / places.len() as f32).ln()
 }
 
 /// Whether a label is one that a sentence can ask for.

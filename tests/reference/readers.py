@@ -1,4 +1,4 @@
-"""The reader of a bundle: a residual classifier in plain PyTorch, its class activation map, and the distance of its features."""
+"""The reader of a bundle: a residual classifier in plain PyTorch, its activation map, and the distance of its features."""
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -62,24 +62,17 @@ class Classifier(nn.Module):
         return functional.silu(self.norm_out(x))
 
 
-class Typical(nn.Module):
-    def __init__(self, width):
-        super().__init__()
-        self.mean, self.deviation = nn.Parameter(torch.zeros(width)), nn.Parameter(torch.ones(width))
-
-
 class Reader(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.classifier = Classifier(labels=len(config["labels"]), **config["model"])
-        self.features = Typical(config["model"]["channels"][-1])
+        width = config["model"]["channels"][-1]
+        self.whitening = nn.Linear(width, width)
 
 
 def make():
     folder = fresh("reader")
     model = seeded(Reader(CONFIG), 91)
-    with torch.no_grad():
-        model.features.deviation.copy_(normal(92, *model.features.deviation.shape).abs() + 0.5)
     save_file(model.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
     model.load_state_dict(load_file(folder / "model.safetensors"))
     write_json(folder / "config.json", CONFIG)
@@ -88,10 +81,10 @@ def make():
     with torch.no_grad():
         maps = model.classifier(image)
         pooled = maps.mean((2, 3))
-        z = (pooled - model.features.mean) / model.features.deviation
+        evidence = model.classifier.head(maps.permute(0, 2, 3, 1))
         outputs = {
-            "evidence": model.classifier.head(maps.permute(0, 2, 3, 1)),
-            "logits": model.classifier.head(pooled),
-            "distance": z.square().mean(1).sqrt(),
+            "evidence": evidence,
+            "logits": evidence.exp().mean((1, 2)).log(),
+            "distance": model.whitening(pooled).square().mean(1).sqrt(),
         }
     write_case(folder, {"image": image}, outputs)

@@ -224,6 +224,7 @@ pub fn run(a: &Augmentation, device: &Device) -> Result<AugmentationReport> {
             .iter()
             .map(|p| requested(&train.records[p.record], &p.said))
             .collect(),
+        boxes: vec![],
     };
 
     let arms = a.out.join("arms");
@@ -247,6 +248,7 @@ pub fn run(a: &Augmentation, device: &Device) -> Result<AugmentationReport> {
                     size,
                     images: taken.iter().map(|&i| real.images[i]).collect(),
                     truths: taken.iter().map(|&i| real.truths[i]).collect(),
+                    boxes: vec![],
                 };
                 if arm.generated {
                     learn.images.extend(&generated.images);
@@ -297,6 +299,7 @@ impl<'a> Halves<'a> {
                 size: data.size,
                 images,
                 truths,
+                boxes: vec![],
             }
         };
         Self {

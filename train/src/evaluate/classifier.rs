@@ -97,9 +97,9 @@ pub fn judge<'a>(
             .flat_map(|i| i.iter().map(|p| to_unit(*p)))
             .collect();
         let x = floats(&pixels, [batch.len(), 1, size, size], &device);
-        let f = classifier.features(x);
-        logits.extend(values(classifier.logits(f.clone())));
-        features.extend(values(f));
+        let map = classifier.feature_map(x);
+        features.extend(values(Classifier::pooled(map.clone())));
+        logits.extend(values(Classifier::logits(classifier.evidence(map))));
     }
     Verdicts {
         features: Features::new(features.len() / images.len().max(1), features),

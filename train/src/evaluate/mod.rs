@@ -15,6 +15,7 @@ pub mod generate;
 pub mod labels;
 pub mod memorisation;
 pub mod metrics;
+mod places;
 pub mod probe;
 pub mod reader;
 pub mod report;

@@ -14,6 +14,7 @@ use roentgen_web::weights::{self, Weight};
 use super::classifier::{self, Verdicts};
 use super::labels::{LABELS, Truth, known, names};
 use super::metrics::Features;
+use super::metrics::frechet::Gaussian;
 use super::training::{Skill, mean_auroc, skills};
 use crate::data::dataset::Dataset;
 use crate::data::record::Split;
@@ -58,11 +59,8 @@ pub fn run(c: &Calibration, device: &Device) -> Result<String> {
     let skills = skills(&seen.logits, &truths);
 
     let temperature = temperature(&seen.logits, &truths);
-    let [mean, deviation] = moments(&learnt.features);
-    let far = |verdicts: &Verdicts| -> Vec<f32> {
-        let rows = verdicts.features.rows();
-        rows.map(|f| distance(f, &mean, &deviation)).collect()
-    };
+    let [matrix, bias] = Gaussian::fit(&learnt.features).whitening();
+    let far = |verdicts: &Verdicts| distances(&verdicts.features, &matrix, &bias);
     let mut distances = far(&seen);
     distances.sort_by(f32::total_cmp);
     let farthest = distances[(KEPT * (distances.len() - 1) as f64) as usize];
@@ -95,10 +93,11 @@ pub fn run(c: &Calibration, device: &Device) -> Result<String> {
         for (name, weight) in weights::collect(&network) {
             writer.add(&format!("reader.classifier.{name}"), &weight)?;
         }
-        for (name, data) in [("mean", mean), ("deviation", deviation)] {
-            let shape = vec![data.len()];
-            writer.add(&format!("reader.features.{name}"), &Weight { shape, data })?;
-        }
+        let width = bias.len();
+        let [weight, bias] = [(vec![width, width], matrix), (vec![width], bias)]
+            .map(|(shape, data)| Weight { shape, data });
+        writer.add("reader.whitening.weight", &weight)?;
+        writer.add("reader.whitening.bias", &bias)?;
         let manifest = writer.join(config)?;
         let _ = writeln!(
             report,
@@ -119,25 +118,14 @@ fn known_auroc(skill: &Skill) -> f32 {
     }
 }
 
-/// Mean and deviation of each feature.
-fn moments(features: &Features) -> [Vec<f32>; 2] {
-    let n = features.len() as f64;
-    let mut sums = vec![[0.0f64; 2]; features.width];
-    for row in features.rows() {
-        for ([sum, squares], value) in sums.iter_mut().zip(row) {
-            *sum += f64::from(*value);
-            *squares += f64::from(*value).powi(2);
-        }
-    }
-    let moments = sums.iter().map(|[sum, squares]| {
-        let mean = sum / n;
-        (
-            mean as f32,
-            (squares / n - mean * mean).max(1e-8).sqrt() as f32,
-        )
-    });
-    let (mean, deviation) = moments.unzip();
-    [mean, deviation]
+/// See [`distance`], of each row.
+fn distances(features: &Features, matrix: &[f32], bias: &[f32]) -> Vec<f32> {
+    let white = |row: &[f32]| -> Vec<f32> {
+        let rows = matrix.chunks_exact(features.width).zip(bias);
+        rows.map(|(m, b)| b + m.iter().zip(row).map(|(m, x)| m * x).sum::<f32>())
+            .collect()
+    };
+    features.rows().map(|row| distance(&white(row))).collect()
 }
 
 fn probability(logit: f32, temperature: f32) -> f32 {
@@ -269,11 +257,15 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_those_of_the_features() {
-        let features = Features::new(2, vec![1.0, 5.0, 3.0, 5.0]);
-        let [mean, deviation] = moments(&features);
-        assert_eq!(mean, [2.0, 5.0]);
-        assert!((deviation[0] - 1.0).abs() < 1e-6 && deviation[1] < 1e-3);
-        assert!((distance(&[4.0, 5.0], &mean, &deviation) - 2f32.sqrt()).abs() < 1e-3);
+    fn what_was_whitened_is_one_away() {
+        // An ellipse: one direction ten times as wide as the other.
+        let points = (0..360).map(|i| (i as f32).to_radians());
+        let points = points.flat_map(|a| [3.0 + 10.0 * a.cos(), a.sin() + 10.0 * a.cos()]);
+        let features = Features::new(2, points.collect());
+        let [matrix, bias] = Gaussian::fit(&features).whitening();
+        let far = distances(&features, &matrix, &bias);
+        assert!(far.iter().all(|d| (d - 1.0).abs() < 0.01), "{far:?}");
+        let off = distances(&Features::new(2, vec![3.0, 10.0]), &matrix, &bias);
+        assert!(off[0] > 5.0, "{off:?}");
     }
 }

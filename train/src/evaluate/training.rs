@@ -15,8 +15,10 @@ use serde::{Deserialize, Serialize};
 use super::classifier;
 use super::labels::{LABELS, Truth, known, names};
 use super::metrics::auroc::{auroc, standard_error};
+use super::places::Places;
 use crate::data::dataset::Dataset;
 use crate::data::images::to_unit;
+use crate::data::location::BoundingBox;
 use crate::training::loss::binary_cross_entropy;
 use crate::training::random::step_rng;
 use crate::training::replicas::share;
@@ -24,6 +26,8 @@ use crate::training::run::Optimization;
 use crate::training::tensors::floats;
 use crate::training::trainer::Trainer;
 
+/// Of the loss on places beside that on whole images.
+const PLACES_WEIGHT: f64 = 2.0;
 /// Furthest shift of a training image in each direction, as a share of its size.
 const SHIFT: f64 = 1.0 / 16.0;
 /// Largest change of a training image's contrast (a factor) and brightness (of the range -1 to 1).
@@ -107,6 +111,8 @@ pub struct Labelled<'a> {
     pub images: Vec<&'a [u8]>,
     /// As many truths.
     pub truths: Vec<Truth>,
+    /// As many lists of boxes; empty where places are not to be learnt.
+    pub boxes: Vec<&'a [BoundingBox]>,
 }
 
 impl<'a> Labelled<'a> {
@@ -116,6 +122,7 @@ impl<'a> Labelled<'a> {
             size: data.size,
             images: (0..data.len()).map(|i| data.image(i)).collect(),
             truths: data.records.iter().map(known).collect(),
+            boxes: data.records.iter().map(|r| r.boxes.as_slice()).collect(),
         }
     }
 }
@@ -179,9 +186,11 @@ pub fn fit(
     while !trainer.is_done() {
         let mut rng = step_rng(run.seed, trainer.step);
         let (mut pixels, mut truth, mut graded) = (vec![], vec![], vec![]);
+        let mut places = Places::new(&run.model);
         for _ in 0..run.optimization.batch_size {
             let i = pool[rng.random_range(0..pool.len())];
-            varied(data.images[i], data.size, &mut rng, &mut pixels);
+            let moved = varied(data.images[i], data.size, &mut rng, &mut pixels);
+            places.add(data.boxes.get(i).copied().unwrap_or_default(), moved);
             truth.extend(data.truths[i].map(|t| f32::from(t == Some(true))));
             graded.extend(data.truths[i].map(|t| f32::from(t.is_some())));
         }
@@ -191,8 +200,10 @@ pub fn fit(
                 Tensor::<1>::from_floats(share(values, part, label), device).reshape(label)
             };
             let (truth, graded) = (table(&truth), table(&graded));
-            let logits = module.logits(module.features(images));
-            (binary_cross_entropy(logits, truth) * graded).mean()
+            let evidence = module.evidence(module.feature_map(images));
+            let logits = Classifier::logits(evidence.clone());
+            let whole = (binary_cross_entropy(logits, truth) * graded).mean();
+            whole + places.loss(evidence, part) * PLACES_WEIGHT
         })?;
         if trainer.sheet_is_due() {
             let averaged =
@@ -231,8 +242,9 @@ fn repeats(truths: &[Truth], below: f64) -> Vec<usize> {
     truths.iter().map(repeat).collect()
 }
 
-/// Appends the image in -1 to 1, shifted, brightened and steepened a little. It is never mirrored: the heart has a side.
-fn varied(image: &[u8], size: usize, rng: &mut StdRng, out: &mut Vec<f32>) {
+/// Appends the image in -1 to 1, shifted, brightened and steepened a little; gives the shift of what is on it, in parts of
+/// its size. It is never mirrored: the heart has a side.
+fn varied(image: &[u8], size: usize, rng: &mut StdRng, out: &mut Vec<f32>) -> [f32; 2] {
     let reach = (size as f64 * SHIFT) as i32;
     let [dx, dy] = [(); 2].map(|()| rng.random_range(-reach..=reach));
     let gain = 1.0 + rng.random_range(-CONTRAST..=CONTRAST);
@@ -243,6 +255,7 @@ fn varied(image: &[u8], size: usize, rng: &mut StdRng, out: &mut Vec<f32>) {
         let row = &image[at(y, dy) * size..][..size];
         out.extend((0..size).map(|x| to_unit(row[at(x, dx)]) * gain + offset));
     }
+    [dx, dy].map(|d| -d as f32 / size as f32)
 }
 
 #[cfg(test)]

@@ -31,6 +31,18 @@ impl Gaussian {
         Self { mean, covariance }
     }
 
+    /// The map `W x + b` to mean 0 and covariance 1, as `[D, D]` and `[D]`. Directions in which the points hardly vary count
+    /// as varying by a thousandth of the mean variance.
+    pub fn whitening(&self) -> [Vec<f32>; 2] {
+        let eigen = self.covariance.clone().symmetric_eigen();
+        let least = 1e-3 * self.covariance.trace() / self.mean.len() as f64;
+        let scales = eigen.eigenvalues.map(|v| 1.0 / v.max(least).sqrt());
+        let matrix = DMatrix::from_diagonal(&scales) * eigen.eigenvectors.transpose();
+        let bias = -(&matrix * &self.mean);
+        let rows = matrix.transpose(); // nalgebra lays out columns
+        [rows.as_slice(), bias.as_slice()].map(|v| v.iter().map(|v| *v as f32).collect())
+    }
+
     /// Squared Fréchet distance: `|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))` (Heusel et al. 2017, eq. 6). This is the
     /// FID, but of whatever features were given: only numbers from the same classifier can be compared.
     ///
