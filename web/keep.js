@@ -15,11 +15,14 @@ async function inStore(work) {
   opening.onupgradeneeded = () => opening.result.createObjectStore(STORE);
   const settled = (/** @type {any} */ what, done = "onsuccess") => new Promise((resolve, reject) => ((what[done] = resolve), (what.onerror = what.onabort = () => reject(what.error))));
   await settled(opening);
-  const transaction = opening.result.transaction(STORE, "readwrite");
-  const request = work(transaction.objectStore(STORE));
-  await settled(transaction, "oncomplete");
-  opening.result.close();
-  return request.result;
+  try {
+    const transaction = opening.result.transaction(STORE, "readwrite");
+    const request = work(transaction.objectStore(STORE));
+    await settled(transaction, "oncomplete");
+    return request.result;
+  } finally {
+    opening.result.close();
+  }
 }
 
 /** Keeps what there is, or nothing, as the visitor wants it. */

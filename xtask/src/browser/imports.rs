@@ -130,9 +130,8 @@ pub fn full(setting: &Setting) -> Result<String> {
             "with {room} bytes of room {manifests} manifests are kept"
         );
         page.close()?;
-        visit(setting, &serving, one)?.close()?;
-        holder.quota(origin, None)?;
         let page = visit(setting, &serving, one)?;
+        holder.quota(origin, None)?;
         open_list(&page)?;
         if pieces.is_some() {
             page.press("#models button[aria-label='Delete: other']")?;
@@ -166,9 +165,15 @@ pub fn full_visit(setting: &Setting) -> Result<String> {
         "nothing is kept, and the box is checked"
     );
     holder.quota(origin, None)?;
+    std::thread::sleep(FORGETTING);
     page.evaluate(press)?;
+    std::thread::sleep(Duration::from_secs(1));
+    ensure!(page.evaluate(checked)? == true, "with room nothing is kept");
+    page.close()?;
     std::thread::sleep(FORGETTING);
     holder.quota(origin, Some(1.0))?;
+    let page = Page::open(&setting.browser, &format!("{address}?backend=cpu"))?;
+    page.wait("ready", LOADING)?;
     page.generate(&short(), DRAWING)?;
     said(&page, "no room left for the newest images")?;
     ensure!(
