@@ -17,12 +17,14 @@ import { parseManifest } from "./manifest.js";
  */
 export async function openBundle(model, signal) {
   if (typeof model === "string") {
+    let kept = false;
     const bytes = await fetchManifest(model, signal).catch(async (error) => {
-      const kept = ["network", "server"].includes(error.code) && (await keptManifest(model));
-      if (kept) return kept;
+      const before = ["network", "server"].includes(error.code) && (await keptManifest(model));
+      kept = true;
+      if (before) return before;
       throw error.code === "network" ? new Problem("network", "error.no-network") : error;
     });
-    return { address: model, folder: null, bytes, manifest: parseManifest(bytes) };
+    return { address: model, folder: null, bytes, manifest: parseManifest(bytes), kept };
   }
   const folder = await openFolder(model);
   const bytes = await readManifest(folder);

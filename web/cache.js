@@ -1,6 +1,9 @@
 /**
  * Models kept in this browser (Cache API): each manifest under its address, each file in pieces under its SHA-256.
  *
+ * A new version of a model is kept beside the old one and takes its place when it is whole: until then a visit without a
+ * network has the old one.
+ *
  * Pieces are kept while their file is still on its way, so that a closed tab loses one piece at most. Nobody vouches for a
  * piece: whoever puts a file together checks its hash, each time. Where the browser has no cache for this page (private
  * windows, plain http, a full disk), everything goes on in memory.
@@ -18,12 +21,14 @@ export const PIECE = 2 ** 20;
 
 /** @param {string} path below the place of what is kept */
 const key = (path) => new URL(`./kept/${path}`, import.meta.url).href;
-const manifestKey = (/** @type {string} */ address) => key(`manifest?${new URLSearchParams({ address })}`);
+/** @param {string} address @param {boolean} [next] whether it is the version that is to take the place of the one that is kept */
+const manifestKey = (address, next = false) => key(`manifest?${new URLSearchParams(next ? { address, next: "" } : { address })}`);
 const pieceKey = (/** @type {protocol.BundleFile} */ file, /** @type {number} */ index) => key(`${file.sha256}/${index}`);
 const piecesOf = (/** @type {protocol.BundleFile} */ file) => Math.ceil(file.bytes / PIECE);
 const sizeOf = (/** @type {protocol.BundleFile} */ file, /** @type {number} */ index) => Math.min(PIECE, file.bytes - index * PIECE);
 /** @param {protocol.Manifest} manifest */
 export const filesOf = (manifest) => [manifest.tokenizer, ...manifest.shards];
+const piecesOfAll = (/** @type {protocol.BundleFile[]} */ files) => files.flatMap((file) => Array.from({ length: piecesOf(file) }, (_, index) => pieceKey(file, index)));
 
 /** Hex SHA-256, or null where the browser computes none (a page served over plain http). @param {Uint8Array} bytes */
 export async function sha256(bytes) {
@@ -79,10 +84,14 @@ export class FileCache {
 
   /**
    * Names a model that the engine takes, before all of its files are here, so that it is seen, and can be deleted, when they
-   * do not all come. @param {string} address @param {Uint8Array} bytes
+   * do not all come; and again when it is whole. @param {string} address @param {Uint8Array} bytes @param {boolean} [whole]
    */
-  async keepManifest(address, bytes) {
-    await this.#put(manifestKey(address), () => new Response(bytes));
+  async keepManifest(address, bytes, whole = false) {
+    const before = await keptManifest(address);
+    const same = before?.length === bytes.length && before.every((byte, i) => byte === bytes[i]);
+    // Where a piece of a megabyte has found no room, a manifest may.
+    if (!same) await this.#put(manifestKey(address, before !== null && !whole), () => new Response(bytes), !whole);
+    if (whole && this.works) await this.cache?.delete(manifestKey(address, true)).catch(() => false);
   }
 
   /** @param {protocol.BundleFile} file that turned out to be damaged */
@@ -90,9 +99,9 @@ export class FileCache {
     for (let index = 0; index < piecesOf(file); index++) await this.cache?.delete(pieceKey(file, index)).catch(() => false);
   }
 
-  /** @param {string} key @param {() => Response} response */
-  async #put(key, response) {
-    if (!this.works) return;
+  /** @param {string} key @param {() => Response} response @param {boolean} [small] */
+  async #put(key, response, small = false) {
+    if (!this.works && !small) return;
     try {
       await this.cache?.put(key, response());
     } catch {
@@ -115,24 +124,41 @@ export class FileCache {
 export async function keptModels() {
   const { cache, keys, manifests, useless } = await look();
   if (!cache) return [];
-  const models = manifests.map(({ address, manifest }) => {
-    const files = filesOf(manifest);
+  const addresses = [...new Set(manifests.map(({ address }) => address))];
+  const models = addresses.map((address) => {
+    const versions = manifests.filter((one) => one.address === address);
+    const { manifest } = versions.find(({ url }) => url === manifestKey(address)) ?? versions[0];
+    const files = [...new Map(versions.flatMap(({ manifest }) => filesOf(manifest)).map((file) => [file.sha256, file])).values()];
     const here = (/** @type {protocol.BundleFile} */ file) => Array.from({ length: piecesOf(file) }, (_, index) => (keys.has(pieceKey(file, index)) ? sizeOf(file, index) : 0)).reduce((a, b) => a + b, 0);
     const sum = (/** @type {number[]} */ numbers) => numbers.reduce((a, b) => a + b, 0);
     return { address, name: manifest.name, bytes: sum(files.map(here)), total: sum(files.map((file) => file.bytes)), defaults: manifest.defaults };
   });
-  return [...models, ...useless.map(({ address, leftOut }) => ({ address, name: address, bytes: 0, total: 0, leftOut }))];
+  return [...models, ...useless.filter(({ address }) => !addresses.includes(address)).map(({ address, leftOut }) => ({ address, name: address, bytes: 0, total: 0, leftOut }))];
 }
 
-/** The manifest as it was when the network last answered. @param {string} address @returns {Promise<Uint8Array | null>} */
+/** The manifest of the model that was whole here last, or of the first one that was begun. @param {string} address @returns {Promise<Uint8Array | null>} */
 export async function keptManifest(address) {
-  const response = await (await open())?.match(manifestKey(address)).catch(() => undefined);
-  return response ? new Uint8Array(await response.arrayBuffer()) : null;
+  try {
+    const response = await (await open())?.match(manifestKey(address));
+    return response ? new Uint8Array(await response.arrayBuffer()) : null;
+  } catch {
+    return null; // what cannot be read is as good as absent
+  }
+}
+
+/** The version that is kept whole of a model whose new version does not arrive. @param {protocol.Bundle} bundle @returns {Promise<protocol.Bundle | null>} */
+export async function versionBefore({ address, ...bundle }) {
+  const { keys, manifests } = await look();
+  const before = manifests.find(({ url }) => address !== null && url === manifestKey(address));
+  if (!before || !piecesOfAll(filesOf(before.manifest)).every((piece) => keys.has(piece))) return null;
+  const bytes = await keptManifest(before.address);
+  return bytes && { ...bundle, address, bytes, manifest: before.manifest, kept: true };
 }
 
 /** Deletes a model; files that another one shares with it stay. @param {string} address */
 export async function deleteModel(address) {
-  await (await open())?.delete(manifestKey(address));
+  const cache = await open();
+  for (const next of [true, false]) await cache?.delete(manifestKey(address, next));
   await tidy();
 }
 
@@ -140,13 +166,12 @@ export async function deleteModel(address) {
 export async function tidy(loading) {
   const { cache, keys, manifests, useless } = await look();
   const files = [...manifests.map(({ manifest }) => manifest), ...(loading ? [loading] : [])].flatMap(filesOf);
-  const pieces = files.flatMap((file) => Array.from({ length: piecesOf(file) }, (_, index) => pieceKey(file, index)));
-  const wanted = [...[...manifests, ...useless].map(({ address }) => manifestKey(address)), ...pieces];
+  const wanted = [...[...manifests, ...useless].map(({ url }) => url), ...piecesOfAll(files)];
   for (const key of wanted) keys.delete(key);
   for (const key of keys) await cache?.delete(key);
 }
 
-/** @returns {Promise<{cache: Cache | null, keys: Set<string>, manifests: {address: string, manifest: protocol.Manifest}[], useless: {address: string, leftOut: Saying}[]}>} */
+/** @returns {Promise<{cache: Cache | null, keys: Set<string>, manifests: {url: string, address: string, manifest: protocol.Manifest}[], useless: {url: string, address: string, leftOut: Saying}[]}>} */
 async function look() {
   const cache = await open();
   const keys = new Set((await cache?.keys())?.map(({ url }) => url).filter((url) => url.startsWith(key(""))));
@@ -157,9 +182,9 @@ async function look() {
     const response = await cache?.match(url);
     if (!response) continue; // deleted meanwhile
     try {
-      manifests.push({ address, manifest: parseManifest(new Uint8Array(await response.arrayBuffer())) });
+      manifests.push({ url, address, manifest: parseManifest(new Uint8Array(await response.arrayBuffer())) });
     } catch (error) {
-      useless.push({ address, leftOut: sayingOf(error) });
+      useless.push({ url, address, leftOut: sayingOf(error) });
     }
   }
   return { cache, keys, manifests, useless };

@@ -1,6 +1,7 @@
 /** A model's card, shown as text whatever is in it: as a document, HTML would run its scripts as if they were this site's. */
 
-import { Problem, sayingOf, tooLarge } from "./errors.js";
+import { Problem, sayingOf } from "./errors.js";
+import { readGiven } from "./given.js";
 import { t } from "./language.js";
 import { PAGE_BYTES } from "./limits.js";
 import { $ } from "./page.js";
@@ -24,8 +25,7 @@ async function read({ address, folder }, name) {
   if (address) return readAll(await request(new URL(name, address).href, { cache: "no-cache" }), PAGE_BYTES);
   const file = folder?.get(name);
   if (!file) throw new Problem("not-found", "error.not-in-folder", { file: name });
-  if (file.size > PAGE_BYTES) throw tooLarge(name, PAGE_BYTES);
-  return new Uint8Array(await file.arrayBuffer());
+  return readGiven(file, PAGE_BYTES);
 }
 
 /** @param {Uint8Array} bytes */

@@ -1,6 +1,8 @@
 /** Ways to give the page a model: a folder or files of this device, chosen or dropped, or an address. */
 
 import { manifestUrl } from "./download.js";
+import { sayingOf } from "./errors.js";
+import { gone } from "./given.js";
 import { DEPTH } from "./local.js";
 import { $ } from "./page.js";
 import { note } from "./report.js";
@@ -28,7 +30,7 @@ export function startChoosing(use) {
     if (!model) return;
     event.preventDefault();
     event.stopImmediatePropagation();
-    model.then(use, () => note(["error.no-bundle"]));
+    model.then(use, (error) => note(sayingOf(error)));
   }, { capture: true });
 }
 
@@ -66,11 +68,12 @@ function dropped(data) {
 /** @param {any} entry @returns {Promise<[string, File][]>} files of a dropped folder with their paths */
 async function walk(entry, below = DEPTH) {
   if (entry.isDirectory && below === 0) return [];
-  if (entry.isFile) return [[entry.fullPath, await new Promise((resolve, reject) => entry.file(resolve, reject))]];
+  const lost = (/** @type {(error: Error) => void} */ reject) => () => reject(gone(entry.name));
+  if (entry.isFile) return [[entry.fullPath, await new Promise((resolve, reject) => entry.file(resolve, lost(reject)))]];
   const reader = entry.createReader();
   const found = [];
   for (;;) {
-    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject)); // a hundred at a time
+    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, lost(reject))); // a hundred at a time
     if (some.length === 0) break;
     found.push(...some);
   }

@@ -11,6 +11,7 @@
  */
 
 import { openBundle } from "./bundle.js";
+import { versionBefore } from "./cache.js";
 import { Problem, sayingOf } from "./errors.js";
 import { say } from "./language.js";
 import { maySpare, Spare } from "./spare.js";
@@ -23,6 +24,9 @@ const GPU_ERRORS = ["panic", "device", "output", "engine", "unsupported"];
 
 /** Errors of any engine, whatever the model. */
 const ENGINE_ERRORS = [...GPU_ERRORS, "memory", "worker"];
+
+/** Errors of a model that does not come as its manifest says. */
+const NOT_ARRIVED = ["network", "server", "not-found", "file-size", "hash"];
 
 /** Requests that wait for no image. */
 const AT_ONCE = ["choose", "encode", "picture", "words", "reading", "origin"];
@@ -95,10 +99,16 @@ export class Client {
       listening.onEvent?.({ type: "manifest", id: 0, bundle });
       this.#options = { bundle, backend, limits };
       this.#auto = backend === "auto";
-      return await this.#load(listening).catch((error) => {
-        if (!this.#mayHelp(error)) throw error;
-        this.#takeOther(error);
-        return this.#load(listening);
+      return await this.#load(listening).catch(async (error) => {
+        if (this.#mayHelp(error)) {
+          this.#takeOther(error);
+          return this.#load(listening);
+        }
+        const before = NOT_ARRIVED.includes(error.code) && !bundle.kept && !listening.signal?.aborted && (await versionBefore(bundle).catch(() => null));
+        if (!before) throw error;
+        listening.onEvent?.({ type: "manifest", id: 0, bundle: before });
+        this.#options = { ...this.#options, bundle: before, backend, limits };
+        return this.#load(listening, [["cache.before", { why: error.saying }]]);
       });
     } catch (error) {
       throw asPromised(error);
@@ -154,8 +164,8 @@ export class Client {
     this.#stop(stopped());
   }
 
-  /** @param {Listening} listening @returns {Promise<protocol.Loaded>} */
-  async #load({ onEvent, signal }) {
+  /** @param {Listening} listening @param {Saying[]} [warnings] @returns {Promise<protocol.Loaded>} */
+  async #load({ onEvent, signal }, warnings = []) {
     this.#stop(stopped()); // a fresh worker: wasm memory never shrinks
     if (signal?.aborted) throw cancelled();
     const round = ++this.#round;
@@ -165,6 +175,7 @@ export class Client {
     signal?.addEventListener("abort", stop);
     try {
       const loaded = (await this.#mayRace()) ? await this.#race(onEvent) : await this.#request({ type: "load", ...this.#options }, { onEvent });
+      loaded.warnings.unshift(...warnings);
       this.onLoaded(loaded);
       return loaded;
     } catch (error) {

@@ -1,7 +1,8 @@
 /** A model on this device: the files of a folder, however the visitor handed them over. They are read where they are. */
 
 import { filesOf, sha256 } from "./cache.js";
-import { Problem, throwIfCancelled, tooLarge } from "./errors.js";
+import { Problem, throwIfCancelled } from "./errors.js";
+import { gone, readGiven } from "./given.js";
 import { SHARD_BYTES, TEXT_BYTES } from "./limits.js";
 
 /** @import * as protocol from "./protocol.js" */
@@ -30,9 +31,16 @@ const withPath = (file) => (Array.isArray(file) ? file : [file.webkitRelativePat
 /** @param {FileSystemDirectoryHandle} folder @param {string} path @returns {Promise<[string, File][]>} */
 async function walk(folder, path = "", below = DEPTH) {
   const files = /** @type {[string, File][]} */ ([]);
-  for await (const handle of /** @type {any} */ (folder).values()) {
-    if (handle.kind === "file") files.push([path + handle.name, await handle.getFile()]);
-    else if (below > 1) files.push(...(await walk(handle, `${path}${handle.name}/`, below - 1)));
+  const handles = [];
+  try {
+    for await (const handle of /** @type {any} */ (folder).values()) handles.push(handle);
+  } catch {
+    throw gone(path || folder.name);
+  }
+  for (const handle of handles) {
+    const file = handle.kind === "file" && (await handle.getFile().catch(() => null)); // one that is gone is missing, if the model needs it
+    if (file) files.push([path + handle.name, file]);
+    else if (handle.kind === "directory" && below > 1) files.push(...(await walk(handle, `${path}${handle.name}/`, below - 1)));
   }
   return files;
 }
@@ -60,12 +68,6 @@ export async function readFile(folder, file, signal) {
 }
 
 /** @param {Folder} folder @param {string} name @param {number} most bytes */
-async function read(folder, name, most) {
-  const file = /** @type {File} */ (folder.get(name));
-  if (file.size > most) throw tooLarge(name, most);
-  try {
-    return new Uint8Array(await file.arrayBuffer());
-  } catch {
-    throw new Problem("file", "error.file", { file: name }); // changed, moved or taken away since it was chosen
-  }
+function read(folder, name, most) {
+  return readGiven(/** @type {File} */ (folder.get(name)), most, name);
 }

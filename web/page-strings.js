@@ -173,6 +173,7 @@ addStrings({
   "visit.title": ["This visit", "Dieser Besuch"],
   "visit.hint": ["A press brings back the image and its settings. They go with this tab, unless you keep them.", "Ein Druck holt das Bild und seine Einstellungen zurück. Mit diesem Tab verschwinden sie, es sei denn, Sie behalten sie."],
   "visit.keep": ["Keep these images in this browser", "Diese Bilder in diesem Browser behalten"],
+  "visit.not-all": ["This browser has no room left for the newest images; those that it kept before are still there. Save the images that you need, or delete a model.", "Dieser Browser hat keinen Platz mehr für die neuesten Bilder; die er schon behielt, sind noch da. Speichern Sie die Bilder, die Sie brauchen, oder löschen Sie ein Modell."],
   "visit.not-kept": ["This browser keeps nothing for this page (a private window, or no room). Save the images that you need.", "Dieser Browser behält nichts für diese Seite (privates Fenster, oder kein Platz). Speichern Sie die Bilder, die Sie brauchen."],
   "visit.entry": ["{number}, seed {seed}: {prompt}", "{number}, Startwert {seed}: {prompt}"],
 });

@@ -1,7 +1,7 @@
 /** Files that a picture to begin from comes in. */
 
-import { tooLarge } from "./errors.js";
 import { fit } from "./fit.js";
+import { hold, nameOf, readGiven } from "./given.js";
 import { PICTURE_BYTES } from "./limits.js";
 
 /** @import { Client } from "./client.js" */
@@ -16,7 +16,8 @@ const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
  * @param {Client} client @param {Blob | ImageData} from @param {{width: number, height: number}} size @returns {Promise<ImageData>}
  */
 export async function openPicture(client, from, size) {
-  return fit((await isOurs(from)) ? await read(client, /** @type {Blob} */ (from)) : from, size);
+  const picture = from instanceof Blob ? await hold(from, PICTURE_BYTES) : from;
+  return fit((await isOurs(picture)) ? await read(client, /** @type {File} */ (picture)) : picture, size);
 }
 
 /** Whether the engine reads it: DICOM, and PNG in 16 bits, of which browsers show the upper 8. @param {Blob | ImageData} from */
@@ -28,25 +29,18 @@ async function isOurs(from) {
 
 /** @param {Blob} blob */
 async function kind(blob) {
-  const start = new Uint8Array(await blob.slice(0, 132).arrayBuffer());
+  const start = await readGiven(blob.slice(0, 132), 132, nameOf(blob));
   return { dicom: DICOM.every((byte, i) => start[128 + i] === byte), png: PNG.every((byte, i) => start[i] === byte), bits: start[24] };
 }
 
 /** A file that may say what gave it; null where it is neither PNG nor DICOM. @param {File} file */
 export async function withOrigin(file) {
   const { dicom, png } = await kind(file);
-  return dicom || png ? bytesOf(file, file.name) : null;
+  return dicom || png ? readGiven(file, PICTURE_BYTES) : null;
 }
 
-/** @param {Blob} blob @param {string} name */
-async function bytesOf(blob, name) {
-  if (blob.size > PICTURE_BYTES) throw tooLarge(name, PICTURE_BYTES);
-  return new Uint8Array(await blob.arrayBuffer());
-}
-
-/** @param {Client} client @param {Blob} blob */
-async function read(client, blob) {
-  const file = /** @type {File} */ (blob).name ?? "picture";
-  const { width, height, rgba } = await client.readPicture(await bytesOf(blob, file), file);
+/** @param {Client} client @param {File} file */
+async function read(client, file) {
+  const { width, height, rgba } = await client.readPicture(await readGiven(file, PICTURE_BYTES), file.name);
   return new ImageData(rgba, width, height);
 }

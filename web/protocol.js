@@ -23,6 +23,7 @@
  * @property {Map<string, File> | null} folder its files, of a model of this device
  * @property {Uint8Array} bytes of the manifest, as the engine reads it
  * @property {Manifest} manifest
+ * @property {boolean} [kept] whether that is the manifest that this browser keeps, as the server gives none, or not all of what its own names
  */
 
 /**

@@ -4,6 +4,7 @@
  */
 
 import { sayingOf } from "./errors.js";
+import { readGiven } from "./given.js";
 import { isLocal, nameAtWork } from "./models.js";
 import { withOrigin } from "./picture.js";
 import { note } from "./report.js";
@@ -67,5 +68,5 @@ async function read(client, file) {
   const bytes = await withOrigin(file);
   const texts = bytes && (await client.readOrigin(bytes).catch(() => null));
   if (texts) return fromOrigin(texts);
-  return fromJson(bytes || file.size > MOST_BYTES ? "" : await file.text());
+  return fromJson(bytes || file.size > MOST_BYTES ? "" : new TextDecoder().decode(await readGiven(file, MOST_BYTES)));
 }

@@ -1,6 +1,8 @@
 /** A picture to begin from, and the brush that says which part of it is to be painted anew. Neither leaves this tab. */
 
+import { hold } from "./given.js";
 import { t } from "./language.js";
+import { PICTURE_BYTES } from "./limits.js";
 import { $ } from "./page.js";
 import { openPicture } from "./picture.js";
 import { note } from "./report.js";
@@ -60,10 +62,11 @@ export async function open(from) {
   if (!from) return;
   if (!size.width) return note(["source.early"]);
   try {
-    const { data, width, height } = await openPicture(client, from, size);
-    if (width !== size.width || height !== size.height) return open(from); // another size was chosen meanwhile
+    const held = from instanceof Blob ? await hold(from, PICTURE_BYTES) : from; // it is fitted again to another size, when the file may be gone
+    const { data, width, height } = await openPicture(client, held, size);
+    if (width !== size.width || height !== size.height) return open(held); // another size was chosen meanwhile
     put({ rgba: data, mask: null, strength: strength.valueAsNumber });
-    origin = from;
+    origin = held;
     note("");
   } catch (error) {
     note(error.saying ?? ["source.bad-file"]); // the browser's own words are for programmers

@@ -229,6 +229,7 @@ export const STRINGS = {
   "why.meanwhile": ["the graphics card is still being prepared", "die Grafikkarte wird noch vorbereitet"],
   "why.gpu-failed": ["the graphics card failed: {error}", "die Grafikkarte hat versagt: {error}"],
   "cache.none": ["This browser keeps no files for this page (a private window, or no https), so the model is in memory only and is downloaded at every visit.", "Dieser Browser behält keine Dateien für diese Seite (privates Fenster, oder kein https); das Modell ist nur im Arbeitsspeicher und wird bei jedem Besuch geladen."],
+  "cache.before": ["The newest version of this model did not arrive, so the one that was here before is at work. {why}", "Die neueste Fassung dieses Modells kam nicht an; an der Arbeit ist die, die schon hier war. {why}"],
   "cache.full": ["This browser has no room left to keep the model, so part of it is in memory only and is downloaded again at the next visit. Delete another model, or free some disk space.", "Dieser Browser hat keinen Platz mehr für das Modell; ein Teil ist nur im Arbeitsspeicher und wird beim nächsten Besuch wieder geladen. Löschen Sie ein anderes Modell, oder schaffen Sie Platz."],
 
   // What went wrong, and what to do
@@ -269,5 +270,5 @@ export const STRINGS = {
   "error.not-in-folder": ["{file} belongs to the model and is not in the folder. Put it there, or download the model again; where you choose files one by one, choose all of them.", "{file} gehört zum Modell und ist nicht in dem Ordner. Legen Sie die Datei dorthin, oder laden Sie das Modell neu herunter; wählen Sie alle Dateien, wenn Sie sie einzeln wählen."],
   "error.local-bytes": ["{file} has {size} bytes, the manifest says {bytes}: it was copied incompletely, or belongs to another model. Copy it again.", "{file} hat {size} Bytes, das Manifest sagt {bytes}: Sie wurde unvollständig kopiert oder gehört zu einem anderen Modell. Kopieren Sie sie noch einmal."],
   "error.local-hash": ["{file} is damaged: its SHA-256 is not the one in the manifest. Copy it again.", "{file} ist beschädigt: Die SHA-256 ist nicht die des Manifests. Kopieren Sie die Datei noch einmal."],
-  "error.file": ["{file} cannot be read any more: it was changed, moved or taken away. Choose the folder again.", "{file} lässt sich nicht mehr lesen: Die Datei wurde geändert, verschoben oder entfernt. Wählen Sie den Ordner noch einmal."],
+  "error.file": ["{file} cannot be read any more: it was changed, moved or deleted after it was chosen. Choose it, or the folder it is in, again.", "{file} lässt sich nicht mehr lesen: Die Datei wurde nach der Auswahl geändert, verschoben oder gelöscht. Wählen Sie sie, oder ihren Ordner, noch einmal."],
 };

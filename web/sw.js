@@ -33,6 +33,7 @@ const PAGE = [
   "./form.js",
   "./gestures.js",
   "./gif.js",
+  "./given.js",
   "./grid.js",
   "./guide.js",
   "./handing.js",

@@ -121,7 +121,7 @@ async function load({ id, bundle, backend: asked, limits, threads: allowed, why,
   const { pkg, memory, threads } = await opening;
   pkg.set_panic_handler(onPanic);
   const engine = await pkg.Engine.create(choice.backend, manifestBytes, tokenizer, { limits, software: choice.software });
-  if (address) await cache?.keepManifest(address, manifestBytes); // the engine has checked it
+  if (address && !bundle.kept) await cache?.keepManifest(address, manifestBytes); // the engine has checked it
   const started = performance.now();
   waits = compiling !== null;
   for (const stage of compiling ? STAGES : []) {
@@ -144,6 +144,7 @@ async function load({ id, bundle, backend: asked, limits, threads: allowed, why,
   post();
   const compilation = (await compiled) ?? null; // else the first image would wait for it
   throwIfCancelled(signal);
+  if (address && !bundle.kept) await cache?.keepManifest(address, manifestBytes, true);
   model = { engine, pkg, memory, name: manifest.name };
   tidy().catch(() => {}); // what only an older version of this model had
   return [{

@@ -1,6 +1,7 @@
 /** Lessons from files, links and the site itself, and the quiz: choosing one, opening it, handing it on. */
 
 import { sayingOf } from "../errors.js";
+import { readGiven } from "../given.js";
 import { inEveryLanguage, say, t, translate } from "../language.js";
 import { $, el } from "../page.js";
 import { readAll, request } from "../request.js";
@@ -85,7 +86,11 @@ async function openFile(file) {
   if (!file) return;
   // Before it is read: anything can be chosen.
   if (file.size > MOST_BYTES) return tell(["lesson.large", { most: MOST_BYTES / 1000 }]);
-  open(await file.text(), null);
+  try {
+    open(new TextDecoder().decode(await readGiven(file, MOST_BYTES)), null);
+  } catch (error) {
+    tell(sayingOf(error));
+  }
 }
 
 /** @param {string} text @param {string | null} address */

@@ -4,10 +4,10 @@ use anyhow::Result;
 
 use super::{
     Setting, about, access, attention, axe, batch, cancel, cors, dicom, doubt, download, element,
-    embedded, fast, film, firefox, folder, growth, hostile, hosts, install, kernels, kills,
-    lessons, lightbox, measuring, models, module, mutations, offline, parity, pictures, quiet,
-    race, reading, reasons, recovery, senses, sentence, settings, sight, slides, source, storage,
-    tabs, teach, threads, visits,
+    embedded, fast, film, firefox, folder, growth, hostile, hosts, imports, install, kernels,
+    kills, lessons, lightbox, measuring, models, module, mutations, offline, parity, pictures,
+    quiet, race, reading, reasons, recovery, senses, sentence, settings, sight, slides, source,
+    storage, tabs, teach, threads, vanished, visits,
 };
 
 /// A check: its name, and what it found when all is well.
@@ -159,6 +159,26 @@ pub const CHECKS: &[Check] = &[
     (
         "mutated links, settings and manifests",
         mutations::mutations,
+    ),
+    (
+        "an import into a full storage keeps what fits",
+        imports::full,
+    ),
+    (
+        "images that find no room leave those that are kept",
+        imports::full_visit,
+    ),
+    (
+        "an import that is cut off leaves nothing unnamed",
+        imports::cut,
+    ),
+    (
+        "a new version that does not arrive leaves the old one",
+        imports::replaced,
+    ),
+    (
+        "a file that is gone after it was chosen is said to be",
+        vanished::vanished,
     ),
     ("models are deleted", storage::delete),
     ("a full disk is said, and does no harm", storage::quota),

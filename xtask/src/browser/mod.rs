@@ -22,6 +22,7 @@ mod growth;
 mod hands;
 mod hostile;
 mod hosts;
+mod imports;
 mod install;
 mod kernels;
 mod kills;
@@ -52,6 +53,7 @@ mod storage;
 mod tabs;
 mod teach;
 mod threads;
+mod vanished;
 mod visits;
 pub mod worker;
 

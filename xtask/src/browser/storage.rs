@@ -16,10 +16,11 @@ use crate::serve::Serving;
 use crate::workspace::{copy, root};
 
 /// Bytes of all that the page keeps of models.
-const KEPT: &str = "(async () => { let bytes = 0; const cache = await caches.open('roentgen-web-v2'); \
+pub const KEPT: &str = "(async () => { let bytes = 0; const cache = await caches.open('roentgen-web-v2'); \
     for (const key of await cache.keys()) if (!key.url.includes('?')) bytes += (await (await cache.match(key)).blob()).size; return bytes; })()";
 
-fn kept(page: &Page) -> Result<u64> {
+/// The same, asked of a page.
+pub fn kept(page: &Page) -> Result<u64> {
     page.evaluate(KEPT)?.as_u64().context("no size")
 }
 
