@@ -131,7 +131,7 @@ fn phone(page: &Page) -> Result<()> {
     )?;
     page.press("#run-choices label:nth-of-type(2)")?;
     page.click("run-next")?;
-    told(page, "run-status", "Nobody has checked")?;
+    told(page, "run-status", "page’s reader")?;
     narrow(page, "an answer")?;
     page.click("run-leave")?;
     page.type_into("batch", "9")?;

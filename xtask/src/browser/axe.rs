@@ -92,7 +92,7 @@ pub fn axe(setting: &Setting) -> Result<String> {
     look("a film of the quiz")?;
     page.press("#run-choices label:nth-of-type(2)")?;
     page.click("run-next")?;
-    told(&page, "run-status", "Nobody has checked")?;
+    told(&page, "run-status", "page’s reader")?;
     look("an answer")?;
     page.click("run-leave")?;
     page.type_into("steps", "0")?;

@@ -158,7 +158,7 @@ pub fn mistakes(setting: &Setting) -> Result<String> {
 pub fn lesson(setting: &Setting) -> Result<String> {
     let page = setting.visit("?backend=cpu#lesson=lessons/effusion.json")?;
     told(&page, "run-title", "Signs of a pleural effusion")?;
-    told(&page, "run-status", "Nobody has checked")?; // the first film is shown, and nothing is asked
+    told(&page, "run-status", "what the sentence asks for")?; // the first film is shown, and nothing is asked
     page.click("run-next")?;
     wait(&page, ASKED)?;
     page.press("#run-choices label:nth-of-type(1)")?;
