@@ -24,7 +24,7 @@ fn a_manifest_that_is_no_manifest() {
             String::from_utf8_lossy(bytes)
         );
     }
-    for version in [json!(0), json!(2), json!(4_294_967_297u64)] {
+    for version in [json!(0), json!(3), json!(4_294_967_297u64)] {
         assert_eq!(
             manifest_code(|m| m["schema_version"] = version),
             "schema-version"

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::module::short;
@@ -46,8 +46,7 @@ pub fn cut_download(setting: &Setting) -> Result<String> {
         "the weights were asked for from {starts:?}, which had not all been sent"
     );
     let stats = page.stats()?;
-    let tokenizer = page.evaluate("(async () => (await (await fetch('./models/default/bundle.json')).json()).tokenizer.bytes)()")?;
-    let all = weights + tokenizer.as_u64().unwrap_or_default();
+    let all = all(setting.site.bundle())?;
     ensure!(
         stats["downloadedBytes"] == all,
         "the page counts {stats}, the model has {all} bytes"
@@ -67,28 +66,32 @@ pub fn cut_download(setting: &Setting) -> Result<String> {
     Ok(format!("{all} bytes counted; asked for from {starts:?}"))
 }
 
-/// Bytes of the weights of a bundle which has one file of them.
+/// Bytes of the first shard of a bundle, which holds the model's own weights; a reader's lie in another one.
 pub fn weights(bundle: &Path) -> Result<u64> {
-    let mut sizes = Vec::new();
-    for entry in fs::read_dir(bundle)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|end| end == "safetensors") {
-            sizes.push(fs::metadata(&path)?.len());
-        }
-    }
-    ensure!(
-        sizes.len() == 1,
-        "the model has {} shards, this check wants one",
-        sizes.len()
-    );
-    Ok(sizes[0])
+    bytes_of(&manifest(bundle)?["shards"][0])
+}
+
+/// Bytes of all shards.
+fn shards(bundle: &Path) -> Result<u64> {
+    let manifest = manifest(bundle)?;
+    let shards = manifest["shards"].as_array().context("no shards")?;
+    shards.iter().map(bytes_of).sum()
 }
 
 /// Bytes of all files of a model that the page has to fetch, besides its manifest.
 pub fn all(bundle: &Path) -> Result<u64> {
-    let manifest: Value = serde_json::from_slice(&fs::read(bundle.join("bundle.json"))?)?;
-    let tokenizer = manifest["tokenizer"]["bytes"].as_u64().unwrap_or_default();
-    Ok(weights(bundle)? + tokenizer)
+    Ok(shards(bundle)? + bytes_of(&manifest(bundle)?["tokenizer"])?)
+}
+
+/// `bundle.json` as it is.
+pub fn manifest(bundle: &Path) -> Result<Value> {
+    Ok(serde_json::from_slice(&fs::read(
+        bundle.join("bundle.json"),
+    )?)?)
+}
+
+fn bytes_of(file: &Value) -> Result<u64> {
+    file["bytes"].as_u64().context("a file without a size")
 }
 
 /// A page whose download stands still in the middle of the weights.
@@ -188,10 +191,10 @@ pub fn network_back(setting: &Setting) -> Result<String> {
         page.network(offline)?;
     }
     until(&page, "document.documentElement.dataset.state === 'ready'")?;
-    let (stats, weights) = (page.stats()?, weights(setting.site.bundle())?);
+    let (stats, shards) = (page.stats()?, shards(setting.site.bundle())?);
     let starts = serving.take_starts();
     ensure!(
-        starts == [1 << 20] && stats["downloadedBytes"] == weights - PIECE,
+        starts == [1 << 20] && stats["downloadedBytes"] == shards - PIECE,
         "with the network back it asks from {starts:?} and counts {stats}"
     );
     page.close()?;
@@ -224,7 +227,8 @@ fn pieces(program: &str) -> String {
 /// A tab that is closed in the middle of the weights loses less than a piece of them, and a piece that is damaged where it
 /// is kept is noticed. A server that knows no ranges sends all of it again.
 pub fn closed_tab(setting: &Setting) -> Result<String> {
-    let (all, weights) = (all(setting.site.bundle())?, weights(setting.site.bundle())?);
+    let bundle = setting.site.bundle();
+    let (all, shards, weights) = (all(bundle)?, shards(bundle)?, weights(bundle)?);
     let simple = Serving::start(setting.site.clone(), 0, "", true)?;
     close_halfway(setting, &simple)?;
     simple.ignore_ranges();
@@ -235,7 +239,7 @@ pub fn closed_tab(setting: &Setting) -> Result<String> {
     page.wait("ready", LOADING)?;
     let stats = page.stats()?;
     ensure!(
-        stats["downloadedBytes"] == weights && stats["cachedBytes"] == all - weights,
+        stats["downloadedBytes"] == shards && stats["cachedBytes"] == all - shards,
         "with a server that knows no ranges the page counts {stats}"
     );
     page.close()?;
@@ -258,9 +262,8 @@ pub fn closed_tab(setting: &Setting) -> Result<String> {
         "the second visit asked for the weights from {starts:?}"
     );
     ensure!(
-        stats["downloadedBytes"] == weights - kept
-            && stats["cachedBytes"] == all - (weights - kept),
-        "the second visit counts {stats}; {kept} of {weights} bytes were here"
+        stats["downloadedBytes"] == shards - kept && stats["cachedBytes"] == all - (shards - kept),
+        "the second visit counts {stats}; {kept} of {shards} bytes were here"
     );
 
     let page = Page::open(&setting.browser, &format!("{}icon.svg", serving.address()))?;
@@ -280,5 +283,5 @@ pub fn closed_tab(setting: &Setting) -> Result<String> {
         starts.is_empty() && stats["downloadedBytes"] == 0,
         "after a damaged piece the page asks from {starts:?} and counts {stats}"
     );
-    Ok(json!({"kept": kept, "then fetched": weights - kept}).to_string())
+    Ok(json!({"kept": kept, "then fetched": shards - kept}).to_string())
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use image::RgbaImage;
 use serde_json::{Value, json};
 
-use super::download::{all, until};
+use super::download::{all, until, weights};
 use super::models::{at_work, open_list, renamed};
 use super::module::short;
 use super::page::Page;
@@ -99,7 +99,7 @@ pub fn full(setting: &Setting) -> Result<String> {
     let origin = address.trim_end_matches('/');
     let (own, one) = first(setting, &serving)?;
     let holder = Page::open(&setting.browser, &format!("{address}icon.svg"))?;
-    let whole = all(other.path())? / PIECE;
+    let whole = weights(other.path())? / PIECE; // the reader is here already: it is the same file
     // No room at all; none for the manifest, of 97 kB; none for the first piece, the second one, and so on to the last.
     let rooms = [(0, None), (50_000, None)]
         .into_iter()

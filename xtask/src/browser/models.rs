@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::about::card;
 use super::batch::{catch_saved, saved};
-use super::download::{all, until};
+use super::download::{all, manifest, until};
 use super::module::{SHOW, short};
 use super::page::Page;
 use super::visits::DRAWING;
@@ -55,13 +55,11 @@ pub fn renamed(bundle: &Path, name: &str) -> Result<TempDir> {
     Ok(folder)
 }
 
-/// The one file of weights in a folder.
+/// The first file of weights in a folder.
 fn shard(folder: &Path) -> Result<(PathBuf, Vec<u8>)> {
-    let shard = fs::read_dir(folder)?
-        .flatten()
-        .map(|entry| entry.path())
-        .find(|path| path.extension().is_some_and(|end| end == "safetensors"))
-        .context("the model has no shard")?;
+    let manifest = manifest(folder)?;
+    let file = manifest["shards"][0]["file"].as_str();
+    let shard = folder.join(file.context("the model has no shard")?);
     let bytes = fs::read(&shard)?;
     Ok((shard, bytes))
 }
