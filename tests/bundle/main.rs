@@ -3,5 +3,6 @@
 mod errors;
 mod fuzz;
 mod manifests;
+mod readers;
 mod round_trip;
 mod support;

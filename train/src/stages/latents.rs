@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use burn::prelude::*;
-use indicatif::ProgressIterator;
+use indicatif::ProgressBar;
 use rand::RngExt;
 use rand::rngs::StdRng;
+use rayon::prelude::*;
 use roentgen_web::error::{Error, Result};
 use roentgen_web::image::{Autoencoder, AutoencoderConfig, LatentScaling};
 use roentgen_web::weights::{Weight, Weights};
@@ -42,6 +43,9 @@ pub struct Latents {
     std: Vec<f32>,
 }
 
+/// Shape, means and deviations of some images' latents.
+type Encoded = ([usize; 3], Vec<f32>, Vec<f32>);
+
 /// An autoencoder that turns images into latents, a few at a time.
 pub struct LatentEncoder<'a> {
     vae: &'a Autoencoder,
@@ -75,19 +79,29 @@ impl<'a> LatentEncoder<'a> {
 
     /// Encodes grey images, each `[size, size]`.
     pub fn push(&mut self, images: &[&[u8]]) {
-        if images.is_empty() {
-            return;
+        if !images.is_empty() {
+            let encoded = self.encoded(images);
+            self.extend(encoded);
         }
+    }
+
+    fn extend(&mut self, (shape, mean, std): Encoded) {
+        self.shape = shape;
+        self.mean.extend(mean);
+        self.std.extend(std);
+    }
+
+    fn encoded(&self, images: &[&[u8]]) -> Encoded {
         let grey = |image: &&[u8]| image.iter().map(|&p| to_unit(p)).collect::<Vec<f32>>();
         let grey: Vec<Vec<f32>> = images.iter().map(grey).collect();
         let shown = shown(self.config, &grey, self.size, self.device);
         let moments = self.vae.encode(shown);
         let [_, c, h, w] = moments.mean.dims();
-        self.shape = [c, h, w];
-        self.mean.extend(values(moments.mean));
-        if matches!(self.config, AutoencoderConfig::KL(_)) {
-            self.std.extend(values((moments.logvar * 0.5).exp()));
-        }
+        let std = match self.config {
+            AutoencoderConfig::KL(_) => values((moments.logvar * 0.5).exp()),
+            AutoencoderConfig::DC(_) | AutoencoderConfig::Tiny(_) => vec![],
+        };
+        ([c, h, w], values(moments.mean), std)
     }
 
     /// The latents of everything that was encoded.
@@ -112,10 +126,18 @@ impl Latents {
             _ => moved::moved(data.image(i % n), &mut step_rng(MOVEMENTS, i)),
         };
         let all: Vec<usize> = (0..n * (1 + moved)).collect();
-        for batch in all.chunks(BATCH).progress() {
+        let bar = ProgressBar::new(all.len().div_ceil(BATCH) as u64);
+        // Batches beside each other: resizing and what else is no kernel would leave the other cores idle.
+        let batches = all.par_chunks(BATCH).map(|batch| {
             let images: Vec<Vec<u8>> = batch.iter().map(|i| copy(*i)).collect();
-            encoder.push(&images.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            let encoded = encoder.encoded(&images.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            bar.inc(1);
+            encoded
+        });
+        for batch in batches.collect::<Vec<_>>() {
+            encoder.extend(batch);
         }
+        bar.finish_and_clear();
         encoder.finish().of_images(n)
     }
 
