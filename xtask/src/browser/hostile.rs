@@ -35,7 +35,7 @@ fn changes() -> Vec<(&'static str, Value, &'static str)> {
         (
             "/schema_version",
             json!(2),
-            "has schema version 2, and this page reads version 1",
+            "has schema version 3, and this page reads version 2",
         ),
         ("/name", json!(7), "“name” cannot be 7"),
         ("/name", json!(null), "“name” cannot be null"),
