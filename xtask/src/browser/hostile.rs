@@ -34,7 +34,7 @@ fn changes() -> Vec<(&'static str, Value, &'static str)> {
     vec![
         (
             "/schema_version",
-            json!(2),
+            json!(3),
             "has schema version 3, and this page reads version 2",
         ),
         ("/name", json!(7), "“name” cannot be 7"),

@@ -301,7 +301,7 @@ pub fn replaced(setting: &Setting) -> Result<String> {
         starts == [1 << 20],
         "the new version is asked for from {starts:?}"
     );
-    let both = one + all(newer.path())? - 15_936; // they share a tokenizer
+    let both = one + weights(newer.path())?; // they share a tokenizer and a reader
     until(
         &page,
         &KEPT.replace("return bytes", &format!("return bytes === {both}")),
