@@ -112,7 +112,8 @@ pub fn verify(setting: &Setting) -> Result<String> {
     let file = saved(&page)?;
     let words = format!("from {TRIES} images, by the model's reader");
     ensure!(
-        file.windows(words.len()).any(|part| part == words.as_bytes()),
+        file.windows(words.len())
+            .any(|part| part == words.as_bytes()),
         "the file does not say that its image was selected"
     );
     let other = Settings {
@@ -120,7 +121,10 @@ pub fn verify(setting: &Setting) -> Result<String> {
         ..HARD
     };
     page.generate(&other, DRAWING)?;
-    ensure!(page.evaluate(thumbs)? == drawn + 1, "it was drawn again for nothing");
+    ensure!(
+        page.evaluate(thumbs)? == drawn + 1,
+        "it was drawn again for nothing"
+    );
     ensure!(
         page.text("remark")?.contains("so one was drawn"),
         "the page says {:?}",
