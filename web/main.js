@@ -3,6 +3,7 @@
 import "./page-strings.js";
 import "./teach/strings.js";
 import { tellEngine, tellModel } from "./about.js";
+import { nextTry, verifying } from "./agree.js";
 import { attentionOf, attentionWanted, leaveAttention, startAttention } from "./attention.js";
 import { startChoosing } from "./choose.js";
 import { Client } from "./client.js";
@@ -59,6 +60,8 @@ let other = "";
 let shown = null;
 /** Previews of the image under way. @type {Entry["frames"]} */
 let frames = [];
+/** The image that was drawn last. @type {Entry | null} */
+let latest = null;
 /** Its steps, of which a picture to begin from leaves fewer than were asked for. */
 let steps = 0;
 
@@ -120,6 +123,7 @@ const hears = {
     }
     if (image.repeated) note(["state.repeated"]);
     const entry = remember({ settings, image, frames, total: steps }, restore);
+    latest = entry;
     if ($("visit-keep").checked) keepVisit();
     stats.timeToImageMs = milliseconds;
     stats.wasmMemoryBytes = image.memoryBytes;
@@ -130,6 +134,7 @@ const hears = {
       comparePair(beside, entry);
     }
   },
+  another: async (/** @type {Job} */ job) => latest && nextTry(job, latest, client, put),
   end() {
     grid.giveUp();
     film.classList.remove("sampling");
@@ -222,7 +227,7 @@ function generate() {
   settings.previews = $("previews").checked;
   // Seeds count up to 2^53 - 1; a batch that would go beyond starts over at 0.
   const seeds = Array.from({ length: many }, (_, i) => (settings.seed + i <= Number.MAX_SAFE_INTEGER ? settings.seed + i : i));
-  work.add(seeds.map((seed, index) => ({ settings: { ...settings, seed }, batch: { seeds, index } })));
+  work.add(seeds.map((seed, index) => ({ settings: { ...settings, seed }, batch: { seeds, index }, tries: verifying() ? [] : undefined })));
 }
 
 /** What a link in the address asks for, and a sentence on it. */

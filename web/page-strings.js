@@ -128,6 +128,10 @@ addStrings({
   "slide.foot": ["{what}. {model}, seed {seed}, {steps} steps.", "{what}. {model}, Startwert {seed}, {steps} Schritte."],
 
   // What the model makes nothing of
+  "form.verify": ["Draw until the reader agrees (up to 5 images; all are kept below)", "Zeichnen, bis das Leseprogramm zustimmt (bis zu 5 Bilder; alle bleiben unten)"],
+  "verify.agrees": ["The reader agrees with image {number}, which is shown; its file says that it was selected.", "Das Leseprogramm stimmt Bild {number} zu, das gezeigt wird; seine Datei sagt, dass es ausgewählt ist."],
+  "verify.none": ["The reader agrees with none of {number} images. The one that comes closest is shown; its file says that it was selected.", "Das Leseprogramm stimmt keinem von {number} Bildern zu. Gezeigt wird das, das am nächsten kommt; seine Datei sagt, dass es ausgewählt ist."],
+  "verify.cannot": ["Nothing here can tell whether an image shows what this sentence asks for, so one was drawn.", "Nichts hier kann sagen, ob ein Bild zeigt, was dieser Satz verlangt; darum wurde eines gezeichnet."],
   "reading.title": ["What the reader sees", "Was das Leseprogramm sieht"],
   "reading.what": ["The reader is a small program that learned from labelled radiographs. It judges a synthetic image, and is often wrong: no diagnosis.", "Das Leseprogramm ist klein und hat von beschrifteten Röntgenbildern gelernt. Es beurteilt ein künstliches Bild und irrt oft: keine Diagnose."],
   "reading.seen": ["asked for, and seen: {sure} sure. The reader is {skill} at this (AUROC {auroc}).", "verlangt und gesehen: zu {sure} sicher. Darin ist das Leseprogramm {skill} (AUROC {auroc})."],

@@ -138,6 +138,7 @@
  * @property {number} height pixels
  * @property {Source | null} [source]
  * @property {boolean} [words] whether the attention to each word is wanted; it changes no image
+ * @property {number} [selected_from] how many images it was selected from; it changes no image, and its file says so
  * @property {boolean} [previews] whether a preview is wanted at every step, however long it takes; it changes no image
  */
 
@@ -257,6 +258,7 @@
  * @property {boolean} normal whether a normal chest was asked for
  * @property {number} distance of its features from those of radiographs; about 1 for a radiograph
  * @property {boolean} radiograph whether that is near enough for the labels to mean anything
+ * @property {number | undefined} agreement how sure it is that the picture shows what was asked for, 0 to 1
  * @property {boolean | undefined} agrees whether the picture shows what was asked for; undefined where the reader cannot say
  */
 

@@ -4,7 +4,7 @@ import { $ } from "./page.js";
 
 const KEPT = "roentgen-web.session";
 const FIELDS = ["prompt", "negative", "seed", "batch", "steps", "guidance", "scheduler"];
-const CHECKS = ["previews", "marked"];
+const CHECKS = ["previews", "verify", "marked"];
 
 /** A link that is opened anew has its own settings; a reload does not change the link. */
 const place = () => location.pathname + location.search + location.hash;

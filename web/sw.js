@@ -13,6 +13,7 @@ const VERSION = "roentgen-web-page-1";
 const PAGE = [
   "./",
   "./about.js",
+  "./agree.js",
   "./attention.js",
   "./backend.js",
   "./bundle.js",

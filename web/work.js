@@ -15,6 +15,7 @@ import { bar, modelIs, show, waits } from "./report.js";
  * @property {protocol.Settings} settings
  * @property {{seeds: number[], index: number}} batch the press that asked for it: its seeds (one list for all of its images), and which of them this is
  * @property {any} [beside] the image to compare it with
+ * @property {import("./visit.js").Entry[]} [tries] images of other seeds that were drawn for it, where it is drawn until the reader agrees
  * @property {any} [again] the image that this one is, drawn again for what was not kept of it
  */
 
@@ -46,6 +47,7 @@ export class Work {
    * @param {(job: Job) => void} hears.start
    * @param {(job: Job, step: protocol.StepEvent) => void} hears.step
    * @param {(job: Job, image: protocol.Generated, milliseconds: number) => void} hears.image
+   * @param {(job: Job) => Promise<Job | null>} hears.another what to draw next for the same press, if anything
    * @param {() => void} hears.end nothing waits any more
    */
   constructor(means, hears) {
@@ -133,6 +135,8 @@ export class Work {
     this.#drawn++;
     this.#any = true;
     this.hears.image(job, image, performance.now() - started);
+    const next = signal.aborted ? null : await this.hears.another(job);
+    if (next && !signal.aborted) this.#waiting.unshift(next);
     if (signal.aborted) throw { code: "cancelled" }; // pressed while the last step ended
   }
 

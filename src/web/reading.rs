@@ -17,6 +17,7 @@ pub(super) fn object(reading: &Reading, prompt: &str) -> Object {
     set(&object, "normal", &asked.normal.into());
     set(&object, "distance", &reading.distance.into());
     set(&object, "radiograph", &reading.is_radiograph.into());
+    set(&object, "agreement", &reading.agreement(prompt).into());
     set(&object, "agrees", &reading.agrees(prompt).into());
     object
 }

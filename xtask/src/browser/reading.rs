@@ -6,9 +6,18 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use super::Setting;
+use super::batch::{catch_saved, saved};
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
+
+/// A sentence and a seed of which the reader does not agree with the first image, and the image that it agrees with.
+const HARD: Settings = Settings {
+    prompt: Cow::Borrowed("PA chest radiograph of a 60-year-old woman. Marked cardiomegaly."),
+    seed: 7,
+    ..SETTINGS
+};
+const TRIES: u64 = 3;
 
 /// Rows of what the reader sees: the finding, and the words on it.
 const ROWS: &str =
@@ -81,6 +90,48 @@ pub fn reading(setting: &Setting) -> Result<String> {
     );
     page.close()?;
     Ok(said[0].clone())
+}
+
+/// Where the visitor wants it, other seeds are drawn until the reader agrees, and the file says so; a sentence of which it can
+/// tell nothing is drawn once.
+pub fn verify(setting: &Setting) -> Result<String> {
+    let page = setting.visit("?backend=cpu")?;
+    page.evaluate("document.getElementById('verify').checked = true")?;
+    let (image, _) = page.generate(&HARD, DRAWING)?;
+    let thumbs = "document.querySelectorAll('#visit-list .thumb').length";
+    let drawn = page.evaluate(thumbs)?.as_u64().unwrap_or_default();
+    let remark = page.text("remark")?;
+    ensure!(
+        drawn == TRIES && remark.contains(&format!("agrees with image {TRIES}")),
+        "{drawn} images were drawn, and the page says {remark:?}"
+    );
+    let seed = HARD.seed + TRIES - 1;
+    let last = Settings { seed, ..HARD };
+    setting.as_native(&image, &last, "the image that the reader agrees with")?;
+    catch_saved(&page)?;
+    let file = saved(&page)?;
+    let words = format!("from {TRIES} images, by the model's reader");
+    ensure!(
+        file.windows(words.len())
+            .any(|part| part == words.as_bytes()),
+        "the file does not say that its image was selected"
+    );
+    let other = Settings {
+        prompt: Cow::Borrowed("PA chest radiograph of a 60-year-old man."),
+        ..HARD
+    };
+    page.generate(&other, DRAWING)?;
+    ensure!(
+        page.evaluate(thumbs)? == drawn + 1,
+        "it was drawn again for nothing"
+    );
+    ensure!(
+        page.text("remark")?.contains("so one was drawn"),
+        "the page says {:?}",
+        page.text("remark")?
+    );
+    page.close()?;
+    Ok(format!("the reader agrees with image {drawn}"))
 }
 
 fn map(page: &Page) -> Result<Value> {
