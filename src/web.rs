@@ -211,24 +211,6 @@ impl Engine {
         Ok(object)
     }
 
-    /// What the model's reader sees on a picture that was to show what `prompt` asks for, `Reading` in `web/protocol.js`; null where
-    /// the model has no reader. `rgba` is what a canvas has.
-    pub async fn read(
-        &self,
-        width: usize,
-        height: usize,
-        rgba: Vec<u8>,
-        prompt: &str,
-    ) -> Result<JsValue, Thrown> {
-        let Stage::Ready(pipeline) = &self.stage else {
-            return Err(wrong_stage().into());
-        };
-        let reading = pipeline.read(&canvas(width, height, rgba)).await?;
-        Ok(reading.map_or(JsValue::NULL, |reading| {
-            reading::object(&reading, prompt).into()
-        }))
-    }
-
     /// The words of a prompt, `[{from, to, read, known}]`: where each stands, whether it is within what the model reads, and
     /// whether its tokenizer knows it.
     pub fn words(&self, prompt: &str) -> Result<Array, Thrown> {

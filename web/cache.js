@@ -120,6 +120,18 @@ export class FileCache {
  * its bytes are in this browser, and its own settings; or an address whose manifest is kept and is of no use, and why
  */
 
+const sum = (/** @type {number[]} */ numbers) => numbers.reduce((a, b) => a + b, 0);
+/** Each file once: models, and versions of one, may share some. @param {{manifest: protocol.Manifest}[]} manifests */
+const filesOfAll = (manifests) => [...new Map(manifests.flatMap(({ manifest }) => filesOf(manifest)).map((file) => [file.sha256, file])).values()];
+/** Bytes of a file that are kept. @param {protocol.BundleFile} file @param {Set<string>} keys */
+const here = (file, keys) => sum(Array.from({ length: piecesOf(file) }, (_, index) => (keys.has(pieceKey(file, index)) ? sizeOf(file, index) : 0)));
+
+/** Bytes that all models take together. */
+export async function keptBytes() {
+  const { keys, manifests } = await look();
+  return sum(filesOfAll(manifests).map((file) => here(file, keys)));
+}
+
 /** The models that are here, or partly here. @returns {Promise<Kept[]>} */
 export async function keptModels() {
   const { cache, keys, manifests, useless } = await look();
@@ -128,10 +140,8 @@ export async function keptModels() {
   const models = addresses.map((address) => {
     const versions = manifests.filter((one) => one.address === address);
     const { manifest } = versions.find(({ url }) => url === manifestKey(address)) ?? versions[0];
-    const files = [...new Map(versions.flatMap(({ manifest }) => filesOf(manifest)).map((file) => [file.sha256, file])).values()];
-    const here = (/** @type {protocol.BundleFile} */ file) => Array.from({ length: piecesOf(file) }, (_, index) => (keys.has(pieceKey(file, index)) ? sizeOf(file, index) : 0)).reduce((a, b) => a + b, 0);
-    const sum = (/** @type {number[]} */ numbers) => numbers.reduce((a, b) => a + b, 0);
-    return { address, name: manifest.name, bytes: sum(files.map(here)), total: sum(files.map((file) => file.bytes)), defaults: manifest.defaults };
+    const files = filesOfAll(versions);
+    return { address, name: manifest.name, bytes: sum(files.map((file) => here(file, keys))), total: sum(files.map((file) => file.bytes)), defaults: manifest.defaults };
   });
   return [...models, ...useless.filter(({ address }) => !addresses.includes(address)).map(({ address, leftOut }) => ({ address, name: address, bytes: 0, total: 0, leftOut }))];
 }

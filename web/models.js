@@ -1,6 +1,6 @@
 /** The models: which one is at work, which ones this browser keeps, and where others come from. */
 
-import { deleteModel, keptModels } from "./cache.js";
+import { deleteModel, keptBytes, keptModels } from "./cache.js";
 import { cardButton } from "./card.js";
 import { manifestUrl } from "./download.js";
 import { inEveryLanguage, number, say, t } from "./language.js";
@@ -146,13 +146,13 @@ function button(key, name, press) {
 
 /** @param {string} address @param {string} name @param {boolean} inUse */
 async function remove(address, name, inUse) {
-  await deleteModel(address).catch(() => {});
-  note([inUse ? "models.deleted-in-use" : "models.deleted", { name }]);
+  const deleted = await deleteModel(address).then(() => true, () => false);
+  note([deleted ? (inUse ? "models.deleted-in-use" : "models.deleted") : "models.not-deleted", { name }]);
   await refresh();
 }
 
 async function tellStorage() {
-  const used = kept.reduce((sum, { bytes }) => sum + bytes, 0);
+  const used = await keptBytes().catch(() => 0);
   const { quota } = (await navigator.storage?.estimate?.().catch(() => null)) ?? {};
   const lasting = (await navigator.storage?.persisted?.().catch(() => false)) ?? false;
   const amount = t(quota ? "models.storage" : "models.storage-used", { used: size(used), quota: size(quota ?? 0) });

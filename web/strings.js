@@ -113,6 +113,7 @@ export const STRINGS = {
   "models.local": ["from this device", "von diesem Gerät"],
   "models.use": ["Use", "Nehmen"],
   "models.delete": ["Delete", "Löschen"],
+  "models.not-deleted": ["{name} could not be deleted. Try again, or delete what this browser keeps of the site.", "{name} ließ sich nicht löschen. Versuchen Sie es noch einmal, oder löschen Sie, was dieser Browser von der Seite behält."],
   "models.deleted": ["{name} is deleted from this browser.", "{name} ist aus diesem Browser gelöscht."],
   "models.deleted-in-use": ["{name} is deleted from this browser. It stays at work until this page is closed, and is downloaded again when it is next needed.", "{name} ist aus diesem Browser gelöscht. Es rechnet noch, bis diese Seite geschlossen wird, und wird wieder geladen, wenn es gebraucht wird."],
   "models.folder": ["Open a folder", "Ordner öffnen"],

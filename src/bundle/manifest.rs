@@ -136,31 +136,6 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Takes the reader out, with the shards that hold nothing else.
-    #[cfg(not(target_family = "wasm"))]
-    pub(super) fn remove_reader(&mut self) {
-        self.components.reader = None;
-        self.tensors.retain(|name, _| !name.starts_with("reader."));
-        let used: BTreeSet<usize> = self
-            .tensors
-            .values()
-            .flat_map(|t| t.shards.clone())
-            .collect();
-        for entry in self.tensors.values_mut() {
-            for shard in &mut entry.shards {
-                *shard = used.range(..*shard).count();
-            }
-        }
-        let mut index = 0..;
-        self.shards
-            .retain(|_| index.next().is_some_and(|i| used.contains(&i)));
-    }
-
-    /// The lowest version of the format that can say all of `components`: what older code can read, it shall.
-    pub(super) fn version_for(components: &ComponentConfigs) -> u32 {
-        SCHEMA_VERSIONS[usize::from(components.reader.is_some())]
-    }
-
     /// Bytes of the tokenizer and all shards: what a download of the model is.
     pub fn total_bytes(&self) -> u64 {
         self.files().map(|f| f.bytes).sum()
@@ -197,14 +172,7 @@ impl Manifest {
             ensure(size.iter().all(good), || format!("`sizes` has {size:?}"))?;
         }
         self.check_tensors()?;
-        let version = Self::version_for(&self.components);
-        ensure(self.schema_version >= version, || {
-            format!("it has a reader, which version {version} of the format brought")
-        })?;
-        if let Some(reader) = &self.components.reader {
-            let why = |e: Error| Error::Manifest { why: e.to_string() };
-            reader.check().map_err(why)?;
-        }
+        self.check_reader()?;
         let names = self.tensors.keys().map(String::as_str);
         inventory::check(&self.components, names).map_err(|(component, why)| Error::Manifest {
             why: format!("`components.{component}`: {why}"),
@@ -390,7 +358,7 @@ pub(crate) fn check_file_name(file: &str) -> Result<()> {
     Ok(())
 }
 
-fn ensure(holds: bool, why: impl FnOnce() -> String) -> Result<()> {
+pub(super) fn ensure(holds: bool, why: impl FnOnce() -> String) -> Result<()> {
     if holds {
         Ok(())
     } else {

@@ -14,6 +14,7 @@ mod policy;
     allow(dead_code, reason = "a browser reads bundles and never writes one")
 )]
 mod quantize;
+mod reader;
 mod shard;
 #[cfg(not(target_family = "wasm"))]
 mod write;

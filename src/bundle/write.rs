@@ -9,8 +9,8 @@ use super::{
     quantize::{Quantized, matrix, row_bytes},
 };
 use crate::{
-    Error, Result, components::ComponentConfigs, files, limits, reader::ReaderConfig,
-    tokens::ClipTokenizer, weights::Weight,
+    Error, Result, components::ComponentConfigs, files, limits, tokens::ClipTokenizer,
+    weights::Weight,
 };
 use half::f16;
 use safetensors::{Dtype, tensor::TensorView};
@@ -47,11 +47,11 @@ pub struct BundleInfo {
 /// Writes a bundle tensor by tensor: [`BundleWriter::add`] each, then [`BundleWriter::finish`].
 #[derive(Debug)]
 pub struct BundleWriter {
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
     target: Policy,
     shard_bytes: usize,
-    tensors: BTreeMap<String, TensorEntry>,
-    shards: Vec<FileEntry>,
+    pub(super) tensors: BTreeMap<String, TensorEntry>,
+    pub(super) shards: Vec<FileEntry>,
     pending: Vec<Part>,
     pending_bytes: usize,
     /// Files that no manifest names yet.
@@ -208,30 +208,8 @@ impl BundleWriter {
         self.replace(&manifest)
     }
 
-    /// Makes what was added the reader of the bundle in the folder, in place of the one that it has. The bundle's other
-    /// files stay as they are, so that who has them downloads the reader alone.
-    ///
-    /// # Errors
-    /// [`Error::Io`] or [`Error::Manifest`] if there is no bundle; [`Error::Config`] or [`Error::Manifest`] if what was
-    /// added is no such reader.
-    pub fn join(mut self, reader: ReaderConfig) -> Result<Manifest> {
-        self.flush()?;
-        let path = self.dir.join(MANIFEST_FILE);
-        let mut manifest = Manifest::parse(&limits::read(&path, limits::TEXT_BYTES)?)?;
-        manifest.remove_reader();
-        let first = manifest.shards.len();
-        manifest.shards.append(&mut self.shards);
-        for (name, mut entry) in std::mem::take(&mut self.tensors) {
-            entry.shards.iter_mut().for_each(|shard| *shard += first);
-            manifest.tensors.insert(name, entry);
-        }
-        manifest.components.reader = Some(reader);
-        manifest.schema_version = Manifest::version_for(&manifest.components);
-        self.replace(&manifest)
-    }
-
     /// Writes the manifest, as the last of a bundle's files.
-    fn replace(mut self, manifest: &Manifest) -> Result<Manifest> {
+    pub(super) fn replace(mut self, manifest: &Manifest) -> Result<Manifest> {
         let json = serde_json::to_string_pretty(manifest)
             .map_err(|e| Error::Manifest { why: e.to_string() })?;
         // What is written can be read: the same checks as for a stranger's manifest.
@@ -242,7 +220,7 @@ impl BundleWriter {
         Ok(manifest)
     }
 
-    fn flush(&mut self) -> Result<()> {
+    pub(super) fn flush(&mut self) -> Result<()> {
         if self.pending.is_empty() {
             return Ok(());
         }

@@ -19,7 +19,7 @@ impl Pipeline {
     /// Draws at most `tries` images, each with the seed after that of the one before, until the reader agrees.
     ///
     /// # Errors
-    /// [`Error::Request`] if `tries` is 0, the model has no reader, or its reader can tell nothing of what is asked; as
+    /// [`Error::Request`] if `tries` is 0, latents are given, the model has no reader, or its reader can tell nothing of what is asked; as
     /// [`Self::generate`].
     pub async fn generate_verified(
         &self,
@@ -27,10 +27,11 @@ impl Pipeline {
         tries: usize,
         mut on_step: impl AsyncFnMut(Step<'_>) -> Result<()>,
     ) -> Result<Verified> {
-        self.check_verifiable(&request.prompt, tries)?;
+        self.check_verifiable(request, tries)?;
         let mut best: Option<(f32, Request, Generated)> = None;
         let mut drawn = 0;
-        for seed in (request.seed..).take(tries) {
+        let seeds = (0..tries as u64).map_while(|i| request.seed.checked_add(i));
+        for seed in seeds {
             let request = Request {
                 seed,
                 ..request.clone()
@@ -47,9 +48,7 @@ impl Pipeline {
                 break;
             }
         }
-        let Some((agreement, request, generated)) = best else {
-            return Err(fault("the seed leaves no others to try; use a smaller one"));
-        };
+        let (agreement, request, generated) = best.expect("at least one was drawn");
         Ok(Verified {
             request: Request {
                 selected_from: drawn,
@@ -61,14 +60,19 @@ impl Pipeline {
     }
 
     /// What can be wrong before anything is drawn.
-    fn check_verifiable(&self, prompt: &str, tries: usize) -> Result<()> {
+    fn check_verifiable(&self, request: &Request, tries: usize) -> Result<()> {
         if tries == 0 {
             return Err(fault("it needs at least 1 try"));
         }
         let Some(reader) = &self.configs.reader else {
             return Err(fault("the model has no reader; leave it out"));
         };
-        let asked = asked(prompt);
+        if request.latents.is_some() {
+            return Err(fault(
+                "latents leave the seeds nothing to change; leave them out",
+            ));
+        }
+        let asked = asked(&request.prompt);
         let tells = |name: &str| asked.normal || asked.labels.contains(&name);
         let known = reader.labels.iter().filter(|label| is_finding(&label.name));
         let mut known = known.filter(|label| label.auroc >= LEAST_AUROC);

@@ -81,13 +81,11 @@ pub fn asked(prompt: &str) -> Asked {
             .filter(|word| !word.is_empty())
             .map(str::to_lowercase)
             .collect();
-        asked.normal |= NORMAL.iter().any(|name| find(&words, name).is_some());
+        asked.normal |= NORMAL.iter().any(|name| says(&words, name));
         let denied = words.iter().position(|word| NOT.contains(&word.as_str()));
         let affirmed = &words[..denied.unwrap_or(words.len())];
         for (label, names) in NAMES {
-            if names.iter().any(|name| find(affirmed, name).is_some())
-                && !asked.labels.contains(&label)
-            {
+            if names.iter().any(|name| says(affirmed, name)) && !asked.labels.contains(&label) {
                 asked.labels.push(label);
             }
         }
@@ -98,15 +96,15 @@ pub fn asked(prompt: &str) -> Asked {
     asked
 }
 
-/// Where the words of `name`, the last one perhaps in the plural, stand.
-fn find(words: &[String], name: &str) -> Option<usize> {
+/// Whether the words of `name`, the last one perhaps in the plural, stand there.
+fn says(words: &[String], name: &str) -> bool {
     let name: Vec<&str> = name.split(' ').collect();
     let same = |(word, name): (&String, &&str)| {
         word == name || word.strip_suffix('s').is_some_and(|word| word == *name)
     };
     words
         .windows(name.len())
-        .position(|words| words.iter().zip(&name).all(same))
+        .any(|words| words.iter().zip(&name).all(same))
 }
 
 #[cfg(test)]

@@ -3,11 +3,30 @@
 use js_sys::{Array, Float32Array, Object};
 use wasm_bindgen::prelude::*;
 
-use super::set;
+use super::{Engine, Stage, Thrown, canvas, set, wrong_stage};
 use crate::reader::{Reading, Seen, asked, is_finding};
 
+#[wasm_bindgen]
+impl Engine {
+    /// What the model's reader sees on a picture that was to show what `prompt` asks for, `Reading` in `web/protocol.js`; null where
+    /// the model has no reader. `rgba` is what a canvas has.
+    pub async fn read(
+        &self,
+        width: usize,
+        height: usize,
+        rgba: Vec<u8>,
+        prompt: &str,
+    ) -> Result<JsValue, Thrown> {
+        let Stage::Ready(pipeline) = &self.stage else {
+            return Err(wrong_stage().into());
+        };
+        let reading = pipeline.read(&canvas(width, height, rgba)).await?;
+        Ok(reading.map_or(JsValue::NULL, |reading| object(&reading, prompt).into()))
+    }
+}
+
 /// What it says of an image that was to show what `prompt` asks for.
-pub(super) fn object(reading: &Reading, prompt: &str) -> Object {
+fn object(reading: &Reading, prompt: &str) -> Object {
     let asked = asked(prompt);
     let labels = reading.labels.iter();
     let labels = labels.filter(|label| is_finding(&label.name));

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod augment;
+mod box_targets;
 pub mod classifier;
 pub mod densenet;
 pub mod diversity;
@@ -15,7 +16,6 @@ pub mod generate;
 pub mod labels;
 pub mod memorisation;
 pub mod metrics;
-mod places;
 pub mod probe;
 pub mod reader;
 pub mod report;

@@ -20,7 +20,7 @@ use crate::data::dataset::Dataset;
 use crate::data::record::Split;
 
 mod others;
-mod places;
+mod pointing;
 
 /// Fewer positives than this say nothing about how well a label is told: its AUROC is written as chance.
 const FEWEST_POSITIVES: usize = 10;
@@ -86,7 +86,7 @@ pub fn run(c: &Calibration, device: &Device) -> Result<String> {
         let of = images.len();
         let _ = writeln!(report, "taken for no radiograph: {refused} of {of} {what}");
     }
-    let _ = writeln!(report, "{}", places::measure(&network, &val));
+    let _ = writeln!(report, "{}", pointing::measure(&network, &val));
 
     if let Some(dir) = &c.bundle {
         let mut writer = BundleWriter::new(dir, c.quantize)?;

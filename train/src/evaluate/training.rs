@@ -12,10 +12,10 @@ use roentgen_web::weights;
 use roentgen_web::{files, limits};
 use serde::{Deserialize, Serialize};
 
+use super::box_targets::BoxTargets;
 use super::classifier;
 use super::labels::{LABELS, Truth, known, names};
 use super::metrics::auroc::{auroc, standard_error};
-use super::places::Places;
 use crate::data::dataset::Dataset;
 use crate::data::images::to_unit;
 use crate::data::location::BoundingBox;
@@ -186,11 +186,11 @@ pub fn fit(
     while !trainer.is_done() {
         let mut rng = step_rng(run.seed, trainer.step);
         let (mut pixels, mut truth, mut graded) = (vec![], vec![], vec![]);
-        let mut places = Places::new(&run.model);
+        let mut targets = BoxTargets::new(&run.model);
         for _ in 0..run.optimization.batch_size {
             let i = pool[rng.random_range(0..pool.len())];
             let moved = varied(data.images[i], data.size, &mut rng, &mut pixels);
-            places.add(data.boxes.get(i).copied().unwrap_or_default(), moved);
+            targets.add(data.boxes.get(i).copied().unwrap_or_default(), moved);
             truth.extend(data.truths[i].map(|t| f32::from(t == Some(true))));
             graded.extend(data.truths[i].map(|t| f32::from(t.is_some())));
         }
@@ -203,7 +203,7 @@ pub fn fit(
             let evidence = module.evidence(module.feature_map(images));
             let logits = Classifier::logits(evidence.clone());
             let whole = (binary_cross_entropy(logits, truth) * graded).mean();
-            whole + places.loss(evidence, part) * PLACES_WEIGHT
+            whole + targets.loss(evidence, part) * PLACES_WEIGHT
         })?;
         if trainer.sheet_is_due() {
             let averaged =

@@ -21,6 +21,8 @@ use crate::training::tensors::values;
 
 /// Images encoded at a time.
 pub const BATCH: usize = 16;
+/// Batches that are held beside what is encoded: some for each core.
+const AT_ONCE: usize = 64;
 /// Seed of how the copies are moved.
 const MOVEMENTS: u64 = 0x30BE;
 
@@ -128,14 +130,15 @@ impl Latents {
         let all: Vec<usize> = (0..n * (1 + moved)).collect();
         let bar = ProgressBar::new(all.len().div_ceil(BATCH) as u64);
         // Batches beside each other: resizing and what else is no kernel would leave the other cores idle.
-        let batches = all.par_chunks(BATCH).map(|batch| {
-            let images: Vec<Vec<u8>> = batch.iter().map(|i| copy(*i)).collect();
-            let encoded = encoder.encoded(&images.iter().map(Vec::as_slice).collect::<Vec<_>>());
-            bar.inc(1);
-            encoded
-        });
-        for batch in batches.collect::<Vec<_>>() {
-            encoder.extend(batch);
+        for some in all.chunks(BATCH * AT_ONCE) {
+            let batches = some.par_chunks(BATCH).map(|batch| {
+                let images: Vec<Vec<u8>> = batch.iter().map(|i| copy(*i)).collect();
+                bar.inc(1);
+                encoder.encoded(&images.iter().map(Vec::as_slice).collect::<Vec<_>>())
+            });
+            for batch in batches.collect::<Vec<_>>() {
+                encoder.extend(batch);
+            }
         }
         bar.finish_and_clear();
         encoder.finish().of_images(n)

@@ -74,7 +74,10 @@ pub const CHECKS: &[Check] = &[
     ),
     ("a word shows what was attended to it", attention::attention),
     ("the reader says what it sees", reading::reading),
-    ("other seeds are drawn until the reader agrees", reading::verify),
+    (
+        "other seeds are drawn until the reader agrees",
+        reading::verify,
+    ),
     ("settings are a file", settings::file),
     ("an image has the size that was chosen", settings::sizes),
     ("a picture is painted over", source::source),

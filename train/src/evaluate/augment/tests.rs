@@ -5,6 +5,7 @@ use std::path::Path;
 
 use burn::prelude::*;
 
+use super::super::labels::LABELS;
 use super::report::spread;
 use super::{Arm, Augmentation, AugmentationRun, FINDINGS, Look, fraction, run, verdict};
 use crate::data::dataset::Dataset;
@@ -148,7 +149,5 @@ fn the_experiment_that_is_shipped_is_sound() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/augment.toml");
     let run = AugmentationRun::read(Path::new(path)).unwrap();
     assert_eq!(run.arms().len(), 21);
-    run.model
-        .init(super::super::labels::LABELS, &Device::flex())
-        .unwrap();
+    run.model.init(LABELS, &Device::flex()).unwrap();
 }

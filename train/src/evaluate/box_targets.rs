@@ -13,8 +13,8 @@ use crate::training::tensors::floats;
 /// Part of a place that a box has to cover.
 const COVERED: f32 = 0.25;
 
-/// The places of a batch's images.
-pub(super) struct Places {
+/// What the places of a batch's images shall say.
+pub(super) struct BoxTargets {
     /// Places across and down.
     side: usize,
     /// `[B, side, side, LABELS]`: 1 where a box of the label is.
@@ -23,7 +23,7 @@ pub(super) struct Places {
     known: Vec<f32>,
 }
 
-impl Places {
+impl BoxTargets {
     pub fn new(model: &ClassifierConfig) -> Self {
         Self {
             side: (model.size / 4) >> (model.channels.len() - 1),
@@ -87,11 +87,11 @@ mod tests {
         let label = label.unwrap();
         let one = BoundingBox::new(Finding::Effusion, [0.0, 0.5, 0.3, 0.5]).unwrap();
         let at = |moved: [f32; 2]| -> Vec<usize> {
-            let mut places = Places::new(&model);
-            places.add(&[one], moved);
-            assert_eq!(places.there.len(), 4 * 4 * LABELS);
-            assert_eq!(places.known[label..][..2], [1.0, 0.0]);
-            let of = |i: &usize| places.there[i * LABELS + label] == 1.0;
+            let mut targets = BoxTargets::new(&model);
+            targets.add(&[one], moved);
+            assert_eq!(targets.there.len(), 4 * 4 * LABELS);
+            assert_eq!(targets.known[label..][..2], [1.0, 0.0]);
+            let of = |i: &usize| targets.there[i * LABELS + label] == 1.0;
             (0..16).filter(of).collect()
         };
         assert_eq!(at([0.0, 0.0]), [8, 12]);

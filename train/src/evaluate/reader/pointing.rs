@@ -1,4 +1,5 @@
-//! Whether a reader looks where radiologists drew boxes.
+//! Whether a reader looks where radiologists drew boxes: the pointing game of Zhang et al. 2016 ("Top-down Neural Attention by
+//! Excitation Backprop").
 
 use burn::prelude::*;
 use roentgen_web::reader::Classifier;
@@ -6,6 +7,7 @@ use roentgen_web::reader::Classifier;
 use crate::data::dataset::Dataset;
 use crate::data::findings::Finding;
 use crate::data::images::to_unit;
+use crate::data::location::BoundingBox;
 use crate::training::tensors::{floats, values};
 
 /// How often the strongest place of a finding's map is in the half of the image, and in the box (or in a place that
@@ -37,8 +39,7 @@ pub fn measure(network: &Classifier, val: &Dataset) -> String {
                 .max_by(|a, b| at(a).total_cmp(&at(b)))
                 .unwrap_or(0);
             let (x, y) = ((strongest % w) as f32, (strongest / w) as f32);
-            let touches = |b: &&_| {
-                let b: &crate::data::location::BoundingBox = b;
+            let touches = |b: &&BoundingBox| {
                 let within = |at: f32, n: usize, from: f32, length: f32| {
                     at / (n as f32) < from + length && (at + 1.0) / n as f32 > from
                 };
@@ -46,7 +47,7 @@ pub fn measure(network: &Classifier, val: &Dataset) -> String {
             };
             boxes += 1;
             right_boxes += usize::from(of.iter().any(touches));
-            let left = |b: &crate::data::location::BoundingBox| b.x + b.w / 2.0 < 0.5;
+            let left = |b: &BoundingBox| b.x + b.w / 2.0 < 0.5;
             if of.iter().all(|b| left(b) == left(of[0])) {
                 halves += 1;
                 let most = |left: bool| -> f32 {
