@@ -6,6 +6,7 @@ use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use roentgen_web::kernels::autocast;
 
 use crate::training::device::alike;
 use crate::training::ranks::{self, all_reduce::all_reduce};
@@ -64,7 +65,8 @@ impl Replicas {
             let mut value = 0.0;
             let first = (ranks.rank() * count + index) * rounds;
             for part in first..first + rounds {
-                let loss = loss(replica, part, device) * share;
+                // This work may be done by a thread that waits inside of another one's: it is not to take over its precision.
+                let loss = autocast(None, || loss(replica, part, device)) * share;
                 value += f64::from(loss.clone().into_scalar::<f32>());
                 let grads = GradientsParams::from_grads(loss.backward(), replica);
                 sum.accumulate(replica, grads);
