@@ -47,7 +47,42 @@ fn first_paragraph(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
+
+    /// Set for the process that panics.
+    const PANICS: &str = "ROENTGEN_TEST_PANICS";
+
+    #[test]
+    fn a_panic_of_any_thread_is_one_sentence() {
+        let lost = || -> Result<()> { panic!("the device is lost\n  at kernel 7\n\nmore") };
+        if let Some(where_) = std::env::var_os(PANICS) {
+            let run = || match where_ == "thread" {
+                true => std::thread::scope(|scope| scope.spawn(lost).join())
+                    .unwrap_or_else(|panic| panic::resume_unwind(panic)),
+                false => lost(),
+            };
+            std::process::exit(i32::from(
+                exit("train", "try less", run) == ExitCode::FAILURE,
+            ));
+        }
+        for place in ["here", "thread"] {
+            let this = "command::tests::a_panic_of_any_thread_is_one_sentence";
+            let output = Command::new(std::env::current_exe().unwrap())
+                .args([this, "--exact", "--nocapture"])
+                .env(PANICS, place)
+                .env_remove("RUST_BACKTRACE")
+                .output()
+                .unwrap();
+            assert_eq!(output.status.code(), Some(1), "{place}");
+            assert_eq!(
+                String::from_utf8(output.stderr).unwrap(),
+                "train: the computation failed (the device is lost at kernel 7); try less\n",
+                "{place}"
+            );
+        }
+    }
 
     #[test]
     fn a_message_is_one_line() {

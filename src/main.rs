@@ -164,6 +164,14 @@ fn generate(args: &Generate) -> Result<()> {
     }
     let request = request(args, &model, latents)?;
     let pipeline = load(&model, args.backend, args.limits, args.precision)?;
+    if let Some(source) = &request.source
+        && let Some(reading) = pollster::block_on(pipeline.read(&source.image))?
+        && !reading.is_radiograph
+    {
+        eprintln!(
+            "note: the model's reader does not take --image for an upright frontal chest radiograph, and the model has learned from nothing else"
+        );
+    }
     let (request, generated) = run(&pipeline, request, args.verify)?;
     if let Some(why) = &generated.repeated {
         eprintln!("note: f16 gave no image ({why}), so it was drawn once more in f32");

@@ -116,8 +116,8 @@ export class FileCache {
 }
 
 /**
- * @typedef {{address: string, name: string, bytes: number, total: number, defaults?: protocol.Manifest["defaults"], leftOut?: Saying}} Kept a model, how many of
- * its bytes are in this browser, and its own settings; or an address whose manifest is kept and is of no use, and why
+ * @typedef {{address: string, name: string, bytes: number, total: number, files?: protocol.BundleFile[], defaults?: protocol.Manifest["defaults"], leftOut?: Saying}} Kept
+ * a model, how many of its bytes are in this browser, and its own settings; or an address whose manifest is kept and is of no use, and why
  */
 
 const sum = (/** @type {number[]} */ numbers) => numbers.reduce((a, b) => a + b, 0);
@@ -130,6 +130,12 @@ const here = (file, keys) => sum(Array.from({ length: piecesOf(file) }, (_, inde
 export async function keptBytes() {
   const { keys, manifests } = await look();
   return sum(filesOfAll(manifests).map((file) => here(file, keys)));
+}
+
+/** Bytes of each list of files that are not here: a model may share some with one that is. @param {protocol.BundleFile[][]} lists */
+export async function missingBytes(lists) {
+  const { keys } = await look();
+  return lists.map((files) => sum(files.map((file) => file.bytes - here(file, keys))));
 }
 
 /** The models that are here, or partly here. @returns {Promise<Kept[]>} */

@@ -46,7 +46,7 @@ function readManifest(value) {
 }
 
 /** @param {unknown} value @param {string} part @param {number} most bytes @returns {protocol.BundleFile} */
-function readFile(value, part, most) {
+export function readFile(value, part, most) {
   const read = fields(value, part);
   return { file: read("file", isFileName), bytes: read("bytes", isWhole(1, most)), sha256: read("sha256", isHash) };
 }
@@ -88,7 +88,7 @@ const isHash = (/** @type {unknown} */ value) => typeof value === "string" && /^
 const isFileName = (/** @type {unknown} */ value) => typeof value === "string" && value.length <= 200 && /^[\w-][\w.-]*$/.test(value);
 export const isWhole = (/** @type {number} */ least, /** @type {number} */ most) => (/** @type {any} */ value) => Number.isSafeInteger(value) && value >= least && value <= most;
 const isSize = (/** @type {unknown} */ value) => Array.isArray(value) && value.length === 2 && value.every(isWhole(1, MOST_PIXELS));
-const isList = (/** @type {number} */ most, is = (/** @type {unknown} */ _) => true) => (/** @type {unknown} */ value) => Array.isArray(value) && value.length <= most && value.every((one) => is(one));
+export const isList = (/** @type {number} */ most, is = (/** @type {unknown} */ _) => true) => (/** @type {unknown} */ value) => Array.isArray(value) && value.length <= most && value.every((one) => is(one));
 /** A card in HTML would be a document with scripts: only text and Markdown are offered. @param {string | null | undefined} file */
 const textOnly = (file) => (/\.(md|txt)$/i.test(file ?? "") ? file : undefined);
 /** Null is as good as absent, as in the engine. */

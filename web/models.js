@@ -1,6 +1,6 @@
 /** The models: which one is at work, which ones this browser keeps, and where others come from. */
 
-import { deleteModel, keptBytes, keptModels } from "./cache.js";
+import { deleteModel, keptBytes, keptModels, missingBytes } from "./cache.js";
 import { cardButton } from "./card.js";
 import { manifestUrl } from "./download.js";
 import { inEveryLanguage, number, say, t } from "./language.js";
@@ -75,6 +75,8 @@ export function tellTrouble() {
 
 async function refresh() {
   kept = await keptModels().catch(() => []);
+  const missing = await missingBytes(shipped.map(({ files = [] }) => files)).catch(() => []);
+  shipped.forEach((entry, i) => (entry.total = missing[i] ?? 0));
   render();
   await tellStorage();
 }
@@ -170,6 +172,6 @@ export function startModels(load) {
     await tellStorage();
   };
   part.addEventListener("toggle", () => part.open && refresh());
-  shippedModels().then((models) => ((shipped = models), render()));
+  shippedModels().then((models) => ((shipped = models), refresh()));
   inEveryLanguage(() => (render(), tellStorage()));
 }

@@ -106,6 +106,11 @@ export interface GenerateOptions extends Partial<Settings>, Source {
   words?: boolean;
   /** Whether each step but the last, which is the image, has a `preview`; it changes no image, and can double its time. */
   previews?: boolean;
+  /**
+   * Draw at most this many images, from 1 to 20, each with the next seed, until the model's reader sees what was asked for. Without
+   * one that it agrees with, the one that it comes closest to is kept. The file of an image that was selected says so.
+   */
+  verify?: number;
   onStep?: (step: Step) => void;
   /** Aborting ends the image within a denoising step; one that waits for its turn ends at once. */
   signal?: AbortSignal;
@@ -123,6 +128,11 @@ export interface GeneratedImage {
   /** All of what gave this image: `generate(image.settings)` gives it again. */
   readonly settings: Readonly<Settings & Source>;
   readonly seed: number;
+  /**
+   * Where `verify` was asked for: how many images were drawn, and whether the model's reader agrees with this one; null where the
+   * model has no reader, or where its reader can tell nothing of what was asked for.
+   */
+  readonly verify?: { readonly tries: number; readonly agreed: boolean | null };
   /** The model's own pixels, without the mark. Whoever shows them has to say that they are synthetic. */
   readonly imageData: ImageData;
   /** Start, words and end of the prompt, where they were asked for. */

@@ -31,6 +31,9 @@ export const bundleSchemaVersions = [1, 2];
 /** Options that may be files. */
 const SOURCE_FILES = ["image", "mask"];
 
+/** Images that `verify` may ask for. */
+const MOST_TRIES = 20;
+
 /** Beside this module, wherever the page that uses it is. */
 const DEFAULT_MODEL = new URL("./models/default/", import.meta.url);
 
@@ -104,21 +107,28 @@ export class Roentgen {
 
   /** @param {GenerateOptions} [options] @returns {Promise<GeneratedImage>} */
   async generate({ onStep, signal, ...asked } = {}) {
+    const { verify } = asked;
+    if (verify !== undefined && !(Number.isInteger(verify) && verify > 0 && verify <= MOST_TRIES)) throw refused(["option.verify", { most: MOST_TRIES }]);
     const files = SOURCE_FILES.some((name) => asked[name] instanceof Blob);
     const options = files ? await this.#withPictures(asked) : asked;
     const { model = this.#manifest.name } = options;
     if (model !== this.#manifest.name) throw refused(["option.other-model", { model: String(model), at: this.#manifest.name }]);
-    const { settings, problem } = fromOptions(options, this.#manifest.defaults);
-    if (!settings) throw refused(problem);
+    const { settings: wanted, problem } = fromOptions(options, this.#manifest.defaults);
+    if (!wanted) throw refused(problem);
     const onEvent = (/** @type {protocol.WorkerMessage} */ event) => {
       if (event.type === "step") onStep?.({ step: event.step, total: event.total, preview: event.preview && imageData(event.preview) });
     };
-    const picture = await this.#client.generate(settings, { onEvent, signal });
-    if (signal?.aborted) throw cancelled(); // while the last step ended
+    const draw = async (/** @type {protocol.Settings} */ settings) => {
+      const picture = await this.#client.generate(settings, { onEvent, signal });
+      if (signal?.aborted) throw cancelled(); // while the last step ended
+      return picture;
+    };
+    const { picture, settings, verified } = verify ? await this.#untilAgreed(wanted, verify, draw) : { picture: await draw(wanted), settings: wanted, verified: undefined };
     const { image, mask, strength } = options;
     return {
       settings: Object.freeze({ ...toOptions(settings), ...(image && { image, mask, strength }) }),
       seed: settings.seed,
+      verify: verified,
       imageData: imageData(picture),
       words: picture.words?.map((word) => described(word, settings.prompt)),
       truncated: picture.truncated,
@@ -129,6 +139,25 @@ export class Roentgen {
         return toFile(this.#client, picture, settings, { marked, type });
       },
     };
+  }
+
+  /**
+   * Draws one seed after another until the model's reader agrees, else keeps the image that it comes closest to.
+   * @param {protocol.Settings} wanted @param {number} tries at most @param {(settings: protocol.Settings) => Promise<protocol.Generated>} draw
+   */
+  async #untilAgreed(wanted, tries, draw) {
+    let best;
+    let drawn = 0;
+    while (drawn < tries && Number.isSafeInteger(wanted.seed + drawn)) {
+      const settings = { ...wanted, seed: wanted.seed + drawn++ };
+      const picture = await draw(settings);
+      const reading = await this.#client.reading(picture, wanted.prompt);
+      const { agrees: agreed = null, agreement = 0 } = reading ?? {};
+      if (!best || agreement > best.agreement) best = { picture, settings, agreed, agreement };
+      if (agreed !== false) break;
+    }
+    const { picture, settings, agreed } = /** @type {NonNullable<typeof best>} */ (best);
+    return { picture, settings: { ...settings, selected_from: drawn }, verified: { tries: drawn, agreed } };
   }
 
   /** Options with their files read. @param {GenerateOptions} options */

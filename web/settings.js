@@ -72,7 +72,7 @@ export function fromFragment(fragment) {
 /** Options that make a source; they are pictures, and in no link. */
 export const SOURCE_OPTIONS = ["image", "mask", "strength"];
 /** Options that are no settings of the form; `model` is what a file of settings was made with. */
-const OTHER_OPTIONS = [...SOURCE_OPTIONS, "words", "previews", "model"];
+const OTHER_OPTIONS = [...SOURCE_OPTIONS, "words", "previews", "verify", "model"];
 const STRENGTH = 0.6;
 
 /**

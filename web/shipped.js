@@ -2,7 +2,7 @@
 
 import { manifestUrl } from "./download.js";
 import { MOST_ENTRIES, MOST_SHARDS, PAGE_BYTES, SHARD_BYTES } from "./limits.js";
-import { fields, isText, isWhole, readDefaults } from "./manifest.js";
+import { fields, isList, isText, readDefaults, readFile } from "./manifest.js";
 import { readAll, request } from "./request.js";
 
 /** @import { Kept } from "./cache.js" */
@@ -18,8 +18,9 @@ export async function shippedModels() {
     const list = JSON.parse(new TextDecoder().decode(bytes));
     return list.slice(0, MOST_ENTRIES).map((/** @type {unknown} */ one) => {
       const read = fields(one, "index.json");
-      const total = read("bytes", isWhole(0, MOST_SHARDS * SHARD_BYTES));
-      return { address: manifestUrl(read("address", isText), LIST), name: read("name", isText), bytes: 0, total, defaults: read.all.defaults && readDefaults(read.all.defaults) };
+      const files = read("files", isList(MOST_SHARDS + 1)).map((/** @type {unknown} */ file, /** @type {number} */ i) => readFile(file, `files[${i}]`, SHARD_BYTES));
+      const { defaults } = read.all;
+      return { address: manifestUrl(read("address", isText), LIST), name: read("name", isText), bytes: 0, total: 0, files, defaults: defaults && readDefaults(defaults) };
     });
   } catch {
     return [];

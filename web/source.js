@@ -24,6 +24,10 @@ let mask = new Uint8ClampedArray(0);
 const isJson = (/** @type {File} */ { name, type }) => type === "application/json" || /\.json$/i.test(name);
 /** Reads what the browser does not. @type {Client} */
 let client;
+/** What the reader does not take for a chest radiograph, until somebody says that it is to be used. @type {Blob | ImageData | null} */
+let refused = null;
+/** Counts the pictures given: the last one stays, however long the reader looks. */
+let given = 0;
 /** Where the brush is for those who move it by keys. @type {{x: number, y: number} | null} */
 let cursor = null;
 
@@ -33,7 +37,7 @@ export function setSize(width, height) {
   Object.assign(size, { width, height });
   const from = origin;
   put(null);
-  if (from) open(from);
+  if (from) open(from, true);
 }
 
 /** What the form says of it; null for an image from words alone. @returns {protocol.Source | null} */
@@ -52,25 +56,48 @@ export function put(source) {
   cursor = null;
   editor.hidden = !rgba;
   if (rgba) part.open = true;
+  refuse(null);
   Object.assign(canvas, size);
   tellSource();
   draw();
 }
 
-/** The middle of a file's picture, or of one that was made here, in the size of the images to be made. @param {Blob | ImageData | undefined} from */
-export async function open(from) {
+/**
+ * The middle of a file's picture, or of one that was made here, in the size of the images to be made.
+ * @param {Blob | ImageData | undefined} from @param {boolean} [sure] whether it is to be used whatever the reader says
+ */
+export async function open(from, sure = from instanceof ImageData) {
   if (!from) return;
   if (!size.width) return note(["source.early"]);
+  const mine = ++given;
   try {
     const held = from instanceof Blob ? await hold(from, PICTURE_BYTES) : from; // it is fitted again to another size, when the file may be gone
-    const { data, width, height } = await openPicture(client, held, size);
-    if (width !== size.width || height !== size.height) return open(held); // another size was chosen meanwhile
-    put({ rgba: data, mask: null, strength: strength.valueAsNumber });
+    const picture = await openPicture(client, held, size);
+    const no = !sure && (await isOther(picture));
+    if (mine !== given) return; // another picture was given meanwhile
+    if (picture.width !== size.width || picture.height !== size.height) return open(held, sure); // another size was chosen meanwhile
+    note(no ? ["source.refused"] : "");
+    if (no) return refuse(held);
+    put({ rgba: picture.data, mask: null, strength: strength.valueAsNumber });
     origin = held;
-    note("");
   } catch (error) {
     note(error.saying ?? ["source.bad-file"]); // the browser's own words are for programmers
   }
+}
+
+/** Whether the model's reader says that a picture is no chest radiograph; where there is no reader, nothing does. @param {ImageData} picture */
+async function isOther({ width, height, data }) {
+  const reading = await client.reading({ width, height, rgba: data }, "").catch(() => null); // a worker that has stopped reads nothing
+  return reading?.radiograph === false;
+}
+
+/** Shows that a picture was not taken, and the way to take it all the same. @param {Blob | ImageData | null} picture */
+function refuse(picture) {
+  refused = picture;
+  $("source-refused").hidden = !picture;
+  if (!picture) return;
+  part.open = true;
+  $("source-refused").scrollIntoView({ block: "nearest" });
 }
 
 /** Paints, or wipes, a round spot. @param {number} x @param {number} y in pixels of the picture */
@@ -158,6 +185,7 @@ export function startSource(reader, shown, loadSettings) {
     const picture = shown();
     if (picture) open(new ImageData(picture.rgba, picture.width, picture.height));
   };
+  $("source-anyway").onclick = () => refused && open(refused, true);
   file.onchange = () => {
     open(file.files?.[0]);
     file.value = ""; // the same file may be chosen again

@@ -263,23 +263,90 @@ fn a_full_disk_leaves_the_old_bundle_and_a_sentence() {
     assert!(kept >= 8 && refused - kept <= 1, "{refused}, {kept}");
 }
 
+/// A training that lasts a second.
+struct Training {
+    dir: TempDir,
+}
+
+impl Training {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        fs::create_dir(&data).unwrap();
+        tiny::write(&data);
+        fs::write(dir.path().join("run.toml"), tiny::RUN).unwrap();
+        Self { dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn vae(&self, folder: &Path) -> Command {
+        let paths = [&self.path("run.toml"), folder, &self.path("data")];
+        let [run, folder, data] = paths.map(|path| path.display().to_string());
+        train(&["vae", "--run", &run, "--folder", &folder, "--data", &data])
+    }
+}
+
+/// What a training of the autoencoder has learned.
+fn ema(folder: &Path) -> Vec<u8> {
+    fs::read(folder.join("vae/checkpoint/ema.safetensors")).unwrap()
+}
+
+#[test]
+fn a_training_on_a_full_disk_ends_in_a_sentence_and_goes_on() {
+    if !has_strace() {
+        return;
+    }
+    let training = Training::new();
+    let whole = training.path("whole");
+    succeeded(training.vae(&whole).output().unwrap());
+    let (mut refused, mut went_on) = (0, 0);
+    // Of the writes, which are more than a thousand, each of the first and some of the others.
+    for (call, each, step) in [
+        ("write", 8, 61),
+        ("fsync", 4, 3),
+        ("mkdir", 8, 1),
+        ("rename", 4, 3),
+    ] {
+        let mut nth = 1;
+        loop {
+            let folder = training.path("run");
+            let injection = format!("{call}:error=ENOSPC:when={nth}");
+            let log = training.path("log");
+            let command = training.vae(&folder);
+            let output = traced(&command, &injection, &log).output().unwrap();
+            let injected = fs::read_to_string(&log).unwrap().contains("(INJECTED)");
+            let said = String::from_utf8(output.stderr).unwrap();
+            if output.status.success() {
+                went_on += usize::from(injected);
+            } else {
+                refused += 1;
+                assert_eq!(said.trim_end().lines().count(), 1, "{call} {nth}: {said}");
+                assert!(said.starts_with("train: "), "{call} {nth}: {said}");
+                succeeded(training.vae(&folder).output().unwrap());
+            }
+            assert!(ema(&folder) == ema(&whole), "{call} {nth}: {said}");
+            fs::remove_dir_all(&folder).unwrap();
+            if !injected {
+                break;
+            }
+            nth += if nth < each { 1 } else { step };
+        }
+    }
+    println!("training on a full disk: {refused} refusals, {went_on} times it went on");
+    assert!(refused > 20 && went_on <= 4, "{refused}, {went_on}");
+}
+
 #[test]
 fn a_training_goes_on_whenever_it_was_killed() {
     if !has_strace() {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("data");
-    fs::create_dir(&data).unwrap();
-    tiny::write(&data);
-    let run = dir.path().join("run.toml");
-    fs::write(&run, tiny::RUN).unwrap();
-    let vae = |folder: &Path| {
-        let [run, folder, data] = [&run, folder, &data].map(|path| path.display().to_string());
-        train(&["vae", "--run", &run, "--folder", &folder, "--data", &data])
-    };
-    let whole = dir.path().join("whole");
-    succeeded(vae(&whole).output().unwrap());
+    let training = Training::new();
+    let whole = training.path("whole");
+    succeeded(training.vae(&whole).output().unwrap());
     let names = |folder: &Path| -> Vec<PathBuf> {
         let names = files(folder).into_keys();
         let names = names.filter(|path| !path.starts_with(folder.join("sheets")));
@@ -287,16 +354,15 @@ fn a_training_goes_on_whenever_it_was_killed() {
             .map(|path| path.strip_prefix(folder).unwrap().into())
             .collect()
     };
-    let ema = |folder: &Path| fs::read(folder.join("vae/checkpoint/ema.safetensors")).unwrap();
-    let folder = dir.path().join("run");
+    let folder = training.path("run");
     let mut seen = BTreeSet::new();
-    let count = at_each_change(&vae(&folder), &folder, |left| {
+    let count = at_each_change(&training.vae(&folder), &folder, |left| {
         // A line of the log more or less is the same state. A sheet of a step that is done is not drawn again.
         let state = visible(left)
             .into_iter()
             .filter(|(path, _)| !path.ends_with("log.csv"));
         if seen.insert(state.collect::<Vec<_>>()) {
-            succeeded(vae(left).output().unwrap());
+            succeeded(training.vae(left).output().unwrap());
             assert!(ema(left) == ema(&whole), "{:?}", names(left));
             assert_eq!(names(left), names(&whole));
         }

@@ -206,12 +206,9 @@ fn list(bundles: &[(&str, PathBuf)]) -> Result<PathBuf> {
         let manifest: Value = serde_json::from_str(&text)
             .with_context(|| format!("{} is not valid JSON", file.display()))?;
         let shards = manifest["shards"].as_array().into_iter().flatten();
-        let bytes: u64 = shards
-            .chain([&manifest["tokenizer"]])
-            .filter_map(|file| file["bytes"].as_u64())
-            .sum();
+        let files: Vec<&Value> = shards.chain([&manifest["tokenizer"]]).collect();
         entries.push(json!({
-            "address": format!("{name}/"), "name": manifest["name"], "bytes": bytes, "defaults": manifest["defaults"],
+            "address": format!("{name}/"), "name": manifest["name"], "files": files, "defaults": manifest["defaults"],
         }));
     }
     let names: Vec<&str> = bundles.iter().map(|(name, _)| *name).collect();
@@ -336,7 +333,13 @@ mod tests {
             [Some("default/"), Some("fast/")]
         );
         assert_eq!([steps(0), steps(1)], [Some(20), Some(4)]);
-        assert!(listed[1]["bytes"].as_u64() > Some(1_000_000));
+        let files = |at: usize| listed[at]["files"].as_array().unwrap();
+        assert!(files(1).iter().any(|file| files(0).contains(file)));
+        assert!(
+            files(1)
+                .iter()
+                .all(|file| file["bytes"].as_u64() > Some(1000))
+        );
         let none = tempfile::tempdir().unwrap();
         assert!(list(&[("default", none.path().to_path_buf())]).is_err());
     }

@@ -28,7 +28,8 @@ use tile::Lanes;
 #[cfg(feature = "training")]
 use work::each;
 use work::{
-    each_chunk, filled, filled_chunks, map_chunks, parts, scratch, share, share_images, threads,
+    each_chunk, filled, filled_chunks, map_chunks, overwritten_chunks, parts, scratch, share,
+    share_images, threads,
 };
 
 pub use layers::{attention, concatenate, conv2d, group_norm, layer_norm, linear, map, rows};

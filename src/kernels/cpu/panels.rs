@@ -3,6 +3,9 @@
 use super::filled_chunks;
 use super::tile::Lanes;
 
+/// Rows that are laid out at a time.
+const ROWS: usize = 64;
+
 /// A matrix `[depth, columns]` as `[strip, depth, columns of a tile]`, with zeros where the last strip has columns too many.
 pub struct Panels {
     values: Vec<f32>,
@@ -64,12 +67,15 @@ impl Panels {
         let width = lanes.columns();
         let strips = columns.div_ceil(width);
         let values = filled_chunks(strips * depth * width, depth * width, |strip, values| {
-            let columns = matrix[strip * width * depth..]
-                .chunks_exact(depth)
-                .take(width);
-            for (j, column) in columns.enumerate() {
-                for (values, value) in values.chunks_exact_mut(width).zip(column) {
-                    values[j] = *value;
+            let first = strip * width;
+            let count = width.min(columns - first);
+            // Some rows at a time, which stay in the nearest cache.
+            for (part, values) in values.chunks_mut(ROWS * width).enumerate() {
+                for j in 0..count {
+                    let column = &matrix[(first + j) * depth + part * ROWS..];
+                    for (values, value) in values.chunks_exact_mut(width).zip(column) {
+                        values[j] = *value;
+                    }
                 }
             }
         });
@@ -128,6 +134,12 @@ impl Panels {
     /// The vectors that it is laid out for.
     pub fn lanes(&self) -> Lanes {
         self.lanes
+    }
+
+    /// Ends it, and keeps its memory for the next one.
+    #[cfg(feature = "training")]
+    pub fn give_back(self) {
+        super::work::give_back(self.values);
     }
 
     /// Bytes that it takes.

@@ -5,7 +5,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::prelude::*;
-use image::GrayImage;
 use image::imageops::{FilterType, resize};
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::seq::SliceRandom;
@@ -14,6 +13,7 @@ use roentgen_web::error::{Error, Result};
 use roentgen_web::files;
 use roentgen_web::latents::scheduler::SchedulerKind;
 use roentgen_web::pipeline::{Generated, Pipeline, PipelineBuilder, Request};
+use roentgen_web::{origin, png};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -56,6 +56,9 @@ pub struct Settings {
     pub size: usize,
     /// Seed of the plan.
     pub seed: u64,
+    /// Most images drawn for each, until the model's reader agrees with one; none where the first one is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<usize>,
 }
 
 /// `number` prompts, composed from the records in a random order, so that findings, views and ages have the records' own
@@ -148,12 +151,33 @@ impl Generator {
             scheduler: defaults.scheduler.clone().unwrap_or("the model's".into()),
             size: defaults.width,
             seed,
+            verify: None,
         };
         Ok(Self {
             model,
             scheduler,
             device: device.clone(),
             settings,
+        })
+    }
+
+    /// The same, but each image is the first of at most `tries` seeds that the model's reader agrees with, or the nearest to it.
+    /// Where a prompt asks for nothing that the reader tells, its first image is kept.
+    ///
+    /// # Errors
+    /// [`Error::Request`] if `tries` is 0 or the model has no reader.
+    pub fn verified(mut self, tries: usize) -> Result<Self> {
+        let why = match (tries, &self.model.configs.reader) {
+            (0, _) => "it needs at least 1 try",
+            (_, None) => "the model has no reader; leave it out",
+            (_, Some(_)) => {
+                self.settings.verify = Some(tries);
+                return Ok(self);
+            }
+        };
+        Err(Error::Request {
+            field: "verify",
+            why: why.into(),
         })
     }
 
@@ -172,8 +196,9 @@ impl Generator {
             missing.len(),
             planned.len() - missing.len()
         );
-        self.each(&missing, |planned, generated| {
-            write(&generated, self.settings.size, &folder.join(&planned.file))
+        self.each(&missing, |planned, request, generated| {
+            let image = png::encode(&generated.to_image(), &request, &self.model.name, None)?;
+            files::replace(&folder.join(&planned.file), image)
         })
     }
 
@@ -184,7 +209,7 @@ impl Generator {
     pub fn each(
         &self,
         planned: &[&Planned],
-        take: impl Fn(&Planned, Generated) -> Result<()> + Sync,
+        take: impl Fn(&Planned, Request, Generated) -> Result<()> + Sync,
     ) -> Result<()> {
         let style = ProgressStyle::with_template(
             "{elapsed_precise} [{bar:40}] {pos}/{len} images, eta {eta}",
@@ -205,7 +230,8 @@ impl Generator {
                         let pipeline = self.pipeline()?;
                         while let Some(planned) = planned.get(next.fetch_add(1, Ordering::Relaxed))
                         {
-                            take(planned, self.make(&pipeline, planned)?)?;
+                            let (request, generated) = self.make(&pipeline, planned)?;
+                            take(planned, request, generated)?;
                             bar.inc(1);
                         }
                         Ok(())
@@ -247,7 +273,7 @@ impl Generator {
         builder.finish()
     }
 
-    fn make(&self, pipeline: &Pipeline, planned: &Planned) -> Result<Generated> {
+    fn make(&self, pipeline: &Pipeline, planned: &Planned) -> Result<(Request, Generated)> {
         let size = self.settings.size;
         let request = Request {
             prompt: planned.prompt.clone(),
@@ -263,18 +289,36 @@ impl Generator {
             words: false,
             selected_from: 1,
         };
-        pollster::block_on(pipeline.generate(&request, async |_| Ok(())))
+        let plain = || pollster::block_on(pipeline.generate(&request, async |_| Ok(())));
+        let Some(tries) = self.settings.verify else {
+            return plain().map(|generated| (request.clone(), generated));
+        };
+        let verified = pipeline.generate_verified(&request, tries, async |_| Ok(()));
+        match pollster::block_on(verified) {
+            Ok(verified) => Ok((verified.request, verified.generated)),
+            Err(Error::Request {
+                field: "verify", ..
+            }) => plain().map(|generated| (request.clone(), generated)),
+            Err(error) => Err(error),
+        }
     }
 }
 
-/// Writes an image as PNG. It gets its name when it is whole, so that a command that was stopped leaves no half image.
-fn write(generated: &Generated, size: usize, path: &Path) -> Result<()> {
-    let grey = generated.to_image().to_grey().data;
-    let grey = GrayImage::from_raw(size as u32, size as u32, grey).expect("size x size pixels");
-    files::replace_with(path, |file| {
-        grey.write_to(file, image::ImageFormat::Png)
-            .map_err(|e| Error::Png(format!("{}: {e}", path.display())))
-    })
+/// How many images were drawn for each one that was kept, as the files of `planned` say: the mean.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn drawn(folder: &Path, planned: &[Planned]) -> Result<f64> {
+    let mut sum = 0;
+    for planned in planned {
+        let path = folder.join(&planned.file);
+        let file = std::fs::read(&path).map_err(Error::io(&path))?;
+        let texts = origin::read(&file).unwrap_or_default();
+        let selected = texts.iter().find(|(keyword, _)| keyword == "Selected");
+        let number = selected.and_then(|(_, value)| value.split(' ').nth(1)?.parse().ok());
+        sum += number.unwrap_or(1);
+    }
+    Ok(f64::from(sum) / planned.len().max(1) as f64)
 }
 
 /// The grey pixels of planned images, brought to `size` x `size`.

@@ -79,6 +79,9 @@ pub struct Evaluation {
     /// Classifier-free guidance [default: the bundle's]
     #[arg(long)]
     pub guidance: Option<f64>,
+    /// Draw up to N images for each prompt, until the model's reader agrees with one
+    #[arg(long, value_name = "N")]
+    pub verify: Option<usize>,
     /// Seed of prompts and noise
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -133,7 +136,10 @@ pub fn run(evaluation: &Evaluation, device: &Device) -> Result<Report> {
         .iter()
         .flat_map(|g| (0..IMAGES as u64).map(|n| g.planned.repetition(n)));
     let repetitions: Vec<Planned> = repetitions.collect();
-    let generator = Generator::open(&e.bundle, e.steps, e.guidance, e.seed, device)?;
+    let mut generator = Generator::open(&e.bundle, e.steps, e.guidance, e.seed, device)?;
+    if let Some(tries) = e.verify {
+        generator = generator.verified(tries)?;
+    }
     let folder = e.out.join("images");
     let mut wanted = [plan.clone(), repetitions.clone()].concat();
     wanted.sort_by(|a, b| a.file.cmp(&b.file));
@@ -168,6 +174,15 @@ pub fn run(evaluation: &Evaluation, device: &Device) -> Result<Report> {
         figures.extend(variety(&groups, &repeated, &train));
     }
     figures.extend(copies(e, &images, &judged)?);
+    if let Some(tries) = e.verify {
+        figures.push(Figure {
+            group: "Selection",
+            name: "Images drawn for each one kept".into(),
+            generated: Some(generate::drawn(&folder, &plan)?),
+            real: None,
+            remark: format!("at most {tries}, until the model's reader agrees"),
+        });
+    }
     let report = Report {
         circumstances: Circumstances::now(),
         settings: generator.settings.clone(),

@@ -189,6 +189,7 @@ mod tests {
                 scheduler: "ddim".into(),
                 size: 16,
                 seed: 1,
+                verify: None,
             },
             images: 3,
             figures: vec![

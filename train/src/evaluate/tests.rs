@@ -3,16 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use burn::prelude::*;
+use clap::{Args, FromArgMatches};
 use image::{GrayImage, Luma};
 
-use roentgen_web::reader::ClassifierConfig;
+use roentgen_web::bundle::{BundleWriter, Precision};
+use roentgen_web::reader::{ClassifierConfig, LabelConfig, ReaderConfig};
+use roentgen_web::weights;
 
 use super::classifier;
-use super::labels::LABELS;
+use super::labels::{LABELS, names};
 use super::training::{self, ClassifierRun};
 use super::{Evaluation, run};
 use crate::data::dataset::Dataset;
 use crate::data::record::Split;
+use crate::exchange::import::{self, Import};
 use crate::training::run::{LrScheduler, MixedPrecision, Optimization};
 
 pub(super) const SIZE: usize = 32;
@@ -122,6 +126,7 @@ fn a_classifier_learns_resumes_and_measures_a_model() {
         prompts: 2,
         steps: Some(1),
         guidance: Some(1.0),
+        verify: None,
         seed: 3,
     };
     let report = run(&evaluation, &Device::flex()).unwrap();
@@ -157,6 +162,42 @@ fn a_classifier_learns_resumes_and_measures_a_model() {
     evaluation.images = 3;
     let error = run(&evaluation, &Device::flex()).unwrap_err().to_string();
     assert!(error.contains("images"), "{error}");
+
+    evaluation.images = 8;
+    evaluation.verify = Some(2);
+    let error = run(&evaluation, &Device::flex()).unwrap_err().to_string();
+    assert!(error.contains("no reader"), "{error}");
+    evaluation.bundle = with_reader(&evaluation.bundle, &dir.path().join("bundle"));
+    evaluation.out = dir.path().join("verified");
+    let report = run(&evaluation, &Device::flex()).unwrap();
+    let figure = report.figures.iter().find(|f| f.group == "Selection");
+    let drawn = figure.unwrap().generated.unwrap();
+    assert!(drawn > 1.0 && drawn < 2.0, "{drawn}");
+}
+
+/// A bundle whose reader never sees a finding: it agrees with every image of a normal chest and with no other.
+fn with_reader(checkpoint: &Path, out: &Path) -> PathBuf {
+    let [from, to] = [checkpoint, out].map(|path| path.display().to_string());
+    let command = Import::augment_args(clap::Command::new("import"));
+    let given = command.get_matches_from(["import", "--checkpoint", &from, "--out", &to]);
+    import::bundle(&Import::from_arg_matches(&given).unwrap()).unwrap();
+    let label = |name: &str| LabelConfig {
+        name: name.into(),
+        auroc: 0.9,
+        threshold: 0.9999,
+    };
+    let config = ReaderConfig {
+        model: classifier_run(1).model,
+        temperature: 1.0,
+        farthest: 1e6,
+        labels: names().into_iter().map(label).collect(),
+    };
+    let mut writer = BundleWriter::new(out, Precision::Q8).unwrap();
+    for (name, weight) in weights::collect(&config.init(&Device::flex()).unwrap()) {
+        writer.add(&format!("reader.{name}"), &weight).unwrap();
+    }
+    writer.join(config).unwrap();
+    out.into()
 }
 
 #[test]

@@ -78,6 +78,10 @@ pub const CHECKS: &[Check] = &[
         "other seeds are drawn until the reader agrees",
         reading::verify,
     ),
+    (
+        "the reader refuses pictures of other things",
+        reading::begin,
+    ),
     ("settings are a file", settings::file),
     ("an image has the size that was chosen", settings::sizes),
     ("a picture is painted over", source::source),

@@ -27,8 +27,11 @@ const DROP: &str = r"(async (bytes) => {
   document.getElementById('remark').textContent = '';
   document.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}));
   const remark = () => document.getElementById('remark').textContent;
-  for (let i = 0; i < 200 && document.getElementById('source-editor').hidden && !remark(); i++)
+  const shown = (id) => !document.getElementById(id).hidden;
+  for (let i = 0; i < 200 && !shown('source-editor') && (!remark() || shown('source-refused')); i++) {
+    if (shown('source-refused')) document.getElementById('source-anyway').click(); // two steps make no radiograph
     await new Promise((next) => setTimeout(next, 50));
+  }
   return remark();
 })";
 

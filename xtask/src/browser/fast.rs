@@ -41,7 +41,7 @@ pub fn fast(setting: &Setting) -> Result<String> {
     ensure!(
         offer.contains("Made for 20 steps with guidance 3")
             && offer.contains("Made for 4 steps without guidance")
-            && offer.contains("10.4 MB to download"),
+            && offer.contains("7.1 MB to download"),
         "the page says of the models: {offer}"
     );
     let early: Vec<String> = serving.take_paths();

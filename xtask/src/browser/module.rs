@@ -210,6 +210,9 @@ pub fn refusals(setting: &Setting) -> Result<String> {
         json!({"negative_prompt": "pneumothorax"}),
         json!({"image": {"width": 128, "height": 128}}),
         json!({"strength": 0.5}),
+        json!({"verify": 0}),
+        json!({"verify": 21}),
+        json!({"verify": "3"}),
         json!({"constructor": 1}),
         json!({"toString": "x"}),
     ] {

@@ -6,8 +6,8 @@ use anyhow::{Context, Result, ensure};
 use image::{GrayImage, Luma};
 
 use super::Setting;
-use super::download::until;
 use super::page::Page;
+use super::source::take;
 
 /// Pastes a picture, or words, as a browser tells a page of it; whether the page took it.
 const PASTE: &str = r"(async (kind) => {
@@ -25,7 +25,7 @@ const PASTE: &str = r"(async (kind) => {
 
 /// The picture that came, of which the middle column is `expected`; the next one comes to an empty place.
 fn came(page: &Page, how: &str, expected: u8, allowed: u8) -> Result<()> {
-    until(page, "!document.getElementById('source-editor').hidden").context(how.to_owned())?;
+    take(page).context(how.to_owned())?;
     let found = page.pixels_of("source-canvas")?;
     let middle = found.get_pixel(found.width() / 2, found.height() / 2)[0];
     ensure!(

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use super::batch::{catch_saved, saved};
 use super::page::Page;
-use super::source::DROP;
+use super::source::{DROP, take};
 use super::visits::{DRAWING, SETTINGS};
 use super::{LOADING, Setting, offline};
 use crate::native::Settings;
@@ -58,6 +58,7 @@ pub fn quiet(setting: &Setting) -> Result<String> {
         "document.querySelectorAll('details').forEach((part) => part.setAttribute('open', ''))",
     )?;
     page.evaluate(&format!("{DROP}('picture')"))?;
+    take(&page)?;
     page.drag("source-canvas", (0.2, 0.3), (0.35, 0.6))?;
     page.generate(&short, DRAWING)?;
     saved(&page)?;

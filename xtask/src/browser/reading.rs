@@ -3,10 +3,13 @@
 use std::borrow::Cow;
 
 use anyhow::{Result, ensure};
-use serde_json::Value;
+use image::RgbaImage;
+use serde_json::{Value, json};
 
 use super::Setting;
 use super::batch::{catch_saved, saved};
+use super::download::until;
+use super::module::{SHOW, options};
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
@@ -18,6 +21,8 @@ const HARD: Settings = Settings {
     ..SETTINGS
 };
 const TRIES: u64 = 3;
+/// A sentence that asks for nothing that a reader tells.
+const OTHER: &str = "PA chest radiograph of a 60-year-old man.";
 
 /// Rows of what the reader sees: the finding, and the words on it.
 const ROWS: &str =
@@ -26,7 +31,7 @@ const ROWS: &str =
 const READ: &str = "!document.getElementById('reading').hidden && document.querySelectorAll('#reading-list li').length > 0";
 
 fn rows(page: &Page) -> Result<Vec<String>> {
-    super::download::until(page, READ)?;
+    until(page, READ)?;
     let rows = page.evaluate(ROWS)?;
     Ok(serde_json::from_value(rows)?)
 }
@@ -118,7 +123,7 @@ pub fn verify(setting: &Setting) -> Result<String> {
         "the file does not say that its image was selected"
     );
     let other = Settings {
-        prompt: Cow::Borrowed("PA chest radiograph of a 60-year-old man."),
+        prompt: Cow::Borrowed(OTHER),
         ..HARD
     };
     page.generate(&other, DRAWING)?;
@@ -131,8 +136,93 @@ pub fn verify(setting: &Setting) -> Result<String> {
         "the page says {:?}",
         page.text("remark")?
     );
+    by_module(&page, &image)?;
     page.close()?;
     Ok(format!("the reader agrees with image {drawn}"))
+}
+
+/// The module keeps the same image, and says of the sentence that its reader cannot judge that it was drawn once.
+fn by_module(page: &Page, own: &RgbaImage) -> Result<()> {
+    page.evaluate(SHOW)?;
+    let (hard, other) = (options(&HARD), OTHER);
+    let told = page.evaluate(&format!(
+        "(async () => {{ const {{Roentgen}} = await import('./roentgen-web.js'); const roentgen = await Roentgen.load({{backend: 'cpu'}}); \
+         const image = await roentgen.generate({{...{hard}, verify: 5}}); show(image.imageData); \
+         const says = (await (await image.toBlob()).text()).includes('from {TRIES} images, by the model'); \
+         const other = await roentgen.generate({{prompt: '{other}', steps: 2, verify: 5}}); roentgen.dispose(); \
+         return [image.verify, image.seed, image.settings.seed, says, other.verify]; }})()"
+    ))?;
+    let seed = HARD.seed + TRIES - 1;
+    let expected =
+        json!([{"tries": TRIES, "agreed": true}, seed, seed, true, {"tries": 1, "agreed": null}]);
+    ensure!(told == expected, "the module says {told}");
+    ensure!(
+        page.pixels_of("shown")? == *own,
+        "the module keeps another image than the page"
+    );
+    Ok(())
+}
+
+/// An upright chest is taken at once, and the same film on its side is not; what was made here is never asked about.
+pub fn begin(setting: &Setting) -> Result<String> {
+    let page = setting.visit("?backend=cpu")?;
+    page.generate(&SETTINGS, DRAWING)?;
+    let drop = |turned: bool| {
+        page.evaluate(&format!(
+            "(async () => {{ const film = document.getElementById('result'); const canvas = new OffscreenCanvas(film.width, film.height); \
+             const pen = canvas.getContext('2d'); if ({turned}) pen.transform(0, 1, -1, 0, film.width, 0); pen.drawImage(film, 0, 0); \
+             const data = new DataTransfer(); data.items.add(new File([await canvas.convertToBlob()], 'film.png')); \
+             document.dispatchEvent(new DragEvent('drop', {{dataTransfer: data, bubbles: true, cancelable: true}})); }})()"
+        ))
+    };
+    let seen = |id: &str| {
+        page.evaluate(&format!(
+            "document.getElementById('{id}').checkVisibility()"
+        ))
+    };
+    drop(false)?;
+    until(
+        &page,
+        "document.getElementById('source-editor').checkVisibility()",
+    )?;
+    ensure!(seen("source-refused")? == false, "a chest is refused");
+    let upright = page.pixels_of("source-canvas")?;
+    drop(true)?;
+    until(
+        &page,
+        "document.getElementById('source-refused').checkVisibility()",
+    )?;
+    ensure!(
+        page.pixels_of("source-canvas")? == upright
+            && page.text("remark")?.contains("was not taken"),
+        "a chest on its side took the other one's place; the page says {:?}",
+        page.text("remark")?
+    );
+    page.click("source-anyway")?;
+    until(
+        &page,
+        "!document.getElementById('source-refused').checkVisibility()",
+    )?;
+    ensure!(
+        page.pixels_of("source-canvas")? != upright && page.text("remark")?.is_empty(),
+        "what is to be used anyway is not"
+    );
+    drop(true)?;
+    until(
+        &page,
+        "document.getElementById('source-refused').checkVisibility()",
+    )?;
+    page.click("source-shown")?;
+    until(
+        &page,
+        "!document.getElementById('source-refused').checkVisibility()",
+    )?;
+    ensure!(
+        page.pixels_of("source-canvas")? == upright,
+        "the image shown is not taken"
+    );
+    page.close()?;
+    Ok("upright taken, on its side refused, and taken when asked for".to_owned())
 }
 
 fn map(page: &Page) -> Result<Value> {

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::Setting;
 use super::batch::{catch_saved, saved};
+use super::download::until;
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
@@ -22,10 +23,20 @@ pub const DROP: &str = r"(async (kind) => {
   data.items.add(new File([blob], 'a.png', {type: 'image/png'}));
   document.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}));
   const remark = () => document.getElementById('remark').textContent;
-  for (let i = 0; i < 100 && document.getElementById('source-editor').hidden && !remark().includes('JPEG'); i++)
+  document.getElementById('remark').textContent = '';
+  for (let i = 0; i < 100 && document.getElementById('source-editor').hidden && !/JPEG|was not taken/.test(remark()); i++)
     await new Promise((next) => setTimeout(next, 50));
   return remark();
 })";
+
+/// The picture that was given is there, whatever the reader says of it.
+const TAKE: &str = "(() => { const seen = (id) => document.getElementById(id).checkVisibility(); \
+    if (seen('source-refused')) document.getElementById('source-anyway').click(); return seen('source-editor'); })()";
+
+/// Waits for the picture that was given, and takes it where the reader refuses it.
+pub fn take(page: &Page) -> Result<()> {
+    until(page, TAKE)
+}
 
 /// Part of the picture that is under the brush, in percent; 0 is none.
 fn painted(page: &Page) -> Result<u32> {
@@ -46,8 +57,16 @@ pub fn source(setting: &Setting) -> Result<String> {
         hidden(&page)? == true && remark.as_str().is_some_and(|words| words.contains("JPEG")),
         "a file of words is taken as a picture; the page says: {remark}"
     );
-    page.evaluate(&format!("{DROP}('picture')"))?;
-    ensure!(hidden(&page)? == false, "the picture does not appear");
+    let remark = page.evaluate(&format!("{DROP}('picture')"))?;
+    ensure!(
+        hidden(&page)? == true
+            && remark
+                .as_str()
+                .is_some_and(|words| words.contains("was not taken")),
+        "a slope of greys is taken for a radiograph; the page says: {remark}"
+    );
+    take(&page)?;
+    ensure!(page.text("remark")?.is_empty(), "the refusal stays");
     let before = page.pixels_of("source-canvas")?;
     ensure!(
         painted(&page)? == 0,
@@ -138,14 +157,12 @@ pub fn source(setting: &Setting) -> Result<String> {
     ))
 }
 
-/// Drops a file of these bytes, in base64, and waits for the brush.
-const DROP_FILE: &str = r"(async (name, words) => {
+/// Drops a file of these bytes, in base64.
+const DROP_FILE: &str = r"((name, words) => {
   const bytes = Uint8Array.from(atob(words), (letter) => letter.charCodeAt(0));
   const data = new DataTransfer();
   data.items.add(new File([bytes], name));
   document.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}));
-  for (let i = 0; i < 100 && document.getElementById('source-editor').hidden; i++)
-    await new Promise((next) => setTimeout(next, 50));
 })";
 
 /// Pictures as cameras and detectors write them: turned by EXIF, with 12 of 16 bits used. `cases.json` has them as Pillow reads them.
@@ -162,6 +179,7 @@ pub fn upright(setting: &Setting) -> Result<String> {
     ] {
         let bytes = BASE64_STANDARD.encode(std::fs::read(folder.join(name))?);
         page.evaluate(&format!("{DROP_FILE}('{name}', '{bytes}')"))?;
+        take(&page)?;
         let canvas = page.pixels_of("source-canvas")?;
         let golden = &goldens[name];
         let number = |value: &Value| value.as_i64().context("cases.json has whole numbers");

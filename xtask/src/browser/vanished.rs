@@ -13,6 +13,7 @@ use super::imports::{back, first, said, visit};
 use super::models::{at_work, open_list, renamed};
 use super::module::short;
 use super::page::Page;
+use super::source::take;
 use super::storage::kept;
 use super::visits::DRAWING;
 use crate::serve::Serving;
@@ -100,7 +101,7 @@ pub fn vanished(setting: &Setting) -> Result<String> {
     let path = folder.path().join("picture.png");
     fs::write(&path, picture.get_ref())?;
     page.choose("#source-file", &[&path])?;
-    until(&page, "!document.getElementById('source-editor').hidden")?;
+    take(&page)?;
     fs::remove_file(&path)?;
     let size = |index: u32| {
         page.evaluate(&format!(

@@ -40,6 +40,7 @@ pub fn conv2d(conv: &Conv2d, x: &Tensor<4>, doubled: bool, added: &Added) -> Opt
     };
     let panels = geometry.panels(values(&weight));
     let out = geometry.convolve(values(&x), &panels, finish);
+    panels.give_back();
     let [h, w] = geometry.out_size;
     let out = mapped(out, [geometry.batch, h, w, geometry.channels[1]]);
     Some(record(inputs, out, || Convolution {
@@ -118,6 +119,7 @@ fn of_input(g: &Geometry, weight: &[f32], dy: &[f32]) -> Vec<f32> {
             }
         };
         let dx = turned.convolve(dy, &panels, Finish::default());
+        panels.give_back();
         return match g.doubled {
             true => halved(&dx, turned.out_size, c_in),
             false => dx,
@@ -243,11 +245,31 @@ fn of_weight(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
             transposed::product(&images, dy, [count, c_in, c_out])
         }
     };
-    // From [taps, C_in, C_out].
-    filled_chunks(by_tap.len(), c_in * taps, |c, out| {
-        for (k, out) in out.chunks_exact_mut(taps).enumerate() {
-            for (tap, out) in out.iter_mut().enumerate() {
-                *out = by_tap[(tap * c_in + k) * c_out + c];
+    by_output(&by_tap, [taps, c_in, c_out])
+}
+
+/// `[taps, C_in, C_out]` to `[C_out, C_in, taps]`, as many output channels at a time as a line of the cache has. Its lines are read in
+/// even steps, which a processor foresees, and few enough at a time that what is written stays in the cache.
+fn by_output(by_tap: &[f32], [taps, c_in, c_out]: [usize; 3]) -> Vec<f32> {
+    const LINE: usize = 16;
+    const BLOCK: usize = 32;
+    let size = c_in * taps;
+    filled_chunks(by_tap.len(), LINE * size, |i, out| {
+        let first = i * LINE;
+        let count = LINE.min(c_out - first);
+        for block in (0..c_in).step_by(BLOCK) {
+            for tap in 0..taps {
+                for k in block..c_in.min(block + BLOCK) {
+                    let line = &by_tap[(tap * c_in + k) * c_out + first..][..count];
+                    let mut values = [0.0; LINE];
+                    match <&[f32; LINE]>::try_from(line) {
+                        Ok(line) => values = *line,
+                        Err(_) => values[..count].copy_from_slice(line),
+                    }
+                    for (out, value) in out.chunks_exact_mut(size).zip(values) {
+                        out[k * taps + tap] = value;
+                    }
+                }
             }
         }
     })

@@ -3,7 +3,7 @@
 use super::super::panels::Panels;
 use super::super::points::weight_matrix;
 use super::super::tile::{Lanes, load, store};
-use super::super::{filled_chunks, vectorized};
+use super::super::{overwritten_chunks, vectorized};
 use pulp::{Simd, WithSimd};
 
 /// Weights at the points, for each place a matrix `[K, columns]`, one after another in each strip; of `taps(k, column)`, nine that follow one another.
@@ -30,14 +30,14 @@ fn weights_at<'a, const T: usize>(
     let matrix = weight_matrix::<T>();
     // [strips, T * T, depth, columns of a tile]
     let size = T * T * depth * width;
-    let values = filled_chunks(strips * size, size, |strip, places| {
+    let order: [usize; 9] = std::array::from_fn(|i| if turned { 8 - i } else { i });
+    let values = overwritten_chunks(strips * size, size, |strip, places| {
         let first = strip * width;
         let count = width.min(columns - first);
         let mut gathered = vec![0.0; 9 * width];
         for k in 0..depth {
             for j in 0..count {
-                for (i, tap) in taps(k, first + j).iter().enumerate() {
-                    let i = if turned { 8 - i } else { i };
+                for (i, tap) in order.iter().zip(taps(k, first + j)) {
                     gathered[i * width + j] = *tap;
                 }
             }

@@ -184,7 +184,7 @@ fn decoded(
 fn made(generator: &Generator, plan: &[Planned]) -> Result<Made> {
     let size = generator.settings.size;
     let found: Mutex<Vec<(String, Generated)>> = Mutex::new(vec![]);
-    generator.each(&plan.iter().collect::<Vec<_>>(), |planned, generated| {
+    generator.each(&plan.iter().collect::<Vec<_>>(), |planned, _, generated| {
         found
             .lock()
             .expect("no panic")

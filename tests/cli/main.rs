@@ -8,7 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[path = "../common/mod.rs"]
 mod common;
+mod reader;
 
 use common::copy_folder;
 use safetensors::SafeTensors;
