@@ -11,6 +11,7 @@ export async function keepForOffline({ backend, threads }, kept) {
   const first = navigator.serviceWorker.controller === null;
   try {
     const registration = await navigator.serviceWorker.register(new URL("./sw.js", import.meta.url), { updateViaCache: "none" });
+    await registration.update().catch(() => {}); // without a network; with one, no older worker is given the files of a newer release
     const worker = await activated(registration);
     const { port1, port2 } = new MessageChannel();
     const answer = new Promise((resolve) => (port1.onmessage = ({ data }) => resolve(data)));

@@ -1,127 +1,19 @@
 /**
  * Lets the page work without a network after the first visit.
  *
- * While there is a network, every file is asked for anew and kept (the server answers "not modified" where it can), so a new
- * release replaces the old one by itself, file by file, at the next visit. Without one, what was kept last answers. Models are
- * not here: cache.js keeps them.
+ * While there is a network, every file is asked for anew (the server answers "not modified" where it can). Without one, the release
+ * answers that was kept last: a new one is kept beside it, and takes its place when it is whole. Models are not here: cache.js keeps
+ * them.
  */
 
-/** Name of what is kept; a change here throws away all that older releases kept. */
-const VERSION = "roentgen-web-page-1";
+importScripts("./release.js");
 
-/** The page; the engine is named by the page when it knows which one it uses. */
-const PAGE = [
-  "./",
-  "./about.js",
-  "./agree.js",
-  "./attention.js",
-  "./backend.js",
-  "./bundle.js",
-  "./cache.js",
-  "./card.js",
-  "./choose.js",
-  "./client.js",
-  "./compare.js",
-  "./doubt.js",
-  "./download.js",
-  "./dragged.js",
-  "./embed.html",
-  "./embed.js",
-  "./engine.js",
-  "./errors.js",
-  "./file.js",
-  "./fit.js",
-  "./form.js",
-  "./gestures.js",
-  "./gif.js",
-  "./given.js",
-  "./grid.js",
-  "./guide.js",
-  "./handing.js",
-  "./heat.js",
-  "./icon-192.png",
-  "./icon-512.png",
-  "./icon.svg",
-  "./keep.js",
-  "./landing.js",
-  "./landing.webp",
-  "./language.js",
-  "./lessons/effusion.json",
-  "./lessons/heart.json",
-  "./lightbox.js",
-  "./limits.js",
-  "./loading.js",
-  "./local.js",
-  "./main.js",
-  "./manifest.js",
-  "./manifest.webmanifest",
-  "./models.js",
-  "./offline.js",
-  "./page-strings.js",
-  "./page.js",
-  "./picture.js",
-  "./pictures.js",
-  "./pool.js",
-  "./reading.js",
-  "./report.js",
-  "./request.js",
-  "./roentgen-image.js",
-  "./roentgen-web.js",
-  "./save.js",
-  "./scale.js",
-  "./seen.js",
-  "./sentence.js",
-  "./session.js",
-  "./settings.js",
-  "./share.js",
-  "./shipped.js",
-  "./slide.js",
-  "./source.js",
-  "./spare.js",
-  "./start.js",
-  "./steps.js",
-  "./strings.js",
-  "./style/attention.css",
-  "./style/base.css",
-  "./style/buttons.css",
-  "./style/embed.css",
-  "./style/film.css",
-  "./style/form.css",
-  "./style/guide.css",
-  "./style/layout.css",
-  "./style/models.css",
-  "./style/pictures.css",
-  "./style/reading.css",
-  "./style/report.css",
-  "./style/source.css",
-  "./style/teach.css",
-  "./style/viewer.css",
-  "./style/visit.css",
-  "./teach/axes.js",
-  "./teach/clickable.js",
-  "./teach/draw.js",
-  "./teach/figure.js",
-  "./teach/index.js",
-  "./teach/lesson.js",
-  "./teach/lessons.js",
-  "./teach/link.js",
-  "./teach/pair.js",
-  "./teach/quiz.js",
-  "./teach/reader.js",
-  "./teach/runner.js",
-  "./teach/sheet.js",
-  "./teach/strings.js",
-  "./teach/strip.js",
-  "./teach/variants.js",
-  "./teach/where.js",
-  "./thread.js",
-  "./tone.js",
-  "./viewer.js",
-  "./visit.js",
-  "./words.js",
-  "./work.js",
-  "./worker.js",
-];
+/** What the build wrote: a name for this release, and the files that it is made of. @type {{name: string, files: string[]}} */
+const { name, files: FILES } = self.RELEASE;
+/** How the names of what is kept begin, and end: another folder of this site may have a page and releases of its own. */
+const [RELEASES, SCOPE] = ["roentgen-web-page-", ` ${self.registration.scope}`];
+/** Name of what is kept of this release. */
+const RELEASE = RELEASES + name + SCOPE;
 
 /**
  * Headers with which browsers isolate a page from those of other sites, so that its threads may share memory: many hosts can send
@@ -135,13 +27,14 @@ const WITH_SCRIPTS = ["document", "iframe", "worker"];
 
 /** The measuring page and its engines, which only a network has. */
 const NOT_KEPT = /^(pkg\/)?measure\//;
+const ENGINE = /^pkg\//;
 
 /** Which models there are to choose from; a site may have no list. */
-const MODELS = "./models/index.json";
+const MODELS = "models/index.json";
 
 self.addEventListener("install", (event) => {
   const install = async () => {
-    await Promise.all([keep(PAGE), keep([MODELS]).catch(() => {})]);
+    await Promise.all([keep(FILES), keepEngines(), keep([MODELS]).catch(() => {})]);
     await self.skipWaiting();
   };
   event.waitUntil(install());
@@ -149,13 +42,29 @@ self.addEventListener("install", (event) => {
 
 self.addEventListener("activate", (event) => {
   const clean = async () => {
-    for (const name of await caches.keys()) {
-      if (name.startsWith("roentgen-web-page-") && name !== VERSION) await caches.delete(name);
-    }
+    for (const name of await before()) await caches.delete(name);
     await self.clients.claim();
   };
   event.waitUntil(clean());
 });
+
+/** Names of what is kept of other releases. */
+const before = async () => (await caches.keys()).filter((name) => name.startsWith(RELEASES) && name.endsWith(SCOPE) && name !== RELEASE);
+
+/** The engines that an earlier release kept, as this one has them: else a visit without a network would find a page without one. */
+async function keepEngines() {
+  const engines = new Set();
+  for (const name of await before()) {
+    for (const { url } of await (await caches.open(name)).keys()) if (ENGINE.test(below(url))) engines.add(url);
+  }
+  for (const url of engines) {
+    const { status } = await fetch(url, { method: "HEAD", cache: "no-cache" });
+    if (status !== 404) await keep([url]); // this release may have an engine less
+  }
+}
+
+/** @param {string} url in the scope of this worker */
+const below = (url) => url.slice(self.registration.scope.length);
 
 /** The page names files to keep, and hears when they are here. */
 self.addEventListener("message", (event) => {
@@ -168,7 +77,7 @@ self.addEventListener("fetch", (event) => {
   if (request.method === "HEAD" && request.mode === "no-cors") return event.respondWith(reach(request));
   // Nothing of another site, and nothing that cache.js keeps itself (it asks with "no-store").
   if (request.method !== "GET" || !request.url.startsWith(self.registration.scope) || request.cache === "no-store") return;
-  if (NOT_KEPT.test(request.url.slice(self.registration.scope.length))) return;
+  if (NOT_KEPT.test(below(request.url))) return;
   event.respondWith(WITH_SCRIPTS.includes(request.destination) ? answer(event).then(isolated) : answer(event));
 });
 
@@ -189,15 +98,13 @@ function isolated(response) {
 
 /** @param {FetchEvent} event */
 async function answer(event) {
-  const cache = await caches.open(VERSION);
+  const cache = await caches.open(RELEASE);
   const key = plain(event.request.url);
   try {
     const response = await fetch(event.request, { cache: "no-cache" });
-    if (response.ok) {
-      const copy = response.clone();
-      const put = async () => same(await cache.match(key), copy) || (await cache.put(key, copy));
-      event.waitUntil(put().catch(() => {})); // a full disk must not stop a page that has a network
-      return response;
+    if (response.ok && below(key) === MODELS) {
+      const copy = response.clone(); // of the site, not of the release
+      event.waitUntil(cache.put(key, copy).catch(() => {})); // a full disk must not stop a page that has a network
     }
     return (response.status >= 500 && (await cache.match(key))) || response;
   } catch (error) {
@@ -207,15 +114,9 @@ async function answer(event) {
   }
 }
 
-/** Whether the server says that both are the same file: an engine of many megabytes is not written anew at each visit. @param {Response | undefined} kept @param {Response} response */
-function same(kept, response) {
-  const mark = (/** @type {Response} */ { headers }) => headers.get("etag") ?? headers.get("last-modified");
-  return kept !== undefined && mark(kept) !== null && mark(kept) === mark(response);
-}
-
 /** @param {string[]} addresses relative to the page, or whole */
 async function keep(addresses) {
-  const cache = await caches.open(VERSION);
+  const cache = await caches.open(RELEASE);
   await Promise.all(addresses.map(async (address) => {
     const url = new URL(address, self.registration.scope).href;
     const response = await fetch(url, { cache: "no-cache" }).catch((error) => error);

@@ -20,6 +20,7 @@ mod host;
 mod landing;
 mod native;
 mod package;
+mod release;
 mod screenshot;
 mod serve;
 mod site;

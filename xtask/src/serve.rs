@@ -138,7 +138,7 @@ impl Serving {
     /// Paths asked for since the last call, without the service worker's, for a newer one of which the browser looks at a time of its own.
     pub fn take_paths(&self) -> Vec<String> {
         let mut paths = std::mem::take(&mut self.state.asked().paths);
-        paths.retain(|path| !path.ends_with("/sw.js"));
+        paths.retain(|path| !path.ends_with("/sw.js") && !path.ends_with("/release.js"));
         paths
     }
 

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
+use crate::release;
 use crate::wasm::{self, Engine, Purpose};
 use crate::workspace::{copy_where, root, target};
 
@@ -50,8 +51,7 @@ impl Site {
             mounts.push((format!("models/{name}"), folder));
         }
         mounts.push(("models".to_owned(), list));
-        mounts.push((String::new(), root().join("web")));
-        Ok(Site { mounts })
+        Site { mounts }.with_page(&root().join("web"))
     }
 
     /// The folder of the model of visitors who choose none.
@@ -97,9 +97,19 @@ impl Site {
         self.with("models/default", bundle)
     }
 
-    /// The same site with another page.
-    pub fn with_page(&self, page: &Path) -> Site {
-        self.with("", page)
+    /// The same site with another page, as a release of its own.
+    ///
+    /// # Errors
+    /// As [`release::write`].
+    pub fn with_page(&self, page: &Path) -> Result<Site> {
+        let mut mounts = self.mounts.clone();
+        mounts.retain(|(mount, _)| !mount.is_empty());
+        let engines = mounts.iter().filter(|(mount, _)| mount.starts_with("pkg/"));
+        let engines: Vec<&Path> = engines.map(|(_, folder)| folder.as_path()).collect();
+        let release = release::write(page, &engines)?;
+        mounts.push((String::new(), release));
+        mounts.push((String::new(), page.to_path_buf()));
+        Ok(Site { mounts })
     }
 
     /// The same site with one folder more, at an address of its own.
@@ -132,19 +142,21 @@ impl Site {
         if address.contains('\\') || !Path::new(address).components().all(plain) {
             return None;
         }
-        let (folder, rest) = self
-            .mounts
-            .iter()
-            .find_map(|(mount, folder)| Some((folder, below(address, mount)?)))?;
-        if Path::new(rest).starts_with(PICTURES) {
-            return None;
-        }
-        let mut file = folder.join(rest);
-        if rest.is_empty() || address.ends_with('/') {
-            file.push("index.html");
-        }
-        let file = self.inside(&file)?;
-        file.is_file().then_some(file)
+        let places = self.mounts.iter();
+        let mut places =
+            places.filter_map(|(mount, folder)| Some((folder, below(address, mount)?)));
+        let there = |(folder, rest): (&PathBuf, &str)| {
+            if Path::new(rest).starts_with(PICTURES) {
+                return None;
+            }
+            let mut file = folder.join(rest);
+            if rest.is_empty() || address.ends_with('/') {
+                file.push("index.html");
+            }
+            let file = self.inside(&file)?;
+            file.is_file().then_some(file)
+        };
+        places.find_map(there)
     }
 
     /// The file or folder that a path leads to, links followed; nothing where a link leads out of the site.

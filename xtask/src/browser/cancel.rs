@@ -84,7 +84,7 @@ pub fn measured(setting: &Setting) -> Result<String> {
     copy(&root().join("web"), web.path())?;
     let worker = web.path().join("worker.js");
     fs::write(&worker, fs::read_to_string(&worker)? + STOP)?;
-    let serving = Serving::start(Arc::new(setting.site.with_page(web.path())), 0, "", true)?;
+    let serving = Serving::start(Arc::new(setting.site.with_page(web.path())?), 0, "", true)?;
     // A bare file, so that no element draws beside the check.
     let page = Page::open(
         &setting.browser,

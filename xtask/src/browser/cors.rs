@@ -46,7 +46,7 @@ pub fn cors(setting: &Setting) -> Result<String> {
     );
     ensure!(wider != text, "index.html has no connect-src");
     fs::write(&index, wider)?;
-    let wide = Serving::start(Arc::new(setting.site.with_page(web.path())), 0, "", false)?;
+    let wide = Serving::start(Arc::new(setting.site.with_page(web.path())?), 0, "", false)?;
     let address = format!("{}{query}", wide.address());
     let words = refused(setting, &address)?;
     ensure!(

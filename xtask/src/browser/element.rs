@@ -28,7 +28,7 @@ fn edited(setting: &Setting) -> Result<u64> {
     GrayImage::from_fn(128, 128, slope).save(web.path().join("slope.png"))?;
     let upper = |_, y: u32| Luma([if y < 32 { 255 } else { 0 }]);
     GrayImage::from_fn(64, 64, upper).save(web.path().join("upper.png"))?;
-    let serving = Serving::start(Arc::new(setting.site.with_page(web.path())), 0, "", true)?;
+    let serving = Serving::start(Arc::new(setting.site.with_page(web.path())?), 0, "", true)?;
     let page = Page::open(
         &setting.browser,
         &format!("{}embed.html", serving.address()),

@@ -209,7 +209,7 @@ fn without_gpu(setting: &Setting) -> Result<String> {
     let worker = web.path().join("worker.js");
     let none = "Object.defineProperty(WorkerNavigator.prototype, 'gpu', { get: () => undefined });";
     fs::write(&worker, fs::read_to_string(&worker)? + none)?;
-    let serving = Serving::start(Arc::new(setting.site.with_page(web.path())), 0, "", true)?;
+    let serving = Serving::start(Arc::new(setting.site.with_page(web.path())?), 0, "", true)?;
     let page = Page::open(
         &setting.browser,
         &format!("{}?backend=gpu", serving.address()),

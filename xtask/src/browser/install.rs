@@ -40,7 +40,7 @@ pub fn install(setting: &Setting) -> Result<String> {
     let web = tempfile::tempdir()?;
     copy(&root().join("web"), web.path())?;
     fs::write(web.path().join("manifest.webmanifest"), "{}")?;
-    let serving = Serving::start(Arc::new(setting.site.with_page(web.path())), 0, "", true)?;
+    let serving = Serving::start(Arc::new(setting.site.with_page(web.path())?), 0, "", true)?;
     let page = Page::open(
         &setting.browser,
         &format!("{}?backend=cpu", serving.address()),

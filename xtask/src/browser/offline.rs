@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
+use super::download::until;
 use super::element;
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
@@ -17,7 +18,6 @@ use crate::workspace::{copy, root};
 
 /// After one visit the page draws without a server; a new release replaces it, and is what the next visit without a server has.
 pub fn offline(setting: &Setting) -> Result<String> {
-    all_files_are_kept()?;
     let serving = Serving::start(setting.site.clone(), 0, "/page", true)?;
     let address = format!("{}?backend=cpu", serving.address());
     let page = visit(setting, &address)?;
@@ -53,9 +53,36 @@ pub fn offline(setting: &Setting) -> Result<String> {
     let newer = text.replace("<h1>Roentgen</h1>", "<h1>Roentgen, newer</h1>");
     ensure!(newer != text, "index.html has no heading to change");
     fs::write(&index, newer)?;
-    let site = Arc::new(setting.site.with_page(release.path()));
-    let serving = Serving::start(site, port, "/page", true)?;
+    let site = Arc::new(setting.site.with_page(release.path())?);
     let heading = "document.querySelector('h1').textContent";
+
+    // A release that was copied to the server in part: with a network its page is seen, and without one the older release, whole.
+    let part = release.path().join("embed.html");
+    let rest = fs::read(&part)?;
+    fs::remove_file(&part)?;
+    let serving = Serving::start(site.clone(), port, "/page", true)?;
+    let page = visit(setting, &address)?;
+    until(
+        &page,
+        "document.documentElement.dataset.offline === 'refused'",
+    )?;
+    ensure!(
+        page.evaluate(heading)? == "Roentgen, newer",
+        "the newer release is not seen"
+    );
+    page.close()?;
+    drop(serving);
+    let page = visit(setting, &address)?;
+    ensure!(
+        page.evaluate(heading)? == "Roentgen",
+        "a release that did not arrive whole took the place of another one"
+    );
+    let (image, _) = page.generate(&short, DRAWING)?;
+    setting.as_native(&image, &short, "the image of the release that is whole")?;
+    page.close()?;
+
+    fs::write(&part, rest)?;
+    let serving = Serving::start(site, port, "/page", true)?;
     let page = visit(setting, &address)?;
     let online = page.evaluate(heading)?;
     ensure!(
@@ -71,8 +98,10 @@ pub fn offline(setting: &Setting) -> Result<String> {
         offline == "Roentgen, newer",
         "without a network the page is {offline} again"
     );
+    let (image, _) = page.generate(&short, DRAWING)?;
+    setting.as_native(&image, &short, "the newer release's image")?;
     page.close()?;
-    Ok("drawn without a server, then replaced by a newer release".to_owned())
+    Ok("drawn without a server, then replaced by a newer release, whole".to_owned())
 }
 
 fn visit(setting: &Setting, address: &str) -> Result<Page> {
@@ -96,36 +125,4 @@ pub fn kept(page: &Page) -> Result<()> {
         );
         std::thread::sleep(Duration::from_millis(50));
     }
-}
-
-/// The list in `sw.js` names each file that the page is made of.
-fn all_files_are_kept() -> Result<()> {
-    let list = fs::read_to_string(root().join("web/sw.js"))?;
-    let mut files = Vec::new();
-    for folder in ["", "style/", "teach/", "lessons/"] {
-        for entry in fs::read_dir(root().join("web").join(folder))? {
-            let name = entry?.file_name().to_string_lossy().into_owned();
-            let part = [
-                ".js",
-                ".css",
-                ".svg",
-                ".png",
-                ".webp",
-                ".json",
-                ".webmanifest",
-            ]
-            .iter()
-            .any(|end| name.ends_with(end));
-            if part && !["sw.js", "protocol.js"].contains(&name.as_str()) {
-                files.push(format!("./{folder}{name}"));
-            }
-        }
-    }
-    ensure!(files.len() > 20, "the page has {} files", files.len());
-    let missing: Vec<&String> = files
-        .iter()
-        .filter(|file| !list.contains(&format!("\"{file}\"")))
-        .collect();
-    ensure!(missing.is_empty(), "sw.js does not keep {missing:?}");
-    Ok(())
 }

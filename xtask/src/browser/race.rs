@@ -42,7 +42,7 @@ fn serve(setting: &Setting, before: &str) -> Result<(TempDir, Serving)> {
     change(&web.path().join("spare.js"), |text| {
         format!("{before}\n{text}")
     })?;
-    let site = Arc::new(setting.site.with_page(web.path()));
+    let site = Arc::new(setting.site.with_page(web.path())?);
     Ok((web, Serving::start(site, 0, "", true)?))
 }
 

@@ -43,7 +43,7 @@ pub fn reasons(setting: &Setting) -> Result<String> {
         copy(&root().join("web"), web.path())?;
         let worker = web.path().join("worker.js");
         fs::write(&worker, fs::read_to_string(&worker)? + lack)?;
-        let serving = Serving::start(Arc::new(setting.site.with_page(web.path())), 0, "", true)?;
+        let serving = Serving::start(Arc::new(setting.site.with_page(web.path())?), 0, "", true)?;
         let page = Page::open(&setting.browser, &serving.address())?;
         page.wait("ready", LOADING)?;
         let said = page.text("backend")?;

@@ -26,7 +26,7 @@ GPUAdapter.prototype.requestDevice = async function (descriptor) {
 pub fn lost_device(setting: &Setting) -> Result<String> {
     let web = tempfile::tempdir()?;
     copy_with_card(web.path(), DESTROYED)?;
-    let site = Arc::new(setting.site.with_page(web.path()));
+    let site = Arc::new(setting.site.with_page(web.path())?);
     let serving = Serving::start(site, 0, "", true)?;
     let short = Settings {
         steps: 2,
@@ -84,7 +84,7 @@ GPUAdapter.prototype.requestDevice = async () => { throw new DOMException('none 
 pub fn no_device(setting: &Setting) -> Result<String> {
     let web = tempfile::tempdir()?;
     copy_with_card(web.path(), NO_DEVICE)?;
-    let site = Arc::new(setting.site.with_page(web.path()));
+    let site = Arc::new(setting.site.with_page(web.path())?);
     let serving = Serving::start(site, 0, "", true)?;
     let page = Page::open(&setting.browser, &serving.address())?;
     page.wait("ready", LOADING)?;

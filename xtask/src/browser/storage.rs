@@ -162,7 +162,7 @@ pub fn private(setting: &Setting) -> Result<String> {
         let file = web.path().join(name);
         fs::write(&file, fs::read_to_string(&file)? + REFUSING)?;
     }
-    let serving = Serving::start(Arc::new(setting.site.with_page(web.path())), 0, "", true)?;
+    let serving = Serving::start(Arc::new(setting.site.with_page(web.path())?), 0, "", true)?;
     let page = Page::open(
         &setting.browser,
         &format!("{}?backend=cpu", serving.address()),

@@ -97,7 +97,7 @@ const MISSING: [&str; 3] = [
 pub fn fallback(setting: &Setting) -> Result<String> {
     for (file, text, instead) in TROUBLE {
         let web = changed(file, text, instead)?;
-        let site = setting.site.with_page(web.path());
+        let site = setting.site.with_page(web.path())?;
         let serving = Serving::start(Arc::new(site), 0, "", true)?;
         one_thread(setting, &serving, instead)?;
     }
@@ -128,7 +128,7 @@ pub fn embeds(setting: &Setting) -> Result<String> {
     let telling = format!("<script type=\"module\" src=\"./tell.js\"></script>{script}");
     let web = changed("embed.html", script, &telling)?;
     fs::write(web.path().join("tell.js"), TELL)?;
-    let site = setting.site.with_page(web.path());
+    let site = setting.site.with_page(web.path())?;
     let inner = Serving::start(Arc::new(site), 0, "", true)?;
     let page = visit(setting, &inner)?;
     offline::kept(&page)?;
