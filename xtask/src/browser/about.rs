@@ -6,7 +6,6 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::Setting;
-use super::download::until;
 use super::page::Page;
 
 /// Texts that stand on the first screen, before anything is scrolled.
@@ -18,10 +17,10 @@ const PARTS: &str = "[...document.querySelectorAll('#how-list > li')].filter((pa
 /// What a button shows as the model's card.
 pub fn card(page: &Page, button: &str) -> Result<String> {
     page.press(button)?;
-    until(page, "document.getElementById('card').open")?;
+    page.until("document.getElementById('card').open")?;
     let text = page.text("card-text")?;
     page.click("card-close")?;
-    until(page, "!document.getElementById('card').open")?;
+    page.until("!document.getElementById('card').open")?;
     Ok(text)
 }
 

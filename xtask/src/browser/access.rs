@@ -6,7 +6,6 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::Setting;
-use super::download::until;
 use super::element::{drawn, embed};
 use super::page::Page;
 use super::teach::{told, wait};
@@ -102,7 +101,7 @@ fn phone(page: &Page) -> Result<()> {
     )?;
     narrow(page, "everything open")?;
     page.click("source-shown")?;
-    until(page, "!document.getElementById('source-editor').hidden")?;
+    page.until("!document.getElementById('source-editor').hidden")?;
     narrow(page, "a picture to paint over")?;
     page.click("source-remove")?;
     page.click("compare")?;

@@ -96,7 +96,7 @@ pub fn attention(setting: &Setting) -> Result<String> {
     ensure!(!shown(&page)?, "the map lies over two images");
     page.click("attention")?;
     ensure!(
-        shown(&page)? && page.evaluate("document.getElementById('compare-bar').hidden")? == true,
+        shown(&page)? && page.is_hidden("compare-bar")?,
         "the words do not come back"
     );
     page.click("attention")?;
@@ -110,7 +110,7 @@ pub fn attention(setting: &Setting) -> Result<String> {
     page.click("attention")?;
     page.wait("done", DRAWING)?;
     ensure!(
-        shown(&page)? && page.evaluate("document.getElementById('to-grid').hidden")? == false,
+        shown(&page)? && !page.is_hidden("to-grid")?,
         "drawing one image of a batch again took the batch away"
     );
     setting.all_quiet(&page)?;
@@ -128,7 +128,7 @@ pub fn attention(setting: &Setting) -> Result<String> {
 }
 
 fn shown(page: &Page) -> Result<bool> {
-    let shown = page.evaluate("!document.getElementById('attention-map').hidden")?;
+    let shown = !page.is_hidden("attention-map")?;
     Ok(shown == true)
 }
 

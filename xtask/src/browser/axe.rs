@@ -8,7 +8,6 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::Setting;
-use super::download::until;
 use super::element::{drawn, embed};
 use super::page::Page;
 use super::teach::{told, wait};
@@ -45,7 +44,7 @@ pub fn axe(setting: &Setting) -> Result<String> {
     };
     look("start")?;
     page.type_into("prompt", "A hand")?;
-    until(&page, "!document.getElementById('doubt').hidden")?;
+    page.until("!document.getElementById('doubt').hidden")?;
     look("words that the model has not learned")?;
     page.generate(&short, DRAWING)?;
     look("an image")?;
@@ -114,9 +113,7 @@ pub fn axe(setting: &Setting) -> Result<String> {
         &setting.browser,
         &format!("{}#prompt=Chest", embed(setting)),
     )?;
-    until(
-        &page,
-        "document.body.classList.contains('framed') && document.querySelector('roentgen-image:defined') !== null",
+    page.until("document.body.classList.contains('framed') && document.querySelector('roentgen-image:defined') !== null",
     )?;
     page.evaluate(&axe)?;
     rules.push(holds(&page, "an element that waits to be pressed")?);

@@ -7,7 +7,6 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::json;
 
 use super::Setting;
-use super::download::until;
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
@@ -94,7 +93,7 @@ pub fn batch(setting: &Setting) -> Result<String> {
     page.click("skip")?;
     says(&page, "1 waiting")?;
     page.click("skip")?;
-    until(&page, "document.getElementById('skip').hidden")?;
+    page.until("document.getElementById('skip').hidden")?;
     ensure!(
         page.state()? == "busy" && page.text("cancel")? == "Cancel",
         "the last of three presses is not drawn: {}",

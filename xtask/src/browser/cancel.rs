@@ -146,11 +146,7 @@ pub fn measured(setting: &Setting) -> Result<String> {
 
 /// The same with the page's own button.
 fn on_page(setting: &Setting, serving: &Serving) -> Result<()> {
-    let page = Page::open(
-        &setting.browser,
-        &format!("{}?backend=cpu", serving.address()),
-    )?;
-    page.wait("ready", LOADING)?;
+    let page = setting.visit_of(&serving)?;
     page.fill(&short())?;
     page.evaluate("new BroadcastChannel('stop').postMessage('')")?;
     std::thread::sleep(Duration::from_millis(500)); // the page hears of it

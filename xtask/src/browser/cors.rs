@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
 
-use super::download::{all, until};
+use super::download::all;
 use super::models::{at_work, renamed};
 use super::module::short;
 use super::page::Page;
@@ -105,10 +105,7 @@ fn bare(setting: &Setting, serving: &Serving) -> Result<Page> {
 /// The words of a page that does not get its model.
 fn refused(setting: &Setting, address: &str) -> Result<String> {
     let page = Page::open(&setting.browser, address)?;
-    until(
-        &page,
-        "document.documentElement.dataset.state !== 'loading'",
-    )?;
+    page.until("document.documentElement.dataset.state !== 'loading'")?;
     if page.wait("ready", LOADING).is_ok() {
         bail!("{address} gets its model");
     }

@@ -112,7 +112,7 @@ fn begin_from(page: &Page, folder: &Path, own: &RgbaImage) -> Result<()> {
     ] {
         tool(program, options, &file, Some(&other))?;
         let remark = dropped(page, &other)?;
-        let hidden = page.evaluate("document.getElementById('source-editor').hidden")?;
+        let hidden = page.is_hidden("source-editor")?;
         ensure!(
             hidden == false,
             "{program} {options:?}: the page says {remark}"

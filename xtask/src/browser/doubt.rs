@@ -4,7 +4,6 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::Setting;
-use super::download::until;
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
@@ -77,12 +76,9 @@ pub fn doubt(setting: &Setting) -> Result<String> {
         "of 1014 characters the page says {said:?}"
     );
     page.click("generate")?;
-    until(&page, "document.documentElement.dataset.state === 'error'")?;
+    page.until("document.documentElement.dataset.state === 'error'")?;
     ensure!(page.text("status")?.contains("1000 characters"));
-    until(
-        &page,
-        "document.getElementById('prompt').value.length === 1014",
-    )?;
+    page.until("document.getElementById('prompt').value.length === 1014")?;
 
     let hand = Settings {
         prompt: "Chest radiograph of a hand.".into(),
@@ -91,9 +87,9 @@ pub fn doubt(setting: &Setting) -> Result<String> {
     };
     page.generate(&hand, DRAWING)?;
     page.type_into("prompt", &SETTINGS.prompt)?;
-    until(&page, "document.getElementById('doubt').hidden")?;
+    page.until("document.getElementById('doubt').hidden")?;
     let beside = "document.getElementById('film-doubt').checkVisibility() && document.getElementById('film-doubt').textContent.includes('\u{201c}hand\u{201d}')";
-    until(&page, beside).context("beside the image")?;
+    page.until(beside).context("beside the image")?;
     page.speak("de")?;
     let german = page.text("film-doubt")?;
     ensure!(
@@ -108,7 +104,7 @@ pub fn doubt(setting: &Setting) -> Result<String> {
         },
         DRAWING,
     )?;
-    until(&page, "document.getElementById('film-doubt').hidden")?;
+    page.until("document.getElementById('film-doubt').hidden")?;
     setting.all_quiet(&page)?;
     page.close()?;
     Ok(format!("{} sentences", UNKNOWN.len() + KNOWN.len()))

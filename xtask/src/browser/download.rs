@@ -30,11 +30,7 @@ pub fn cut_download(setting: &Setting) -> Result<String> {
         "{weights} bytes of weights are no test"
     );
     serving.cut(&[1_500_000, 1_000_000]);
-    let page = Page::open(
-        &setting.browser,
-        &format!("{}?backend=cpu", serving.address()),
-    )?;
-    page.wait("ready", LOADING)?;
+    let page = setting.visit_of(&serving)?;
     let starts = serving.take_starts();
     ensure!(
         starts.len() == 3 && starts[0] == 0 && 0 < starts[1] && starts[1] < starts[2],
@@ -101,48 +97,23 @@ fn halted(setting: &Setting, serving: &Serving) -> Result<Page> {
         &setting.browser,
         &format!("{}?backend=cpu", serving.address()),
     )?;
-    until(
-        &page,
-        "document.getElementById('count').textContent.startsWith('3.0 of')",
-    )?;
+    page.until("document.getElementById('count').textContent.startsWith('3.0 of')")?;
     Ok(page)
-}
-
-/// Waits until an expression is true.
-pub fn until(page: &Page, expression: &str) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while page.evaluate(expression)? != true {
-        ensure!(
-            Instant::now() < deadline,
-            "not so after 30 s: {expression}; the page says: {} {} {:?}",
-            page.text("status")?,
-            page.text("remark")?,
-            page.problems()
-        );
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
 }
 
 /// Bytes, speed and time left are shown; a pause lets the connection go, and what follows begins where it ended.
 pub fn pause(setting: &Setting) -> Result<String> {
     let serving = Serving::start(setting.site.clone(), 0, "", true)?;
     let page = halted(setting, &serving)?;
-    until(&page, "document.getElementById('pause').checkVisibility()")?;
+    page.until("document.getElementById('pause').checkVisibility()")?;
     let count = page.text("count")?;
     ensure!(
         count.contains("MB/s") && count.ends_with("left"),
         "the page does not say how fast, or how long: {count}"
     );
-    until(
-        &page,
-        "document.getElementById('status').textContent.startsWith('Waiting')",
-    )?;
+    page.until("document.getElementById('status').textContent.startsWith('Waiting')")?;
     page.click("pause")?;
-    until(
-        &page,
-        "document.getElementById('status').textContent.startsWith('Paused')",
-    )?;
+    page.until("document.getElementById('status').textContent.startsWith('Paused')")?;
     std::thread::sleep(Duration::from_secs(1)); // longer than the pause before a second try
     let starts = serving.take_starts();
     ensure!(
@@ -175,7 +146,7 @@ pub fn network_back(setting: &Setting) -> Result<String> {
         &setting.browser,
         &format!("{}?backend=cpu", serving.address()),
     )?;
-    until(&page, "document.documentElement.dataset.state === 'error'")?;
+    page.until("document.documentElement.dataset.state === 'error'")?;
     let words = page.text("status")?;
     ensure!(
         words.contains("connection was lost") && words.contains("kept"),
@@ -190,7 +161,7 @@ pub fn network_back(setting: &Setting) -> Result<String> {
     for offline in [true, false] {
         page.network(offline)?;
     }
-    until(&page, "document.documentElement.dataset.state === 'ready'")?;
+    page.until("document.documentElement.dataset.state === 'ready'")?;
     let (stats, shards) = (page.stats()?, shards(setting.site.bundle())?);
     let starts = serving.take_starts();
     ensure!(
@@ -206,10 +177,7 @@ fn close_halfway(setting: &Setting, serving: &Serving) -> Result<u64> {
     let page = halted(setting, serving)?;
     let whole = SILENT_AFTER as u64 / PIECE;
     // The tokenizer is one piece.
-    until(
-        &page,
-        &pieces(&format!("return keys.length === {};", whole + 1)),
-    )?;
+    page.until(&pieces(&format!("return keys.length === {};", whole + 1)))?;
     page.close()?;
     let starts = serving.take_starts();
     ensure!(starts == [0], "the first visit asked from {starts:?}");
@@ -232,11 +200,7 @@ pub fn closed_tab(setting: &Setting) -> Result<String> {
     let simple = Serving::start(setting.site.clone(), 0, "", true)?;
     close_halfway(setting, &simple)?;
     simple.ignore_ranges();
-    let page = Page::open(
-        &setting.browser,
-        &format!("{}?backend=cpu", simple.address()),
-    )?;
-    page.wait("ready", LOADING)?;
+    let page = setting.visit_of(&simple)?;
     let stats = page.stats()?;
     ensure!(
         stats["downloadedBytes"] == shards && stats["cachedBytes"] == all - shards,
@@ -247,11 +211,7 @@ pub fn closed_tab(setting: &Setting) -> Result<String> {
     let serving = Serving::start(setting.site.clone(), 0, "", true)?;
     let kept = close_halfway(setting, &serving)?;
     let visit = || -> Result<(Value, Vec<usize>)> {
-        let page = Page::open(
-            &setting.browser,
-            &format!("{}?backend=cpu", serving.address()),
-        )?;
-        page.wait("ready", LOADING)?;
+        let page = setting.visit_of(&serving)?;
         let stats = page.stats()?;
         page.close()?;
         Ok((stats, serving.take_starts()))

@@ -8,7 +8,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::download::until;
 use super::element::{drawn, embed};
 use super::module::short;
 use super::page::Page;
@@ -62,9 +61,7 @@ pub fn frame(setting: &Setting) -> Result<String> {
     let difference = setting.as_native(&page.pixels_of("shown")?, &short(), "the frame's image")?;
     setting.all_quiet(&page)?;
     page.go(&address.replace("seed=1895", "seed=no"))?;
-    until(
-        &page,
-        "document.getElementById('problem')?.checkVisibility() && document.getElementById('problem').textContent.includes('ignored')",
+    page.until("document.getElementById('problem')?.checkVisibility() && document.getElementById('problem').textContent.includes('ignored')",
     )?;
     page.close()?;
 
@@ -210,11 +207,7 @@ fn without_gpu(setting: &Setting) -> Result<String> {
     let none = "Object.defineProperty(WorkerNavigator.prototype, 'gpu', { get: () => undefined });";
     fs::write(&worker, fs::read_to_string(&worker)? + none)?;
     let serving = Serving::start(Arc::new(setting.site.with_page(web.path())?), 0, "", true)?;
-    let page = Page::open(
-        &setting.browser,
-        &format!("{}?backend=gpu", serving.address()),
-    )?;
-    page.wait("ready", LOADING)?;
+    let page = setting.visit_at(&format!("{}?backend=gpu", serving.address()))?;
     let said = page.text("remark")?;
     ensure!(
         said.contains("backend=gpu was asked for") && said.contains("no WebGPU"),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::download::{all, until, weights};
+use super::download::{all, weights};
 use super::models::{at_work, open_list};
 use super::page::Page;
 use super::visits::{CPU_DIFFERENCE, DRAWING, SETTINGS};
@@ -30,7 +30,7 @@ pub fn fast(setting: &Setting) -> Result<String> {
     let site = Site::build(&Engine::ON_CPU, None)?;
     written(&site)?;
     let serving = Serving::start(Arc::new(site), 0, "/a", true)?;
-    let page = visit(setting, &format!("{}?backend=cpu", serving.address()))?;
+    let page = setting.visit_of(&serving)?;
     open_list(&page)?;
     let names = json!(["roentgen-128", "roentgen-128-fast"]);
     ensure!(
@@ -85,13 +85,13 @@ pub fn fast(setting: &Setting) -> Result<String> {
     setting.all_quiet_of(&page, &serving)?;
     page.close()?;
     drop(serving); // the list and both models are kept as well
-    let page = visit(setting, link)?;
+    let page = setting.visit_at(link)?;
     at_work(&page, "roentgen-128-fast")?;
     let linked = page.evaluate(FORM)?;
     ensure!(linked == form, "the link gave {linked}, not {form}");
     draws(setting, &page, &folder, &settings)?;
     open_list(&page)?;
-    until(&page, &format!("JSON.stringify({NAMES}) === '{names}'"))?;
+    page.until(&format!("JSON.stringify({NAMES}) === '{names}'"))?;
     page.press("#models li:not([aria-current]) button")?;
     at_work(&page, "roentgen-128")?;
     ensure!(
@@ -102,7 +102,7 @@ pub fn fast(setting: &Setting) -> Result<String> {
 
     let site = Site::build(&Engine::ON_CPU, Some(&own))?;
     let serving = Serving::start(Arc::new(site), 0, "", true)?;
-    let page = visit(setting, &format!("{}?backend=cpu", serving.address()))?;
+    let page = setting.visit_of(&serving)?;
     open_list(&page)?;
     let names = page.evaluate(NAMES)?;
     ensure!(
@@ -114,12 +114,6 @@ pub fn fast(setting: &Setting) -> Result<String> {
     Ok(format!(
         "{bytes} bytes; mean difference {difference:.4} of 255 in 4 steps"
     ))
-}
-
-fn visit(setting: &Setting, address: &str) -> Result<Page> {
-    let page = Page::open(&setting.browser, address)?;
-    page.wait("ready", LOADING)?;
-    Ok(page)
 }
 
 /// Draws what the form says; how far the image is from the native one.

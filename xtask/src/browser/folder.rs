@@ -35,11 +35,7 @@ pub fn folder(setting: &Setting) -> Result<String> {
     let other = renamed(setting.site.bundle(), "other")?;
     let site = setting.site.and("models/other", other.path());
     let serving = Serving::start(Arc::new(site), 0, "", true)?;
-    let page = Page::open(
-        &setting.browser,
-        &format!("{}?backend=cpu", serving.address()),
-    )?;
-    page.wait("ready", LOADING)?;
+    let page = setting.visit_of(&serving)?;
     open_list(&page)?;
     page.evaluate(DIALOG)?;
     page.click("model-folder")?;

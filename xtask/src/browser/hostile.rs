@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::about::card;
-use super::download::until;
 use super::models::{at_work, open_list, renamed};
 use super::page::Page;
 use super::{LOADING, Setting};
@@ -156,11 +155,7 @@ pub fn manifests(setting: &Setting) -> Result<String> {
         "",
         true,
     )?;
-    let page = Page::open(
-        &setting.browser,
-        &format!("{}?backend=cpu", serving.address()),
-    )?;
-    page.wait("ready", LOADING)?;
+    let page = setting.visit_of(&serving)?;
     let shipped = page.text("model-name")?;
     let before = page.evaluate(KEPT)?;
     open_list(&page)?;
@@ -207,7 +202,7 @@ pub fn manifests(setting: &Setting) -> Result<String> {
 /// Waits until the page says these words; they are the page's own, and no program's.
 fn said(page: &Page, words: &str) -> Result<()> {
     let all = "(document.getElementById('status').textContent + ' ' + document.getElementById('remark').textContent)";
-    until(page, &format!("{all}.includes({})", json!(words)))?;
+    page.until(&format!("{all}.includes({})", json!(words)))?;
     let text = page.evaluate(all)?.to_string();
     for foreign in [
         "TypeError",
@@ -258,8 +253,7 @@ pub fn endless(setting: &Setting) -> Result<String> {
 pub fn kept(setting: &Setting) -> Result<String> {
     let serving = Serving::start(setting.site.clone(), 0, "", true)?;
     let address = format!("{}?backend=cpu", serving.address());
-    let page = Page::open(&setting.browser, &address)?;
-    page.wait("ready", LOADING)?;
+    let page = setting.visit_at(&address)?;
     let mut bad: Value =
         serde_json::from_slice(&fs::read(setting.site.bundle().join("bundle.json"))?)?;
     bad["shards"] = shards(3000);
@@ -272,12 +266,11 @@ pub fn kept(setting: &Setting) -> Result<String> {
     }
     page.close()?;
     for left in [2, 1, 0] {
-        let page = Page::open(&setting.browser, &address)?;
-        page.wait("ready", LOADING)?;
+        let page = setting.visit_at(&address)?;
         let asked = Instant::now();
         open_list(&page)?;
         let names = "[...document.querySelectorAll('#models li')].filter((line) => line.textContent.includes('Left out: ')).map((line) => line.querySelector('strong').textContent.split('/').at(-2))";
-        until(&page, &format!("{names}.length === {left}"))?;
+        page.until(&format!("{names}.length === {left}"))?;
         ensure!(
             asked.elapsed() < AT_ONCE,
             "the page was away for {:?}",
@@ -292,7 +285,7 @@ pub fn kept(setting: &Setting) -> Result<String> {
             page.press(&format!(
                 "#models button[aria-label^=Delete][aria-label*='/{last}/']"
             ))?;
-            until(&page, &format!("{names}.length === {}", left - 1))?;
+            page.until(&format!("{names}.length === {}", left - 1))?;
         }
         page.close()?;
     }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::download::until;
 use super::page::Page;
 use super::{LOADING, Setting};
 use crate::serve::{Instead, Serving};
@@ -74,11 +73,7 @@ pub fn start_page(setting: &Setting) -> Result<String> {
     }
     let serving = Serving::start(setting.site.clone(), 0, "", true)?;
     serving.answer_instead("/index.json", Instead::StartPage);
-    let page = Page::open(
-        &setting.browser,
-        &format!("{}?backend=cpu", serving.address()),
-    )?;
-    page.wait("ready", LOADING)?;
+    let page = setting.visit_of(&serving)?;
     page.close()?;
     Ok(format!("{} files", MISSING.len() + 2))
 }
@@ -87,9 +82,7 @@ pub fn start_page(setting: &Setting) -> Result<String> {
 fn refused(setting: &Setting, serving: &Serving, query: &str, words: &str) -> Result<()> {
     let address = format!("{}?backend=cpu{query}", serving.address());
     let page = Page::open(&setting.browser, &address)?;
-    until(
-        &page,
-        "document.documentElement.dataset.state === 'error' && !document.getElementById('unstarted')",
+    page.until("document.documentElement.dataset.state === 'error' && !document.getElementById('unstarted')",
     )?;
     let text = page.text("status")?;
     ensure!(text.contains(words), "{query}: {text}");
@@ -135,7 +128,7 @@ pub fn cannot_run(setting: &Setting) -> Result<String> {
     sandboxed.open_to_others(true);
     for query in ["?backend=cpu", "?backend=cpu&bundle=./models/fast/"] {
         let page = Page::open(&setting.browser, &format!("{}{query}", sandboxed.address()))?;
-        until(&page, "document.documentElement.dataset.state === 'error'")?;
+        page.until("document.documentElement.dataset.state === 'error'")?;
         let text = page.text("status")?;
         ensure!(
             text.contains("(sandbox)") && !text.contains("SecurityError"),

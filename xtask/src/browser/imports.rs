@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use image::RgbaImage;
 use serde_json::{Value, json};
 
-use super::download::{all, until, weights};
+use super::download::{all, weights};
 use super::models::{at_work, open_list, renamed};
 use super::module::short;
 use super::page::Page;
@@ -30,9 +30,7 @@ const MANIFESTS: &str = "(async () => (await (await caches.open('roentgen-web-v2
 
 /// Waits until the status or the remark has these words.
 pub fn said(page: &Page, words: &str) -> Result<()> {
-    until(
-        page,
-        &format!(
+    page.until(&format!(
             "(document.getElementById('status').textContent + ' ' + document.getElementById('remark').textContent).includes({})",
             json!(words)
         ),
@@ -41,11 +39,7 @@ pub fn said(page: &Page, words: &str) -> Result<()> {
 
 /// The site's own model, from the cache alone.
 pub fn visit(setting: &Setting, serving: &Serving, one: u64) -> Result<Page> {
-    let page = Page::open(
-        &setting.browser,
-        &format!("{}?backend=cpu", serving.address()),
-    )?;
-    page.wait("ready", LOADING)?;
+    let page = setting.visit_of(serving)?;
     let stats = page.stats()?;
     ensure!(
         stats["downloadedBytes"] == 0 && stats["cachedBytes"] == one,
@@ -56,11 +50,7 @@ pub fn visit(setting: &Setting, serving: &Serving, one: u64) -> Result<Page> {
 
 /// The first visit, which keeps the site's own model: its image, and its bytes.
 pub fn first(setting: &Setting, serving: &Serving) -> Result<(RgbaImage, u64)> {
-    let page = Page::open(
-        &setting.browser,
-        &format!("{}?backend=cpu", serving.address()),
-    )?;
-    page.wait("ready", LOADING)?;
+    let page = setting.visit_of(serving)?;
     let (image, _) = page.generate(&short(), DRAWING)?;
     super::offline::kept(&page)?;
     page.close()?;
@@ -152,8 +142,7 @@ pub fn full_visit(setting: &Setting) -> Result<String> {
     let origin = address.trim_end_matches('/');
     first(setting, &serving)?;
     let holder = Page::open(&setting.browser, &format!("{address}icon.svg"))?;
-    let page = Page::open(&setting.browser, &format!("{address}?backend=cpu"))?;
-    page.wait("ready", LOADING)?;
+    let page = setting.visit_at(&format!("{address}?backend=cpu"))?;
     page.generate(&short(), DRAWING)?;
     let press = "document.getElementById('visit-keep').click()";
     let checked = "document.getElementById('visit-keep').checked";
@@ -172,8 +161,7 @@ pub fn full_visit(setting: &Setting) -> Result<String> {
     page.close()?;
     std::thread::sleep(FORGETTING);
     holder.quota(origin, Some(1.0))?;
-    let page = Page::open(&setting.browser, &format!("{address}?backend=cpu"))?;
-    page.wait("ready", LOADING)?;
+    let page = setting.visit_at(&format!("{address}?backend=cpu"))?;
     page.generate(&short(), DRAWING)?;
     said(&page, "no room left for the newest images")?;
     ensure!(
@@ -182,8 +170,7 @@ pub fn full_visit(setting: &Setting) -> Result<String> {
     );
     page.close()?;
     holder.quota(origin, None)?;
-    let page = Page::open(&setting.browser, &format!("{address}?backend=cpu"))?;
-    page.wait("ready", LOADING)?;
+    let page = setting.visit_at(&format!("{address}?backend=cpu"))?;
     let thumbs = page.evaluate("document.querySelectorAll('#visit-list button').length")?;
     ensure!(thumbs == 1, "{thumbs} images are back");
     page.evaluate(press)?;
@@ -220,7 +207,7 @@ pub fn cut(setting: &Setting) -> Result<String> {
     serving.hold(2 * PIECE as usize); // after the piece that is kept of the connection that was lost
     take(&page, "./models/other/")?;
     let pieces = format!("return bytes >= {}", one + 2 * PIECE);
-    until(&page, &KEPT.replace("return bytes", &pieces))?;
+    page.until(&KEPT.replace("return bytes", &pieces))?;
     let starts = serving.take_starts();
     ensure!(starts == [1 << 20], "weights are asked for from {starts:?}");
     page.close()?;
@@ -231,9 +218,7 @@ pub fn cut(setting: &Setting) -> Result<String> {
         "{part} bytes are kept of the import"
     );
     open_list(&page)?;
-    until(
-        &page,
-        "/ of .*MB in this browser/.test(document.querySelector(\"#models button[aria-label='Delete: other']\")?.parentElement.textContent)",
+    page.until("/ of .*MB in this browser/.test(document.querySelector(\"#models button[aria-label='Delete: other']\")?.parentElement.textContent)",
     )?;
     page.press("#models button[aria-label='Delete: other']")?;
     said(&page, "other is deleted")?;
@@ -251,14 +236,11 @@ pub fn cut(setting: &Setting) -> Result<String> {
 
     // Its files are here before the engine has looked at them.
     take(&page, "./models/refused/")?;
-    until(&page, "document.documentElement.dataset.state === 'error'")?;
+    page.until("document.documentElement.dataset.state === 'error'")?;
     let words = page.text("status")?;
     let pieces = kept(&page)? - one;
     back(&page, &serving, &own)?;
-    until(
-        &page,
-        &KEPT.replace("return bytes", &format!("return bytes === {one}")),
-    )?;
+    page.until(&KEPT.replace("return bytes", &format!("return bytes === {one}")))?;
     let manifests = page.evaluate(MANIFESTS)?;
     ensure!(manifests == 1, "{manifests} manifests are kept");
     page.close()?;
@@ -302,10 +284,7 @@ pub fn replaced(setting: &Setting) -> Result<String> {
         "the new version is asked for from {starts:?}"
     );
     let both = one + weights(newer.path())?; // they share a tokenizer and a reader
-    until(
-        &page,
-        &KEPT.replace("return bytes", &format!("return bytes === {both}")),
-    )?;
+    page.until(&KEPT.replace("return bytes", &format!("return bytes === {both}")))?;
     let manifests = page.evaluate(MANIFESTS)?;
     ensure!(manifests == 2, "{manifests} manifests are kept");
     page.close()?;

@@ -41,11 +41,7 @@ pub fn install(setting: &Setting) -> Result<String> {
     copy(&root().join("web"), web.path())?;
     fs::write(web.path().join("manifest.webmanifest"), "{}")?;
     let serving = Serving::start(Arc::new(setting.site.with_page(web.path())?), 0, "", true)?;
-    let page = Page::open(
-        &setting.browser,
-        &format!("{}?backend=cpu", serving.address()),
-    )?;
-    page.wait("ready", LOADING)?;
+    let page = setting.visit_of(&serving)?;
     let found = self::errors(&page)?;
     ensure!(
         !found.is_empty(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::chrome;
-use super::download::{self, until};
+use super::download;
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
 use super::{LOADING, Setting};
@@ -39,7 +39,7 @@ pub fn killed(setting: &Setting) -> Result<String> {
             PIECE + PIECE / 2
         });
         let page = Page::open(&browser, &address)?;
-        until(&page, "document.getElementById('count').textContent !== ''")?;
+        page.until("document.getElementById('count').textContent !== ''")?;
         std::thread::sleep(UNTIL_IT_STANDS);
         let process = browser
             .get_process_id()

@@ -42,7 +42,7 @@ pub fn check(setting: &Setting) -> Result<String> {
     let rate = record["product"]["f32"]["gflops"].as_f64();
     let rate = rate.context("no plain product was timed")?;
     // Nothing is offered to be sent where Cargo.toml names no place for it.
-    let offered = page.evaluate("!document.getElementById('issue').hidden")?;
+    let offered = !page.is_hidden("issue")?;
     let repository = !env!("CARGO_PKG_REPOSITORY").is_empty();
     ensure!(offered == repository, "an issue is offered: {offered}");
     setting.all_quiet_of(&page, &serving)?;

@@ -156,7 +156,17 @@ pub fn run(bundle: Option<&Path>, filter: &str) -> Result<()> {
 impl Setting {
     /// The page, loaded and ready.
     fn visit(&self, query: &str) -> Result<Page> {
-        let page = Page::open(&self.browser, &format!("{}{query}", self.serving.address()))?;
+        self.visit_at(&format!("{}{query}", self.serving.address()))
+    }
+
+    /// That of another server, drawn by the CPU.
+    fn visit_of(&self, serving: &Serving) -> Result<Page> {
+        self.visit_at(&format!("{}?backend=cpu", serving.address()))
+    }
+
+    /// That at an address.
+    fn visit_at(&self, address: &str) -> Result<Page> {
+        let page = Page::open(&self.browser, address)?;
         page.wait("ready", LOADING)?;
         Ok(page)
     }

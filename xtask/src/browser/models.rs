@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::about::card;
 use super::batch::{catch_saved, saved};
-use super::download::{all, manifest, until};
+use super::download::{all, manifest};
 use super::module::{SHOW, short};
 use super::page::Page;
 use super::visits::DRAWING;
@@ -72,10 +72,9 @@ pub fn open_list(page: &Page) -> Result<()> {
 
 /// Waits until the model of this name is ready.
 pub fn at_work(page: &Page, name: &str) -> Result<()> {
-    until(
-        page,
-        &format!("document.getElementById('model-name').textContent === '{name}'"),
-    )?;
+    page.until(&format!(
+        "document.getElementById('model-name').textContent === '{name}'"
+    ))?;
     page.wait("ready", LOADING)?;
     Ok(())
 }
@@ -86,11 +85,7 @@ pub fn choose(setting: &Setting) -> Result<String> {
     let local = renamed(setting.site.bundle(), "local")?;
     let site = setting.site.and("models/other", other.path());
     let serving = Serving::start(Arc::new(site), 0, "/a", true)?;
-    let page = Page::open(
-        &setting.browser,
-        &format!("{}?backend=cpu", serving.address()),
-    )?;
-    page.wait("ready", LOADING)?;
+    let page = setting.visit_of(&serving)?;
     let shipped = page.text("model-name")?;
     let (own, _) = page.generate(&short(), DRAWING)?;
 
@@ -153,15 +148,11 @@ pub fn choose(setting: &Setting) -> Result<String> {
         "the card of a folder is another text"
     );
     page.click("copy")?;
-    until(
-        &page,
+    page.until(
         "/stays on your device|by hand/.test(document.getElementById('remark').textContent)",
     )?;
     page.press("#models li:not([aria-current]) button")?;
-    until(
-        &page,
-        "document.getElementById('model-name').textContent !== 'local'",
-    )?;
+    page.until("document.getElementById('model-name').textContent !== 'local'")?;
     page.wait("ready", LOADING)?;
     page.drop("film", &[local.path()])?;
     at_work(&page, "local")?;
@@ -224,10 +215,9 @@ pub fn refusals(setting: &Setting) -> Result<String> {
         (&two, "Choose the folder of one"),
     ] {
         page.choose("#model-files", &[folder.path()])?;
-        until(
-            &page,
-            &format!("document.getElementById('status').textContent.includes('{words}')"),
-        )?;
+        page.until(&format!(
+            "document.getElementById('status').textContent.includes('{words}')"
+        ))?;
         ensure!(
             page.state()? == "error" && page.text("model-name")? == shipped,
             "after {words:?} the page is {} with {}",
@@ -241,9 +231,7 @@ pub fn refusals(setting: &Setting) -> Result<String> {
     ] {
         page.type_into("model-address", address)?;
         page.click("model-load")?;
-        until(
-            &page,
-            &format!(
+        page.until(&format!(
                 "(document.getElementById('status').textContent + document.getElementById('remark').textContent).includes('{words}')"
             ),
         )?;
@@ -259,10 +247,7 @@ pub fn refusals(setting: &Setting) -> Result<String> {
         Ok(fs::write(file, bytes)?)
     })?;
     page.choose("#model-files", &[damaged.path()])?;
-    until(
-        &page,
-        "/is damaged: its SHA-256/.test(document.getElementById('status').textContent)",
-    )?;
+    page.until("/is damaged: its SHA-256/.test(document.getElementById('status').textContent)")?;
     ensure!(
         page.evaluate("document.getElementById('generate').disabled")? == true,
         "without a model there is something to press"

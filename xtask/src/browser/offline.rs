@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use super::download::until;
 use super::element;
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
@@ -20,7 +19,7 @@ use crate::workspace::{copy, root};
 pub fn offline(setting: &Setting) -> Result<String> {
     let serving = Serving::start(setting.site.clone(), 0, "/page", true)?;
     let address = format!("{}?backend=cpu", serving.address());
-    let page = visit(setting, &address)?;
+    let page = setting.visit_at(&address)?;
     kept(&page)?;
     page.close()?;
     let port = serving.port();
@@ -30,7 +29,7 @@ pub fn offline(setting: &Setting) -> Result<String> {
         "the server still answers"
     );
 
-    let page = visit(setting, &address)?;
+    let page = setting.visit_at(&address)?;
     let short = Settings {
         steps: 2,
         ..SETTINGS
@@ -61,18 +60,15 @@ pub fn offline(setting: &Setting) -> Result<String> {
     let rest = fs::read(&part)?;
     fs::remove_file(&part)?;
     let serving = Serving::start(site.clone(), port, "/page", true)?;
-    let page = visit(setting, &address)?;
-    until(
-        &page,
-        "document.documentElement.dataset.offline === 'refused'",
-    )?;
+    let page = setting.visit_at(&address)?;
+    page.until("document.documentElement.dataset.offline === 'refused'")?;
     ensure!(
         page.evaluate(heading)? == "Roentgen, newer",
         "the newer release is not seen"
     );
     page.close()?;
     drop(serving);
-    let page = visit(setting, &address)?;
+    let page = setting.visit_at(&address)?;
     ensure!(
         page.evaluate(heading)? == "Roentgen",
         "a release that did not arrive whole took the place of another one"
@@ -83,7 +79,7 @@ pub fn offline(setting: &Setting) -> Result<String> {
 
     fs::write(&part, rest)?;
     let serving = Serving::start(site, port, "/page", true)?;
-    let page = visit(setting, &address)?;
+    let page = setting.visit_at(&address)?;
     let online = page.evaluate(heading)?;
     ensure!(
         online == "Roentgen, newer",
@@ -92,7 +88,7 @@ pub fn offline(setting: &Setting) -> Result<String> {
     kept(&page)?;
     page.close()?;
     drop(serving);
-    let page = visit(setting, &address)?;
+    let page = setting.visit_at(&address)?;
     let offline = page.evaluate(heading)?;
     ensure!(
         offline == "Roentgen, newer",
@@ -102,12 +98,6 @@ pub fn offline(setting: &Setting) -> Result<String> {
     setting.as_native(&image, &short, "the newer release's image")?;
     page.close()?;
     Ok("drawn without a server, then replaced by a newer release, whole".to_owned())
-}
-
-fn visit(setting: &Setting, address: &str) -> Result<Page> {
-    let page = Page::open(&setting.browser, address)?;
-    page.wait("ready", LOADING)?;
-    Ok(page)
 }
 
 /// Waits until the page says that it is kept.

@@ -95,6 +95,27 @@ impl Page {
         Ok(text.as_str().unwrap_or_default().to_owned())
     }
 
+    /// Whether an element has the attribute `hidden`.
+    pub fn is_hidden(&self, id: &str) -> Result<bool> {
+        Ok(self.evaluate(&format!("document.getElementById('{id}').hidden"))? == true)
+    }
+
+    /// Waits until an expression is true.
+    pub fn until(&self, expression: &str) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.evaluate(expression)? != true {
+            ensure!(
+                Instant::now() < deadline,
+                "not so after 30 s: {expression}; the page says: {} {} {:?}",
+                self.text("status")?,
+                self.text("remark")?,
+                self.problems()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
     /// `loading`, `ready`, `busy`, `done` or `error`.
     pub fn state(&self) -> Result<String> {
         let state = self.evaluate("document.documentElement?.dataset.state ?? ''")?;

@@ -15,11 +15,7 @@ use crate::serve::Serving;
 /// A whole visit, with every tool of the page: no request, to its own server neither, and nothing that its policy refuses.
 pub fn quiet(setting: &Setting) -> Result<String> {
     let serving = Serving::start(setting.site.clone(), 0, "", true)?;
-    let page = Page::open(
-        &setting.browser,
-        &format!("{}?backend=cpu", serving.address()),
-    )?;
-    page.wait("ready", LOADING)?;
+    let page = setting.visit_of(&serving)?;
     offline::kept(&page)?;
     std::thread::sleep(Duration::from_millis(500)); // what was under way has ended
     let loading = serving.take_paths().len();

@@ -54,8 +54,7 @@ pub fn race(setting: &Setting) -> Result<String> {
         ..SETTINGS
     };
     let started = Instant::now();
-    let page = Page::open(&setting.browser, &serving.address())?;
-    page.wait("ready", LOADING)?;
+    let page = setting.visit_at(&serving.address())?;
     let words = page.text("backend")?;
     ensure!(
         page.stats()?["backend"] == "cpu" && words.contains("still being prepared"),
@@ -103,8 +102,7 @@ pub fn race(setting: &Setting) -> Result<String> {
 /// Who saves data fetches one engine.
 pub fn saves_data(setting: &Setting) -> Result<String> {
     let (_web, serving) = serve(setting, SAVES_DATA)?;
-    let page = Page::open(&setting.browser, &serving.address())?;
-    page.wait("ready", LOADING)?;
+    let page = setting.visit_at(&serving.address())?;
     ensure!(
         page.stats()?["backend"] == "gpu",
         "{}",

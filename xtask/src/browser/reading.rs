@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use super::Setting;
 use super::batch::{catch_saved, saved};
-use super::download::until;
 use super::module::{SHOW, options};
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
@@ -31,7 +30,7 @@ const ROWS: &str =
 const READ: &str = "!document.getElementById('reading').hidden && document.querySelectorAll('#reading-list li').length > 0";
 
 fn rows(page: &Page) -> Result<Vec<String>> {
-    until(page, READ)?;
+    page.until(READ)?;
     let rows = page.evaluate(ROWS)?;
     Ok(serde_json::from_value(rows)?)
 }
@@ -181,17 +180,11 @@ pub fn begin(setting: &Setting) -> Result<String> {
         ))
     };
     drop(false)?;
-    until(
-        &page,
-        "document.getElementById('source-editor').checkVisibility()",
-    )?;
+    page.until("document.getElementById('source-editor').checkVisibility()")?;
     ensure!(seen("source-refused")? == false, "a chest is refused");
     let upright = page.pixels_of("source-canvas")?;
     drop(true)?;
-    until(
-        &page,
-        "document.getElementById('source-refused').checkVisibility()",
-    )?;
+    page.until("document.getElementById('source-refused').checkVisibility()")?;
     ensure!(
         page.pixels_of("source-canvas")? == upright
             && page.text("remark")?.contains("was not taken"),
@@ -199,24 +192,15 @@ pub fn begin(setting: &Setting) -> Result<String> {
         page.text("remark")?
     );
     page.click("source-anyway")?;
-    until(
-        &page,
-        "!document.getElementById('source-refused').checkVisibility()",
-    )?;
+    page.until("!document.getElementById('source-refused').checkVisibility()")?;
     ensure!(
         page.pixels_of("source-canvas")? != upright && page.text("remark")?.is_empty(),
         "what is to be used anyway is not"
     );
     drop(true)?;
-    until(
-        &page,
-        "document.getElementById('source-refused').checkVisibility()",
-    )?;
+    page.until("document.getElementById('source-refused').checkVisibility()")?;
     page.click("source-shown")?;
-    until(
-        &page,
-        "!document.getElementById('source-refused').checkVisibility()",
-    )?;
+    page.until("!document.getElementById('source-refused').checkVisibility()")?;
     ensure!(
         page.pixels_of("source-canvas")? == upright,
         "the image shown is not taken"

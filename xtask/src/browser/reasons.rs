@@ -44,8 +44,7 @@ pub fn reasons(setting: &Setting) -> Result<String> {
         let worker = web.path().join("worker.js");
         fs::write(&worker, fs::read_to_string(&worker)? + lack)?;
         let serving = Serving::start(Arc::new(setting.site.with_page(web.path())?), 0, "", true)?;
-        let page = Page::open(&setting.browser, &serving.address())?;
-        page.wait("ready", LOADING)?;
+        let page = setting.visit_at(&serving.address())?;
         let said = page.text("backend")?;
         ensure!(
             said.contains("CPU") && said.contains(words),

@@ -34,8 +34,7 @@ pub fn lost_device(setting: &Setting) -> Result<String> {
     };
     let mut took = Vec::new();
     for drawing in [true, false] {
-        let page = Page::open(&setting.browser, &serving.address())?;
-        page.wait("ready", LOADING)?;
+        let page = setting.visit_at(&serving.address())?;
         changed_to(&page, "gpu")?;
         page.evaluate("globalThis.same = new BroadcastChannel('card')")?;
         let steps = if drawing { 50 } else { short.steps };
@@ -86,8 +85,7 @@ pub fn no_device(setting: &Setting) -> Result<String> {
     copy_with_card(web.path(), NO_DEVICE)?;
     let site = Arc::new(setting.site.with_page(web.path())?);
     let serving = Serving::start(site, 0, "", true)?;
-    let page = Page::open(&setting.browser, &serving.address())?;
-    page.wait("ready", LOADING)?;
+    let page = setting.visit_at(&serving.address())?;
     let begun = Instant::now();
     while !page.text("backend")?.contains("failed") && begun.elapsed() < LOADING {
         std::thread::sleep(Duration::from_millis(50)); // the CPU draws already

@@ -6,7 +6,6 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::Setting;
-use super::download::until;
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
@@ -91,7 +90,7 @@ fn skip(page: &Page) -> Result<()> {
         "the first stop is {offered}"
     );
     page.key("Enter")?;
-    until(page, "document.activeElement.id === 'film'")?;
+    page.until("document.activeElement.id === 'film'")?;
     let hash = page.evaluate("location.hash")?;
     ensure!(hash == "", "the address carries {hash}");
     Ok(())
@@ -141,9 +140,7 @@ fn full(page: &Page) -> Result<()> {
     page.resize(1280, 720, 1.0)?;
     page.evaluate("document.getElementById('film').focus()")?;
     page.key("f")?;
-    until(
-        page,
-        "document.fullscreenElement?.id === 'viewer' || document.querySelector('#viewer.full') !== null",
+    page.until("document.fullscreenElement?.id === 'viewer' || document.querySelector('#viewer.full') !== null",
     )?;
     let inside = "(() => { const inside = (id) => { const {top, bottom, left, right} = document.getElementById(id).getBoundingClientRect(); return bottom > top && top >= 0 && left >= 0 && bottom <= innerHeight + 1 && right <= innerWidth; }; \
         const film = document.getElementById('film').getBoundingClientRect(); const ids = ['film', 'full', 'save', 'save-dicom', 'full-status']; \
@@ -162,17 +159,13 @@ fn full(page: &Page) -> Result<()> {
     );
     page.evaluate("document.getElementById('steps').value = 300")?;
     page.evaluate("document.getElementById('generate').click()")?;
-    until(
-        page,
-        "/step \\d+ of 300/.test(document.getElementById('full-status').innerText)",
-    )?;
+    page.until("/step \\d+ of 300/.test(document.getElementById('full-status').innerText)")?;
     page.press("#full-cancel")?;
     page.wait("done", Duration::from_secs(30))
         .context("cancelled in full screen")?;
     page.evaluate("document.getElementById('film').focus()")?;
     page.key("f")?;
-    until(
-        page,
+    page.until(
         "document.fullscreenElement === null && document.querySelector('#viewer.full') === null",
     )?;
     page.prefer("prefers-color-scheme", "dark")

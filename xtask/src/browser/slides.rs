@@ -7,7 +7,6 @@ use image::RgbaImage;
 use serde_json::json;
 
 use super::batch::{catch_saved, saved, saved_by};
-use super::download::until;
 use super::models::{at_work, open_list};
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
@@ -243,7 +242,7 @@ pub fn kept(setting: &Setting) -> Result<String> {
         "after a reload the form is {found}, not {left}"
     );
     page.evaluate("location.hash = 'prompt=Chest&seed=5'")?;
-    until(&page, "document.getElementById('seed').value === '5'")?;
+    page.until("document.getElementById('seed').value === '5'")?;
 
     // Images go with a reload, unless the visitor keeps them; and they go when that is taken back.
     ensure!(thumbs(&page)? == 0, "images came back that nobody kept");
@@ -287,13 +286,12 @@ fn thumbs(page: &Page) -> Result<u64> {
 pub fn away(setting: &Setting) -> Result<String> {
     let serving = Serving::start(setting.site.clone(), 0, "/away", true)?;
     let (address, port) = (serving.address(), serving.port());
-    let page = Page::open(&setting.browser, &format!("{address}?backend=cpu"))?;
-    page.wait("ready", LOADING)?;
+    let page = setting.visit_at(&format!("{address}?backend=cpu"))?;
     open_list(&page)?;
     let own = page.text("model-name")?;
     drop(serving);
     page.press("#models li:not([aria-current]) button")?;
-    until(&page, "document.documentElement.dataset.state === 'error'")?;
+    page.until("document.documentElement.dataset.state === 'error'")?;
     let said = page.text("status")?;
     ensure!(
         said.contains("network cannot be reached") && !said.contains(".json"),
@@ -311,7 +309,7 @@ pub fn away(setting: &Setting) -> Result<String> {
     page.generate(&short, DRAWING)
         .context("with the model at work")?;
     page.press("#models li:not([aria-current]) button")?;
-    until(&page, "document.documentElement.dataset.state === 'error'")?;
+    page.until("document.documentElement.dataset.state === 'error'")?;
     let serving = Serving::start(setting.site.clone(), port, "/away", true)?;
     page.click("retry")?;
     at_work(&page, "roentgen-128-fast")?;

@@ -8,7 +8,6 @@ use serde_json::Value;
 
 use super::Setting;
 use super::batch::{catch_saved, saved};
-use super::download::until;
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
@@ -35,7 +34,7 @@ const TAKE: &str = "(() => { const seen = (id) => document.getElementById(id).ch
 
 /// Waits for the picture that was given, and takes it where the reader refuses it.
 pub fn take(page: &Page) -> Result<()> {
-    until(page, TAKE)
+    page.until(TAKE)
 }
 
 /// Part of the picture that is under the brush, in percent; 0 is none.
@@ -143,7 +142,7 @@ pub fn source(setting: &Setting) -> Result<String> {
         "beside the sentence the picture is {chip}"
     );
     page.click("picked-remove")?;
-    let gone = page.evaluate("document.getElementById('picked').hidden")?;
+    let gone = page.is_hidden("picked")?;
     ensure!(
         gone == true && hidden(&page)? == true,
         "the picture is still there"

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 
 use super::chrome::INSECURE;
-use super::download::{all, until};
+use super::download::all;
 use super::models::{at_work, open_list, renamed};
 use super::module::short;
 use super::page::Page;
@@ -30,17 +30,13 @@ pub fn delete(setting: &Setting) -> Result<String> {
     let site = setting.site.and("models/other", other.path());
     let serving = Serving::start(Arc::new(site), 0, "", true)?;
     let visit = |query: &str| -> Result<Page> {
-        let page = Page::open(&setting.browser, &format!("{}{query}", serving.address()))?;
-        page.wait("ready", LOADING)?;
+        let page = setting.visit_at(&format!("{}{query}", serving.address()))?;
         Ok(page)
     };
     visit("?backend=cpu")?.close()?;
     let page = visit("?backend=cpu&bundle=./models/other/")?;
     open_list(&page)?;
-    until(
-        &page,
-        "document.querySelectorAll('#models button[aria-label^=Delete]').length === 2",
-    )?;
+    page.until("document.querySelectorAll('#models button[aria-label^=Delete]').length === 2")?;
     let both = kept(&page)?;
     let one = all(setting.site.bundle())?;
     ensure!(
@@ -53,19 +49,11 @@ pub fn delete(setting: &Setting) -> Result<String> {
         "{both} bytes are told as {words:?}"
     );
     page.click("model-persist")?;
-    until(
-        &page,
-        "/^The browser (keeps them|did not agree)/.test(document.getElementById('remark').textContent)",
+    page.until("/^The browser (keeps them|did not agree)/.test(document.getElementById('remark').textContent)",
     )?;
     page.press("#models [aria-current] button[aria-label^=Delete]")?;
-    until(
-        &page,
-        "document.getElementById('remark').textContent.startsWith('other is deleted')",
-    )?;
-    until(
-        &page,
-        "document.activeElement.matches('#model-part summary')",
-    )?;
+    page.until("document.getElementById('remark').textContent.startsWith('other is deleted')")?;
+    page.until("document.activeElement.matches('#model-part summary')")?;
     ensure!(
         kept(&page)? == one,
         "{} bytes are left of {both}",
@@ -94,28 +82,20 @@ pub fn quota(setting: &Setting) -> Result<String> {
     // Stays open: the measure is that of a debugger, and goes with it.
     let holder = Page::open(&setting.browser, &format!("{address}icon.svg"))?;
     holder.quota(origin, Some(3e6))?;
-    let page = Page::open(&setting.browser, &format!("{address}?backend=cpu"))?;
-    page.wait("ready", LOADING)?;
+    let page = setting.visit_at(&format!("{address}?backend=cpu"))?;
     let all = all(setting.site.bundle())?;
     let stats = page.stats()?;
     ensure!(stats["downloadedBytes"] == all, "the page counts {stats}");
-    until(
-        &page,
-        "document.getElementById('remark').textContent.includes('no room left')",
-    )?;
+    page.until("document.getElementById('remark').textContent.includes('no room left')")?;
     open_list(&page)?;
-    until(
-        &page,
-        "document.getElementById('model-storage').textContent.includes('no room left')",
-    )?;
+    page.until("document.getElementById('model-storage').textContent.includes('no room left')")?;
     let part = kept(&page)?;
     ensure!(0 < part && part < 3_000_000, "{part} bytes are kept");
     let (image, _) = page.generate(&short(), DRAWING)?;
     setting.as_native(&image, &short(), "the image with a full disk")?;
     page.close()?;
     holder.quota(origin, None)?;
-    let page = Page::open(&setting.browser, &format!("{address}?backend=cpu"))?;
-    page.wait("ready", LOADING)?;
+    let page = setting.visit_at(&format!("{address}?backend=cpu"))?;
     let stats = page.stats()?;
     ensure!(
         stats["cachedBytes"] == part && stats["downloadedBytes"] == all - part,
@@ -131,8 +111,7 @@ pub fn quota(setting: &Setting) -> Result<String> {
 pub fn nothing_kept(setting: &Setting) -> Result<String> {
     let serving = Serving::start(setting.site.clone(), 0, "", true)?;
     let address = serving.address().replace("127.0.0.1", INSECURE);
-    let page = Page::open(&setting.browser, &format!("{address}?backend=cpu"))?;
-    page.wait("ready", LOADING)?;
+    let page = setting.visit_at(&format!("{address}?backend=cpu"))?;
     ensure!(
         page.evaluate("isSecureContext || 'caches' in globalThis")? == false,
         "this is a secure context, and says nothing"
@@ -163,24 +142,15 @@ pub fn private(setting: &Setting) -> Result<String> {
         fs::write(&file, fs::read_to_string(&file)? + REFUSING)?;
     }
     let serving = Serving::start(Arc::new(setting.site.with_page(web.path())?), 0, "", true)?;
-    let page = Page::open(
-        &setting.browser,
-        &format!("{}?backend=cpu", serving.address()),
-    )?;
-    page.wait("ready", LOADING)?;
-    until(
-        &page,
-        "document.getElementById('remark').textContent.includes('in memory only')",
-    )?;
+    let page = setting.visit_of(&serving)?;
+    page.until("document.getElementById('remark').textContent.includes('in memory only')")?;
     let stats = page.stats()?;
     ensure!(
         stats["downloadedBytes"] == all(setting.site.bundle())? && stats["cachedBytes"] == 0,
         "the page counts {stats}"
     );
     open_list(&page)?;
-    until(
-        &page,
-        "document.querySelector('#models [aria-current]').textContent.includes('not kept in this browser')",
+    page.until("document.querySelector('#models [aria-current]').textContent.includes('not kept in this browser')",
     )?;
     let (image, _) = page.generate(&short(), DRAWING)?;
     setting.as_native(&image, &short(), "the image in memory")?;

@@ -7,7 +7,6 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::batch::{catch_saved, saved_by};
-use super::download::until;
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
 use super::{LOADING, Setting, offline};
@@ -113,9 +112,7 @@ pub fn strip(setting: &Setting) -> Result<String> {
     );
 
     page.press("#strip-films figure:nth-child(2) button")?;
-    until(
-        &page,
-        "document.getElementById('film').dataset.mode === 'slider' && document.activeElement.id === 'film'",
+    page.until("document.getElementById('film').dataset.mode === 'slider' && document.activeElement.id === 'film'",
     )?;
     let captions = page.evaluate("['first', 'second'].map((id) => document.getElementById(`caption-${id}`).textContent.slice(0, 7))")?;
     ensure!(captions == json!(["with: M", "without"]), "{captions}");
@@ -124,10 +121,7 @@ pub fn strip(setting: &Setting) -> Result<String> {
     page.evaluate("document.getElementById('steps').value = 300")?;
     page.type_into("batch", "1")?;
     page.evaluate("document.getElementById('generate').click()")?;
-    until(
-        &page,
-        "/step \\d/.test(document.getElementById('count').textContent)",
-    )?;
+    page.until("/step \\d/.test(document.getElementById('count').textContent)")?;
     page.click("strip-draw")?;
     page.click("strip-draw")?; // it says "Cancel" now, and its film waits
     told(&page, "strip-status", "ancelled")?;
@@ -312,7 +306,7 @@ pub fn figure(setting: &Setting) -> Result<String> {
         sheet.height()
     );
     page.press("#figure td button")?;
-    until(&page, "document.getElementById('large').open")?;
+    page.until("document.getElementById('large').open")?;
     page.click("large-close")?;
     page.evaluate("(() => { const list = document.getElementById('figure-across'); list.value = 'guidance'; list.dispatchEvent(new Event('change')); })()")?;
     page.click("figure-draw")?;
@@ -332,10 +326,7 @@ pub fn landing(setting: &Setting) -> Result<String> {
     page.prefer("prefers-reduced-motion", "reduce")?;
     page.go(&format!("{}?backend=cpu", setting.serving.address()))?;
     page.wait("ready", LOADING)?;
-    until(
-        &page,
-        "document.getElementById('empty').classList.contains('landed')",
-    )?;
+    page.until("document.getElementById('empty').classList.contains('landed')")?;
     std::thread::sleep(Duration::from_millis(200));
     let words = page.text("landing-words")?;
     let own = page.evaluate("import('./landing.js').then(({LANDING}) => LANDING)")?;
@@ -384,7 +375,7 @@ pub fn landing(setting: &Setting) -> Result<String> {
         },
         DRAWING,
     )?;
-    until(&page, "document.getElementById('empty').hidden")?;
+    page.until("document.getElementById('empty').hidden")?;
     setting.all_quiet(&page)?;
     page.close()?;
     Ok(format!("{bytes} bytes, {difference:.2} of 255 from native"))

@@ -23,14 +23,14 @@ const SAME: f64 = 0.01;
 /// On a host of plain files the first visit has one thread; the service worker isolates the second, which has several.
 pub fn second_visit(setting: &Setting) -> Result<String> {
     let serving = Serving::start(setting.site.clone(), 0, "/a/project", true)?;
-    let page = visit(setting, &serving)?;
+    let page = setting.visit_of(&serving)?;
     let first = seen(&page, false, 1)?;
     setting.as_native(&first, &short(), "the image of one thread")?;
     offline::kept(&page)?;
     page.close()?;
     serving.take_paths();
 
-    let page = visit(setting, &serving)?;
+    let page = setting.visit_of(&serving)?;
     let threads = threads(&page)?;
     let second = seen(&page, true, threads)?;
     let difference = difference(&first, &second);
@@ -56,7 +56,7 @@ pub fn second_visit(setting: &Setting) -> Result<String> {
 pub fn isolated_host(setting: &Setting) -> Result<String> {
     let serving = Serving::start(setting.site.clone(), 0, "/a/project", true)?;
     serving.isolate();
-    let page = visit(setting, &serving)?;
+    let page = setting.visit_of(&serving)?;
     let threads = threads(&page)?;
     let image = seen(&page, true, threads)?;
     let difference = setting.as_native(&image, &short(), "the image")?;
@@ -111,7 +111,7 @@ pub fn fallback(setting: &Setting) -> Result<String> {
 
 fn one_thread(setting: &Setting, serving: &Serving, what: &str) -> Result<()> {
     serving.isolate();
-    let page = visit(setting, serving)?;
+    let page = setting.visit_of(serving)?;
     let image = seen(&page, true, 1).with_context(|| what.to_owned())?;
     setting.as_native(&image, &short(), what)?;
     page.close()
@@ -130,7 +130,7 @@ pub fn embeds(setting: &Setting) -> Result<String> {
     fs::write(web.path().join("tell.js"), TELL)?;
     let site = setting.site.with_page(web.path())?;
     let inner = Serving::start(Arc::new(site), 0, "", true)?;
-    let page = visit(setting, &inner)?;
+    let page = setting.visit_of(&inner)?;
     offline::kept(&page)?;
     page.close()?;
 
@@ -182,14 +182,6 @@ pub fn embeds(setting: &Setting) -> Result<String> {
         page.close()?;
     }
     Ok("in a frame, and with files of its own".to_owned())
-}
-
-/// The site as it is for a visitor who draws on the CPU.
-fn visit(setting: &Setting, serving: &Serving) -> Result<Page> {
-    let address = format!("{}?backend=cpu", serving.address());
-    let page = Page::open(&setting.browser, &address)?;
-    page.wait("ready", LOADING)?;
-    Ok(page)
 }
 
 /// Threads that an isolated page has here.

@@ -8,7 +8,6 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::Setting;
-use super::download::until;
 use super::imports::{back, first, said, visit};
 use super::models::{at_work, open_list, renamed};
 use super::module::short;
@@ -62,9 +61,7 @@ pub fn vanished(setting: &Setting) -> Result<String> {
     let mut count = 0;
     let gone = |page: &Page, name: &str| {
         let said = format!("{name} cannot be read any more");
-        until(
-            page,
-            &format!(
+        page.until(&format!(
                 "['status', 'remark', 'teach-status'].some((id) => document.getElementById(id).textContent.includes({}))",
                 json!(said)
             ),
@@ -93,7 +90,7 @@ pub fn vanished(setting: &Setting) -> Result<String> {
         }
     }
     ensure!(
-        page.evaluate("document.getElementById('source-editor').hidden")? == true,
+        page.is_hidden("source-editor")?,
         "there is a picture of a file that is gone"
     );
 
@@ -109,9 +106,7 @@ pub fn vanished(setting: &Setting) -> Result<String> {
         ))
     };
     size(1)?;
-    until(
-        &page,
-        "!document.getElementById('source-editor').hidden && document.getElementById('source-canvas').height === 160",
+    page.until("!document.getElementById('source-editor').hidden && document.getElementById('source-canvas').height === 160",
     )?;
     size(0)?;
     page.click("source-remove")?;
