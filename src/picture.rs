@@ -1,6 +1,6 @@
 //! A picture's file -> pixels, upright and of bounded size: what `roentgen` and `train` read alike.
 //!
-//! The page leaves PNG, JPEG and WebP to the browser, which turns and limits them likewise; see `web/picture.js`.
+//! The page leaves PNG, JPEG and WebP to the browser, which turns and limits them likewise; see `web/engine/picture.js`.
 
 use std::io::Cursor;
 use std::panic;

@@ -363,7 +363,7 @@ fn picture(image: &Image) -> Object {
     object
 }
 
-/// `Word` in `web/protocol.js`.
+/// `Word` in `web/engine/protocol.js`.
 fn word(part: &PartTokens, attention: &Weight, prompt: &str) -> Object {
     let object = Object::new();
     let kind = match &part.part {

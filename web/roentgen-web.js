@@ -9,17 +9,17 @@
  * ```
  */
 
-import { cancelled, Client, RoentgenError } from "./client.js";
-import { manifestUrl } from "./download.js";
-import { Problem } from "./errors.js";
-import { toFile, TYPES } from "./file.js";
-import { say } from "./language.js";
-import { openPicture } from "./picture.js";
-import { fromOptions, toOptions } from "./settings.js";
+import { cancelled, Client, RoentgenError } from "./engine/client.js";
+import { manifestUrl } from "./engine/download.js";
+import { Problem } from "./engine/errors.js";
+import { toFile, TYPES } from "./engine/file.js";
+import { say } from "./engine/language.js";
+import { openPicture } from "./engine/picture.js";
+import { fromOptions, toOptions } from "./engine/settings.js";
 
-/** @import * as protocol from "./protocol.js" */
+/** @import * as protocol from "./engine/protocol.js" */
 /** @import { GeneratedImage, GenerateOptions, LoadOptions, Model, WordAttention } from "./roentgen-web.d.ts" */
-/** @import { Saying } from "./language.js" */
+/** @import { Saying } from "./engine/language.js" */
 
 export { RoentgenError };
 

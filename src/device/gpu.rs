@@ -18,7 +18,7 @@ const OPTIONAL: Features = Features::SHADER_F16
     .union(Features::SHADER_FLOAT32_ATOMIC)
     .union(Features::SUBGROUP);
 
-/// Names of adapters that are programs on the CPU; `web/backend.js` has them too.
+/// Names of adapters that are programs on the CPU; `web/engine/backend.js` has them too.
 const SOFTWARE: [&str; 7] = [
     "swiftshader",
     "llvmpipe",
@@ -94,7 +94,7 @@ fn demands(limits: Limits, adapter: &wgpu::Adapter) -> (Features, wgpu::Limits) 
 /// The browser's adapter.
 ///
 /// burn's runtime panics in a browser whose adapter does not name `timestamp-query`, though it uses it for nothing but
-/// profiles (cubecl-wgpu 0.11.3, `compute/stream.rs:69`, `:196`). So `web/backend.js` has every adapter name it, and
+/// profiles (cubecl-wgpu 0.11.3, `compute/stream.rs:69`, `:196`). So `web/engine/backend.js` has every adapter name it, and
 /// no device is asked for it. It also has the adapter name the default limits only where those are asked for: burn reads
 /// the size of workgroups from the adapter.
 #[cfg(target_family = "wasm")]

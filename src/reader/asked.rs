@@ -10,7 +10,7 @@ pub struct Asked {
 }
 
 /// Labels as the data's tables have them, and how they are called in a sentence. A name counts with an `s` behind it too. The page has the same in
-/// `web/words.js`, and a test compares them.
+/// `web/page/words.js`, and a test compares them.
 pub const NAMES: [(&str, &[&str]); 14] = [
     ("Atelectasis", &["atelectasis"]),
     (
@@ -149,10 +149,10 @@ mod tests {
         }
     }
 
-    /// Every name of `FINDINGS` in `web/words.js`, which the page's chips write, is heard as what it is.
+    /// Every name of `FINDINGS` in `web/page/words.js`, which the page's chips write, is heard as what it is.
     #[test]
     fn the_page_s_words_are_known() {
-        let words = include_str!("../../web/words.js");
+        let words = include_str!("../../web/page/words.js");
         let (_, table) = words.split_once("export const FINDINGS = {\n").unwrap();
         let (table, _) = table.split_once("\n};").unwrap();
         let sizes = ["small", "moderate", "large", "mild", "marked"];

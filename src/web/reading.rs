@@ -1,4 +1,4 @@
-//! A [`Reading`] on its way to JavaScript: `Reading` in `web/protocol.js`.
+//! A [`Reading`] on its way to JavaScript: `Reading` in `web/engine/protocol.js`.
 
 use js_sys::{Array, Float32Array, Object};
 use wasm_bindgen::prelude::*;
@@ -8,7 +8,7 @@ use crate::reader::{Reading, Seen, asked, is_finding};
 
 #[wasm_bindgen]
 impl Engine {
-    /// What the model's reader sees on a picture that was to show what `prompt` asks for, `Reading` in `web/protocol.js`; null where
+    /// What the model's reader sees on a picture that was to show what `prompt` asks for, `Reading` in `web/engine/protocol.js`; null where
     /// the model has no reader. `rgba` is what a canvas has.
     pub async fn read(
         &self,

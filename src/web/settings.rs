@@ -10,7 +10,7 @@ use crate::latents::img2img::Img2Img;
 use crate::latents::scheduler::SchedulerKind;
 use crate::pipeline::Request;
 
-/// What gives an image, as the page writes it; `Settings` in `web/protocol.js`.
+/// What gives an image, as the page writes it; `Settings` in `web/engine/protocol.js`.
 #[derive(Deserialize)]
 pub(super) struct Settings {
     prompt: String,
@@ -33,7 +33,7 @@ pub(super) struct Settings {
     selected_from: usize,
 }
 
-/// A picture to begin from, of the image's width and height; `Source` in `web/protocol.js`.
+/// A picture to begin from, of the image's width and height; `Source` in `web/engine/protocol.js`.
 #[derive(Deserialize)]
 struct SourceSettings {
     /// `width * height * 4` bytes, as a canvas has them.

@@ -28,8 +28,8 @@ export function inputs({ components: { text_encoder: text, vae }, defaults }, pi
  * @param {string[]} [rehearsed] @param {number} [threads] of the CPU
  */
 export async function open(backend, bundle, limits, pixels, rehearsed = [], threads = 1) {
-  const { chooseBackend, presentAdapters } = await import("/page/backend.js");
-  const { openEngine } = await import("/page/engine.js");
+  const { chooseBackend, presentAdapters } = await import("/page/engine/backend.js");
+  const { openEngine } = await import("/page/engine/engine.js");
   const { adapter, software } = await chooseBackend(backend);
   if (backend === "gpu") presentAdapters(limits);
   const begun = performance.now();

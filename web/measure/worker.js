@@ -3,9 +3,9 @@
  * `event` of a name; `done` and `error` are the last.
  */
 
-import { chooseBackend, onDevice, presentAdapters } from "../backend.js";
-import { sayingOf } from "../errors.js";
-import { say } from "../language.js";
+import { chooseBackend, onDevice, presentAdapters } from "../engine/backend.js";
+import { sayingOf } from "../engine/errors.js";
+import { say } from "../engine/language.js";
 
 /** Largest relative L2 distance to the CPU, of sums in another order; f16 rounds each output to 11 bits. */
 const BOUNDS = { f32: 1e-5, f16: 2e-3 };

@@ -1,10 +1,10 @@
 /** The two axes of a figure: what may vary, its values, and the settings of each cell. Nothing here touches the page. */
 
-import { change, understand } from "../sentence.js";
-import { MOST_GUIDANCE, MOST_STEPS, readSetting } from "../settings.js";
-import { FINDINGS, SIDES, SIZES } from "../words.js";
+import { change, understand } from "../page/sentence.js";
+import { MOST_GUIDANCE, MOST_STEPS, readSetting } from "../engine/settings.js";
+import { FINDINGS, SIDES, SIZES } from "../page/words.js";
 
-/** @import * as protocol from "../protocol.js" */
+/** @import * as protocol from "../engine/protocol.js" */
 /** @typedef {"finding" | "side" | "size" | "seed" | "guidance" | "steps"} Axis */
 
 /** Most values of an axis: a figure of 36 films is drawn in minutes, and is still legible on a slide. */

@@ -1,10 +1,10 @@
 /** A film on which a place is marked, by a click, a finger or the arrow keys; and on which regions are shown afterwards. */
 
-import { t, translate } from "../language.js";
-import { el } from "../page.js";
-import { paint } from "../tone.js";
+import { t, translate } from "../engine/language.js";
+import { el } from "../page/page.js";
+import { paint } from "../page/tone.js";
 
-/** @import * as protocol from "../protocol.js" */
+/** @import * as protocol from "../engine/protocol.js" */
 /** @import { Place, Region } from "./where.js" */
 
 const [KEY, FAR] = [0.02, 0.1];

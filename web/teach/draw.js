@@ -1,12 +1,12 @@
 /** Films for teaching: drawn in the order of the page's one queue, with the model's own settings but for what is asked. */
 
-import { sayingOf } from "../errors.js";
-import { inEveryLanguage, say, t } from "../language.js";
+import { sayingOf } from "../engine/errors.js";
+import { inEveryLanguage, say, t } from "../engine/language.js";
 import { check } from "./reader.js";
 
-/** @import * as protocol from "../protocol.js" */
-/** @import { Client } from "../client.js" */
-/** @import { Saying } from "../language.js" */
+/** @import * as protocol from "../engine/protocol.js" */
+/** @import { Client } from "../engine/client.js" */
+/** @import { Saying } from "../engine/language.js" */
 /** @typedef {{image: protocol.Generated, settings: protocol.Settings, reading: import("./reader.js").Reading | null}} Film */
 
 /** @type {Client} */

@@ -1,20 +1,20 @@
 /** A figure of two axes: what varies down and across, drawn as one table of films with the same seed and settings otherwise. */
 
-import { read } from "../form.js";
-import { inEveryLanguage, number, t, translate } from "../language.js";
-import { $, el } from "../page.js";
-import { enlarge } from "../pictures.js";
-import { paint } from "../tone.js";
+import { read } from "../page/form.js";
+import { inEveryLanguage, number, t, translate } from "../engine/language.js";
+import { $, el } from "../page/page.js";
+import { enlarge } from "../page/pictures.js";
+import { paint } from "../page/tone.js";
 import { applies, AXES, cell, LIMITS, MOST, numbers, suggested, WORDS, words } from "./axes.js";
 import { film, Panel } from "./draw.js";
 import { told } from "./reader.js";
 import { sheetOf } from "./sheet.js";
 
-/** @import * as protocol from "../protocol.js" */
+/** @import * as protocol from "../engine/protocol.js" */
 /** @import { Axis } from "./axes.js" */
-/** @import { Client } from "../client.js" */
+/** @import { Client } from "../engine/client.js" */
 /** @import { Film } from "./draw.js" */
-/** @import { Saying } from "../language.js" */
+/** @import { Saying } from "../engine/language.js" */
 
 const prompt = $("prompt");
 /** @typedef {{axis: Axis, values: string[]}} Side */

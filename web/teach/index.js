@@ -5,9 +5,9 @@ import { startFigure, figureModel } from "./figure.js";
 import { startLessons } from "./lessons.js";
 import { startStrip } from "./strip.js";
 
-/** @import * as protocol from "../protocol.js" */
-/** @import { Client } from "../client.js" */
-/** @import { Entry } from "../visit.js" */
+/** @import * as protocol from "../engine/protocol.js" */
+/** @import { Client } from "../engine/client.js" */
+/** @import { Entry } from "../page/visit.js" */
 
 export { followLesson } from "./lessons.js";
 export { stripFrom } from "./strip.js";

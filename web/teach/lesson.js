@@ -3,11 +3,11 @@
  * touches the page.
  */
 
-import { language, LANGUAGES, t } from "../language.js";
-import { understand, withoutFinding } from "../sentence.js";
-import { LONGEST, MOST_GUIDANCE, MOST_PIXELS, MOST_STEPS, SCHEDULERS } from "../settings.js";
+import { language, LANGUAGES, t } from "../engine/language.js";
+import { understand, withoutFinding } from "../page/sentence.js";
+import { LONGEST, MOST_GUIDANCE, MOST_PIXELS, MOST_STEPS, SCHEDULERS } from "../engine/settings.js";
 
-/** @import { Saying } from "../language.js" */
+/** @import { Saying } from "../engine/language.js" */
 /** @import { Region } from "./where.js" */
 /** @typedef {string | {key: string} | Partial<Record<"en" | "de", string>>} Text in one language, a key of the strings, or in several languages */
 

@@ -1,11 +1,11 @@
 /** Lessons from files, links and the site itself, and the quiz: choosing one, opening it, handing it on. */
 
-import { sayingOf } from "../errors.js";
-import { readGiven } from "../given.js";
-import { inEveryLanguage, say, t, translate } from "../language.js";
-import { $, el } from "../page.js";
-import { readAll, request } from "../request.js";
-import { save } from "../save.js";
+import { sayingOf } from "../engine/errors.js";
+import { readGiven } from "../engine/given.js";
+import { inEveryLanguage, say, t, translate } from "../engine/language.js";
+import { $, el } from "../page/page.js";
+import { readAll, request } from "../engine/request.js";
+import { save } from "../page/save.js";
 import { MOST_BYTES, parseLesson } from "./lesson.js";
 import { fromLink, isLesson, LONGEST_LINK, toLink } from "./link.js";
 import { run } from "./quiz.js";
@@ -13,7 +13,7 @@ import { Runner } from "./runner.js";
 
 /** @import { Film } from "./draw.js" */
 /** @import { Lesson } from "./lesson.js" */
-/** @import { Saying } from "../language.js" */
+/** @import { Saying } from "../engine/language.js" */
 
 /** What the site ships: where it is, and the strings on it. Nothing is fetched before it is begun. */
 const SHIPPED = [

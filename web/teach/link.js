@@ -5,7 +5,7 @@
 
 import { MOST_BYTES } from "./lesson.js";
 
-/** @import { Saying } from "../language.js" */
+/** @import { Saying } from "../engine/language.js" */
 
 const NAME = "lesson=";
 const INSIDE = "~";

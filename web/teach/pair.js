@@ -1,10 +1,10 @@
 /** Films side by side with what tells them apart: the same patient with and without, and their difference. */
 
-import { t } from "../language.js";
-import { el } from "../page.js";
-import { scaleBar } from "../scale.js";
-import { gist } from "../sentence.js";
-import { paint, paintDifference } from "../tone.js";
+import { t } from "../engine/language.js";
+import { el } from "../page/page.js";
+import { scaleBar } from "../page/scale.js";
+import { gist } from "../page/sentence.js";
+import { paint, paintDifference } from "../page/tone.js";
 import { isPlain } from "./lesson.js";
 
 /** @import { Film } from "./draw.js" */

@@ -1,6 +1,6 @@
 /** A quiz: films that nobody chose, in an order that nobody can guess. Nothing here touches the page. */
 
-import { compose, phrase } from "../words.js";
+import { compose, phrase } from "../page/words.js";
 
 /** @import { Item } from "./lesson.js" */
 

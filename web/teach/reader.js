@@ -1,7 +1,7 @@
 /** Whether a film shows what was asked for: the word of the model's reader. Where the model has none, nobody has checked, and that is said plainly. */
 
-/** @import { Client } from "../client.js" */
-/** @import * as protocol from "../protocol.js" */
+/** @import { Client } from "../engine/client.js" */
+/** @import * as protocol from "../engine/protocol.js" */
 /** @typedef {{agrees: boolean}} Reading */
 
 /** @param {Client} client @param {protocol.Picture} image @param {protocol.Settings} settings that gave it @returns {Promise<Reading | null>} null where nobody has checked */

@@ -1,8 +1,8 @@
 /** A run through films: a question, a choice, a click on the film; then the pair, the difference, and in the end the score. */
 
-import { sayingOf } from "../errors.js";
-import { inEveryLanguage, say, t, translate } from "../language.js";
-import { el } from "../page.js";
+import { sayingOf } from "../engine/errors.js";
+import { inEveryLanguage, say, t, translate } from "../engine/language.js";
+import { el } from "../page/page.js";
 import { film, hasModel, model, settingsWith } from "./draw.js";
 import { Clickable } from "./clickable.js";
 import { tongue, words } from "./lesson.js";
@@ -11,7 +11,7 @@ import { differing, inside, say as sayPlace } from "./where.js";
 
 /** @import { Film } from "./draw.js" */
 /** @import { Item, Lesson, Text } from "./lesson.js" */
-/** @import { Saying } from "../language.js" */
+/** @import { Saying } from "../engine/language.js" */
 /** @typedef {"drawing" | "failed" | "asking" | "answered" | "end"} Phase */
 
 /** Other seeds that are tried where a reader says that a film does not show what it was asked for. */

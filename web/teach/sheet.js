@@ -1,23 +1,23 @@
 /** What is drawn for teaching as one picture for a lecture, which says in its metadata what gave it. */
 
-import { markOf } from "../file.js";
-import { sayingOf } from "../errors.js";
-import { t } from "../language.js";
-import { $ } from "../page.js";
-import { note } from "../report.js";
-import { save } from "../save.js";
-import { marks, scaleBar } from "../scale.js";
-import { slide } from "../slide.js";
+import { markOf } from "../engine/file.js";
+import { sayingOf } from "../engine/errors.js";
+import { t } from "../engine/language.js";
+import { $ } from "../page/page.js";
+import { note } from "../page/report.js";
+import { save } from "../page/save.js";
+import { marks, scaleBar } from "../page/scale.js";
+import { slide } from "../page/slide.js";
 
-/** @import * as protocol from "../protocol.js" */
-/** @import { Client } from "../client.js" */
+/** @import * as protocol from "../engine/protocol.js" */
+/** @import { Client } from "../engine/client.js" */
 
 /** Pixels of a film's longer side. */
 const SIDE = 320;
 
 /**
  * @param {Client} client
- * @param {{panes: import("../slide.js").Layer[][], columns: number, lines: string[], foot?: string, rows?: string[], bar?: boolean}} sheet `foot`: a key of the strings for its last line; `rows`: what stands above each row; `bar`: with the scale of differences
+ * @param {{panes: import("../page/slide.js").Layer[][], columns: number, lines: string[], foot?: string, rows?: string[], bar?: boolean}} sheet `foot`: a key of the strings for its last line; `rows`: what stands above each row; `bar`: with the scale of differences
  * @param {{settings: protocol.Settings, image: protocol.Generated}} of what the metadata is about @param {string} name of the file
  */
 export async function sheetOf(client, { panes, columns, lines, foot = "slide.foot", rows, bar }, { settings, image: { model } }, name) {

@@ -1,6 +1,6 @@
 /** Sentences of lessons, quiz, strip and figure: key, English, German. Importing this adds them to those of strings.js. */
 
-import { addStrings } from "../language.js";
+import { addStrings } from "../engine/language.js";
 
 addStrings({
   // The film before the first press

@@ -1,18 +1,18 @@
 /** The same patient otherwise, as a strip: from an image, the same seed without the finding, on the other side, smaller, larger. */
 
-import { inEveryLanguage, say, t, translate } from "../language.js";
-import { nameAtWork } from "../models.js";
-import { $, el } from "../page.js";
-import { scaleBar } from "../scale.js";
-import { gist } from "../sentence.js";
-import { paint, paintDifference } from "../tone.js";
+import { inEveryLanguage, say, t, translate } from "../engine/language.js";
+import { nameAtWork } from "../page/models.js";
+import { $, el } from "../page/page.js";
+import { scaleBar } from "../page/scale.js";
+import { gist } from "../page/sentence.js";
+import { paint, paintDifference } from "../page/tone.js";
 import { film, Panel } from "./draw.js";
 import { told } from "./reader.js";
 import { sheetOf } from "./sheet.js";
 import { variants } from "./variants.js";
 
-/** @import { Client } from "../client.js" */
-/** @import { Entry } from "../visit.js" */
+/** @import { Client } from "../engine/client.js" */
+/** @import { Entry } from "../page/visit.js" */
 /** @import { Variant } from "./variants.js" */
 
 /** @typedef {{entry: Entry, variant: Variant | null, reading: import("./reader.js").Reading | null}} Pane `variant`: null for the image that was chosen */
@@ -67,7 +67,7 @@ function hide() {
   button.focus();
 }
 
-/** @param {AbortSignal} signal @returns {Promise<import("../language.js").Saying>} */
+/** @param {AbortSignal} signal @returns {Promise<import("../engine/language.js").Saying>} */
 async function draw(signal) {
   const entry = /** @type {Entry} */ (shown);
   panes = [{ entry, variant: null, reading: null }];

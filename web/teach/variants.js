@@ -1,7 +1,7 @@
 /** The same patient otherwise: what else a sentence can say of its finding. Nothing here touches the page. */
 
-import { change, understand, withoutFinding } from "../sentence.js";
-import { FINDINGS, SIZES } from "../words.js";
+import { change, understand, withoutFinding } from "../page/sentence.js";
+import { FINDINGS, SIZES } from "../page/words.js";
 
 /** @typedef {"without" | "side" | "smaller" | "larger"} Kind */
 /** @typedef {{kind: Kind, prompt: string, plain: boolean}} Variant `plain`: it shows no finding */

@@ -1,8 +1,8 @@
 /** Places on a film, in parts of its width and height from the upper left corner, and where two films differ. */
 
-import { t } from "../language.js";
+import { t } from "../engine/language.js";
 
-/** @import * as protocol from "../protocol.js" */
+/** @import * as protocol from "../engine/protocol.js" */
 /** @typedef {{x: number, y: number}} Place */
 /** @typedef {Place & {width: number, height: number}} Region */
 

@@ -125,7 +125,7 @@ mod tests {
                 .map(str::to_owned)
                 .collect()
         };
-        assert_eq!(line("web/settings.js", "SCHEDULERS ="), names);
+        assert_eq!(line("web/engine/settings.js", "SCHEDULERS ="), names);
         assert_eq!(
             line("web/roentgen-web.d.ts", "  scheduler: \"ddim\""),
             names
@@ -179,11 +179,15 @@ mod tests {
             ("src/bundle/mod.rs", "SHARD_BYTES"),
             ("src/limits.rs", "PICTURE_BYTES"),
         ] {
-            assert_eq!(value("web/limits.js", name), value(file, name), "{name}");
+            assert_eq!(
+                value("web/engine/limits.js", name),
+                value(file, name),
+                "{name}"
+            );
         }
-        let schema = value("web/manifest.js", "SCHEMA_VERSIONS");
+        let schema = value("web/engine/manifest.js", "SCHEMA_VERSIONS");
         assert_eq!(schema, value("src/bundle/mod.rs", "SCHEMA_VERSIONS"));
-        let pixels = value("web/settings.js", "MOST_PIXELS");
+        let pixels = value("web/engine/settings.js", "MOST_PIXELS");
         assert_eq!(pixels, value("src/components.rs", "MOST_SIDE"));
     }
 

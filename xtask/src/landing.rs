@@ -17,10 +17,10 @@ use crate::workspace::root;
 /// Most bytes of the picture: a visitor's phone has it at once.
 const MOST_BYTES: usize = 150_000;
 
-/// Draws the image of `LANDING` (web/landing.js) in the page and puts its steps on one canvas; the browser encodes it.
+/// Draws the image of `LANDING` (web/page/landing.js) in the page and puts its steps on one canvas; the browser encodes it.
 const DRAW: &str = r"(async () => {
-  const {LANDING} = await import('./landing.js');
-  const {Client} = await import('./client.js');
+  const {LANDING} = await import('./page/landing.js');
+  const {Client} = await import('./engine/client.js');
   const {prompt, seed, side, steps, columns, model} = LANDING;
   const client = new Client();
   const address = new URL('./models/default/bundle.json', document.baseURI).href;
@@ -46,7 +46,7 @@ pub fn run() -> Result<()> {
     let drawn = page.evaluate(DRAW)?;
     ensure!(
         drawn["fits"] == true,
-        "the shipped model has another name, size or number of steps than LANDING in web/landing.js says"
+        "the shipped model has another name, size or number of steps than LANDING in web/page/landing.js says"
     );
     let url = drawn["url"].as_str().unwrap_or_default();
     let encoded = url.strip_prefix("data:image/webp;base64,");

@@ -30,8 +30,8 @@ pub struct Options {
 const ENTRIES: [&str; 4] = [
     "roentgen-web.js",
     "roentgen-image.js",
-    "worker.js",
-    "thread.js",
+    "engine/worker.js",
+    "engine/thread.js",
 ];
 
 /// Builds the engines and writes the package.
@@ -62,6 +62,7 @@ pub fn write(site: &Site, folder: &Path, model: bool) -> Result<()> {
     })?;
     let web = root().join("web");
     let declarations = ["roentgen-web.d.ts", "roentgen-image.d.ts"].map(str::to_owned);
+    fs::create_dir_all(folder.join("engine"))?;
     for name in modules(&web)?.into_iter().chain(declarations) {
         fs::copy(web.join(&name), folder.join(&name))?;
     }
@@ -83,7 +84,7 @@ pub fn write(site: &Site, folder: &Path, model: bool) -> Result<()> {
             "./package.json": "./package.json",
         },
         "types": "./roentgen-web.d.ts",
-        "sideEffects": ["./roentgen-image.js", "./worker.js", "./thread.js"],
+        "sideEffects": ["./roentgen-image.js", "./engine/worker.js", "./engine/thread.js"],
         "keywords": ["chest-radiograph", "diffusion", "synthetic", "webassembly", "webgpu"],
     });
     let package = format!("{}\n", serde_json::to_string_pretty(&package)?);
@@ -98,12 +99,28 @@ fn modules(web: &Path) -> Result<BTreeSet<String>> {
     while let Some(name) = waiting.pop() {
         let text = fs::read_to_string(web.join(&name))
             .with_context(|| format!("web/{name} is not there"))?;
-        let imports = text.split(" from \"./").skip(1);
-        let names = imports.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned()));
+        let imports = text.split(" from \"").skip(1);
+        let imports = imports.filter_map(|rest| Some(rest.split_once('"')?.0));
+        let names = imports.filter(|import| import.starts_with('.'));
+        let names = names.map(|import| beside(&name, import));
         waiting.extend(names.filter(|name| !found.contains(name)));
         found.insert(name);
     }
     Ok(found)
+}
+
+/// The address of what a module imports, both relative to the page.
+fn beside(module: &str, import: &str) -> String {
+    let mut parts: Vec<&str> = module.split('/').collect();
+    parts.pop();
+    for part in import.split('/') {
+        match part {
+            "." => {}
+            ".." => drop(parts.pop()),
+            name => parts.push(name),
+        }
+    }
+    parts.join("/")
 }
 
 #[cfg(test)]
@@ -113,11 +130,11 @@ mod tests {
     #[test]
     fn package_has_what_the_module_imports_and_nothing_of_the_page() {
         let modules = modules(&root().join("web")).unwrap();
-        for name in ["client.js", "settings.js", "strings.js", "download.js"] {
-            assert!(modules.contains(name), "{name}");
+        for name in ["client", "settings", "strings", "download"] {
+            assert!(modules.contains(&format!("engine/{name}.js")), "{name}");
         }
-        for name in ["main.js", "form.js", "page.js", "sw.js"] {
-            assert!(!modules.contains(name), "{name}");
-        }
+        let of_page = |name: &&String| name.starts_with("page/") || name.starts_with("teach/");
+        assert_eq!(modules.iter().find(of_page), None);
+        assert!(!modules.contains("sw.js"));
     }
 }

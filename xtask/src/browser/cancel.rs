@@ -82,7 +82,7 @@ const CANCEL: &str = "globalThis.cancel = async (settings, after, delay) => { co
 pub fn measured(setting: &Setting) -> Result<String> {
     let web = tempfile::tempdir()?;
     copy(&root().join("web"), web.path())?;
-    let worker = web.path().join("worker.js");
+    let worker = web.path().join("engine/worker.js");
     fs::write(&worker, fs::read_to_string(&worker)? + STOP)?;
     let serving = Serving::start(Arc::new(setting.site.with_page(web.path())?), 0, "", true)?;
     // A bare file, so that no element draws beside the check.

@@ -179,7 +179,7 @@ pub fn waits(setting: &Setting) -> Result<String> {
     // What the module says is of no button of the page; its events have types wherever they bubble to.
     let page = setting.visit("?backend=cpu")?;
     let of_page = page.evaluate(
-        "(async () => { const {STRINGS} = await import('./strings.js'); const module = /^(error|option|cache|why|form\\.bad|element)\\./; \
+        "(async () => { const {STRINGS} = await import('./engine/strings.js'); const module = /^(error|option|cache|why|form\\.bad|element)\\./; \
          const button = /\\bpress(es|ed)? |generate\\b|\\bdice\\b|the list\\b|erzeugen“|würfel|der liste\\b/i; \
          return Object.entries(STRINGS).filter(([key, texts]) => module.test(key) && texts.some((text) => button.test(text))).map(([key]) => key); })()",
     )?;
@@ -203,7 +203,7 @@ pub fn waits(setting: &Setting) -> Result<String> {
 fn without_gpu(setting: &Setting) -> Result<String> {
     let web = tempfile::tempdir()?;
     copy(&root().join("web"), web.path())?;
-    let worker = web.path().join("worker.js");
+    let worker = web.path().join("engine/worker.js");
     let none = "Object.defineProperty(WorkerNavigator.prototype, 'gpu', { get: () => undefined });";
     fs::write(&worker, fs::read_to_string(&worker)? + none)?;
     let serving = Serving::start(Arc::new(setting.site.with_page(web.path())?), 0, "", true)?;

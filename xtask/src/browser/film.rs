@@ -17,7 +17,7 @@ const WATCH: &str = "globalThis.seen = []; (() => { let before = ''; const [canv
     .observe(note, {childList: true, characterData: true, subtree: true}); })()";
 
 /// A model for which a preview takes seconds: the form as it then is.
-const HEAVY: &str = "(async () => { const {suggest} = await import('./form.js'); const {checked} = document.getElementById('previews'); \
+const HEAVY: &str = "(async () => { const {suggest} = await import('./page/form.js'); const {checked} = document.getElementById('previews'); \
     suggest({defaults: {width: 128, height: 128}, tokenizer: {bytes: 1}, shards: [{bytes: 4e8}]}); return [checked, document.getElementById('previews').checked]; })()";
 
 /// As the page comes, each step has its own picture, on the film while it is drawn and in it afterwards; without, the image is

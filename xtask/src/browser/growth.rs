@@ -68,7 +68,7 @@ pub fn growth(setting: &Setting) -> Result<String> {
 
     // Twenty pictures of 16 MB.
     page.evaluate(
-        "(async () => { const {remember} = await import('./visit.js'); const side = 2000; \
+        "(async () => { const {remember} = await import('./page/visit.js'); const side = 2000; \
          for (let i = 0; i < 20; i++) { const image = {width: side, height: side, rgba: new Uint8ClampedArray(4 * side * side)}; \
          remember({settings: {prompt: '', seed: i}, image, frames: [], total: 1}, () => {}); } })()",
     )?;

@@ -24,7 +24,7 @@ pub fn check(setting: &Setting) -> Result<String> {
         &format!("{}page/pkg/gpu/roentgen_web.js", serving.address()),
     )?;
     let found = page.evaluate(&format!(
-        "(async () => {{ const {{ presentAdapters }} = await import('/page/backend.js'); presentAdapters('default'); \
+        "(async () => {{ const {{ presentAdapters }} = await import('/page/engine/backend.js'); presentAdapters('default'); \
          const pkg = await import('/page/pkg/gpu/roentgen_web.js'); await pkg.default({{module_or_path: '/page/pkg/gpu/roentgen_web_bg.wasm'}}); \
          const parity = await pkg.Parity.open('gpu', {{ limits: 'default' }}); return await parity.kernels({EVERY}); }})()"
     ))?;

@@ -84,7 +84,7 @@ const MISTAKES: &[(&str, &str)] = &[
 pub fn mistakes(setting: &Setting) -> Result<String> {
     let page = setting.visit("?backend=cpu")?;
     page.evaluate(
-        "Promise.all([import('./teach/lesson.js'), import('./language.js')]).then(([{parseLesson}, {say}]) => { \
+        "Promise.all([import('./teach/lesson.js'), import('./engine/language.js')]).then(([{parseLesson}, {say}]) => { \
          globalThis.sentence = (text) => { const {lesson, problem} = parseLesson(text); return lesson ? '' : say(problem); }; })",
     )?;
     let sentence = |text: &str| -> Result<String> {

@@ -3,9 +3,9 @@
  * a problem with a sentence, hang, or give a setting that it would itself refuse.
  */
 async ({ runs, seed, manifest }) => {
-  const { fromFragment, fromJson, toFragment, toJson, readSetting } = await import("./settings.js");
-  const { parseManifest } = await import("./manifest.js");
-  const { Problem } = await import("./errors.js");
+  const { fromFragment, fromJson, toFragment, toJson, readSetting } = await import("./engine/settings.js");
+  const { parseManifest } = await import("./engine/manifest.js");
+  const { Problem } = await import("./engine/errors.js");
 
   // SplitMix32, so that a fault can be met again.
   let state = seed;

@@ -62,7 +62,7 @@ fn check(
     )?;
     let worker = Worker::start(&page)?;
     worker.evaluate(&format!(
-        "(async () => {{ const {{ openEngine }} = await import(location.origin + '/page/engine.js'); \
+        "(async () => {{ const {{ openEngine }} = await import(location.origin + '/page/engine/engine.js'); \
          const hears = {{ onBytes() {{}}, onThread() {{}} }}; const {{ pkg, threads }} = await openEngine('{0}', hears, new AbortController().signal, {threads}); \
          if (threads !== {threads}) throw new Error(`${{threads}} threads`); globalThis.parity = await pkg.Parity.open('{0}'); }})()",
         engine.backend()

@@ -22,10 +22,10 @@ const SAVES_DATA: &str =
 /// Copies the page to `web`, where the software adapter passes for a card, with more at the end of the worker.
 pub fn copy_with_card(web: &Path, more: &str) -> Result<()> {
     copy(&root().join("web"), web)?;
-    change(&web.join("backend.js"), |text| {
+    change(&web.join("engine/backend.js"), |text| {
         text.replace("return software ? cpu(", "return false ? cpu(")
     })?;
-    change(&web.join("worker.js"), |text| text.to_owned() + more)
+    change(&web.join("engine/worker.js"), |text| text.to_owned() + more)
 }
 
 fn change(file: &Path, how: impl Fn(&str) -> String) -> Result<()> {
@@ -39,7 +39,7 @@ fn change(file: &Path, how: impl Fn(&str) -> String) -> Result<()> {
 fn serve(setting: &Setting, before: &str) -> Result<(TempDir, Serving)> {
     let web = tempfile::tempdir()?;
     copy_with_card(web.path(), "\n")?;
-    change(&web.path().join("spare.js"), |text| {
+    change(&web.path().join("engine/spare.js"), |text| {
         format!("{before}\n{text}")
     })?;
     let site = Arc::new(setting.site.with_page(web.path())?);

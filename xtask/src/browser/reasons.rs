@@ -41,7 +41,7 @@ pub fn reasons(setting: &Setting) -> Result<String> {
     for (lack, words) in LACKS {
         let web = tempfile::tempdir()?;
         copy(&root().join("web"), web.path())?;
-        let worker = web.path().join("worker.js");
+        let worker = web.path().join("engine/worker.js");
         fs::write(&worker, fs::read_to_string(&worker)? + lack)?;
         let serving = Serving::start(Arc::new(setting.site.with_page(web.path())?), 0, "", true)?;
         let page = setting.visit_at(&serving.address())?;

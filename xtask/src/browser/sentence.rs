@@ -148,7 +148,7 @@ pub fn chips(setting: &Setting) -> Result<String> {
         "of a denial the chips read {chosen}"
     );
     let examples = page.evaluate(
-        "(async () => { const {compose} = await import('./words.js'); const {understand} = await import('./sentence.js'); \
+        "(async () => { const {compose} = await import('./page/words.js'); const {understand} = await import('./page/sentence.js'); \
          const texts = [...document.querySelectorAll('#examples button')].map((chip) => chip.textContent); \
          return {all: texts.length, other: texts.filter((text) => compose(understand(text)) !== text)}; })()",
     )?;
@@ -199,7 +199,7 @@ const PLAIN: [(&str, &str, &str, &str); 5] = [
 pub fn german(setting: &Setting) -> Result<String> {
     let page = setting.visit("?backend=cpu")?;
     let uneven = page.evaluate(
-        "(async () => { const {STRINGS} = await import('./strings.js'); const slots = (text) => (text.match(/\\{\\w+\\}/g) ?? []).sort().join(); \
+        "(async () => { const {STRINGS} = await import('./engine/strings.js'); const slots = (text) => (text.match(/\\{\\w+\\}/g) ?? []).sort().join(); \
          return Object.entries(STRINGS).filter(([, [en, de, ...more]]) => !en || !de || more.length > 0 || slots(en) !== slots(de)).map(([key]) => key); })()",
     )?;
     ensure!(uneven == json!([]), "uneven in the two languages: {uneven}");

@@ -137,7 +137,7 @@ CacheStorage.prototype.open = async () => { throw new DOMException('The operatio
 pub fn private(setting: &Setting) -> Result<String> {
     let web = tempfile::tempdir()?;
     copy(&root().join("web"), web.path())?;
-    for name in ["worker.js", "main.js"] {
+    for name in ["engine/worker.js", "page/main.js"] {
         let file = web.path().join(name);
         fs::write(&file, fs::read_to_string(&file)? + REFUSING)?;
     }

@@ -329,7 +329,7 @@ pub fn landing(setting: &Setting) -> Result<String> {
     page.until("document.getElementById('empty').classList.contains('landed')")?;
     std::thread::sleep(Duration::from_millis(200));
     let words = page.text("landing-words")?;
-    let own = page.evaluate("import('./landing.js').then(({LANDING}) => LANDING)")?;
+    let own = page.evaluate("import('./page/landing.js').then(({LANDING}) => LANDING)")?;
     ensure!(
         words.contains("An example") && words.contains(own["model"].as_str().context("no name")?),
         "it says {words:?}"

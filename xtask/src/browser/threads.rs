@@ -76,11 +76,15 @@ pub fn isolated_host(setting: &Setting) -> Result<String> {
 /// Why threads do not start: a file of the page, what is in it, and what takes its place.
 const TROUBLE: [(&str, &str, &str); 4] = [
     // Heard by the page alone, as the engine waits for the thread.
-    ("thread.js", "pkg.serve();", "throw new Error('gone');"),
-    ("thread.js", "await pkg.default", "await pkg.none"),
-    ("pool.js", "const LIMIT = 15000;", "const LIMIT = 0;"),
     (
-        "pool.js",
+        "engine/thread.js",
+        "pkg.serve();",
+        "throw new Error('gone');",
+    ),
+    ("engine/thread.js", "await pkg.default", "await pkg.none"),
+    ("engine/pool.js", "const LIMIT = 15000;", "const LIMIT = 0;"),
+    (
+        "engine/pool.js",
         "return new WebAssembly.Memory",
         "throw new RangeError('none'); return new WebAssembly.Memory",
     ),

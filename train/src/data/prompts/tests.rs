@@ -365,7 +365,7 @@ fn facts_are_what_the_prompt_says() {
 /// `words.js` of the page offers findings by the words that prompts have for them, sides where boxes are, and sizes.
 #[test]
 fn the_page_s_words_are_the_training_s() {
-    let page = include_str!("../../../../web/words.js");
+    let page = include_str!("../../../../web/page/words.js");
     let line = |noun: &str| {
         page.lines()
             .find(|l| l.contains(&format!("one: \"{noun}\"")))

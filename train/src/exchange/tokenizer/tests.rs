@@ -147,7 +147,7 @@ fn the_page_s_words_are_in_the_training_text() {
     let known: std::collections::BTreeSet<String> = corpus(&records, 200)
         .flat_map(|prompt| words(&prompt))
         .collect();
-    let chips = include_str!("../../../../web/words.js");
+    let chips = include_str!("../../../../web/page/words.js");
     let chips = chips
         .split('"')
         .skip(1)
