@@ -6,14 +6,15 @@
  * and draw one after another. The mark over the image cannot be switched off: whoever needs bare pixels has `image.imageData`.
  */
 
+import { RoentgenError } from "./engine/client.js";
 import { sayingOf } from "./engine/errors.js";
 import { fit } from "./engine/fit.js";
 import { language, number, say, t } from "./engine/language.js";
 import { PICTURE_BYTES } from "./engine/limits.js";
 import { readAll, request } from "./engine/request.js";
-import { Roentgen, RoentgenError } from "./roentgen-web.js";
+import { Roentgen } from "./roentgen-web.js";
 
-/** @import { GeneratedImage, LoadProgress, Step } from "./roentgen-web.d.ts" */
+/** @import { GeneratedImage, LoadProgress, Step } from "./roentgen-web.js" */
 /** @import { Saying } from "./engine/language.js" */
 
 /** Attributes, the options of `generate` that they are, and how their text is read. @type {Record<string, [string, (text: string) => unknown]>} */

@@ -18,7 +18,7 @@ import { openPicture } from "./engine/picture.js";
 import { fromOptions, toOptions } from "./engine/settings.js";
 
 /** @import * as protocol from "./engine/protocol.js" */
-/** @import { GeneratedImage, GenerateOptions, LoadOptions, Model, WordAttention } from "./roentgen-web.d.ts" */
+/** @import { GeneratedImage, GenerateOptions, LoadOptions, Model, WordAttention } from "./roentgen-web.js" */
 /** @import { Saying } from "./engine/language.js" */
 
 export { RoentgenError };

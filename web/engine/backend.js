@@ -39,7 +39,7 @@ export async function chooseBackend(asked) {
   const words = adapterName(adapter);
   const name = words || /** @type {Saying} */ (["why.unnamed"]);
   if (!isWhole(adapter)) return cpu("why.broken-adapter", { name });
-  const software = Boolean(/** @type {any} */ (adapter.info)?.isFallbackAdapter || adapter.isFallbackAdapter || SOFTWARE.test(words));
+  const software = Boolean([adapter.info, adapter].some((/** @type {any} */ one) => one?.isFallbackAdapter) || SOFTWARE.test(words));
   if (asked === "gpu") return { backend: "gpu", adapter: name, software, why: ["why.asked", { backend: asked }] };
   return software ? cpu("why.software", { name }) : { backend: "gpu", adapter: name, software, why: ["why.card"] };
 }

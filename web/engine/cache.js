@@ -187,11 +187,14 @@ export async function tidy(loading) {
   for (const key of keys) await cache?.delete(key);
 }
 
-/** @returns {Promise<{cache: Cache | null, keys: Set<string>, manifests: {url: string, address: string, manifest: protocol.Manifest}[], useless: {url: string, address: string, leftOut: Saying}[]}>} */
+/** @typedef {{url: string, address: string, manifest: protocol.Manifest}} Readable @typedef {{url: string, address: string, leftOut: Saying}} Useless */
+
+/** Everything that is kept. */
 async function look() {
   const cache = await open();
   const keys = new Set((await cache?.keys())?.map(({ url }) => url).filter((url) => url.startsWith(key(""))));
-  const [manifests, useless] = [[], []];
+  const manifests = /** @type {Readable[]} */ ([]);
+  const useless = /** @type {Useless[]} */ ([]);
   for (const url of keys) {
     const address = new URL(url).searchParams.get("address");
     if (!address) continue;

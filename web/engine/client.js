@@ -265,7 +265,7 @@ export class Client {
     return error.code === "thread" || error.alone || (this.#auto && error.backend === "gpu" && GPU_ERRORS.includes(error.code));
   }
 
-  /** @param {RoentgenError} error */
+  /** @param {RoentgenError & {alone?: boolean}} error */
   #takeOther(error) {
     if (!this.#options) return;
     const other = error.code === "thread" ? { threads: 1 } : error.alone ? { alone: true } : { backend: /** @type {const} */ ("cpu"), why: /** @type {Saying} */ (["why.gpu-failed", { error: error.saying }]) };

@@ -1,10 +1,12 @@
 /** A picture as a file: what it is and what gave it in the metadata, and the mark in the pixels where it is wanted. */
 
+import { table } from "./table.js";
+
 /** @import * as protocol from "./protocol.js" */
 /** @import { Client } from "./client.js" */
 
-/** Types of files, and what the engine calls them. @type {Record<string, "png" | "dicom">} */
-export const TYPES = { __proto__: null, "image/png": "png", "application/dicom": "dicom" };
+/** Types of files, and what the engine calls them. */
+export const TYPES = table(/** @type {Record<string, "png" | "dicom">} */ ({ "image/png": "png", "application/dicom": "dicom" }));
 
 /** @param {Client} client @param {protocol.Generated} picture @param {protocol.Settings} settings @param {{marked: boolean, type: string}} as @returns {Promise<Blob>} */
 export async function toFile(client, { width, height, rgba, model, backend }, settings, { marked, type }) {

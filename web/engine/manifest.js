@@ -3,6 +3,7 @@
 import { Problem, tooLarge } from "./errors.js";
 import { MOST_ENTRIES, MOST_SHARDS, SHARD_BYTES, TEXT_BYTES, TEXT_CHARACTERS } from "./limits.js";
 import { MOST_PIXELS, MOST_STEPS } from "./settings.js";
+import { table } from "./table.js";
 
 /** @import * as protocol from "./protocol.js" */
 
@@ -66,7 +67,7 @@ export function readDefaults(value) {
 /** Reads fields of an object, its own ones only. @param {unknown} value @param {string} part of the manifest, for the sentence */
 export function fields(value, part) {
   if (!isObject(value)) throw wrong(part, value);
-  const all = /** @type {any} */ ({ __proto__: null, ...value });
+  const all = /** @type {any} */ (table(value));
   const read = (/** @type {string} */ name, /** @type {(value: unknown) => boolean} */ is) => {
     if (!is(all[name])) throw wrong(part === "bundle.json" ? name : `${part}.${name}`, all[name]);
     return all[name];

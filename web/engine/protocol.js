@@ -283,7 +283,7 @@
  * @property {string} [license]
  * @property {string} [attribution]
  * @property {string} [intended_use]
- * @property {string} [model_card] file beside the manifest, text or Markdown
+ * @property {string | null} [model_card] file beside the manifest, text or Markdown
  * @property {BundleFile} tokenizer
  * @property {BundleFile[]} shards
  * @property {{num_inference_steps: number, guidance_scale: number, width: number, height: number, scheduler: string | null}} defaults

@@ -1,5 +1,7 @@
 /** Settings as data: what they may be, and the fragment of an address that carries them. Nothing here touches the page. */
 
+import { table } from "./table.js";
+
 /** @import * as protocol from "./protocol.js" */
 /** @import { Saying } from "./language.js" */
 
@@ -13,8 +15,7 @@ export const MOST_PIXELS = 2048;
  * How each setting is read from the text of a field or a link; `undefined` is a value that cannot be. Like every table that names from
  * outside are looked up in, it has no prototype: "constructor" is not in it.
  */
-const READ = {
-  __proto__: null,
+const READ = table({
   prompt: (text) => (text.length <= LONGEST ? text.trim() : undefined),
   negative_prompt: (text) => (text.length <= LONGEST ? text.trim() : undefined),
   seed: (text) => whole(text, 0, Number.MAX_SAFE_INTEGER),
@@ -23,13 +24,13 @@ const READ = {
   scheduler: (text) => (text === "" ? null : SCHEDULERS.includes(text) ? text : undefined),
   width: (text) => whole(text, 1, MOST_PIXELS),
   height: (text) => whole(text, 1, MOST_PIXELS),
-};
+});
 
 /** Names in a link, short and readable. An image is never in a link. */
-const IN_LINK = { __proto__: null, prompt: "prompt", negative: "negative_prompt", seed: "seed", steps: "num_inference_steps", guidance: "guidance_scale", scheduler: "scheduler", width: "width", height: "height" };
+const IN_LINK = table({ prompt: "prompt", negative: "negative_prompt", seed: "seed", steps: "num_inference_steps", guidance: "guidance_scale", scheduler: "scheduler", width: "width", height: "height" });
 
 /** Names in the programming interface, roentgen-web.js, and in a file of settings. */
-export const OPTIONS = { __proto__: null, prompt: "prompt", negativePrompt: "negative_prompt", seed: "seed", steps: "num_inference_steps", guidance: "guidance_scale", scheduler: "scheduler", width: "width", height: "height" };
+export const OPTIONS = table({ prompt: "prompt", negativePrompt: "negative_prompt", seed: "seed", steps: "num_inference_steps", guidance: "guidance_scale", scheduler: "scheduler", width: "width", height: "height" });
 
 /** @param {string} text @param {number} least @param {number} most */
 function whole(text, least, most) {
@@ -82,7 +83,7 @@ const STRENGTH = 0.6;
  */
 export function fromOptions(options, defaults) {
   const refuse = (/** @type {Saying} */ ...problem) => ({ settings: null, problem });
-  const settings = /** @type {any} */ ({ prompt: "", negative_prompt: "", seed: Number(rollSeed()), scheduler: null, ...defaults });
+  const settings = /** @type {any} */ ({ prompt: "", negative_prompt: "", seed: Number(rollSeed()), ...defaults });
   for (const [option, value] of Object.entries(options)) {
     if (value === undefined || OTHER_OPTIONS.includes(option)) continue;
     const name = OPTIONS[option];
@@ -147,7 +148,7 @@ export function fromJson(text) {
 }
 
 /** Keywords of an image's file (src/origin.rs), and the settings that they are. */
-const KEYWORDS = { __proto__: null, Prompt: "prompt", "Negative prompt": "negative_prompt", Seed: "seed", Steps: "num_inference_steps", "Guidance scale": "guidance_scale", Scheduler: "scheduler" };
+const KEYWORDS = table({ Prompt: "prompt", "Negative prompt": "negative_prompt", Seed: "seed", Steps: "num_inference_steps", "Guidance scale": "guidance_scale", Scheduler: "scheduler" });
 
 /** As {@link fromJson}, of what an image of ours says about itself. @param {Record<string, string>} texts @returns {FromFile} */
 export function fromOrigin(texts) {

@@ -25,7 +25,7 @@ export class Spare {
         if (data.type === "result") resolve((this.loaded = data.value));
         if (data.type === "error") reject(data);
       };
-      worker.onerror = worker.onmessageerror = (event) => reject({ code: "worker", event });
+      worker.onerror = worker.onmessageerror = (/** @type {Event} */ event) => reject({ code: "worker", event });
     });
     this.ready.catch(() => {}); // heard by whoever waits for it
     worker.postMessage(request, transfer);

@@ -12,6 +12,7 @@ import { Problem, sayingOf, throwIfCancelled } from "./errors.js";
 import { hand, handed } from "./handing.js";
 import { readFile } from "./local.js";
 import { Pause } from "./request.js";
+import { table } from "./table.js";
 
 /** @import * as protocol from "./protocol.js" */
 /** @import { Saying } from "./language.js" */
@@ -47,7 +48,7 @@ self.onmessage = async ({ data: request }) => {
     const breaking = new Promise((_, reject) => (giveUp = reject));
     breaking.catch(() => {});
     try {
-      const work = { __proto__: null, load, generate }[type];
+      const work = table({ load, generate })[type];
       if (!work) throw new Problem("request", "error.request", { type });
       const [value, transfer] = await Promise.race([work(request, job.abort.signal), breaking]);
       reply(id, value, transfer);
@@ -63,13 +64,11 @@ self.onmessage = async ({ data: request }) => {
 async function load({ id, bundle, backend: asked, limits, threads: allowed, why, takes, gives }, signal) {
   const choice = await chooseBackend(asked);
   backend = choice.backend;
-  /** @type {protocol.Device | null} */
-  let device = null;
-  /** @type {import("./backend.js").Compiling | null} */
-  let compiling = null;
+  /** @type {{device: protocol.Device | null, compiling: import("./backend.js").Compiling | null}} */
+  const card = { device: null, compiling: null };
   if (backend === "gpu") {
     presentAdapters(limits);
-    onDevice({ opened: (...found) => ([device, compiling] = found), lost: (why) => breakWith(new Problem("device", "error.device-lost", { why })) });
+    onDevice({ opened: (device, compiling) => Object.assign(card, { device, compiling }), lost: (why) => breakWith(new Problem("device", "error.device-lost", { why })) });
   }
 
   const { address, folder, bytes: manifestBytes, manifest } = bundle;
@@ -89,7 +88,7 @@ async function load({ id, bundle, backend: asked, limits, threads: allowed, why,
   };
   // What another worker downloads comes first: it is to draw soon.
   const taken = takes && (await handed(takes, files));
-  const onThread = (/** @type {MessagePort} */ port) => self.postMessage({ id, type: "thread", port }, [port]);
+  const onThread = (/** @type {MessagePort} */ port) => self.postMessage({ id, type: "thread", port }, { transfer: [port] });
   const opening = openEngine(choice.backend, { onBytes: (engine) => (bytes.engine = engine, tell()), onThread }, signal, allowed);
   opening.catch(() => {}); // heard below; the model is on its way meanwhile
 
@@ -111,7 +110,7 @@ async function load({ id, bundle, backend: asked, limits, threads: allowed, why,
       ? Promise.resolve((count(here), here.bytes))
       : folder
         ? readFile(folder, file, signal).then((read) => (count({ cached: read.length }), read))
-        : fetchFile(file, { base: address, cache, onBytes: count, pause, signal });
+        : fetchFile(file, /** @type {import("./download.js").Means} */ ({ base: address, cache, onBytes: count, pause, signal }));
     promise.then((read) => gives && hand(gives, file, { bytes: read, ...own }), () => {}); // errors are heard when its turn comes
     return promise;
   };
@@ -123,6 +122,7 @@ async function load({ id, bundle, backend: asked, limits, threads: allowed, why,
   const engine = await pkg.Engine.create(choice.backend, manifestBytes, tokenizer, { limits, software: choice.software });
   if (address && !bundle.kept) await cache?.keepManifest(address, manifestBytes); // the engine has checked it
   const started = performance.now();
+  const { device, compiling } = card;
   waits = compiling !== null;
   for (const stage of compiling ? STAGES : []) {
     post(); // the next message is seconds away
@@ -131,7 +131,7 @@ async function load({ id, bundle, backend: asked, limits, threads: allowed, why,
     throwIfCancelled(signal);
   }
   waits = false;
-  const compiled = compiling?.over.then(() => ({ pipelines: compiling.pipelines, milliseconds: performance.now() - started }));
+  const compiled = compiling && compiling.over.then(() => ({ pipelines: compiling.pipelines, milliseconds: performance.now() - started }));
   compiled?.catch(() => {}); // heard below
   for (let i = 0; i < manifest.shards.length; i++) {
     const shard = await next; // one shard is decoded while the next one arrives
@@ -140,9 +140,9 @@ async function load({ id, bundle, backend: asked, limits, threads: allowed, why,
     await engine.add_shard(i, shard);
   }
   await engine.finish();
-  waits = compiled !== undefined;
+  waits = compiled !== null;
   post();
-  const compilation = (await compiled) ?? null; // else the first image would wait for it
+  const compilation = await compiled; // else the first image would wait for it
   throwIfCancelled(signal);
   if (address && !bundle.kept) await cache?.keepManifest(address, manifestBytes, true);
   model = { engine, pkg, memory, name: manifest.name };
@@ -167,7 +167,7 @@ async function generate({ id, settings }, signal) {
   const { engine, memory, name } = loaded();
   const started = performance.now();
   const onStep = async (/** @type {Omit<protocol.StepEvent, "id" | "type">} */ step) => {
-    self.postMessage({ id, type: "step", ...step }, step.preview ? [step.preview.rgba.buffer] : []);
+    self.postMessage({ id, type: "step", ...step }, { transfer: step.preview ? [step.preview.rgba.buffer] : [] });
     await turn();
     return !signal.aborted; // false ends the engine's work with the error `cancelled`
   };
@@ -211,7 +211,7 @@ function turn() {
 
 /** @param {number} id @param {any} value @param {Transferable[]} [transfer] */
 function reply(id, value, transfer = []) {
-  self.postMessage({ id, type: "result", value }, transfer);
+  self.postMessage({ id, type: "result", value }, { transfer });
 }
 
 /** @param {number} id @param {any} error */

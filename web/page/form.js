@@ -27,7 +27,7 @@ export function suggest(manifest) {
   sizes = [{ width, height }, ...others.map(([width, height]) => ({ width, height }))];
   nameSizes();
   choose(width, height);
-  write({ scheduler: null, ...rest });
+  write(rest);
   $("previews").checked = filesOf(manifest).reduce((sum, { bytes }) => sum + bytes, 0) < LIGHT;
   if (!FIELDS.prompt.value && examples.length > 0) setPrompt(examples[0]);
 }

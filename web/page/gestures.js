@@ -7,6 +7,8 @@
  * stuck on the film.
  */
 
+import { table } from "../engine/table.js";
+
 /** @import { Viewer } from "./viewer.js" */
 /** @typedef {"none" | "window" | "move"} Tool */
 
@@ -76,7 +78,7 @@ export function listen(film, viewer, tool) {
 /** What a key does on the film; whether it did. @param {KeyboardEvent} event @param {Viewer} viewer */
 export function press(event, viewer) {
   if (event.ctrlKey || event.metaKey || event.altKey) return false;
-  const arrow = { __proto__: null, ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+  const arrow = table({ ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] })[event.key];
   if (arrow && event.shiftKey) viewer.windowBy(arrow[0] * KEY_WINDOW, arrow[1] * KEY_WINDOW);
   else if (arrow) viewer.moveBy(-arrow[0] * KEY_MOVE, -arrow[1] * KEY_MOVE);
   else if (event.key === "+" || event.key === "=") viewer.zoomBy(KEY_ZOOM);

@@ -5,6 +5,7 @@
  */
 
 import { capital, compose, FINDINGS, noun, person, phrase, withArticle } from "./words.js";
+import { table } from "../engine/table.js";
 
 /** @typedef {[from: number, to: number]} Place */
 /**
@@ -17,7 +18,7 @@ const VIEW = /\b(?:PA|AP)\b|\bposteroanterior\b|\banteroposterior\b/;
 const PERSON =
   /\b(an?\s+)?(?:(\d{1,3})[- ]year[- ]old\s+|(young|elderly|middle-aged|small)\s+)?(?:(?:male|female)\s+)?(?:man|woman|boy|girl|adult|child|patient|male|female)\b(?:,?\s+aged\s+(\d{1,3})\b|,\s+(\d{1,3})\s+years\s+old\b)?/i;
 const NOT = /\b(?:no|without|not)\b[^.]*$/i;
-const SIDES = { __proto__: null, left: "left", right: "right", both: "bilateral", bilateral: "bilateral" };
+const SIDES = table({ left: "left", right: "right", both: "bilateral", bilateral: "bilateral" });
 
 /** Every name of a finding, and the finding. @type {Map<string, string>} */
 const NAMES = new Map(Object.entries(FINDINGS).flatMap(([finding, { one, many = one, also = [] }]) => [one, many, ...also].map((name) => [name, finding])));

@@ -6,6 +6,7 @@ import { PICTURE_BYTES } from "../engine/limits.js";
 import { $ } from "./page.js";
 import { openPicture } from "../engine/picture.js";
 import { note } from "./report.js";
+import { table } from "../engine/table.js";
 
 /** @import * as protocol from "../engine/protocol.js" */
 /** @import { Client } from "../engine/client.js" */
@@ -148,7 +149,7 @@ function follow(event) {
 
 /** The brush by keys: arrows move it, space or Enter presses it. @param {KeyboardEvent} event */
 function press(event) {
-  const move = { __proto__: null, ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+  const move = table({ ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] })[event.key];
   if (!move && ![" ", "Enter"].includes(event.key)) return;
   event.preventDefault();
   event.stopPropagation();

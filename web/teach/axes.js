@@ -3,6 +3,7 @@
 import { change, understand } from "../page/sentence.js";
 import { MOST_GUIDANCE, MOST_STEPS, readSetting } from "../engine/settings.js";
 import { FINDINGS, SIDES, SIZES } from "../page/words.js";
+import { table } from "../engine/table.js";
 
 /** @import * as protocol from "../engine/protocol.js" */
 /** @typedef {"finding" | "side" | "size" | "seed" | "guidance" | "steps"} Axis */
@@ -11,10 +12,10 @@ import { FINDINGS, SIDES, SIZES } from "../page/words.js";
 export const MOST = 6;
 export const AXES = /** @type {Axis[]} */ (["finding", "side", "size", "seed", "guidance", "steps"]);
 /** Those whose values are words of the sentence. */
-export const WORDS = { __proto__: null, finding: Object.keys(FINDINGS), side: SIDES.filter(Boolean), size: SIZES.filter(Boolean) };
+export const WORDS = table({ finding: Object.keys(FINDINGS), side: SIDES.filter(Boolean), size: SIZES.filter(Boolean) });
 /** The others, and their settings. */
-const NUMBERS = { __proto__: null, seed: "seed", guidance: "guidance_scale", steps: "num_inference_steps" };
-export const LIMITS = { __proto__: null, seed: Number.MAX_SAFE_INTEGER, guidance: MOST_GUIDANCE, steps: MOST_STEPS };
+const NUMBERS = table({ seed: "seed", guidance: "guidance_scale", steps: "num_inference_steps" });
+export const LIMITS = table({ seed: Number.MAX_SAFE_INTEGER, guidance: MOST_GUIDANCE, steps: MOST_STEPS });
 
 /** Whether an axis says something for this sentence. @param {Axis} axis @param {string} prompt */
 export function applies(axis, prompt) {

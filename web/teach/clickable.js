@@ -3,12 +3,13 @@
 import { t, translate } from "../engine/language.js";
 import { el } from "../page/page.js";
 import { paint } from "../page/tone.js";
+import { table } from "../engine/table.js";
 
 /** @import * as protocol from "../engine/protocol.js" */
 /** @import { Place, Region } from "./where.js" */
 
 const [KEY, FAR] = [0.02, 0.1];
-const ARROWS = { __proto__: null, ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const ARROWS = table({ ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] });
 
 export class Clickable {
   /** @type {Place | null} */

@@ -101,19 +101,21 @@ export const figureModel = () => choices.forEach((choice) => choice.fill());
 /** @param {AbortSignal} signal @returns {Promise<Saying>} */
 async function draw(signal) {
   const { settings, problem } = read();
+  if (!settings) return problem;
   const sides = choices.map((choice) => choice.read());
-  const wrong = problem ?? sides.find((side) => side.problem)?.problem;
+  const wrong = sides.find((side) => side.problem)?.problem;
   if (wrong) return wrong;
   const [down, across] = sides.map(({ side }) => /** @type {Side} */ (side));
   if (down.axis === across.axis) return ["figure.same"];
   const seed = settings.seed;
-  drawn = { down, across, base: { ...settings, seed, words: false, previews: false }, films: down.values.flatMap(() => across.values.map(() => null)) };
+  const figure = { down, across, base: { ...settings, seed, words: false, previews: false }, films: down.values.flatMap(() => across.values.map(() => /** @type {Film | null} */ (null))) };
+  drawn = figure;
   show();
-  const total = drawn.films.length;
+  const total = figure.films.length;
   for (let i = 0; i < total; i++) {
     panel.tell(["figure.drawing", { number: i + 1, total }]);
     const [row, column] = [Math.floor(i / across.values.length), i % across.values.length];
-    drawn.films[i] = await film(cell(drawn.base, [[down.axis, down.values[row]], [across.axis, across.values[column]]]), signal);
+    figure.films[i] = await film(cell(figure.base, [[down.axis, down.values[row]], [across.axis, across.values[column]]]), signal);
     show();
   }
   return ["figure.done", { total }];

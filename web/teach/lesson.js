@@ -6,6 +6,7 @@
 import { language, LANGUAGES, t } from "../engine/language.js";
 import { understand, withoutFinding } from "../page/sentence.js";
 import { LONGEST, MOST_GUIDANCE, MOST_PIXELS, MOST_STEPS, SCHEDULERS } from "../engine/settings.js";
+import { table } from "../engine/table.js";
 
 /** @import { Saying } from "../engine/language.js" */
 /** @import { Region } from "./where.js" */
@@ -33,7 +34,7 @@ export const MOST_BYTES = 200_000;
 const [MOST_ITEMS, MOST_CHOICES, MOST_REGIONS] = [50, 8, 8];
 const [LONG, SHORT] = [2000, 200];
 /** Names of settings in a lesson, as in a file of settings. */
-const SETTINGS = { __proto__: null, steps: "num_inference_steps", guidance: "guidance_scale", scheduler: "scheduler", width: "width", height: "height" };
+const SETTINGS = table({ steps: "num_inference_steps", guidance: "guidance_scale", scheduler: "scheduler", width: "width", height: "height" });
 
 /** What is wrong, where. */
 class Fault extends Error {
@@ -133,7 +134,7 @@ function readRegion(value, part) {
 /** Reads an object's own fields, and refuses those that it cannot have: they are mistyped. @param {unknown} value @param {string} part @param {string[]} names */
 function reader(value, part, names) {
   if (!isObject(value)) throw new Fault(part, value, ["lesson.must.object"]);
-  const all = /** @type {any} */ ({ __proto__: null, ...value });
+  const all = /** @type {any} */ (table(value));
   const at = (/** @type {string} */ name) => (part ? `${part}.${name}` : name);
   for (const name of Object.keys(all)) if (!names.includes(name)) throw new Fault(at(name.slice(0, 40)), all[name], ["lesson.must.known", { known: names.join(", ") }]);
   return (/** @type {string} */ name, /** @type {Read} */ read) => read(all[name], at(name));

@@ -100,7 +100,7 @@ function open(text, address) {
   begin(lesson, { text, address });
 }
 
-/** @param {Lesson} lesson @param {typeof opened} from */
+/** @param {Lesson} lesson @param {{text: string, address: string | null} | null} from */
 function begin(lesson, from) {
   opened = from;
   tell("");

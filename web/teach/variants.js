@@ -2,11 +2,12 @@
 
 import { change, understand, withoutFinding } from "../page/sentence.js";
 import { FINDINGS, SIZES } from "../page/words.js";
+import { table } from "../engine/table.js";
 
 /** @typedef {"without" | "side" | "smaller" | "larger"} Kind */
 /** @typedef {{kind: Kind, prompt: string, plain: boolean}} Variant `plain`: it shows no finding */
 
-const OTHER = { __proto__: null, left: "right", right: "left" };
+const OTHER = table({ left: "right", right: "left" });
 
 /** Only those that apply to the sentence; none for a normal chest. @param {string} prompt @returns {Variant[]} */
 export function variants(prompt) {

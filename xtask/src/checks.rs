@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::workspace::cargo;
-use crate::{apt, browser, deny, fuzz, wasm, workspace};
+use crate::{apt, browser, deny, fuzz, types, wasm, workspace};
 
 /// What `test` can be told.
 #[derive(Args)]
@@ -29,6 +29,8 @@ enum Step {
     Format,
     /// clippy without warnings
     Clippy,
+    /// the types in the page's comments
+    Types,
     /// licences, sources and known faults of what this depends on
     Deny,
     /// all native tests
@@ -50,6 +52,7 @@ impl Step {
         match self {
             Step::Format => "formatting",
             Step::Clippy => "clippy",
+            Step::Types => "types of the page",
             Step::Deny => "dependencies",
             Step::Native => "native tests",
             Step::Fuzz => "fuzzing",
@@ -74,6 +77,7 @@ impl Step {
                 "-D",
                 "warnings",
             ])),
+            Step::Types => types::check(),
             Step::Deny => deny::check(),
             Step::Native => {
                 vulkan()?;

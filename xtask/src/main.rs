@@ -19,12 +19,14 @@ mod fuzz;
 mod host;
 mod landing;
 mod native;
+mod npm;
 mod package;
 mod release;
 mod screenshot;
 mod serve;
 mod site;
 mod toolchain;
+mod types;
 mod wasm;
 mod workspace;
 

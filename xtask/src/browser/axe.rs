@@ -1,24 +1,23 @@
 //! The check that axe-core, the usual program for it, finds nothing wrong with the page for people with disabilities.
 
 use std::fs;
-use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use super::Setting;
 use super::element::{drawn, embed};
 use super::page::Page;
 use super::teach::{told, wait};
 use super::visits::{DRAWING, SETTINGS};
-use crate::apt;
 use crate::native::Settings;
-use crate::workspace::{command, output, run, target};
+use crate::npm::Package;
 
-const VERSION: &str = "4.14.1";
-/// Of its `axe.min.js`.
-const SHA256: &str = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c";
+const AXE: Package = Package {
+    name: "axe-core",
+    version: "4.14.1",
+    sha256: "e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745",
+};
 
 /// What it finds, and how many rules hold.
 const RUN: &str = "(async () => { const {violations, passes} = await axe.run(document, {resultTypes: ['violations']}); \
@@ -26,7 +25,7 @@ const RUN: &str = "(async () => { const {violations, passes} = await axe.run(doc
 
 /// Every state of the page that a visitor meets, in both languages, light and dark; and a page with an element.
 pub fn axe(setting: &Setting) -> Result<String> {
-    let axe = script()?;
+    let axe = fs::read_to_string(AXE.folder()?.join("axe.min.js"))?;
     let page = setting.visit("?backend=cpu")?;
     page.evaluate(&axe)?;
     let short = Settings {
@@ -131,47 +130,4 @@ fn holds(page: &Page, state: &str) -> Result<u64> {
     ensure!(found["found"] == json!([]), "{state}: {}", found["found"]);
     let rules = found["passes"].as_u64().filter(|rules| *rules >= 10);
     rules.with_context(|| format!("{state}: axe-core looked at next to nothing: {found}"))
-}
-
-/// The program: npm's, fetched once into the target folder, and the one that is meant.
-fn script() -> Result<String> {
-    let folder = target().join(format!("axe-core-{VERSION}"));
-    let file = folder.join("package/axe.min.js");
-    if !file.is_file() {
-        fetch(&folder)?;
-    }
-    let text = fs::read_to_string(&file)?;
-    let hash: String = Sha256::digest(&text)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    if hash != SHA256 {
-        fs::remove_dir_all(&folder)?;
-        bail!(
-            "axe-core {VERSION} arrived with the SHA-256 {hash}, expected is {SHA256}. Run this again; if it stays so, trust it no more"
-        );
-    }
-    Ok(text)
-}
-
-/// npm asks its registry; nothing of the package is run here, and it never becomes part of the page.
-fn fetch(folder: &Path) -> Result<()> {
-    let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
-    let there = || output(command(npm).arg("--version")).is_some();
-    if !there() {
-        apt::install(&["npm"])?;
-    }
-    if !there() {
-        bail!(
-            "the check with axe-core fetches it by npm, and there is none. Install Node.js with npm"
-        );
-    }
-    fs::create_dir_all(folder)?;
-    let archive = format!("axe-core-{VERSION}.tgz");
-    run(command(npm)
-        .args(["pack", "--silent", &format!("axe-core@{VERSION}")])
-        .arg("--pack-destination")
-        .arg(folder))
-    .context("axe-core could not be fetched. This check needs npm's registry once; afterwards it is in the target folder")?;
-    run(command("tar").current_dir(folder).args(["-xzf", &archive]))
 }
