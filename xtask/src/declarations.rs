@@ -142,8 +142,10 @@ mod tests {
         let errors = fs::read_to_string(root().join("src/error.rs")).unwrap();
         let (_, codes_of_errors) = errors.split_once("pub fn code(&self)").unwrap();
         let mut found = after(codes_of_errors, "=> \"");
-        found.extend(quoted("web", ".js", "new Problem(\""));
-        found.extend(quoted("web", ".js", "code: \""));
+        for folder in ["web", "web/engine", "web/page"] {
+            found.extend(quoted(folder, ".js", "new Problem(\""));
+            found.extend(quoted(folder, ".js", "code: \""));
+        }
         // Of the native program; of a worker that gets two jobs, which no client gives it; of a thread that has ended, after
         // which the client draws the image again without threads.
         for other in ["io", "model-folder", "busy", "thread"] {

@@ -32,7 +32,7 @@ pub fn write(page: &Path, engines: &[&Path]) -> Result<PathBuf> {
     collect(page, "./", &mut files)?;
     files.sort();
     let mut hash = Sha256::new();
-    let mut add = |path: &Path| -> Result<()> {
+    let mut add = |path: &PathBuf| -> Result<()> {
         let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
@@ -43,9 +43,11 @@ pub fn write(page: &Path, engines: &[&Path]) -> Result<PathBuf> {
         add(&page.join(file))?;
     }
     for engine in engines {
-        for name in ["roentgen_web.js", "roentgen_web_bg.wasm"] {
-            add(&engine.join(name))?;
-        }
+        let parts = ["roentgen_web.js", "roentgen_web_bg.wasm"].map(|name| engine.join(name));
+        parts
+            .iter()
+            .filter(|part| part.is_file())
+            .try_for_each(&mut add)?;
     }
     let hash: String = hash.finalize()[..8]
         .iter()
@@ -101,7 +103,8 @@ mod tests {
         let first = release(&page, &[]);
         for file in [
             "./",
-            "./main.js",
+            "./page/main.js",
+            "./engine/table.js",
             "./style/base.css",
             "./teach/quiz.js",
             "./lessons/heart.json",
@@ -111,7 +114,7 @@ mod tests {
         }
         for file in [
             "sw.js",
-            "protocol.js",
+            "engine/protocol.js",
             "index.html\"",
             "measure/",
             "README.md",

@@ -360,7 +360,8 @@ mod tests {
     fn page_has_a_policy() {
         let (_folder, site) = site();
         assert_eq!(site.policy(), None);
-        let policy = site.with_page(&root().join("web")).policy().unwrap();
+        let page = site.with_page(&root().join("web")).unwrap();
+        let policy = page.policy().unwrap();
         assert!(policy.starts_with("default-src 'none'; "));
         assert!(policy.contains("connect-src 'self';"));
     }

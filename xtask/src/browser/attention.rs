@@ -129,7 +129,7 @@ pub fn attention(setting: &Setting) -> Result<String> {
 
 fn shown(page: &Page) -> Result<bool> {
     let shown = !page.is_hidden("attention-map")?;
-    Ok(shown == true)
+    Ok(shown)
 }
 
 fn thumbs(page: &Page) -> Result<u64> {

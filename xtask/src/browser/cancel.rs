@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
+use super::Setting;
 use super::module::{SHOW, options, short};
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS, number};
-use super::{LOADING, Setting};
 use crate::native::Settings;
 use crate::serve::Serving;
 use crate::workspace::{copy, root};
@@ -146,7 +146,7 @@ pub fn measured(setting: &Setting) -> Result<String> {
 
 /// The same with the page's own button.
 fn on_page(setting: &Setting, serving: &Serving) -> Result<()> {
-    let page = setting.visit_of(&serving)?;
+    let page = setting.visit_of(serving)?;
     page.fill(&short())?;
     page.evaluate("new BroadcastChannel('stop').postMessage('')")?;
     std::thread::sleep(Duration::from_millis(500)); // the page hears of it

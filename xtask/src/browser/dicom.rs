@@ -113,10 +113,7 @@ fn begin_from(page: &Page, folder: &Path, own: &RgbaImage) -> Result<()> {
         tool(program, options, &file, Some(&other))?;
         let remark = dropped(page, &other)?;
         let hidden = page.is_hidden("source-editor")?;
-        ensure!(
-            hidden == false,
-            "{program} {options:?}: the page says {remark}"
-        );
+        ensure!(!hidden, "{program} {options:?}: the page says {remark}");
         let found = page.pixels_of("source-canvas")?;
         let difference = found
             .pixels()

@@ -8,11 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
+use super::Setting;
 use super::element::{drawn, embed};
 use super::module::short;
 use super::page::Page;
 use super::visits::SETTINGS;
-use super::{LOADING, Setting};
 use crate::serve::Serving;
 use crate::site::Site;
 use crate::workspace::{copy, root};

@@ -10,7 +10,7 @@ use super::download::{all, weights};
 use super::models::{at_work, open_list};
 use super::page::Page;
 use super::visits::{CPU_DIFFERENCE, DRAWING, SETTINGS};
-use super::{LOADING, Setting, offline};
+use super::{Setting, offline};
 use crate::native::Settings;
 use crate::serve::Serving;
 use crate::site::Site;

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use super::Setting;
 use super::models::{at_work, open_list, renamed};
 use super::module::short;
 use super::page::Page;
 use super::visits::DRAWING;
-use super::{LOADING, Setting};
 use crate::serve::Serving;
 
 /// The dialog belongs to the system, where no check can press: in its place stands a folder of the browser's own, which is

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use super::Setting;
 use super::page::Page;
-use super::{LOADING, Setting};
 use crate::serve::{Instead, Serving};
 use crate::workspace::{copy, root};
 

@@ -8,7 +8,7 @@ use headless_chrome::protocol::cdp::Page as Cdp;
 use serde_json::Value;
 
 use super::page::Page;
-use super::{LOADING, Setting, offline};
+use super::{Setting, offline};
 use crate::serve::Serving;
 use crate::workspace::{copy, root};
 

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
+use super::Setting;
 use super::element;
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
-use super::{LOADING, Setting};
 use crate::native::Settings;
 use crate::serve::Serving;
 use crate::workspace::{copy, root};

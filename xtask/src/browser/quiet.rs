@@ -8,7 +8,7 @@ use super::batch::{catch_saved, saved};
 use super::page::Page;
 use super::source::{DROP, take};
 use super::visits::{DRAWING, SETTINGS};
-use super::{LOADING, Setting, offline};
+use super::{Setting, offline};
 use crate::native::Settings;
 use crate::serve::Serving;
 

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use tempfile::TempDir;
 
+use super::Setting;
 use super::page::Page;
 use super::visits::{DRAWING, DRAWING_GPU, GPU_DIFFERENCE, SETTINGS};
-use super::{LOADING, Setting};
 use crate::native::Settings;
 use crate::serve::Serving;
 use crate::workspace::{copy, root};

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 
+use super::Setting;
 use super::module::short;
-use super::page::Page;
 use super::visits::DRAWING;
-use super::{LOADING, Setting};
 use crate::serve::Serving;
 use crate::workspace::{copy, root};
 

@@ -143,10 +143,7 @@ pub fn source(setting: &Setting) -> Result<String> {
     );
     page.click("picked-remove")?;
     let gone = page.is_hidden("picked")?;
-    ensure!(
-        gone == true && hidden(&page)? == true,
-        "the picture is still there"
-    );
+    ensure!(gone && hidden(&page)? == true, "the picture is still there");
     let (plain, _) = page.generate(&settings, DRAWING)?;
     setting.as_native(&plain, &settings, "the image without the picture")?;
     setting.all_quiet(&page)?;

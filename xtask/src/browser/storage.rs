@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 
+use super::Setting;
 use super::chrome::INSECURE;
 use super::download::all;
 use super::models::{at_work, open_list, renamed};
 use super::module::short;
 use super::page::Page;
 use super::visits::DRAWING;
-use super::{LOADING, Setting};
 use crate::serve::Serving;
 use crate::workspace::{copy, root};
 

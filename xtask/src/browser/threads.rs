@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::module::short;
 use super::page::Page;
 use super::visits::DRAWING;
-use super::{LOADING, Setting, offline};
+use super::{Setting, offline};
 use crate::package;
 use crate::serve::{Instead, Serving};
 use crate::site::Site;
