@@ -27,7 +27,7 @@ const isJson = (/** @type {File} */ { name, type }) => type === "application/jso
 let client;
 /** What the reader does not take for a chest radiograph, until somebody says that it is to be used. @type {Blob | ImageData | null} */
 let refused = null;
-/** Counts the pictures given: the last one stays, however long the reader looks. */
+/** Counts the pictures given and taken away: the last word holds, however long the reader looks. */
 let given = 0;
 /** Where the brush is for those who move it by keys. @type {{x: number, y: number} | null} */
 let cursor = null;
@@ -50,6 +50,7 @@ export function readSource() {
 
 /** Brings back what gave an earlier image. @param {protocol.Source | null} source */
 export function put(source) {
+  given++; // what is still being opened comes too late
   rgba = source?.rgba ?? null;
   origin = rgba && new ImageData(new Uint8ClampedArray(rgba), size.width, size.height);
   mask = source?.mask?.slice() ?? new Uint8ClampedArray(size.width * size.height);
