@@ -131,9 +131,10 @@ pub fn vanished(setting: &Setting) -> Result<String> {
         open_list(&page)?;
         page.evaluate("delete given['model-files']")?;
         page.choose("#model-files", &[local.path()])?;
+        page.until("given['model-files'] !== undefined")?; // the browser lists a folder at a time of its own
         change(&path)?;
         give(&page, "model-files")?;
-        said(&page, words)?;
+        said(&page, words).with_context(|| format!("{end}, change {count}"))?;
         if page.evaluate("document.getElementById('own-model').checkVisibility()")? == true {
             back(&page, &serving, &own)?;
         } else {
