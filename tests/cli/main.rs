@@ -22,6 +22,9 @@ const CHECKPOINT: &str = concat!(
     "/tests/reference/goldens/pipeline_sd1"
 );
 
+/// An image of it, with whatever options follow.
+const GENERATE: [&str; 5] = ["generate", "--model", CHECKPOINT, "--prompt", "x"];
+
 /// Address space in kB, and time, within which anything is refused: what a stranger brings cannot ask for more.
 const KILOBYTES: u32 = 3_000_000;
 const TIME: Duration = Duration::from_secs(20);
@@ -58,15 +61,8 @@ fn refused(args: &[&str], words: &[&str]) {
 #[test]
 fn bad_arguments() {
     let args = |more: &[&'static str]| {
-        let mut args = vec![
-            "generate",
-            "--model",
-            CHECKPOINT,
-            "--prompt",
-            "x",
-            "--out",
-            "/tmp/x.png",
-        ];
+        let mut args = GENERATE.to_vec();
+        args.extend(["--out", "/tmp/x.png"]);
         args.extend(more);
         args
     };
@@ -300,17 +296,8 @@ fn one_image_with_its_origin() {
 
     // The dumped latents are taken as a start, and give the size.
     let again = path(&folder, "again.png");
-    let mut args = vec![
-        "generate",
-        "--model",
-        CHECKPOINT,
-        "--prompt",
-        "x",
-        "--steps",
-        "1",
-        "--latents",
-        &dump,
-    ];
+    let mut args = GENERATE.to_vec();
+    args.extend(["--steps", "1", "--latents", &dump]);
     args.extend(["--out", &again]);
     let output = roentgen(&args);
     assert!(

@@ -136,35 +136,22 @@ pub fn overwritten_chunks(
     size: usize,
     run: impl Fn(usize, &mut [f32]) + Sync + Send,
 ) -> Vec<f32> {
-    let Some(mut values) = large_enough(len) else {
+    let mut values = GIVEN_BACK.take();
+    if values.capacity() < len {
+        GIVEN_BACK.set(values);
         return filled_chunks(len, size, run);
-    };
+    }
     values.resize(len, 0.0);
     each_chunk(&mut values, size, run);
     values
 }
 
-/// The smallest vector that was given back and has room for `len` values.
-fn large_enough(len: usize) -> Option<Vec<f32>> {
-    GIVEN_BACK.with_borrow_mut(|kept| {
-        let fits = |(_, values): &(usize, &Vec<f32>)| values.capacity() >= len;
-        let all = kept.iter().enumerate().filter(fits);
-        let (i, _) = all.min_by_key(|(_, values)| values.capacity())?;
-        Some(kept.swap_remove(i))
-    })
-}
-
-/// Keeps memory that one step after another needs, such as that of a layer's transformed weights, so that nobody clears it anew:
-/// the largest two of a thread.
+/// Keeps the largest memory of this thread that one step after another needs, such as that of a layer's transformed weights, so that
+/// nobody clears it anew.
 #[cfg(feature = "training")]
 pub fn give_back(values: Vec<f32>) {
-    GIVEN_BACK.with_borrow_mut(|kept| {
-        kept.push(values);
-        if kept.len() > 2 {
-            kept.sort_by_key(Vec::capacity);
-            kept.remove(0);
-        }
-    });
+    let kept = GIVEN_BACK.take();
+    GIVEN_BACK.set(std::cmp::max_by_key(kept, values, Vec::capacity));
 }
 
 fn cleared(part: &mut [MaybeUninit<f32>]) -> &mut [f32] {
@@ -175,7 +162,7 @@ fn cleared(part: &mut [MaybeUninit<f32>]) -> &mut [f32] {
 
 thread_local! {
     static SCRATCH: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
-    static GIVEN_BACK: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+    static GIVEN_BACK: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Runs with `len` values of this thread's that are used again and again: they hold what was left there.
