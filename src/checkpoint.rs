@@ -1,6 +1,7 @@
 //! Folder -> model: a bundle, a diffusers checkpoint as `save_pretrained` writes it, or one file of Stable Diffusion in its
 //! original layout.
 
+mod components;
 mod configs;
 mod convert;
 mod files;
@@ -23,6 +24,7 @@ use crate::{
     tokens::ClipTokenizer,
     weights::{Stored, StoredWeights, Weight, Weights},
 };
+pub use components::Components;
 use configs::{
     TEXT_CONFIG, checkpoint_name, config, defaults, instead, required, text_encoder, tokenizer,
 };

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// The components that have weights.
-const COMPONENTS: [&str; 3] = ["text_encoder", "unet", "vae"];
+pub(super) const COMPONENTS: [&str; 3] = ["text_encoder", "unet", "vae"];
 
 /// Names that `save_pretrained` gives weights, by preference: safetensors first, full precision first, whole before sharded. The
 /// fourth and fifth are the index of a half-precision variant as diffusers and as transformers name it.

@@ -144,17 +144,17 @@ enum Command {
     },
     /// Writes the bundle of a Stable Diffusion checkpoint: a diffusers folder, or one file in the original layout
     Import(Import),
-    /// Writes a bundle, or a checkpoint for diffusers
+    /// Writes a bundle, a checkpoint for diffusers, or the autoencoder alone
     Export {
         #[command(flatten)]
         run: RunArgs,
         /// Folder of the bundle or checkpoint
         #[arg(long, alias = "bundle", value_name = "DIR")]
         out: PathBuf,
-        /// For the page, or for Python
+        /// For the page, for Python, or for other runs
         #[arg(long, default_value = "bundle")]
         layout: Layout,
-        /// f32, f16, q8 or q4 in a bundle [default: q8]; a checkpoint is always f32
+        /// f32, f16, q8 or q4 in a bundle [default: q8]; a checkpoint is always f32, an autoencoder f16
         #[arg(long)]
         quantize: Option<Precision>,
     },
@@ -162,8 +162,12 @@ enum Command {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Layout {
+    /// What the page draws with
     Bundle,
+    /// A checkpoint as StableDiffusionPipeline reads it
     Diffusers,
+    /// The autoencoder alone, as soon as `vae` is done: diffusers reads it, and a run can have it as its init
+    Autoencoder,
 }
 
 #[derive(Args)]
@@ -310,17 +314,23 @@ fn run(cli: Cli) -> Result<()> {
             layout,
             quantize,
         } => {
+            if layout != Layout::Bundle && quantize.is_some() {
+                return Err(Error::Request {
+                    field: "quantize",
+                    why: "is for bundles; leave it out with this --layout".into(),
+                });
+            }
+            if layout == Layout::Autoencoder {
+                let (run, folder) = open(&run)?;
+                return scratch::export_autoencoder(&run, &folder, &out);
+            }
             let (info, tokenizer, weights) = finished(&run)?;
-            match (layout, quantize) {
-                (Layout::Bundle, precision) => {
-                    let precision = precision.unwrap_or(Precision::Q8);
+            match layout {
+                Layout::Diffusers => diffusers::write(&info, &tokenizer, &weights, &out),
+                _ => {
+                    let precision = quantize.unwrap_or(Precision::Q8);
                     export::write(info, &tokenizer, &weights, precision, &out)
                 }
-                (Layout::Diffusers, None) => diffusers::write(&info, &tokenizer, &weights, &out),
-                (Layout::Diffusers, Some(_)) => Err(Error::Request {
-                    field: "quantize",
-                    why: "is for bundles; leave it out with --layout diffusers".into(),
-                }),
             }
         }
     }

@@ -10,10 +10,12 @@ use roentgen_web::image::AutoencoderConfig;
 use roentgen_web::weights;
 use train::data::dataset::Dataset;
 use train::data::images::Fit;
+use train::data::readers::credits;
 use train::data::record::Split;
 use train::exchange::export;
 use train::stages::latents::Latents;
 use train::stages::vae::{self, Autoencoder, adversarial};
+use train::stages::{SOURCES, scratch};
 use train::training::run::{AdversarialRun, Run, RunFolder};
 use train::training::trainer::BEFORE_DECAY;
 use train::training::{ema, trainer};
@@ -258,11 +260,51 @@ fn the_decoder_learns_against_a_discriminator_and_both_resume_exactly() {
 
     // Latents stay what they were; the decoder has changed, and is the one that is exported.
     let plain = ema::open(&trainer::ema_path(&whole.path("vae"))).unwrap();
-    for (name, weight) in export::autoencoder(whole).unwrap() {
+    for (name, weight) in export::autoencoder(&run, whole).unwrap() {
         let same = weight == plain[&name];
         assert!(same || !name.starts_with("vae.encoder."), "{name}");
         assert!(!same || name != "vae.decoder.conv_out.conv.weight");
     }
+}
+
+#[test]
+fn another_run_starts_from_an_autoencoder_that_was_exported_alone() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let mut run = run();
+    run.vae.optimization.steps = 10;
+    let [first, second] = ["first", "second"].map(|name| RunFolder(dir.path().join(name)));
+    train(&run, &data, &first);
+    credits::note(&data.credits(), &first.path(SOURCES)).unwrap();
+    let alone = dir.path().join("alone");
+    scratch::export_autoencoder(&run, &first, &alone).unwrap();
+    let config = fs::read_to_string(alone.join("vae/config.json")).unwrap();
+    let config: AutoencoderConfig = serde_json::from_str(&config).unwrap();
+    assert_eq!(config, run.vae.model);
+    let noted = credits::noted(&alone.join(SOURCES)).unwrap();
+    assert_eq!(noted, data.credits());
+
+    second.create().unwrap();
+    let error = export::autoencoder(&run, &second).unwrap_err().to_string();
+    assert!(error.contains("train vae"), "{error}");
+    run.init = Some(alone);
+    let found = export::autoencoder(&run, &second).unwrap();
+    assert_eq!(found, vae::trained(&run, &second).unwrap());
+    let trained = ema::open(&trainer::ema_path(&first.path("vae"))).unwrap();
+    assert_eq!(found.len(), trained.len());
+    for (name, weight) in found {
+        let rounded = |x: &f32| half::f16::from_f32(*x).to_f32();
+        let expected: Vec<f32> = trained[&name].data.iter().map(rounded).collect();
+        assert_eq!(weight.data, expected, "{name}");
+    }
+    // What the run trains itself comes first.
+    train(&run, &data, &second);
+    let own = export::autoencoder(&run, &second).unwrap();
+    assert_eq!(
+        own,
+        ema::open(&trainer::ema_path(&second.path("vae"))).unwrap()
+    );
 }
 
 #[test]

@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokenizers::Tokenizer;
 
-use crate::exchange::safetensors;
+use crate::exchange::safetensors::{self, Format};
 use crate::exchange::tokenizer::{self, END, START};
 
 /// The version whose files these are like; diffusers reads those of older ones.
@@ -46,18 +46,9 @@ pub fn write(
     let configs = &info.components;
     let mut weights = weights.clone();
     let vae = unshifted(&configs.vae, &mut weights)?;
-    let convolutions = !configs.unet.use_linear_projection;
-    for (component, file) in WEIGHTS {
-        let folder = dir.join(component);
-        fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
-        refuse_strangers(&folder, file)?;
-        let own = weights.iter().filter_map(|(name, weight)| {
-            let name = name.strip_prefix(component)?.strip_prefix('.')?;
-            Some(stored(component, name, weight, convolutions))
-        });
-        // Older versions of transformers refuse a file that does not say so.
-        let metadata = json!({"format": "pt"});
-        safetensors::write(&folder.join(file), own, Some(metadata))?;
+    for (component, _) in WEIGHTS {
+        let convolutions = component == "unet" && !configs.unet.use_linear_projection;
+        write_weights(component, &weights, convolutions, Format::F32, dir)?;
     }
 
     let words = Tokenizer::from_str(&tokenizer.to_json()?)
@@ -93,6 +84,37 @@ pub fn write(
     write_file(&dir.join("README.md"), texts.as_bytes())
 }
 
+/// Writes the autoencoder alone into `dir/vae`, in f16: diffusers' class of its config reads it, and so does a run's `init`.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_autoencoder(config: &AutoencoderConfig, weights: &Weights, dir: &Path) -> Result<()> {
+    write_weights("vae", weights, false, Format::F16, dir)?;
+    write_json(&dir.join("vae/config.json"), &object(config)?)
+}
+
+/// Writes the weights of a component into its folder in `dir`.
+fn write_weights(
+    component: &str,
+    weights: &Weights,
+    convolutions: bool,
+    format: Format,
+    dir: &Path,
+) -> Result<()> {
+    let file = WEIGHTS.iter().find(|(name, _)| *name == component);
+    let (_, file) = file.expect("a component with weights");
+    let folder = dir.join(component);
+    fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+    refuse_strangers(&folder, file)?;
+    let own = weights.iter().filter_map(|(name, weight)| {
+        let name = name.strip_prefix(component)?.strip_prefix('.')?;
+        Some(stored(component, name, weight, convolutions))
+    });
+    // Older versions of transformers refuse a file that does not say so.
+    let metadata = json!({"format": "pt"});
+    safetensors::write(&folder.join(file), own, format, Some(metadata))
+}
+
 /// What `StableDiffusionPipeline.from_pretrained` looks at first.
 fn model_index(name: &str, scheduler: &SchedulerConfig) -> Value {
     let none = json!([null, null]);
@@ -121,7 +143,7 @@ fn stored<'a>(
 ) -> (String, Vec<usize>, &'a [f32]) {
     let mut shape = weight.shape.clone();
     let projection = name.ends_with(".proj_in.weight") || name.ends_with(".proj_out.weight");
-    if component == "unet" && projection && convolutions && shape.len() == 2 {
+    if projection && convolutions && shape.len() == 2 {
         shape.extend([1, 1]);
     }
     let name = match component {

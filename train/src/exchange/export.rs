@@ -11,9 +11,9 @@ use roentgen_web::weights::Weights;
 use crate::data::prompts::EXAMPLES;
 use crate::data::readers::credits::{Credit, attribution};
 use crate::stages::latents::Latents;
-use crate::stages::vae::adversarial;
+use crate::stages::vae::{self, adversarial};
 use crate::training::run::{Run, RunFolder};
-use crate::training::{ema, samples, trainer};
+use crate::training::{ema, samples, start, trainer};
 
 /// What every model made here is for, and what not.
 pub const INTENDED_USE: &str = "Research, teaching and demonstration of image synthesis. The images are synthetic and show no patient. Not for diagnosis, nor for any other clinical use.";
@@ -31,22 +31,21 @@ pub fn configs(run: &Run, tokenizer: &ClipTokenizer, latents: &Latents) -> Compo
     }
 }
 
-/// The averaged weights of the autoencoder, whose decoder may have been trained twice.
+/// The autoencoder that a run has, whose decoder may have been trained twice.
 ///
 /// # Errors
-/// [`roentgen_web::Error::Io`] if it has no checkpoint yet.
-pub fn autoencoder(folder: &RunFolder) -> Result<Weights> {
-    let of = |training| trainer::ema_path(&folder.path(training));
-    let sharp = of(adversarial::FOLDER);
-    ema::open(&if sharp.exists() { sharp } else { of("vae") })
+/// [`roentgen_web::Error::Config`] if it is not trained yet and the run starts from no model that has one; as [`start::component`].
+pub fn autoencoder(run: &Run, folder: &RunFolder) -> Result<Weights> {
+    let trained = start::component(run, folder, "vae", &[adversarial::FOLDER, "vae"])?;
+    trained.ok_or_else(|| vae::untrained(folder))
 }
 
-/// The averaged weights of both trainings.
+/// The averaged weights of all of a run's trainings.
 ///
 /// # Errors
-/// [`roentgen_web::Error::Io`] if a training has no checkpoint yet.
-pub fn weights(folder: &RunFolder) -> Result<Weights> {
-    let mut weights = autoencoder(folder)?;
+/// As [`autoencoder`]; [`roentgen_web::Error::Io`] if the U-Net has no checkpoint yet.
+pub fn weights(run: &Run, folder: &RunFolder) -> Result<Weights> {
+    let mut weights = autoencoder(run, folder)?;
     weights.extend(ema::open(&trainer::ema_path(&folder.path("diffusion")))?);
     Ok(weights)
 }

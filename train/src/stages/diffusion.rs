@@ -12,12 +12,11 @@ use crate::data::draw::Draw;
 use crate::data::prompts;
 use crate::data::record::Record;
 use crate::stages::latents::Latents;
-use crate::training::ema;
 use crate::training::objective::{Batch, Objective, TextToLatents};
 use crate::training::random::{normal, step_rng};
 use crate::training::run::{Optimization, Run, RunFolder};
 use crate::training::start;
-use crate::training::trainer::{Trainer, ema_path};
+use crate::training::trainer::Trainer;
 
 /// What batches are drawn from.
 pub struct Examples<'a> {
@@ -64,16 +63,17 @@ pub fn train(
         networks = start::from(networks, init)?;
     }
     if run.text.is_some() {
-        let path = ema_path(&folder.path("text"));
-        if !path.exists() {
+        let Some(trained) = start::component(run, folder, "text_encoder", &["text"])? else {
             return Err(Error::Config {
                 what: folder.0.display().to_string(),
                 why:
                     "its run has a [text] table but no trained text encoder; run `train text` first"
                         .into(),
             });
-        }
-        networks = start::take(networks, ema::open(&path)?, &path)?;
+        };
+        let own = folder.path("text");
+        let init = run.init.clone().filter(|_| !own.exists());
+        networks = start::take(networks, trained, &init.unwrap_or(own))?;
         // It stays as it is: the denoising loss, left alone with it, has it forget the findings again.
         networks.text_encoder = networks.text_encoder.no_grad();
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use burn::prelude::*;
 use roentgen_web::bundle::BundleInfo;
+use roentgen_web::checkpoint::Components;
 use roentgen_web::error::{Error, Result};
 use roentgen_web::latents::scheduler::SchedulerKind;
 use roentgen_web::tokens::ClipTokenizer;
@@ -20,7 +21,7 @@ use crate::data::readers::credits;
 use crate::data::record::{Record, Split};
 use crate::data::sides;
 use crate::evaluate::rulers;
-use crate::exchange::{export, tokenizer};
+use crate::exchange::{diffusers, export, tokenizer};
 use crate::training::run::{Run, RunFolder};
 use crate::training::samples::{self, Sampling};
 use crate::training::trainer::ema_path;
@@ -43,7 +44,12 @@ pub fn data(run: &Run, dir: &Path, purpose: Purpose, folder: &RunFolder) -> Resu
     };
     let mut data = Dataset::read(dir, &selection, fit)?;
     println!("{data}");
-    credits::note(&data.credits(), &folder.path(SOURCES))?;
+    let mut learned = data.credits();
+    let of_init = run.init.as_ref().map(|init| init.join(SOURCES));
+    if let Some(path) = of_init.filter(|path| path.exists()) {
+        learned.extend(credits::noted(&path)?);
+    }
+    credits::note(&learned, &folder.path(SOURCES))?;
     if purpose == Purpose::Prompts {
         let doubts = folder.path(doubts::FILE);
         if doubts.exists() {
@@ -97,7 +103,7 @@ pub fn train_adversarial(run: &Run, dir: &Path, folder: &RunFolder, device: &Dev
 /// autoencoder, draws some on a sheet at `out`, and says how near they come.
 ///
 /// # Errors
-/// [`Error::Io`] if the autoencoder is not trained; as [`rulers::sharp`] and [`Reconstructions::sheet`].
+/// As [`vae::trained`], [`rulers::sharp`] and [`Reconstructions::sheet`].
 pub fn reconstruct(
     run: &Run,
     dir: &Path,
@@ -122,7 +128,7 @@ pub fn reconstruct(
             device,
         ))
     };
-    let plain = made(ema::open(&ema_path(&folder.path("vae")))?)?;
+    let plain = made(vae::trained(run, folder)?)?;
     let sharp = ema_path(&folder.path(vae::adversarial::FOLDER));
     if !sharp.exists() {
         plain.sheet("decoded", &[], out)?;
@@ -155,12 +161,12 @@ pub fn train_text(run: &Run, dir: &Path, folder: &RunFolder, device: &Device) ->
 /// Encodes every image, if the folder has no latents, and trains the U-Net.
 ///
 /// # Errors
-/// [`Error::Io`] if the autoencoder is not trained; as [`data`] and [`diffusion::train`].
+/// As [`data`], [`export::autoencoder`] and [`diffusion::train`].
 pub fn train_diffusion(run: &Run, dir: &Path, folder: &RunFolder, device: &Device) -> Result<()> {
     let data = data(run, dir, Purpose::Prompts, folder)?;
     let tokenizer = prepare_tokenizer(run, &data.records, folder)?;
     let cache = folder.path("latents.safetensors");
-    let vae_weights = export::autoencoder(folder)?;
+    let vae_weights = export::autoencoder(run, folder)?;
     if !cache.exists() {
         let module = vae::Autoencoder {
             vae: run.vae.model.init(device)?,
@@ -192,6 +198,16 @@ pub fn train_diffusion(run: &Run, dir: &Path, folder: &RunFolder, device: &Devic
     diffusion::train(&run, records, &latents, &tokenizer, folder, device, sheet)
 }
 
+/// Writes the run's autoencoder alone into `out`, with the names of the data that it learned from.
+///
+/// # Errors
+/// As [`export::autoencoder`], [`diffusers::write_autoencoder`] and [`credits::note`].
+pub fn export_autoencoder(run: &Run, folder: &RunFolder, out: &Path) -> Result<()> {
+    let weights = export::autoencoder(run, folder)?;
+    diffusers::write_autoencoder(&run.vae.model, &weights, out)?;
+    credits::note(&credits::noted(&folder.path(SOURCES))?, &out.join(SOURCES))
+}
+
 /// What a finished run has to give: what its bundle says of itself, tokenizer, averaged weights.
 ///
 /// # Errors
@@ -202,7 +218,7 @@ pub fn finished(run: &Run, folder: &RunFolder) -> Result<(BundleInfo, ClipTokeni
     let configs = export::configs(run, &tokenizer, &latents);
     let credits = credits::noted(&folder.path(SOURCES))?;
     let info = export::info(run, configs, &credits);
-    Ok((info, tokenizer, export::weights(folder)?))
+    Ok((info, tokenizer, export::weights(run, folder)?))
 }
 
 fn open_tokenizer(folder: &RunFolder) -> Result<ClipTokenizer> {
@@ -214,8 +230,10 @@ fn open_tokenizer(folder: &RunFolder) -> Result<ClipTokenizer> {
 fn prepare_tokenizer(run: &Run, records: &[Record], folder: &RunFolder) -> Result<ClipTokenizer> {
     let dir = folder.path("tokenizer");
     if !dir.join("tokenizer.json").exists() {
-        match &run.init {
-            Some(init) => start::tokenizer(init, &dir)?,
+        let init = run.init.as_deref().map(Components::open).transpose()?;
+        match init.and_then(|init| init.tokenizer) {
+            // Token embeddings mean nothing with another.
+            Some(tokenizer) => start::save_tokenizer(&tokenizer, &dir)?,
             None => {
                 let trained = tokenizer::train(tokenizer::corpus(records, 8), run.vocab_size)?;
                 tokenizer::save(&trained, &dir)?;

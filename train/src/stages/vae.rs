@@ -10,6 +10,7 @@ use burn::module::Module;
 use burn::prelude::*;
 use roentgen_web::error::{Error, Result};
 use roentgen_web::image;
+use roentgen_web::weights::Weights;
 
 use crate::data::dataset::Dataset;
 use crate::data::images::to_unit;
@@ -81,6 +82,22 @@ pub fn train(run: &Run, data: &Dataset, folder: &RunFolder, device: &Device) -> 
         }
     }
     Ok(())
+}
+
+/// The autoencoder that a run has before its decoder is trained further.
+///
+/// # Errors
+/// [`Error::Config`] if it is not trained yet and the run starts from no model that has one; as [`start::component`].
+pub fn trained(run: &Run, folder: &RunFolder) -> Result<Weights> {
+    start::component(run, folder, "vae", &["vae"])?.ok_or_else(|| untrained(folder))
+}
+
+/// That there is no autoencoder.
+pub fn untrained(folder: &RunFolder) -> Error {
+    Error::Config {
+        what: folder.0.display().to_string(),
+        why: "it has no trained autoencoder; run `train vae` first, or name a model that has one as the run's init".into(),
+    }
 }
 
 /// Where the crops of a run come from.

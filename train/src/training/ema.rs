@@ -6,7 +6,7 @@ use burn::module::Module;
 use roentgen_web::error::{Error, Result};
 use roentgen_web::weights::{self, Weight, Weights};
 
-use crate::exchange::safetensors;
+use crate::exchange::safetensors::{self, Format};
 
 /// Steps between two updates. The average of weights that hardly move in ten steps is the same, at a tenth of the cost.
 const EVERY: usize = 10;
@@ -78,7 +78,7 @@ pub fn save(weights: &Weights, path: &Path) -> Result<()> {
     let tensors = weights
         .iter()
         .map(|(name, weight)| (name.clone(), weight.shape.clone(), &weight.data[..]));
-    safetensors::write(path, tensors, None)
+    safetensors::write(path, tensors, Format::F32, None)
 }
 
 /// Reads weights that [`save`] wrote.

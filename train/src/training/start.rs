@@ -3,23 +3,23 @@
 use std::path::Path;
 
 use burn::module::Module;
-use roentgen_web::checkpoint::ModelFolder;
+use roentgen_web::checkpoint::Components;
 use roentgen_web::error::{Error, Result};
 use roentgen_web::files;
 use roentgen_web::tokens::ClipTokenizer;
 use roentgen_web::weights::{self, Weights};
 
-/// `module` with every weight of the model in `folder` (a bundle or a diffusers checkpoint) whose name and shape agree;
-/// the others keep their random start, and their number is printed, so that a change of width is seen.
+use crate::training::ema;
+use crate::training::run::{Run, RunFolder};
+use crate::training::trainer::ema_path;
+
+/// `module` with every weight of the model in `folder` ([`Components`]) whose name and shape agree; the others keep their random
+/// start, and their number is printed, so that a change of width is seen.
 ///
 /// # Errors
-/// As [`ModelFolder::open`] and [`ModelFolder::weights`].
+/// As [`Components::open`].
 pub fn from<M: Module>(module: M, folder: &Path) -> Result<M> {
-    let mut found = Weights::new();
-    for part in ModelFolder::open(folder)?.weights() {
-        found.extend(part?);
-    }
-    take(module, found, folder)
+    take(module, Components::open(folder)?.weights, folder)
 }
 
 /// `module` with those of the weights `found` in `source` whose name and shape agree; prints their number.
@@ -46,12 +46,28 @@ pub fn take<M: Module>(module: M, found: Weights, source: &Path) -> Result<M> {
     weights::load(module, start)
 }
 
-/// Writes the tokenizer of the model in `folder` to `dir/tokenizer.json`: token embeddings mean nothing with another.
+/// The weights of `component` (`vae`, `text_encoder`, `unet`) that a run has so far: the averaged ones of the first of
+/// `trainings` that has a checkpoint in its folder, or else those of the model that the run starts from. None if there are none.
 ///
 /// # Errors
-/// As [`ModelFolder::open`], and [`Error::Io`].
-pub fn tokenizer(folder: &Path, dir: &Path) -> Result<()> {
-    save_tokenizer(&ModelFolder::open(folder)?.tokenizer, dir)
+/// As [`ema::open`] and [`Components::open`].
+pub fn component(
+    run: &Run,
+    folder: &RunFolder,
+    component: &str,
+    trainings: &[&str],
+) -> Result<Option<Weights>> {
+    let paths = trainings.iter().map(|name| ema_path(&folder.path(name)));
+    let mut weights = match (paths.into_iter().find(|path| path.exists()), &run.init) {
+        (Some(path), _) => ema::open(&path)?,
+        (None, Some(init)) => Components::open(init)?.weights,
+        (None, None) => return Ok(None),
+    };
+    weights.retain(|name, _| {
+        let rest = name.strip_prefix(component);
+        rest.is_some_and(|rest| rest.starts_with('.'))
+    });
+    Ok((!weights.is_empty()).then_some(weights))
 }
 
 /// Writes a tokenizer to `dir/tokenizer.json`.

@@ -13,14 +13,13 @@ use roentgen_web::error::Result;
 use roentgen_web::weights;
 
 use super::discriminator::{Discriminator, MISSED};
-use super::{Autoencoder, reconstructions, source};
+use super::{self as vae, Autoencoder, reconstructions, source};
 use crate::data::dataset::Dataset;
-use crate::training::ema;
 use crate::training::random::{normal, step_rng};
 use crate::training::replicas::share;
 use crate::training::run::{AdversarialRun, Optimization, Run, RunFolder};
 use crate::training::tensors::{floats, values};
-use crate::training::trainer::{Trainer, ema_path};
+use crate::training::trainer::Trainer;
 
 /// Folder of the decoder's training in that of the run, and of the discriminator's.
 pub const FOLDER: &str = "adversarial";
@@ -62,13 +61,13 @@ impl Views {
     }
 }
 
-/// Trains the decoder of `run` into `folder/adversarial`, from the averaged weights in `folder/vae`.
+/// Trains the decoder of `run` into `folder/adversarial`, from the autoencoder that it has ([`vae::trained`]).
 ///
 /// Each step of the decoder is followed by one of the discriminator on the same images; [`AdversarialRun::head_start`] of its steps
 /// come first. A training that is continued takes whichever is behind.
 ///
 /// # Errors
-/// [`roentgen_web::Error::Io`] if the autoencoder is not trained; as [`Trainer::step`].
+/// As [`vae::trained`] and [`Trainer::step`].
 pub fn train(
     run: &Run,
     r: &AdversarialRun,
@@ -79,7 +78,7 @@ pub fn train(
     let source = source(run, data)?;
     let device = device.clone().autodiff();
     device.seed(run.seed ^ 0xD);
-    let trained = ema::open(&ema_path(&folder.path("vae")))?;
+    let trained = vae::trained(run, folder)?;
     let of = |device: &Device| -> Result<Autoencoder> {
         let vae = run.vae.model.init(device)?;
         weights::load(Autoencoder { vae }, trained.clone())
