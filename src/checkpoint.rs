@@ -21,8 +21,9 @@ use crate::{
     inventory,
     latents::scheduler::{SchedulerConfig, SchedulerKind},
     limits,
+    tensor::HostTensor,
     tokens::ClipTokenizer,
-    weights::{Stored, StoredWeights, Weight, Weights},
+    weights::{Stored, StoredWeights, Weights},
 };
 pub use components::Components;
 use configs::{
@@ -269,7 +270,7 @@ impl ModelFolder {
     /// # Errors
     /// [`Error::Config`] for a bundle, whose weights have been rounded already; [`Error::Io`], [`Error::Safetensors`] and
     /// [`Error::DuplicateTensor`] for its files.
-    pub fn tensors(&self) -> Result<impl Iterator<Item = Result<(String, Weight)>> + '_> {
+    pub fn tensors(&self) -> Result<impl Iterator<Item = Result<(String, HostTensor)>> + '_> {
         let places = match &self.source {
             Source::Weights(places) => places.clone(),
             Source::Bundle { dir, .. } => {
@@ -323,7 +324,7 @@ impl ModelFolder {
     fn merged(&self, mut part: StoredWeights) -> StoredWeights {
         for (name, stored) in &mut part {
             if self.loras.iter().any(|lora| lora.changes(name)) {
-                let nothing = Stored::Plain(Weight {
+                let nothing = Stored::Plain(HostTensor {
                     shape: vec![],
                     data: vec![],
                 });

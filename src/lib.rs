@@ -9,6 +9,8 @@
 //!
 //! Beside it, `reader` judges what was drawn: `Image ─reader─▶ Reading`.
 //!
+//! Whatever leaves or enters a device is a [`tensor::HostTensor`].
+//!
 //! Dimension letters used throughout: `B` batch, `T` tokens (77 for CLIP), `E` embedding width, `C` channels,
 //! `h`, `w` latent height and width, `H`, `W` image height and width in pixels.
 
@@ -40,6 +42,7 @@ pub mod picture;
 pub mod pipeline;
 pub mod png;
 pub mod reader;
+pub mod tensor;
 pub mod tokens;
 #[cfg(target_family = "wasm")]
 mod web;

@@ -19,7 +19,7 @@ use roentgen_web::{
     picture::Picture,
     pipeline::{Generated, Pipeline, PipelineBuilder, Request, Step},
     png,
-    weights::Weight,
+    tensor::HostTensor,
 };
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::{
@@ -201,7 +201,7 @@ fn generate(args: &Generate) -> Result<()> {
 }
 
 /// The model's defaults with the settings of the command line in their place.
-fn request(args: &Generate, model: &ModelFolder, latents: Option<Weight>) -> Result<Request> {
+fn request(args: &Generate, model: &ModelFolder, latents: Option<HostTensor>) -> Result<Request> {
     // Latents have a size; asking for it again would only be another place to be wrong.
     let pixels = |axis: usize| {
         let given = latents.as_ref().filter(|latents| latents.shape.len() == 4);
@@ -300,7 +300,7 @@ fn run(
     Ok((verified.request, verified.generated))
 }
 
-fn read_latents(file: &Path) -> Result<Weight> {
+fn read_latents(file: &Path) -> Result<HostTensor> {
     let name = || file.display().to_string();
     let bytes = limits::read(file, limits::LATENTS_BYTES)?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| Error::Safetensors {
@@ -311,7 +311,7 @@ fn read_latents(file: &Path) -> Result<Weight> {
         field: "latents",
         why: format!("are not in {}, which has no tensor of that name", name()),
     })?;
-    Ok(Weight {
+    Ok(HostTensor {
         shape: latents.shape().to_vec(),
         data: decode_plain("latents", &latents)?,
     })

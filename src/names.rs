@@ -9,7 +9,8 @@ use safetensors::SafeTensors;
 
 use crate::bundle::decode_plain;
 use crate::error::{Error, Result};
-use crate::weights::{Weight, Weights};
+use crate::tensor::HostTensor;
+use crate::weights::Weights;
 
 /// The tensors of one safetensors file of `component` (`text_encoder`, `unet` or `vae`), as `{component}.{name}`. `file` is its
 /// name for messages.
@@ -28,7 +29,7 @@ pub fn read_safetensors(component: &str, file: &str, bytes: &[u8]) -> Result<Wei
             continue;
         };
         let name = format!("{component}.{name}");
-        let weight = Weight {
+        let weight = HostTensor {
             shape: view.shape().to_vec(),
             data: decode_plain(&name, &view)?,
         };

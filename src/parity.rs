@@ -19,8 +19,9 @@ use crate::latents::{UNet2DConditionConfig, UNet2DConditionModel};
 use crate::names::read_safetensors;
 use crate::pipeline::{PipelineBuilder, Request};
 use crate::reader::{Reader, ReaderConfig, Reading};
+use crate::tensor::HostTensor;
 use crate::tokens::{ClipTokenizer, TokenizerOptions};
-use crate::weights::{self, Weight, Weights};
+use crate::weights::{self, Weights};
 
 /// Every case under `tests/reference/goldens` that [`compare`] runs; the whole runs come last.
 pub const CASES: [&str; 16] = [
@@ -99,7 +100,7 @@ pub fn relative_l2(found: &[f32], expected: &[f32]) -> f64 {
 ///
 /// # Errors
 /// [`Error::Safetensors`] if it is no safetensors file, or holds other types than float32 and int64.
-pub fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, Weight>> {
+pub fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, HostTensor>> {
     let bad = |why: String| Error::Safetensors {
         file: CASE.into(),
         why,
@@ -115,7 +116,7 @@ pub fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, Weight>> {
             other => return Err(bad(format!("{key} is stored as {other:?}"))),
         };
         let shape = view.shape().to_vec();
-        tensors.insert(key.to_owned(), Weight { shape, data });
+        tensors.insert(key.to_owned(), HostTensor { shape, data });
     }
     Ok(tensors)
 }
@@ -163,7 +164,7 @@ pub fn weights(files: &Files, folder: &str, component: &str) -> Result<Weights> 
 struct Case<'a> {
     files: &'a Files,
     /// `case.safetensors`: `input.*` and `output.*`; token ids as numbers.
-    tensors: BTreeMap<String, Weight>,
+    tensors: BTreeMap<String, HostTensor>,
 }
 
 impl<'a> Case<'a> {
@@ -179,17 +180,17 @@ impl<'a> Case<'a> {
         })
     }
 
-    fn tensor(&self, name: &str) -> Result<&Weight> {
+    fn tensor(&self, name: &str) -> Result<&HostTensor> {
         let missing = || Error::MissingTensor { name: name.into() };
         self.tensors.get(name).ok_or_else(missing)
     }
 
     fn input<const D: usize>(&self, name: &str, device: &Device) -> Result<Tensor<D>> {
-        let Weight { shape, data } = self.tensor(&format!("input.{name}"))?.clone();
+        let HostTensor { shape, data } = self.tensor(&format!("input.{name}"))?.clone();
         Ok(Tensor::from_data(TensorData::new(data, shape), device))
     }
 
-    fn error(&self, name: &str, found: &Weight) -> Result<(String, f64)> {
+    fn error(&self, name: &str, found: &HostTensor) -> Result<(String, f64)> {
         let expected = self.tensor(&format!("output.{name}"))?;
         if found.shape != expected.shape {
             let (found, expected) = (&found.shape, &expected.shape);
@@ -204,7 +205,7 @@ impl<'a> Case<'a> {
         name: &str,
         found: Tensor<D>,
     ) -> Result<(String, f64)> {
-        self.error(name, &Weight::read(found).await?)
+        self.error(name, &HostTensor::read(found).await?)
     }
 
     /// A module with the weights of the case's folder.
@@ -267,7 +268,7 @@ impl<'a> Case<'a> {
         })?;
         let reader: Reader = self.load("reader", config.init(device)?)?;
         let judged = reader.judge(self.input("image", device)?).await?;
-        let row = |data: Vec<f32>, shape: &[usize]| Weight {
+        let row = |data: Vec<f32>, shape: &[usize]| HostTensor {
             shape: shape.to_vec(),
             data,
         };

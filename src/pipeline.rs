@@ -1,12 +1,12 @@
 //! Text -> Image: the only file that knows every stage (diffusers: `StableDiffusionPipeline`).
 
-#[cfg(feature = "gpu")]
-mod rehearsal;
 mod request;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod stages;
 mod verify;
+#[cfg(feature = "gpu")]
+mod warmup;
 
 pub use request::{Generated, Request, Step};
 pub use verify::Verified;
@@ -25,8 +25,9 @@ use crate::latents::img2img::{Img2Img, Start};
 use crate::latents::scheduler::Scheduler;
 use crate::latents::{Latents, UNet2DConditionModel};
 use crate::reader::{Reader, Reading};
+use crate::tensor::HostTensor;
 use crate::tokens::{ClipTokenizer, PartTokens, Word};
-use crate::weights::{self, Stored, Weight, WeightLoader};
+use crate::weights::{self, Stored, WeightLoader};
 
 /// The stages of an image, by their names in requests and records.
 pub const STAGES: [&str; 3] = ["text_encoder", "unet", "decoder"];
@@ -248,18 +249,18 @@ impl Pipeline {
             .await?;
         }
 
-        let mut image = Weight::read(self.decode(&latents)).await?;
+        let mut image = HostTensor::read(self.decode(&latents)).await?;
         if let Some(source) = &request.source {
             source.keep_outside(&mut image);
         }
         Ok(Generated {
-            prompt_embeds: Weight::read(embeds).await?,
+            prompt_embeds: HostTensor::read(embeds).await?,
             latents: latents.into(),
             image,
             truncated,
             repeated: None,
             attention: match text.mean_attention() {
-                Some(attention) => Some(Weight::read(attention).await?),
+                Some(attention) => Some(HostTensor::read(attention).await?),
                 None => None,
             },
         })
@@ -367,7 +368,9 @@ impl Pipeline {
         let image = config.encoder_size().shown(image);
         let shape: [usize; 4] = [1, image.shape[1], image.shape[2], image.shape[3]];
         let image = self.tensor(image.data, shape);
-        Ok(Weight::read(vae.scale(vae.encode(image).mean)).await?.data)
+        Ok(HostTensor::read(vae.scale(vae.encode(image).mean))
+            .await?
+            .data)
     }
 
     /// Latents as diffusion has them to an image in -1 to 1.

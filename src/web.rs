@@ -27,8 +27,8 @@ use crate::image::Image;
 use crate::origin;
 use crate::pipeline::{Pipeline, PipelineBuilder, Step};
 use crate::png;
+use crate::tensor::HostTensor;
 use crate::tokens::{ClipTokenizer, Part, PartTokens};
-use crate::weights::Weight;
 use settings::Settings;
 
 /// A preview is decoded when the steps since the last one took this many times as long as decoding it did, so that
@@ -239,14 +239,14 @@ impl Engine {
 impl Engine {
     /// Has the browser compile the pipelines that one stage (`text_encoder`, `unet`, `decoder`) of an image at the model's own
     /// settings takes, before its weights are here. Nothing is computed, and the browser, which compiles elsewhere, is not waited for.
-    pub fn rehearse(&self, stage: &str) -> Result<(), Thrown> {
+    pub fn warm_up(&self, stage: &str) -> Result<(), Thrown> {
         let Stage::Loading { decoder, builder } = &self.stage else {
             return Err(wrong_stage().into());
         };
         let Manifest {
             tensors, defaults, ..
         } = decoder.manifest();
-        Ok(builder.rehearse(stage, tensors, defaults)?)
+        Ok(builder.warm_up(stage, tensors, defaults)?)
     }
 }
 
@@ -364,7 +364,7 @@ fn picture(image: &Image) -> Object {
 }
 
 /// `Word` in `web/engine/protocol.js`.
-fn word(part: &PartTokens, attention: &Weight, prompt: &str) -> Object {
+fn word(part: &PartTokens, attention: &HostTensor, prompt: &str) -> Object {
     let object = Object::new();
     let kind = match &part.part {
         Part::Start => "start",

@@ -14,26 +14,18 @@ use burn::prelude::*;
 use crate::bundle::Quantized;
 use crate::error::{Error, Result};
 use crate::kernels::{Packed, is_gpu};
+use crate::tensor::HostTensor;
 #[cfg(feature = "gpu")]
 pub(crate) use absent::absent;
 
-/// One tensor as a safetensors file has it: PyTorch's layout, in f32.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Weight {
-    /// Sizes of the dimensions.
-    pub shape: Vec<usize>,
-    /// Row-major values, as many as the shape says.
-    pub data: Vec<f32>,
-}
-
 /// Tensors by name, `{component}.{diffusers key}`: `unet.conv_in.weight`.
-pub type Weights = BTreeMap<String, Weight>;
+pub type Weights = BTreeMap<String, HostTensor>;
 
 /// One tensor as a bundle stores it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Stored {
     /// Its values.
-    Plain(Weight),
+    Plain(HostTensor),
     /// Integers and scales.
     Quantized {
         /// Sizes of the dimensions.
@@ -46,32 +38,18 @@ pub enum Stored {
 /// As [`Weights`], not decoded yet.
 pub type StoredWeights = BTreeMap<String, Stored>;
 
-impl Weight {
-    /// Reads a tensor back from its device. In a browser this is where the GPU's work is awaited.
-    ///
-    /// # Errors
-    /// [`Error::Device`] if the device fails.
-    pub async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Self> {
-        let failed = |error: &dyn std::fmt::Debug| Error::Device(format!("{error:?}"));
-        let shape = tensor.shape().to_vec();
-        let data = tensor.into_data_async().await.map_err(|e| failed(&e))?;
-        let data = data.try_into_vec_as().map_err(|e| failed(&e))?;
-        Ok(Self { shape, data })
-    }
-}
-
-impl From<Weight> for Stored {
-    fn from(weight: Weight) -> Self {
+impl From<HostTensor> for Stored {
+    fn from(weight: HostTensor) -> Self {
         Self::Plain(weight)
     }
 }
 
 impl Stored {
     /// Its values.
-    pub fn decode(self) -> Weight {
+    pub fn decode(self) -> HostTensor {
         match self {
             Self::Plain(weight) => weight,
-            Self::Quantized { shape, quantized } => Weight {
+            Self::Quantized { shape, quantized } => HostTensor {
                 data: quantized.decode(),
                 shape,
             },
@@ -377,6 +355,7 @@ impl ModuleVisitor for Collecting {
             data = transposed(&data, shape[0], shape[1]);
             shape.reverse();
         }
-        self.weights.insert(self.path.key(), Weight { shape, data });
+        self.weights
+            .insert(self.path.key(), HostTensor { shape, data });
     }
 }

@@ -10,7 +10,7 @@ use roentgen_web::latents::img2img::Img2Img;
 use roentgen_web::latents::scheduler::SchedulerKind;
 use roentgen_web::parity::{relative_l2, run_request, tensors};
 use roentgen_web::pipeline::{Pipeline, PipelineBuilder, Request};
-use roentgen_web::weights::Weight;
+use roentgen_web::tensor::HostTensor;
 use serde::Deserialize;
 
 /// The bound of the relative L2 error.
@@ -35,7 +35,7 @@ fn pipeline(name: &str) -> Pipeline {
 }
 
 /// Pixels `[1, C, H, W]`, each times `scale` a byte.
-fn image(pixels: &Weight, scale: f32) -> Image {
+fn image(pixels: &HostTensor, scale: f32) -> Image {
     let mut unit = pixels.clone();
     unit.data
         .iter_mut()

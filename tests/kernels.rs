@@ -1,4 +1,4 @@
-//! Every kernel against its plain twin, on every case of the table: those of the CPU, and those of a GPU for both classes of adapters.
+//! Every kernel against its plain reference, on every case of the table: those of the CPU, and those of a GPU for both classes of adapters.
 
 #![cfg(all(feature = "cpu", feature = "gpu"))]
 
@@ -14,7 +14,7 @@ use common::block_on;
 use roentgen_web::device::{AdapterClass, Precision, watch::Watch};
 use roentgen_web::kernels::cases::distance;
 use roentgen_web::kernels::table::cases;
-use roentgen_web::kernels::{Added, conv2d, group_norm, take_plain, take_tiles_of};
+use roentgen_web::kernels::{Fused, conv2d_fused, group_norm, take_plain, take_tiles_of};
 
 /// Largest relative L2 distance; sums of some ten thousand terms in another order.
 const BOUND: f64 = 1e-5;
@@ -50,8 +50,8 @@ fn kernels_equal_their_plain_twins() {
         let mut worst = (0.0, String::new());
         let mut exact: BTreeMap<String, [usize; 2]> = BTreeMap::new(); // of all, for each operation
         for (i, case) in cases.iter().enumerate() {
-            // A packed weight's plain twin decodes it and multiplies in f32; on the CPU it is decoded as it is loaded. Some of the
-            // cases, in either format by turns: a program that acts as a GPU takes long to compile tiles of cards that decode.
+            // A packed weight's plain reference decodes it and multiplies in f32; on the CPU it is decoded as it is loaded. Some of the
+            // cases, in either format by turns: a software adapter takes long to compile tiles of cards that decode.
             let every = class.map(|class| match class {
                 AdapterClass::Software => 3,
                 AdapterClass::Gpu => 19,
@@ -108,14 +108,14 @@ fn kernels_write_over_what_nobody_else_has() {
         .with_padding(padding)
         .init(&device);
     let input = Tensor::random(shape, Distribution::Normal(0.0, 1.0), &device);
-    let added = |residual| Added {
-        time: None,
+    let added = |residual| Fused {
         residual: Some(residual),
+        ..Fused::default()
     };
     type Operation<'a> = Box<dyn Fn(Tensor<4>) -> Tensor<4> + 'a>;
     let operations: [Operation<'_>; 2] = [
         Box::new(|x| group_norm(&norm, x, true)),
-        Box::new(|x| conv2d(&conv, input.clone(), false, added(x))),
+        Box::new(|x| conv2d_fused(&conv, input.clone(), added(x))),
     ];
     let read = |x: Tensor<4>| x.into_data().try_into_vec_as::<f32>().unwrap();
     for operation in operations {

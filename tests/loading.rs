@@ -8,7 +8,8 @@ use roentgen_web::embeddings::CLIPTextConfig;
 use roentgen_web::image::AutoencoderConfig;
 use roentgen_web::latents::UNet2DConditionConfig;
 use roentgen_web::parity;
-use roentgen_web::weights::{Weight, Weights, load};
+use roentgen_web::tensor::HostTensor;
+use roentgen_web::weights::{Weights, load};
 use roentgen_web::{Error, Result};
 
 /// A case's weights, and how to load such weights into its network.
@@ -73,7 +74,7 @@ fn a_missing_tensor_is_named() {
 fn an_extra_tensor_is_named() {
     for (name, component) in CASES {
         let (mut weights, load) = case(name, component);
-        let scalar = Weight {
+        let scalar = HostTensor {
             shape: vec![1],
             data: vec![0.0],
         };

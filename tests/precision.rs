@@ -32,7 +32,7 @@ fn able() -> Option<(Device, MutexGuard<'static, ()>)> {
     able.map(|device| (device, working))
 }
 
-/// Every tenth case in f16, against its plain twin in f32 with the same inputs. All sums are f32, so that only the outcome is rounded, each
+/// Every tenth case in f16, against the plain reference in f32 with the same inputs. All sums are f32, so that only the outcome is rounded, each
 /// number by half of the last of its 11 digits at the most; and 1e-5 for sums in another order, as in f32.
 #[test]
 fn a_kernel_rounds_its_outcome_and_nothing_else() {

@@ -5,7 +5,7 @@ mod common;
 use common::{files, golden};
 use roentgen_web::image::bicubic::{EncoderSize, resize};
 use roentgen_web::parity::{relative_l2, tensors};
-use roentgen_web::weights::Weight;
+use roentgen_web::tensor::HostTensor;
 
 /// The bound of the relative L2 error: PyTorch rounds places and shares to f32.
 const TOLERANCE: f64 = 1e-5;
@@ -34,7 +34,7 @@ fn images_are_resized_as_by_pytorch() {
 
 #[test]
 fn an_encoder_without_a_size_is_shown_everything() {
-    let image = Weight {
+    let image = HostTensor {
         shape: vec![1, 1, 3, 2],
         data: vec![-1.0, 1.0, 0.5, -0.5, 0.25, 0.0],
     };

@@ -6,7 +6,8 @@ use super::{
 };
 use crate::{
     Error, Result,
-    weights::{Stored, StoredWeights, Weight, Weights},
+    tensor::HostTensor,
+    weights::{Stored, StoredWeights, Weights},
 };
 use half::{f16, slice::HalfFloatSliceExt};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -159,7 +160,7 @@ fn read(name: &str, entry: &TensorEntry, stored: &[TensorView]) -> Result<Stored
             };
             expect_type(name, plain, dtype)?;
             let data = decode_plain(name, plain)?;
-            Ok(Stored::Plain(Weight { shape, data }))
+            Ok(Stored::Plain(HostTensor { shape, data }))
         }
         (Precision::Q8 | Precision::Q4, [ints, scales]) => {
             let (rows, columns) = matrix(&entry.shape);

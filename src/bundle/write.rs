@@ -9,8 +9,8 @@ use super::{
     quantize::{Quantized, matrix, row_bytes},
 };
 use crate::{
-    Error, Result, components::ComponentConfigs, files, limits, tokens::ClipTokenizer,
-    weights::Weight,
+    Error, Result, components::ComponentConfigs, files, limits, tensor::HostTensor,
+    tokens::ClipTokenizer,
 };
 use half::f16;
 use safetensors::{Dtype, tensor::TensorView};
@@ -104,7 +104,7 @@ impl BundleWriter {
     ///
     /// # Errors
     /// [`Error::DuplicateTensor`], [`Error::NotFinite`], [`Error::Quantized`] (a weight too large for f16), [`Error::Io`].
-    pub fn add(&mut self, name: &str, weight: &Weight) -> Result<()> {
+    pub fn add(&mut self, name: &str, weight: &HostTensor) -> Result<()> {
         self.add_as(
             name,
             weight,
@@ -116,7 +116,7 @@ impl BundleWriter {
     ///
     /// # Errors
     /// As [`Self::add`].
-    pub fn add_as(&mut self, name: &str, weight: &Weight, dtype: Precision) -> Result<()> {
+    pub fn add_as(&mut self, name: &str, weight: &HostTensor, dtype: Precision) -> Result<()> {
         if self.tensors.contains_key(name) {
             return Err(Error::DuplicateTensor { name: name.into() });
         }

@@ -8,7 +8,7 @@ mod config;
 mod keys;
 
 use super::{formats, infer::Shapes, tensors::Places};
-use crate::{Error, Result, error::one_line, weights::Weight};
+use crate::{Error, Result, error::one_line, tensor::HostTensor};
 use config::AdapterConfig;
 use keys::{Key, Part};
 use std::{
@@ -68,9 +68,9 @@ pub(super) struct Lora {
 #[derive(Debug)]
 struct Change {
     /// `[r, in]` or `[r, in, kh, kw]`
-    down: Weight,
+    down: HostTensor,
     /// `[out, r]` or `[out, r, 1, 1]`
-    up: Weight,
+    up: HostTensor,
     scale: f32,
 }
 
@@ -137,7 +137,7 @@ impl Lora {
     }
 
     /// Adds the change to a tensor.
-    pub fn merge(&self, name: &str, weight: &mut Weight) {
+    pub fn merge(&self, name: &str, weight: &mut HostTensor) {
         let Some(Change { down, up, scale }) = self.changes.get(name) else {
             return;
         };
@@ -159,9 +159,9 @@ impl Lora {
 /// The tensors of one module in a file, `key` being the name of one of them.
 struct Parts {
     key: String,
-    down: Option<Weight>,
-    up: Option<Weight>,
-    alpha: Option<Weight>,
+    down: Option<HostTensor>,
+    up: Option<HostTensor>,
+    alpha: Option<HostTensor>,
 }
 
 impl Parts {

@@ -1,11 +1,7 @@
 //! Where each tensor of a model lies, and reading them one at a time.
 
 use super::infer::Shapes;
-use crate::{
-    Error, Result,
-    bundle::decode_plain,
-    weights::{StoredWeights, Weight},
-};
+use crate::{Error, Result, bundle::decode_plain, tensor::HostTensor, weights::StoredWeights};
 use safetensors::{
     Dtype,
     tensor::{TensorInfo, TensorView},
@@ -180,7 +176,7 @@ impl Places {
     }
 
     /// The tensors one after another.
-    pub fn tensors(self) -> impl Iterator<Item = Result<(String, Weight)>> {
+    pub fn tensors(self) -> impl Iterator<Item = Result<(String, HostTensor)>> {
         self.bytes().map(|tensor| {
             let (
                 Place {
@@ -194,7 +190,7 @@ impl Places {
                 why: e.to_string(),
             })?;
             let data = decode_plain(&name, &view)?;
-            Ok((name, Weight { shape, data }))
+            Ok((name, HostTensor { shape, data }))
         })
     }
 

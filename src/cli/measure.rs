@@ -58,7 +58,7 @@ pub struct Memory {
     gpu_tiles: bool,
     /// Compute nothing, so that no size takes long: kernels are compiled, and the memory they would work in is counted
     #[arg(long, conflicts_with_all = ["compare", "out"])]
-    rehearse: bool,
+    dry_run: bool,
     /// Also run each stage on the CPU and say how far the outputs are apart
     #[arg(long)]
     compare: bool,
@@ -131,7 +131,7 @@ pub fn memory(args: &Memory) -> Result<()> {
         for stage in &args.stages {
             let input = stages::input(pipeline.configs(), stage, side, args.images)?;
             let (output, usage) =
-                pollster::block_on(pipeline.watched(stage, &input, args.rehearse))?;
+                pollster::block_on(pipeline.watched(stage, &input, args.dry_run))?;
             if let Some(folder) = &args.out {
                 let bytes: Vec<u8> = output.data.iter().flat_map(|x| x.to_le_bytes()).collect();
                 let file = folder.join(format!("{stage}.f32"));

@@ -23,7 +23,7 @@ pub struct Usage {
 pub struct Watch {
     seen: Arc<Seen>,
     _observation: LaunchObservation,
-    _rehearsal: Option<DryRun>,
+    _dry_run: Option<DryRun>,
 }
 
 struct Seen {
@@ -50,8 +50,8 @@ impl Seen {
 }
 
 impl Watch {
-    /// Begins to watch, a `rehearsal` where that is wanted: kernels are compiled and buffers counted, and nothing is computed.
-    pub fn new(device: &Device, rehearsal: bool) -> Self {
+    /// Begins to watch, in a `dry_run` where that is wanted: kernels are compiled and buffers counted, and nothing is computed.
+    pub fn new(device: &Device, dry_run: bool) -> Self {
         let seen = Arc::new(Seen {
             device: device.clone(),
             launches: AtomicU64::new(0),
@@ -60,7 +60,7 @@ impl Watch {
         });
         Self {
             _observation: LaunchObservation::new(seen.clone()),
-            _rehearsal: rehearsal.then(DryRun::new),
+            _dry_run: dry_run.then(DryRun::new),
             seen,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::fault;
 use crate::error::Result;
-use crate::weights::Weight;
+use crate::tensor::HostTensor;
 
 /// `a` of Keys' cubic (1981): -1/2 is Catmull-Rom, as in Pillow and in PyTorch's antialiased resizing.
 const A: f64 = -0.5;
@@ -34,7 +34,7 @@ impl EncoderSize {
     }
 
     /// What the encoder is shown of `image`, `[B, C, H, W]`, at the same size.
-    pub fn shown(self, image: Weight) -> Weight {
+    pub fn shown(self, image: HostTensor) -> HostTensor {
         let (Some(shown), Some(native)) = (self.encoder_sample_size, self.sample_size) else {
             return image;
         };
@@ -49,14 +49,14 @@ impl EncoderSize {
 
 /// `[B, C, H, W]` to `[B, C, size[0], size[1]]`: bicubic, the cubic widened where the image is reduced so that nothing aliases, and
 /// Catmull-Rom's where it is enlarged. The same numbers as PyTorch's `interpolate(mode="bicubic", antialias=True)`.
-pub fn resize(image: &Weight, size: [usize; 2]) -> Weight {
+pub fn resize(image: &HostTensor, size: [usize; 2]) -> HostTensor {
     let [b, c, h, w] = image.shape[..] else {
         panic!("an image has 4 dimensions, not {:?}", image.shape)
     };
     let [rows, columns] = [Taps::new(h, size[0]), Taps::new(w, size[1])];
     // Across first: each row of each plane is a signal; then down, each row as a whole being one value of it.
     let across = columns.apply(&image.data, 1);
-    Weight {
+    HostTensor {
         shape: vec![b, c, size[0], size[1]],
         data: rows.apply(&across, size[1]),
     }

@@ -1,6 +1,6 @@
 //! Decoded values -> pixels in 8 bits, and back.
 
-use crate::weights::Weight;
+use crate::tensor::HostTensor;
 
 /// An image in 8 bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct Image {
 
 impl Image {
     /// Rounds `[1, C, H, W]` in -1 to 1 to 8 bits; what lies outside is clamped.
-    pub fn from_weight(image: &Weight) -> Self {
+    pub fn from_weight(image: &HostTensor) -> Self {
         let (channels, height, width) = (image.shape[1], image.shape[2], image.shape[3]);
         let plane = height * width;
         let mut data = Vec::with_capacity(plane * channels);
@@ -37,7 +37,7 @@ impl Image {
 
     /// `[1, channels, H, W]` in -1 to 1. Colours are mixed to grey (ITU-R BT.601) where `channels` is 1, and grey is
     /// repeated where it is more; opacity is ignored.
-    pub fn to_weight(&self, channels: usize) -> Weight {
+    pub fn to_weight(&self, channels: usize) -> HostTensor {
         let grey = |p: &[u8]| match p {
             [r, g, b, ..] => 0.299 * f32::from(*r) + 0.587 * f32::from(*g) + 0.114 * f32::from(*b),
             _ => f32::from(p[0]),
@@ -48,7 +48,7 @@ impl Image {
         };
         let pixels = || self.data.chunks_exact(self.channels);
         let planes = (0..channels).flat_map(|c| pixels().map(move |p| value(p, c) / 127.5 - 1.0));
-        Weight {
+        HostTensor {
             shape: vec![1, channels, self.height, self.width],
             data: planes.collect(),
         }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::fault;
 use super::scaling::LatentScaling;
 use crate::error::Result;
-use crate::kernels::{self, Added};
+use crate::kernels::{self, Fused};
 use crate::limits::LEVELS;
 use crate::nn::conv3x3;
 
@@ -258,18 +258,21 @@ impl Sequential {
     /// # Shapes
     /// - `x`: `[B, C_in, h, w]`; output: as the layers say
     fn forward(&self, mut x: Tensor<4>) -> Tensor<4> {
-        let mut doubled = false;
+        let mut upsample = false;
         for layer in &self.layers {
             x = match layer {
                 Layer::Conv(conv) => {
-                    let doubled = std::mem::take(&mut doubled);
-                    kernels::conv2d(conv, x, doubled, Added::default())
+                    let fused = Fused {
+                        upsample: std::mem::take(&mut upsample),
+                        ..Fused::default()
+                    };
+                    kernels::conv2d_fused(conv, x, fused)
                 }
                 Layer::Block(block) => block.forward(x),
                 Layer::Activation(_) => relu(x),
                 Layer::Upsample(Nearest { factor }) => {
                     debug_assert_eq!(*factor, 2, "checked with the config");
-                    doubled = true;
+                    upsample = true;
                     x
                 }
             };
@@ -289,13 +292,12 @@ impl AutoencoderTinyBlock {
                 Inner::Activation(_) => relu(hidden),
                 Inner::Conv(conv) => {
                     let residual = (i == last).then(|| x.clone());
-                    kernels::conv2d(
+                    kernels::conv2d_fused(
                         conv,
                         hidden,
-                        false,
-                        Added {
-                            time: None,
+                        Fused {
                             residual,
+                            ..Fused::default()
                         },
                     )
                 }

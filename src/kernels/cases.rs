@@ -8,12 +8,14 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{GroupNormConfig, LayerNormConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::prelude::*;
 
-use super::{Activation, Added, Packed, attention, conv2d, geglu, group_norm, layer_norm, linear};
+use super::{
+    Activation, Fused, Packed, attention, conv2d_fused, geglu, group_norm, layer_norm, linear,
+};
 use crate::bundle::{BLOCK, Quantized};
 use crate::device::Precision;
 use crate::error::Result;
 use crate::parity::relative_l2;
-use crate::weights::Weight;
+use crate::tensor::HostTensor;
 use half::f16;
 
 /// An operation and the shapes that it is for.
@@ -32,7 +34,7 @@ pub enum Case {
         /// Zeros above and on the left; there is one row more below where it is 0 and the stride 2.
         padding: usize,
         /// Of the input at twice its resolution.
-        doubled: bool,
+        upsample: bool,
         /// With time embedding and residual.
         added: bool,
     },
@@ -183,27 +185,25 @@ impl Case {
                 side,
                 stride,
                 padding,
-                doubled,
+                upsample,
                 added,
             } => {
                 let [b, c_in, h, w] = shape;
                 let conv = conv([c_in, channels], [side, stride, padding], bits, &device);
                 let x = input.of(shape, 1.0, 1);
-                let zoom = if doubled { 2 } else { 1 };
+                let zoom = if upsample { 2 } else { 1 };
                 let more = if padding == 0 && stride == 2 {
                     1
                 } else {
                     padding
                 };
                 let out = |n: usize| (n * zoom + padding + more - side) / stride + 1;
-                let added = match added {
-                    true => Added {
-                        time: Some(values([b, channels], 1.0, 4, &device)),
-                        residual: Some(input.of([b, channels, out(h), out(w)], 1.0, 5)),
-                    },
-                    false => Added::default(),
+                let fused = Fused {
+                    upsample,
+                    time: added.then(|| values([b, channels], 1.0, 4, &device)),
+                    residual: added.then(|| input.of([b, channels, out(h), out(w)], 1.0, 5)),
                 };
-                Box::new(move || flat(conv2d(&conv, x.clone(), doubled, added.clone())))
+                Box::new(move || flat(conv2d_fused(&conv, x.clone(), fused.clone())))
             }
             Case::Linear {
                 shape,
@@ -346,6 +346,9 @@ fn flat<const D: usize>(x: Tensor<D>) -> Tensor<1> {
 /// # Errors
 /// [`Error::Device`] if a device fails.
 pub async fn distance(found: Tensor<1>, expected: Tensor<1>) -> Result<f64> {
-    let [found, expected] = [Weight::read(found).await?, Weight::read(expected).await?];
+    let [found, expected] = [
+        HostTensor::read(found).await?,
+        HostTensor::read(expected).await?,
+    ];
     Ok(relative_l2(&found.data, &expected.data))
 }

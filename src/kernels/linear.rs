@@ -40,7 +40,7 @@ pub fn linear(
     #[cfg_attr(not(feature = "gpu"), allow(unused_mut))] mut residual: Option<Tensor<3>>,
 ) -> Tensor<3> {
     #[cfg(feature = "gpu")]
-    if let Some(out) = gpu::linear(layer, &x, activation, false, &mut residual) {
+    if let Some(out) = super::gpu::linear(layer, &x, activation, false, &mut residual) {
         return out;
     }
     #[cfg(feature = "cpu")]
@@ -66,7 +66,7 @@ pub fn linear_rows(layer: &Linear, x: Tensor<2>, activation: Activation) -> Tens
 /// `GEGLU`).
 pub fn geglu(layer: &Linear, x: Tensor<3>) -> Tensor<3> {
     #[cfg(feature = "gpu")]
-    if let Some(out) = gpu::linear(layer, &x, Activation::Gelu, true, &mut None) {
+    if let Some(out) = super::gpu::linear(layer, &x, Activation::Gelu, true, &mut None) {
         return out;
     }
     #[cfg(feature = "cpu")]
@@ -75,58 +75,4 @@ pub fn geglu(layer: &Linear, x: Tensor<3>) -> Tensor<3> {
     }
     let halves = mapped(layer, x).chunk(2, 2);
     halves[0].clone() * gelu(halves[1].clone())
-}
-
-#[cfg(feature = "gpu")]
-mod gpu {
-    use super::*;
-    use crate::kernels::launch::{beside, on_gpu, owned, tensor};
-    use crate::kernels::product::{Arguments, Form, product};
-    use crate::kernels::weight::{Weight, WeightOrder};
-
-    pub(super) fn linear(
-        layer: &Linear,
-        x: &Tensor<3>,
-        activation: Activation,
-        gated: bool,
-        residual: &mut Option<Tensor<3>>,
-    ) -> Option<Tensor<3>> {
-        let input = on_gpu(x)?;
-        let [b, t, c_in] = x.dims();
-        let rows = layer.weight.dims()[1];
-        let form = Form {
-            side: 1,
-            stride: 1,
-            padding: 0,
-            doubled: false,
-            activation,
-            gated,
-        };
-        // From [B, T, C] to the order batch, channel, pixel.
-        let strides = |cube: &burn_cubecl::tensor::CubeTensor| {
-            let strides = cube.meta.strides();
-            [strides[0], strides[2], strides[1]]
-        };
-        let weight = Weight::of(&layer.weight, WeightOrder::InOut)?;
-        let residual = residual.take().map(|residual| {
-            let residual = owned(residual);
-            let strides = strides(&residual);
-            (residual, strides)
-        });
-        let out = product(
-            form,
-            Arguments {
-                x_strides: strides(&input),
-                x: input,
-                size: [1, t],
-                weight,
-                bias: layer.bias.as_ref().map(|bias| beside(bias.val())),
-                time: None,
-                residual,
-                out_size: [1, t],
-                shape: [b, c_in, rows],
-            },
-        );
-        Some(tensor::<3>(out).swap_dims(1, 2))
-    }
 }

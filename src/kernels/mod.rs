@@ -25,28 +25,20 @@ pub mod conv2d;
 pub(crate) mod cpu;
 pub mod embedding;
 #[cfg(feature = "gpu")]
-mod epilogue;
+mod gpu;
 pub mod group_norm;
-#[cfg(feature = "gpu")]
-mod launch;
 pub mod layer_norm;
 pub mod linear;
 pub mod packed;
-#[cfg(feature = "gpu")]
-mod product;
 pub mod rms_norm;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod table;
-#[cfg(feature = "gpu")]
-mod tile;
 mod views;
-#[cfg(feature = "gpu")]
-mod weight;
 
 pub use attention::attention;
 pub use autocast::autocast;
-pub use conv2d::{Added, conv2d};
+pub use conv2d::{Fused, conv2d, conv2d_fused};
 pub use embedding::embedding;
 pub use group_norm::group_norm;
 pub use layer_norm::layer_norm;
@@ -87,7 +79,7 @@ fn is_plain() -> bool {
 /// Whether kernels for a GPU run on a device.
 pub(crate) fn is_gpu(_device: &Device) -> bool {
     #[cfg(feature = "gpu")]
-    return launch::on_gpu(&burn::tensor::Tensor::<1>::empty([1], _device)).is_some();
+    return gpu::on_gpu(&burn::tensor::Tensor::<1>::empty([1], _device)).is_some();
     #[cfg(not(feature = "gpu"))]
     false
 }

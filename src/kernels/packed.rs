@@ -55,7 +55,7 @@ impl Packed {
         Self::of(words, scales, bits, columns, transposed)
     }
 
-    /// As a weight `[rows, columns]` of so many bits will lie, without values: for a rehearsal.
+    /// As a weight `[rows, columns]` of so many bits will lie, without values: for a dry run.
     #[cfg(feature = "gpu")]
     pub(crate) fn absent(
         (rows, columns): (usize, usize),
@@ -97,7 +97,7 @@ impl Packed {
 
     fn decoded(&self, words: Tensor<2, Int>, scales: Tensor<2>) -> Tensor<2> {
         #[cfg(feature = "gpu")]
-        if let Some(weight) = super::weight::decode(&words, &scales, self.bits, self.columns) {
+        if let Some(weight) = super::gpu::decode(&words, &scales, self.bits, self.columns) {
             return weight;
         }
         plain(words, scales, self.bits, self.columns)

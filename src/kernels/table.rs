@@ -97,7 +97,7 @@ fn conv(shape: [usize; 4], channels: usize, side: usize) -> Case {
         side,
         stride: 1,
         padding,
-        doubled: false,
+        upsample: false,
         added: false,
     }
 }
@@ -132,7 +132,7 @@ impl Network {
                     side: 3,
                     stride: 1,
                     padding: 1,
-                    doubled: false,
+                    upsample: false,
                     added: c_in == c,
                 });
                 cases.push(conv(shape, c, 1));
@@ -145,13 +145,13 @@ impl Network {
                 }
             }
             let shape = [b, c, n, n];
-            let resampled = |stride, doubled| Case::Conv2d {
+            let resampled = |stride, upsample| Case::Conv2d {
                 shape,
                 channels: c,
                 side: 3,
                 stride,
                 padding: 1,
-                doubled,
+                upsample,
                 added: false,
             };
             cases.extend([resampled(2, false), resampled(1, true)]);
@@ -236,7 +236,7 @@ impl Network {
                 side: 3,
                 stride: 1,
                 padding: 1,
-                doubled: true,
+                upsample: true,
                 added: false,
             });
             // the encoder's, which pads below and on the right only
@@ -246,7 +246,7 @@ impl Network {
                 side: 3,
                 stride: 2,
                 padding: 0,
-                doubled: false,
+                upsample: false,
                 added: false,
             });
             (before, n) = (c, 2 * n);
@@ -293,10 +293,10 @@ impl Case {
                 channels,
                 side,
                 stride,
-                doubled,
+                upsample,
                 ..
             } => {
-                let zoom = if doubled { 4.0 } else { 1.0 };
+                let zoom = if upsample { 4.0 } else { 1.0 };
                 2.0 * product(&shape) * product(&[channels, side, side]) * zoom
                     / product(&[stride, stride])
             }

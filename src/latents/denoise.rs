@@ -13,7 +13,7 @@ use super::scheduler::{Scheduler, SchedulerOutput};
 use super::{Latents, UNet2DConditionModel};
 use crate::embeddings::Embeddings;
 use crate::error::Result;
-use crate::weights::Weight;
+use crate::tensor::HostTensor;
 
 /// A U-Net with classifier-free guidance.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Denoiser<'_> {
         text: &Embeddings,
     ) -> Result<SchedulerOutput<f32>> {
         let input = latents.with(scheduler.scale_model_input(&latents.data));
-        let prediction = Weight::read(self.predict(&input, timestep, text))
+        let prediction = HostTensor::read(self.predict(&input, timestep, text))
             .await?
             .data;
         let guided = prediction.len() > latents.data.len();

@@ -9,7 +9,7 @@ use super::Latents;
 use super::scheduler::Scheduler;
 use crate::error::{Error, Result};
 use crate::image::Image;
-use crate::weights::Weight;
+use crate::tensor::HostTensor;
 
 /// A picture to begin from.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,7 +89,7 @@ impl Img2Img {
     }
 
     /// `painted` `[1, C, H, W]` in -1 to 1 where the mask says so, the picture elsewhere.
-    pub(crate) fn keep_outside(&self, painted: &mut Weight) {
+    pub(crate) fn keep_outside(&self, painted: &mut HostTensor) {
         let Some(mask) = &self.mask else { return };
         let picture = self.image.to_weight(painted.shape[1]);
         let plane = mask.data.len();
@@ -236,7 +236,7 @@ mod tests {
         mask.data[6] = 127;
         let source = source(0.5, Some(mask));
         assert_eq!(source.latent_mask(2).unwrap(), [false, true]);
-        let mut painted = Weight {
+        let mut painted = HostTensor {
             shape: vec![1, 1, 2, 4],
             data: vec![1.0; 8],
         };

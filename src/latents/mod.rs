@@ -12,7 +12,7 @@ use burn::prelude::*;
 use burn::tensor::FloatDType;
 
 use crate::error::{Error, Result};
-use crate::weights::Weight;
+use crate::tensor::HostTensor;
 
 /// Latents on the host, scaled as the U-Net sees them.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,7 +56,7 @@ impl Latents {
     }
 }
 
-impl From<Latents> for Weight {
+impl From<Latents> for HostTensor {
     fn from(latents: Latents) -> Self {
         Self {
             shape: latents.shape.to_vec(),

@@ -1,9 +1,9 @@
 //! Blocks shared by the U-Net and the autoencoder, named and composed as diffusers does.
 
 pub mod attention;
-pub mod parts;
 pub mod resample;
 pub mod resnet;
+pub mod sliced;
 pub mod transformer;
 
 use burn::nn::{

@@ -7,7 +7,7 @@ use burn::nn::{
 use burn::prelude::*;
 
 use super::conv3x3;
-use crate::kernels::{self, Added};
+use crate::kernels::{self, Fused};
 
 /// Strided 3x3 convolution that halves height and width.
 #[derive(Module, Debug)]
@@ -33,7 +33,7 @@ impl Downsample2D {
     /// - `x`: `[B, C, h, w]`
     /// - output: `[B, C, ceil(h/2), ceil(w/2)]` (floor for padding 0)
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        kernels::conv2d(&self.conv, x, false, Added::default())
+        kernels::conv2d(&self.conv, x)
     }
 }
 
@@ -60,9 +60,13 @@ impl Upsample2D {
     pub fn forward(&self, x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
         let [b, c, h, w] = x.dims();
         if size == [2 * h, 2 * w] {
-            return kernels::conv2d(&self.conv, x, true, Added::default());
+            let fused = Fused {
+                upsample: true,
+                ..Fused::default()
+            };
+            return kernels::conv2d_fused(&self.conv, x, fused);
         }
         let doubled = kernels::conv2d::double(x).slice([0..b, 0..c, 0..size[0], 0..size[1]]);
-        kernels::conv2d(&self.conv, doubled, false, Added::default())
+        kernels::conv2d(&self.conv, doubled)
     }
 }

@@ -4,7 +4,7 @@ use burn::nn::{GroupNorm, Linear, conv::Conv2d};
 use burn::prelude::*;
 
 use super::{conv1x1, conv3x3, group_norm, linear};
-use crate::kernels::{self, Activation, Added};
+use crate::kernels::{self, Activation, Fused};
 
 /// Sizes of a [`ResnetBlock2D`].
 #[derive(Clone, Debug)]
@@ -59,17 +59,13 @@ impl ResnetBlock2D {
             time.map(|(proj, temb)| kernels::linear_rows(proj, temb.clone(), Activation::None)); // [B, C_out]
         let [h, x] = kernels::fork(x);
         let h = kernels::group_norm(&self.norm1, h, true);
-        let h = kernels::conv2d(
-            &self.conv1,
-            h,
-            false,
-            Added {
-                time,
-                residual: None,
-            },
-        );
+        let fused = Fused {
+            time,
+            ..Fused::default()
+        };
+        let h = kernels::conv2d_fused(&self.conv1, h, fused);
         let x = match &self.conv_shortcut {
-            Some(shortcut) => kernels::conv2d(shortcut, x, false, Added::default()),
+            Some(shortcut) => kernels::conv2d(shortcut, x),
             None => x,
         };
         self.second_half(h, x)
@@ -78,10 +74,10 @@ impl ResnetBlock2D {
     /// From the first convolution's output and what goes past both, `[B, C_out, h, w]` each.
     pub(super) fn second_half(&self, h: Tensor<4>, skipped: Tensor<4>) -> Tensor<4> {
         let h = kernels::group_norm(&self.norm2, h, true);
-        let added = Added {
-            time: None,
+        let fused = Fused {
             residual: Some(skipped),
+            ..Fused::default()
         };
-        kernels::conv2d(&self.conv2, h, false, added)
+        kernels::conv2d_fused(&self.conv2, h, fused)
     }
 }

@@ -7,7 +7,7 @@ use crate::image::{AutoencoderConfig, Image};
 use crate::latents::Latents;
 use crate::latents::img2img::Img2Img;
 use crate::latents::scheduler::{Scheduler, SchedulerKind};
-use crate::weights::Weight;
+use crate::tensor::HostTensor;
 
 /// What to make.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +29,7 @@ pub struct Request {
     /// Image height in pixels.
     pub height: usize,
     /// Starting noise `[1, C, h, w]` of variance 1, instead of the seed's.
-    pub latents: Option<Weight>,
+    pub latents: Option<HostTensor>,
     /// A picture to begin from; `None`: from noise alone.
     pub source: Option<Img2Img>,
     /// Whether [`Generated::attention`] is wanted.
@@ -55,18 +55,18 @@ pub struct Step<'a> {
 #[derive(Clone, Debug)]
 pub struct Generated {
     /// `[1, T, E]`
-    pub prompt_embeds: Weight,
+    pub prompt_embeds: HostTensor,
     /// Final latents as the scheduler leaves them, `[1, C, h, w]`.
-    pub latents: Weight,
+    pub latents: HostTensor,
     /// `[1, 1|3, H, W]` in -1 to 1.
-    pub image: Weight,
+    pub image: HostTensor,
     /// Tokens of the prompt that did not fit.
     pub truncated: usize,
     /// What came of f16, where the image had to be drawn once more in f32.
     pub repeated: Option<String>,
     /// How much of the attention of each latent position each token of the prompt got, `[T, h, w]`, which sums to 1 over
     /// the tokens: the mean over heads, layers and steps ([`crate::embeddings`]). Where it was wanted.
-    pub attention: Option<Weight>,
+    pub attention: Option<HostTensor>,
 }
 
 impl Request {
@@ -131,7 +131,7 @@ impl Step<'_> {
     /// # Errors
     /// [`Error::Device`] if the device fails.
     pub async fn preview(&self) -> Result<Image> {
-        let image = Weight::read(self.pipeline.decode(self.pred_original_sample)).await?;
+        let image = HostTensor::read(self.pipeline.decode(self.pred_original_sample)).await?;
         Ok(Image::from_weight(&image))
     }
 }

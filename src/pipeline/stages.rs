@@ -7,7 +7,7 @@ use crate::components::ComponentConfigs;
 #[cfg(feature = "gpu")]
 use crate::device::watch::{Usage, Watch};
 use crate::error::{Error, Result};
-use crate::weights::Weight;
+use crate::tensor::HostTensor;
 
 /// The timestep of the U-Net's call.
 const TIMESTEP: f64 = 500.0;
@@ -16,9 +16,9 @@ const TIMESTEP: f64 = 500.0;
 #[derive(Clone, Debug)]
 pub struct Input {
     /// Ids `[1, T]`, noisy latents `[B, C, h, w]` or latents `[B, C, h, w]`.
-    pub sample: Weight,
+    pub sample: HostTensor,
     /// Embeddings `[B, T, E]`, for the U-Net.
-    pub text: Weight,
+    pub text: HostTensor,
 }
 
 /// `count` numbers between -1.7 and 1.7, of variance near 1, the same in every language: a multiplicative hash of the index
@@ -39,14 +39,14 @@ pub fn input(configs: &ComponentConfigs, stage: &str, side: usize, images: usize
     let (c, text) = (configs.vae.latent_channels(), &configs.text_encoder);
     let tokens = text.max_position_embeddings;
     let latents = side / configs.vae.downscale();
-    let weight = |shape: Vec<usize>| Weight {
+    let weight = |shape: Vec<usize>| HostTensor {
         data: numbers(shape.iter().product()),
         shape,
     };
     let nothing = weight(vec![0]);
     Ok(match stage {
         "text_encoder" => Input {
-            sample: Weight {
+            sample: HostTensor {
                 shape: vec![1, tokens],
                 data: (0..tokens)
                     .map(|i| (i * 7 % text.vocab_size) as f32)
@@ -71,7 +71,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// [`Error::Request`] for an unknown stage or sizes that do not fit; [`Error::Device`] if the device fails.
-    pub async fn stage(&self, stage: &str, input: &Input) -> Result<Weight> {
+    pub async fn stage(&self, stage: &str, input: &Input) -> Result<HostTensor> {
         let Input { sample, text } = input;
         let wrong = || Error::Request {
             field: "stage",
@@ -87,7 +87,7 @@ impl Pipeline {
         match stage {
             "text_encoder" => {
                 let ids: Vec<u32> = sample.data.iter().map(|id| *id as u32).collect();
-                Weight::read(self.embed(&ids)).await
+                HostTensor::read(self.embed(&ids)).await
             }
             "unet" => {
                 let shape: [usize; 3] = text.shape[..].try_into().map_err(|_| wrong())?;
@@ -95,9 +95,9 @@ impl Pipeline {
                 let sample = latents()?;
                 let times = vec![TIMESTEP as f32; sample.dims()[0]];
                 let times = Tensor::<1>::from_floats(times.as_slice(), &self.device);
-                Weight::read(self.networks.unet.forward(sample, times, &text.into())).await
+                HostTensor::read(self.networks.unet.forward(sample, times, &text.into())).await
             }
-            "decoder" => Weight::read(self.networks.vae.decode(latents()?)).await,
+            "decoder" => HostTensor::read(self.networks.vae.decode(latents()?)).await,
             _ => Err(wrong()),
         }
     }
@@ -105,8 +105,8 @@ impl Pipeline {
 
 #[cfg(feature = "gpu")]
 impl Pipeline {
-    /// Runs one stage, or only rehearses it, and sees what it asks of the GPU, whose memory has the model's weights too. A rehearsal's
-    /// output means nothing.
+    /// Runs one stage, or only compiles it, and sees what it asks of the GPU, whose memory has the model's weights too. The output of a
+    /// `dry_run` means nothing.
     ///
     /// # Errors
     /// As [`Self::stage`].
@@ -114,9 +114,9 @@ impl Pipeline {
         &self,
         stage: &str,
         input: &Input,
-        rehearsal: bool,
-    ) -> Result<(Weight, Usage)> {
-        let watch = Watch::new(&self.device, rehearsal);
+        dry_run: bool,
+    ) -> Result<(HostTensor, Usage)> {
+        let watch = Watch::new(&self.device, dry_run);
         let output = self.stage(stage, input).await?;
         Ok((output, watch.usage()))
     }
@@ -153,7 +153,7 @@ pub fn write_random(
         };
         let noise = gaussian(seed as u64, count);
         let data = noise.iter().map(|x| one + x * scale).collect();
-        writer.add(&name, &Weight { shape, data })?;
+        writer.add(&name, &HostTensor { shape, data })?;
     }
     let info = BundleInfo {
         name: "random weights".into(),

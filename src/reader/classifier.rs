@@ -7,7 +7,7 @@ use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::kernels::{self, Activation, Added};
+use crate::kernels::{self, Activation};
 use crate::limits::LEVELS;
 use crate::nn::conv3x3;
 use crate::nn::resample::Downsample2D;
@@ -130,7 +130,7 @@ impl Classifier {
     /// - output: `[B, D, h, w]`, `D` being the last level's channels
     pub fn feature_map(&self, images: Tensor<4>) -> Tensor<4> {
         let x = patches(standardised(images));
-        let mut x = kernels::conv2d(&self.conv_in, x, false, Added::default());
+        let mut x = kernels::conv2d(&self.conv_in, x);
         let levels = self.downsamplers.len() + 1;
         let each = self.resnets.len() / levels;
         for (level, resnets) in self.resnets.chunks(each).enumerate() {

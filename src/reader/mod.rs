@@ -18,7 +18,7 @@ use burn::prelude::*;
 use crate::error::Result;
 use crate::image::{Image, bicubic};
 use crate::kernels::{self, Activation};
-use crate::weights::Weight;
+use crate::tensor::HostTensor;
 
 /// A classifier, and how its features lie on radiographs.
 #[derive(Module, Debug)]
@@ -65,8 +65,8 @@ impl Reader {
         let features = Classifier::pooled(map.clone());
         let white = kernels::linear_rows(&self.whitening, features, Activation::None);
         Ok(Judged {
-            evidence: Weight::read(self.classifier.evidence(map)).await?,
-            distance: distance(&Weight::read(white).await?.data),
+            evidence: HostTensor::read(self.classifier.evidence(map)).await?,
+            distance: distance(&HostTensor::read(white).await?.data),
         })
     }
 }
@@ -74,7 +74,7 @@ impl Reader {
 /// What the network says of one image.
 pub(crate) struct Judged {
     /// `[1, h, w, labels]`: see [`Classifier::evidence`].
-    pub evidence: Weight,
+    pub evidence: HostTensor,
     /// See [`distance`].
     pub distance: f32,
 }

@@ -1,7 +1,7 @@
 //! What a reader says of one image.
 
 use super::{ReaderConfig, asked};
-use crate::weights::Weight;
+use crate::tensor::HostTensor;
 
 /// AUROC below which a reader does not claim to see, or not to see, a finding.
 pub const LEAST_AUROC: f32 = 0.7;
@@ -29,7 +29,7 @@ pub struct Seen {
     /// How well the reader tells it on real images, 0.5 to 1.
     pub auroc: f32,
     /// `[h, w]`: what each place says for it, in logits.
-    pub map: Weight,
+    pub map: HostTensor,
 }
 
 impl Seen {
@@ -55,7 +55,7 @@ impl Seen {
 
 impl Reading {
     /// `evidence` is `[1, h, w, labels]`.
-    pub(crate) fn new(config: &ReaderConfig, evidence: &Weight, distance: f32) -> Self {
+    pub(crate) fn new(config: &ReaderConfig, evidence: &HostTensor, distance: f32) -> Self {
         let count = config.labels.len();
         let labels = config.labels.iter().enumerate().map(|(i, label)| {
             let map = evidence.data.iter().copied().skip(i).step_by(count);
@@ -66,7 +66,7 @@ impl Reading {
                 probability: 1.0 / (1.0 + (-logit / config.temperature).exp()),
                 threshold: label.threshold,
                 auroc: label.auroc,
-                map: Weight {
+                map: HostTensor {
                     shape: evidence.shape[1..3].to_vec(),
                     data: map,
                 },
@@ -124,7 +124,7 @@ mod tests {
             probability,
             threshold: 0.1,
             auroc,
-            map: Weight {
+            map: HostTensor {
                 shape: vec![1, 1],
                 data: vec![0.0],
             },

@@ -6,7 +6,7 @@ use tokenizers::Encoding;
 
 use super::{ClipTokenizer, bad};
 use crate::Result;
-use crate::weights::Weight;
+use crate::tensor::HostTensor;
 
 /// What a part of the sequence that the text encoder reads stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,7 +125,7 @@ impl PartTokens {
     ///
     /// # Shapes
     /// - `attention`: `[T, h, w]`, as [`crate::pipeline::Generated::attention`]
-    pub fn map(&self, attention: &Weight) -> Vec<f32> {
+    pub fn map(&self, attention: &HostTensor) -> Vec<f32> {
         let plane = attention.shape[1] * attention.shape[2];
         let mut map = vec![0.0; plane];
         for token in &self.tokens {

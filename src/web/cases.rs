@@ -8,7 +8,7 @@ use super::{Thrown, options, precision, set};
 use crate::device::{self, Precision};
 use crate::error::Error;
 use crate::kernels::{Activation, cases::Case, table};
-use crate::weights::Weight;
+use crate::tensor::HostTensor;
 
 /// `{version, repository}` of this engine; the repository's address is that of `Cargo.toml`, and empty where it names none.
 #[wasm_bindgen]
@@ -128,7 +128,7 @@ pub struct Prepared(Box<dyn Fn() -> Tensor<1>>);
 impl Prepared {
     /// Runs it and brings all of its output here.
     pub async fn output(&self) -> Result<Float32Array, Thrown> {
-        let output = Weight::read((self.0)()).await?;
+        let output = HostTensor::read((self.0)()).await?;
         Ok(Float32Array::from(output.data.as_slice()))
     }
 
@@ -137,7 +137,7 @@ impl Prepared {
         for _ in 1..times {
             (self.0)();
         }
-        Weight::read((self.0)().narrow(0, 0, 1)).await?;
+        HostTensor::read((self.0)().narrow(0, 0, 1)).await?;
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use super::{Engine, Stage, Thrown, options, set, wrong_stage};
 use crate::device;
 use crate::parity;
 use crate::pipeline::{Pipeline, stages::Input};
-use crate::weights::Weight;
+use crate::tensor::HostTensor;
 
 impl Engine {
     fn pipeline(&self) -> Result<&Pipeline, Thrown> {
@@ -20,7 +20,7 @@ impl Engine {
 }
 
 fn input(sample: Vec<f32>, shape: Vec<usize>, text: Vec<f32>, text_shape: Vec<usize>) -> Input {
-    let weight = |data, shape| Weight { shape, data };
+    let weight = |data, shape| HostTensor { shape, data };
     Input {
         sample: weight(sample, shape),
         text: weight(text, text_shape),

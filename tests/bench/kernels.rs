@@ -134,7 +134,7 @@ fn measure(case: &Case, options: &Options, ways: &[bool], device: &Device) -> Ve
 /// What a case's time depends on.
 fn operation(case: &Case) -> String {
     match case {
-        Case::Conv2d { doubled: true, .. } => "convolution of a doubled map".into(),
+        Case::Conv2d { upsample: true, .. } => "convolution of a doubled map".into(),
         Case::Conv2d { side, stride, .. } => format!("convolution {side}x{side}, stride {stride}"),
         Case::Linear {
             activation: None, ..

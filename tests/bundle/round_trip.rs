@@ -3,7 +3,7 @@
 use crate::support::*;
 use roentgen_web::{
     bundle::{BundleWriter, Decoder, Precision, SHARD_BYTES},
-    weights::Weight,
+    tensor::HostTensor,
 };
 use std::fs;
 
@@ -76,7 +76,7 @@ fn a_table_larger_than_a_shard_is_split_at_the_real_limit() {
     let data: Vec<f32> = (0..(9usize << 20))
         .map(|i| (i % 251) as f32 - 125.0)
         .collect();
-    let weight = Weight {
+    let weight = HostTensor {
         shape: vec![9 << 10, 1 << 10],
         data,
     };
@@ -126,7 +126,7 @@ fn the_writer_refuses_what_it_cannot_keep() {
         writer
             .add(
                 "unet.x.weight",
-                &Weight {
+                &HostTensor {
                     shape: shape.to_vec(),
                     data,
                 },
@@ -142,7 +142,7 @@ fn the_writer_refuses_what_it_cannot_keep() {
     writer
         .add(
             "unet.y.weight",
-            &Weight {
+            &HostTensor {
                 shape: vec![1],
                 data: vec![1.0],
             },
@@ -150,7 +150,7 @@ fn the_writer_refuses_what_it_cannot_keep() {
         .unwrap();
     let again = writer.add(
         "unet.y.weight",
-        &Weight {
+        &HostTensor {
             shape: vec![1],
             data: vec![1.0],
         },

@@ -4,8 +4,9 @@ use roentgen_web::{
     Result,
     bundle::{BundleInfo, BundleWriter, Decoder, Defaults, MANIFEST_FILE, Manifest, Precision},
     components::ComponentConfigs,
+    tensor::HostTensor,
     tokens::{BOS_TOKEN, ClipTokenizer, EOS_TOKEN, TokenizerOptions},
-    weights::{Weight, Weights},
+    weights::Weights,
 };
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs};
@@ -60,7 +61,7 @@ pub fn weights() -> Weights {
             .collect();
         (
             name.to_string(),
-            Weight {
+            HostTensor {
                 shape: shape.to_vec(),
                 data,
             },

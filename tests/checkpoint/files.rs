@@ -1,7 +1,7 @@
 //! Checkpoint folders in all the ways in which `save_pretrained` has written them give the same weights.
 
 use crate::support::*;
-use roentgen_web::{bundle::Manifest, checkpoint::ModelFolder, weights::Weight};
+use roentgen_web::{bundle::Manifest, checkpoint::ModelFolder, tensor::HostTensor};
 use safetensors::{Dtype, tensor::TensorView};
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, fs, path::Path};
@@ -96,9 +96,9 @@ fn half_precision_variants_and_shards_with_an_index() {
 fn names_of_older_releases() {
     let whole = weights(&golden());
     let folder = copy();
-    let rename = |component: &BTreeMap<String, Weight>,
+    let rename = |component: &BTreeMap<String, HostTensor>,
                   names: &[(&str, &str)]|
-     -> BTreeMap<String, Weight> {
+     -> BTreeMap<String, HostTensor> {
         let new = |key: &String| {
             names
                 .iter()
@@ -137,7 +137,7 @@ fn names_of_older_releases() {
     assert!(weights(folder.path()) == whole);
 
     // A buffer of positions in int64, which is no weight; any other tensor of integers is an error.
-    let position = Weight {
+    let position = HostTensor {
         shape: vec![1, 1],
         data: vec![0.0, 0.0],
     };

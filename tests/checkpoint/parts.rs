@@ -3,7 +3,8 @@
 use crate::support::*;
 use roentgen_web::{
     checkpoint::{LoraFile, ModelFolder},
-    weights::{Weight, Weights},
+    tensor::HostTensor,
+    weights::Weights,
 };
 use safetensors::Dtype;
 use std::path::Path;
@@ -13,7 +14,7 @@ fn loras_that_do_not_belong() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("lora.safetensors");
     let open = |tensors: &[(&str, &[usize])]| {
-        let weight = |shape: &[usize]| Weight {
+        let weight = |shape: &[usize]| HostTensor {
             shape: shape.to_vec(),
             data: vec![0.1; shape.iter().product()],
         };

@@ -1,7 +1,7 @@
 //! What people bring in a weight file's place.
 
 use crate::support::*;
-use roentgen_web::{checkpoint::ModelFolder, weights::Weight};
+use roentgen_web::{checkpoint::ModelFolder, tensor::HostTensor};
 use safetensors::Dtype;
 use std::{fs, path::Path};
 
@@ -17,7 +17,7 @@ fn a_whole_clip_as_text_encoder() {
         "vision_model.post_layernorm.weight",
         "logit_scale",
     ] {
-        let weight = Weight {
+        let weight = HostTensor {
             shape: vec![1],
             data: vec![0.5],
         };

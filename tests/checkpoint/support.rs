@@ -5,7 +5,8 @@ use half::f16;
 use roentgen_web::{
     bundle::{BundleInfo, BundleWriter, Precision},
     checkpoint::ModelFolder,
-    weights::{Weight, Weights},
+    tensor::HostTensor,
+    weights::Weights,
 };
 use safetensors::{Dtype, tensor::TensorView};
 use serde_json::{Map, Value, json};
@@ -52,8 +53,8 @@ pub fn copy() -> TempDir {
 }
 
 /// Saves tensors under these names in a format.
-pub fn save(path: &Path, tensors: &BTreeMap<String, Weight>, dtype: Dtype) {
-    let bytes = |w: &Weight| -> Vec<u8> {
+pub fn save(path: &Path, tensors: &BTreeMap<String, HostTensor>, dtype: Dtype) {
+    let bytes = |w: &HostTensor| -> Vec<u8> {
         match dtype {
             Dtype::F16 => w
                 .data
@@ -80,8 +81,8 @@ pub fn save(path: &Path, tensors: &BTreeMap<String, Weight>, dtype: Dtype) {
 }
 
 /// One component's tensors under the checkpoint's own names.
-pub fn component(all: &Weights, prefix: &str) -> BTreeMap<String, Weight> {
-    let own = |(name, weight): (&String, &Weight)| {
+pub fn component(all: &Weights, prefix: &str) -> BTreeMap<String, HostTensor> {
+    let own = |(name, weight): (&String, &HostTensor)| {
         Some((name.strip_prefix(prefix)?.to_owned(), weight.clone()))
     };
     all.iter().filter_map(own).collect()

@@ -22,12 +22,12 @@ export function inputs({ components: { text_encoder: text, vae }, defaults }, pi
 }
 
 /**
- * Loads a bundle; `limits` is `adapter` or `default`. With `rehearsed` stages, pipelines are compiled before the weights are there, as the
+ * Loads a bundle; `limits` is `adapter` or `default`. With `warmed` stages, pipelines are compiled before the weights are there, as the
  * page has it.
  * @param {"cpu" | "gpu"} backend @param {string} bundle address, with the slash at its end @param {string} limits @param {number} [pixels]
- * @param {string[]} [rehearsed] @param {number} [threads] of the CPU
+ * @param {string[]} [warmed] @param {number} [threads] of the CPU
  */
-export async function open(backend, bundle, limits, pixels, rehearsed = [], threads = 1) {
+export async function open(backend, bundle, limits, pixels, warmed = [], threads = 1) {
   const { chooseBackend, presentAdapters } = await import("/page/engine/backend.js");
   const { openEngine } = await import("/page/engine/engine.js");
   const { adapter, software } = await chooseBackend(backend);
@@ -41,7 +41,7 @@ export async function open(backend, bundle, limits, pixels, rehearsed = [], thre
   const manifestBytes = await bytes("bundle.json");
   const manifest = JSON.parse(new TextDecoder().decode(manifestBytes));
   const engine = await pkg.Engine.create(backend, manifestBytes, await bytes(manifest.tokenizer.file), { limits, software });
-  for (const stage of rehearsed) engine.rehearse(stage);
+  for (const stage of warmed) engine.warm_up(stage);
   for (const [i, { file }] of manifest.shards.entries()) await engine.add_shard(i, await bytes(file));
   await engine.finish();
   const given = inputs(manifest, pixels);

@@ -8,7 +8,8 @@ use roentgen_web::bundle::Precision;
 use roentgen_web::checkpoint::ModelFolder;
 use roentgen_web::latents::scheduler::{Scheduler, SchedulerKind};
 use roentgen_web::pipeline::Request;
-use roentgen_web::weights::{Weight, Weights};
+use roentgen_web::tensor::HostTensor;
+use roentgen_web::weights::Weights;
 use train::exchange::export;
 use train::stages::distil::run::DistilRun;
 use train::stages::distil::trajectories::Trajectories;
@@ -142,7 +143,7 @@ fn trajectories_are_the_page_s_and_the_student_follows_them() {
             scheduler: Some(SchedulerKind::DpmSolverMultistep),
             width: model.defaults.width,
             height: model.defaults.height,
-            latents: Some(Weight {
+            latents: Some(HostTensor {
                 shape,
                 data: all.sample(i, 0).to_vec(),
             }),

@@ -126,7 +126,7 @@ async function load({ id, bundle, backend: asked, limits, threads: allowed, why,
   waits = compiling !== null;
   for (const stage of compiling ? STAGES : []) {
     post(); // the next message is seconds away
-    engine.rehearse(stage); // while the first shard arrives
+    engine.warm_up(stage); // while the first shard arrives
     await turn();
     throwIfCancelled(signal);
   }

@@ -156,7 +156,7 @@ async function image({ backend, precision, limits, bundle }) {
   const files = await Promise.all([tokenizer, ...shards].map(({ file }) => bytes(file)));
   let begun = performance.now();
   const engine = await pkg.Engine.create(backend, manifestBytes, files[0], asked);
-  for (const stage of backend === "gpu" ? ["text_encoder", "unet", "decoder"] : []) engine.rehearse(stage);
+  for (const stage of backend === "gpu" ? ["text_encoder", "unet", "decoder"] : []) engine.warm_up(stage);
   for (const [i, file] of files.slice(1).entries()) await engine.add_shard(i, file);
   await engine.finish();
   const took = () => {

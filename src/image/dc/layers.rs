@@ -6,7 +6,7 @@ use burn::prelude::*;
 
 use super::order::{in_order, mean_of_squares, pixel_shuffle, pixel_unshuffle, repeat_channels};
 use super::res_block::{ResBlock, convolve};
-use crate::kernels::{self, Added};
+use crate::kernels::{self, Fused};
 use crate::nn::conv3x3;
 
 /// Halves the resolution; the shortcut is the mean of pixels and channels (class `DCDownBlock2d`).
@@ -89,8 +89,12 @@ impl DCUpBlock2d {
             // Both are shuffled, so their sum is.
             true => pixel_shuffle(convolve(&self.conv, x, shortcut)),
             false => {
-                let (time, residual) = (None, shortcut.map(pixel_shuffle));
-                kernels::conv2d(&self.conv, x, true, Added { time, residual })
+                let fused = Fused {
+                    upsample: true,
+                    residual: shortcut.map(pixel_shuffle),
+                    time: None,
+                };
+                kernels::conv2d_fused(&self.conv, x, fused)
             }
         }
     }

@@ -12,7 +12,7 @@ use burn::tensor::activation::{gelu, mish, relu, silu};
 use super::order::in_order;
 use crate::error::{Error, Result};
 use crate::image::fault;
-use crate::kernels::{self, Added};
+use crate::kernels::{self, Fused};
 use crate::nn::conv3x3;
 
 /// `eps` of diffusers' `get_normalization`, and of the decoder's last norm.
@@ -61,8 +61,11 @@ impl Activation {
 
 /// A convolution and what is added to it.
 pub(super) fn convolve(conv: &Conv2d, x: Tensor<4>, residual: Option<Tensor<4>>) -> Tensor<4> {
-    let time = None;
-    kernels::conv2d(conv, x, false, Added { time, residual })
+    let fused = Fused {
+        residual,
+        ..Fused::default()
+    };
+    kernels::conv2d_fused(conv, x, fused)
 }
 
 /// The channels of each pixel over their root mean square (Zhang and Sennrich 2019, arXiv:1910.07467), times `weight`, plus `bias`.

@@ -5,8 +5,8 @@ use burn::prelude::*;
 
 use super::AutoencoderKLConfig;
 use super::mid::{EPS, MidBlock, resnet};
-use crate::kernels::{self, Added};
-use crate::nn::parts::{self, WHOLE};
+use crate::kernels;
+use crate::nn::sliced::{self, WHOLE};
 use crate::nn::{conv3x3, group_norm, resample::Upsample2D, resnet::ResnetBlock2D};
 
 #[derive(Module, Debug)]
@@ -67,8 +67,7 @@ impl Decoder {
     /// - `x`: `[B, latent_channels, h, w]`
     /// - output: `[B, out_channels, h*f, w*f]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let conv = |conv, x| kernels::conv2d(conv, x, false, Added::default());
-        let mut x = self.mid_block.forward(conv(&self.conv_in, x));
+        let mut x = self.mid_block.forward(kernels::conv2d(&self.conv_in, x));
         let mut begun = false; // a block whose first resnet went with the doubling before it
         for (i, block) in self.up_blocks.iter().enumerate() {
             for resnet in block.resnets.iter().skip(usize::from(begun)) {
@@ -77,13 +76,13 @@ impl Decoder {
             begun = false;
             for upsampler in &block.upsamplers {
                 let next = self.up_blocks.get(i + 1).map(|block| &block.resnets[0]);
-                let both = next.and_then(|resnet| parts::doubled(upsampler, resnet, &x, WHOLE));
+                let both = next.and_then(|resnet| sliced::upsampled(upsampler, resnet, &x, WHOLE));
                 begun = both.is_some();
                 let [_, _, h, w] = x.dims();
                 x = both.unwrap_or_else(|| upsampler.forward(x, [2 * h, 2 * w]));
             }
         }
         let x = kernels::group_norm(&self.conv_norm_out, x, true);
-        conv(&self.conv_out, x)
+        kernels::conv2d(&self.conv_out, x)
     }
 }

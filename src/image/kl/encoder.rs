@@ -5,7 +5,7 @@ use burn::prelude::*;
 
 use super::AutoencoderKLConfig;
 use super::mid::{EPS, MidBlock, resnet};
-use crate::kernels::{self, Added};
+use crate::kernels;
 use crate::nn::{conv3x3, group_norm, resample::Downsample2D, resnet::ResnetBlock2D};
 
 #[derive(Module, Debug)]
@@ -66,8 +66,7 @@ impl Encoder {
     /// - `x`: `[B, in_channels, H, W]`
     /// - output: `[B, 2 * latent_channels, H/f, W/f]`, means then log-variances
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let conv = |conv, x| kernels::conv2d(conv, x, false, Added::default());
-        let mut x = conv(&self.conv_in, x);
+        let mut x = kernels::conv2d(&self.conv_in, x);
         for block in &self.down_blocks {
             for resnet in &block.resnets {
                 x = resnet.forward(x, None);
@@ -78,6 +77,6 @@ impl Encoder {
         }
         let x = self.mid_block.forward(x);
         let x = kernels::group_norm(&self.conv_norm_out, x, true);
-        conv(&self.conv_out, x)
+        kernels::conv2d(&self.conv_out, x)
     }
 }

@@ -15,7 +15,7 @@ use super::bicubic::EncoderSize;
 use super::scaling::LatentScaling;
 use super::{DiagonalGaussian, fault};
 use crate::error::Result;
-use crate::kernels::{self, Added};
+use crate::kernels;
 use crate::latents::unet::values::{SampleSize, block_type, is_silu};
 use crate::limits::LEVELS;
 use crate::nn::conv1x1;
@@ -201,7 +201,7 @@ impl AutoencoderKL {
     pub fn encode(&self, image: Tensor<4>) -> DiagonalGaussian {
         let moments = self.encoder.forward(image);
         let moments = match &self.quant_conv {
-            Some(conv) => kernels::conv2d(conv, moments, false, Added::default()),
+            Some(conv) => kernels::conv2d(conv, moments),
             None => moments,
         };
         let halves = moments.chunk(2, 1);
@@ -218,7 +218,7 @@ impl AutoencoderKL {
     /// - output: `[B, out_channels, h*f, w*f]`, about -1 to 1
     pub fn decode(&self, latents: Tensor<4>) -> Tensor<4> {
         let latents = match &self.post_quant_conv {
-            Some(conv) => kernels::conv2d(conv, latents, false, Added::default()),
+            Some(conv) => kernels::conv2d(conv, latents),
             None => latents,
         };
         self.decoder.forward(latents)

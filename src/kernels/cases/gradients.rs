@@ -17,19 +17,27 @@ impl Case {
                 side,
                 stride,
                 padding,
-                doubled,
+                upsample,
                 added,
             } => {
                 let [b, c_in, _, _] = shape;
                 let conv = conv([c_in, channels], [side, stride, padding], None, device);
                 let x = input.of(shape, 1.0, 1).require_grad();
                 let time = values([b, channels], 1.0, 4, device).require_grad();
-                let plain = conv2d(&conv, x.clone(), doubled, Added::default());
+                let alone = Fused {
+                    upsample,
+                    ..Fused::default()
+                };
+                let plain = conv2d_fused(&conv, x.clone(), alone);
                 let residual = input.of(plain.dims(), 1.0, 5).require_grad();
                 let out = match added {
                     true => {
-                        let (time, residual) = (Some(time.clone()), Some(residual.clone()));
-                        conv2d(&conv, x.clone(), doubled, Added { time, residual })
+                        let fused = Fused {
+                            upsample,
+                            time: Some(time.clone()),
+                            residual: Some(residual.clone()),
+                        };
+                        conv2d_fused(&conv, x.clone(), fused)
                     }
                     false => plain,
                 };

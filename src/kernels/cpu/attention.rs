@@ -1,10 +1,14 @@
 //! Attention, four queries at a time: their scores, the softmax of these, and the mean of the values that they weigh, all in the
 //! nearest cache.
 
+#[cfg(feature = "training")]
+use super::gradient;
 use super::math::{Highest, exp};
 use super::panels::Panels;
+use super::tensor::{dense, tensor, values};
 use super::tile::{Lanes, VECTORS, WithTiles, multiply, multiply_narrow, store, tiled, zeros};
-use super::{each_chunk, share};
+use super::{each_chunk, filled_chunks, share, share_images};
+use burn::prelude::*;
 use pulp::Simd;
 
 /// Queries that a task takes at most.
@@ -23,8 +27,47 @@ pub struct Sizes {
     pub is_causal: bool,
 }
 
+/// As [`crate::kernels::attention()`].
+pub fn attention(
+    q: &Tensor<3>,
+    k: &Tensor<3>,
+    v: &Tensor<3>,
+    heads: usize,
+    is_causal: bool,
+) -> Option<Tensor<3>> {
+    #[cfg(feature = "training")]
+    if let Some(out) = gradient::attention([q, k, v], heads, is_causal) {
+        return Some(out);
+    }
+    let [b, queries, channels] = q.dims();
+    let keys = k.dims()[1];
+    let [q, k, v] = [dense(q.clone())?, dense(k.clone())?, dense(v.clone())?];
+    let sizes = Sizes {
+        keys,
+        channels,
+        heads,
+        is_causal,
+    };
+    let out = attend([values(&q)?, values(&k)?, values(&v)?], b, sizes);
+    Some(tensor(out, [b, queries, channels]))
+}
+
+/// Attention of `[B, Tq, C]` to `[B, Tk, C]`.
+pub(super) fn attend([q, k, v]: [&[f32]; 3], batch: usize, sizes: Sizes) -> Vec<f32> {
+    let of_queries = (q.len() / batch.max(1)).max(1);
+    let of_keys = (sizes.keys * sizes.channels).max(1);
+    let images = share_images(batch, 2 * of_queries * sizes.keys);
+    filled_chunks(q.len(), images * of_queries, |i, out| {
+        let images = i * images..;
+        for (image, out) in images.zip(out.chunks_mut(of_queries)) {
+            let [k, v] = [k, v].map(|all| &all[image * of_keys..][..of_keys]);
+            attend_image(&q[image * of_queries..][..of_queries], k, v, sizes, out);
+        }
+    })
+}
+
 /// Fills `out`, `[Tq, C]`, of `q` as `[Tq, C]`, `k` and `v` as `[Tk, C]`.
-pub fn attention(q: &[f32], k: &[f32], v: &[f32], sizes: Sizes, out: &mut [f32]) {
+fn attend_image(q: &[f32], k: &[f32], v: &[f32], sizes: Sizes, out: &mut [f32]) {
     let Sizes {
         keys,
         channels: c,

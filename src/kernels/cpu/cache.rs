@@ -13,7 +13,7 @@ const BUDGET: usize = 512 << 20;
 
 /// What a weight is made into.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Form {
+pub enum PanelLayout {
     /// A linear layer's.
     Linear,
     /// Of a linear layer whose output gates itself.
@@ -33,21 +33,25 @@ struct Entry {
 }
 
 /// Where a weight lies, where it begins there, and what it is made into.
-type Key = (usize, usize, Form);
+type Key = (usize, usize, PanelLayout);
 
 static MADE: Mutex<Option<HashMap<Key, Entry>>> = Mutex::new(None);
 
 /// `make(weight)`, or what it gave before.
-pub fn made(weight: &FlexTensor, form: Form, make: impl FnOnce(&[f32]) -> Panels) -> Arc<Panels> {
+pub fn made(
+    weight: &FlexTensor,
+    layout: PanelLayout,
+    make: impl FnOnce(&[f32]) -> Panels,
+) -> Arc<Panels> {
     let weight = weight.to_contiguous();
-    let Some(values) = super::layers::values(&weight) else {
+    let Some(values) = super::tensor::values(&weight) else {
         return Arc::new(make(&[])); // contiguous it is
     };
     let data = weight.data_arc();
     let key = (
         Arc::as_ptr(&data) as usize,
         weight.layout().start_offset(),
-        form,
+        layout,
     );
     let mut lock = MADE.lock().unwrap_or_else(|e| e.into_inner());
     let entries = lock.get_or_insert_default();

@@ -5,12 +5,18 @@
 //! attention's weights where they lie, and what comes out is a row again. A tensor's shape stays `[B, C, h, w]`, as a view. burn's
 //! own backend unfolds its convolutions' input, permutes on the way in and out, and goes over the output again for everything
 //! that follows.
+//!
+//! Each operation is `None` for tensors that it cannot take: those of another backend, and those that gradients are wanted of where
+//! the feature `training` is missing.
 
 mod attention;
 mod cache;
+mod conv2d;
 #[cfg(feature = "training")]
 pub mod gradient;
-mod layers;
+mod group_norm;
+mod layer_norm;
+mod linear;
 mod math;
 mod norm;
 mod panels;
@@ -19,7 +25,9 @@ mod points;
 #[cfg(any(test, feature = "workers"))]
 pub(crate) mod pool;
 mod product;
+mod tensor;
 mod tile;
+mod views;
 mod winograd;
 mod work;
 
@@ -32,7 +40,12 @@ use work::{
     share_images, threads,
 };
 
-pub use layers::{attention, concatenate, conv2d, group_norm, layer_norm, linear, map, rows};
+pub use attention::attention;
+pub use conv2d::conv2d;
+pub use group_norm::group_norm;
+pub use layer_norm::layer_norm;
+pub use linear::linear;
+pub use views::{concatenate, map, rows};
 
 /// Whether the processor has AVX-512.
 fn is_wide() -> bool {

@@ -21,7 +21,7 @@ pub struct Patches<'a> {
     /// Zeros above and on the left.
     pub padding: usize,
     /// The images are read at twice their resolution.
-    pub doubled: bool,
+    pub upsample: bool,
     /// Height and width of the output.
     pub out_size: [usize; 2],
 }
@@ -30,7 +30,7 @@ impl Patches<'_> {
     /// The pixel in row `y` and column `x` of an image, which may be outside.
     #[inline(always)]
     pub fn pixel(&self, image: usize, y: isize, x: isize) -> &[f32] {
-        let zoom = u32::from(self.doubled);
+        let zoom = u32::from(self.upsample);
         let [h, w] = self.size;
         // Those above and on the left become large numbers.
         let (y, x) = (y as usize, x as usize);

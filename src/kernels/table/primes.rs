@@ -22,7 +22,7 @@ pub(super) fn primes() -> Vec<Case> {
                     side,
                     stride,
                     padding: side / 2,
-                    doubled: false,
+                    upsample: false,
                     added,
                 });
                 cases.push(Case::Conv2d {
@@ -31,7 +31,7 @@ pub(super) fn primes() -> Vec<Case> {
                     side,
                     stride,
                     padding: side / 2,
-                    doubled: true,
+                    upsample: true,
                     added,
                 });
             }
@@ -44,7 +44,7 @@ pub(super) fn primes() -> Vec<Case> {
                     side: 3,
                     stride: 2,
                     padding,
-                    doubled: false,
+                    upsample: false,
                     added: true,
                 });
             }

@@ -14,7 +14,7 @@ pub use self::config::UNet2DConditionConfig;
 use self::pooling::TextTimeEmbedding;
 use self::time::{TimestepEmbedding, Timesteps};
 use crate::embeddings::Embeddings;
-use crate::kernels::{self, Added};
+use crate::kernels;
 
 /// The U-Net: predicts the noise (or the velocity) in noisy latents.
 #[derive(Module, Debug)]
@@ -44,9 +44,8 @@ impl UNet2DConditionModel {
         let features = self.time_proj.forward(timesteps);
         let temb = self.time_embedding.forward(features, addition);
         // 2. down, keeping every intermediate for the way up
-        let conv = |conv, x| kernels::conv2d(conv, x, false, Added::default());
         let mut skips = Vec::new();
-        let mut sample = blocks::kept(conv(&self.conv_in, sample), &mut skips);
+        let mut sample = blocks::kept(kernels::conv2d(&self.conv_in, sample), &mut skips);
         for block in &self.down_blocks {
             sample = block.forward(sample, &temb, text, &mut skips);
         }
@@ -60,6 +59,6 @@ impl UNet2DConditionModel {
         }
         // 5. out
         let sample = kernels::group_norm(&self.conv_norm_out, sample, true);
-        conv(&self.conv_out, sample)
+        kernels::conv2d(&self.conv_out, sample)
     }
 }

@@ -13,7 +13,7 @@ use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use image::{GrayImage, imageops};
 use indicatif::ProgressIterator;
 use roentgen_web::error::{Error, Result};
-use roentgen_web::weights::Weight;
+use roentgen_web::tensor::HostTensor;
 use safetensors::SafeTensors;
 
 use super::metrics::Features;
@@ -30,7 +30,7 @@ const BATCH: usize = 8;
 /// The network up to its last features.
 pub struct DenseNet {
     /// Everything below `features.`, under the rest of the name; normalisations as a factor and a shift.
-    tensors: BTreeMap<String, Weight>,
+    tensors: BTreeMap<String, HostTensor>,
     device: Device,
 }
 
@@ -64,7 +64,7 @@ impl DenseNet {
                 });
             }
             let words = view.data().as_chunks::<4>().0;
-            let weight = Weight {
+            let weight = HostTensor {
                 shape: view.shape().to_vec(),
                 data: words.iter().map(|w| f32::from_le_bytes(*w)).collect(),
             };
@@ -110,7 +110,7 @@ impl DenseNet {
             .count()
     }
 
-    fn find(&self, name: &str) -> Result<&Weight> {
+    fn find(&self, name: &str) -> Result<&HostTensor> {
         self.tensors.get(name).ok_or_else(|| Error::MissingTensor {
             name: format!("features.{name}"),
         })

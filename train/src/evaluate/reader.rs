@@ -9,7 +9,8 @@ use clap::Args;
 use roentgen_web::bundle::{BundleWriter, Precision};
 use roentgen_web::error::Result;
 use roentgen_web::reader::{LabelConfig, ReaderConfig, distance};
-use roentgen_web::weights::{self, Weight};
+use roentgen_web::tensor::HostTensor;
+use roentgen_web::weights::{self};
 
 use super::classifier::{self, Verdicts};
 use super::labels::{LABELS, Truth, known, names};
@@ -95,7 +96,7 @@ pub fn run(c: &Calibration, device: &Device) -> Result<String> {
         }
         let width = bias.len();
         let [weight, bias] = [(vec![width, width], matrix), (vec![width], bias)]
-            .map(|(shape, data)| Weight { shape, data });
+            .map(|(shape, data)| HostTensor { shape, data });
         writer.add("reader.whitening.weight", &weight)?;
         writer.add("reader.whitening.bias", &bias)?;
         let manifest = writer.join(config)?;

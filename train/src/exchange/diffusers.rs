@@ -13,8 +13,9 @@ use roentgen_web::error::{Error, Result};
 use roentgen_web::files;
 use roentgen_web::image::{AutoencoderConfig, AutoencoderKLConfig};
 use roentgen_web::latents::scheduler::SchedulerConfig;
+use roentgen_web::tensor::HostTensor;
 use roentgen_web::tokens::ClipTokenizer;
-use roentgen_web::weights::{Weight, Weights};
+use roentgen_web::weights::Weights;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokenizers::Tokenizer;
@@ -138,7 +139,7 @@ fn model_index(name: &str, scheduler: &SchedulerConfig) -> Value {
 fn stored<'a>(
     component: &str,
     name: &str,
-    weight: &'a Weight,
+    weight: &'a HostTensor,
     convolutions: bool,
 ) -> (String, Vec<usize>, &'a [f32]) {
     let mut shape = weight.shape.clone();

@@ -9,7 +9,8 @@ use rand::rngs::StdRng;
 use rayon::prelude::*;
 use roentgen_web::error::{Error, Result};
 use roentgen_web::image::{Autoencoder, AutoencoderConfig, LatentScaling};
-use roentgen_web::weights::{Weight, Weights};
+use roentgen_web::tensor::HostTensor;
+use roentgen_web::weights::Weights;
 
 use crate::data::dataset::Dataset;
 use crate::data::images::to_unit;
@@ -252,7 +253,7 @@ impl Latents {
     pub fn save(&self, path: &Path) -> Result<()> {
         let [c, h, w] = self.shape;
         let shape = vec![self.mean.len() / (c * h * w), c, h, w];
-        let tensor = |data: &Vec<f32>| Weight {
+        let tensor = |data: &Vec<f32>| HostTensor {
             shape: shape.clone(),
             data: data.clone(),
         };
@@ -269,7 +270,7 @@ impl Latents {
     /// [`Error::Io`], or [`Error::Config`] if the file belongs to other data.
     pub fn open(path: &Path, count: Option<[usize; 2]>) -> Result<Self> {
         let mut weights = ema::open(path)?;
-        let fits = |w: &Weight| {
+        let fits = |w: &HostTensor| {
             w.shape.len() == 4 && count.is_none_or(|[n, copies]| n * copies == w.shape[0])
         };
         let others = || Error::Config {

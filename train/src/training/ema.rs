@@ -4,7 +4,8 @@ use std::path::Path;
 
 use burn::module::Module;
 use roentgen_web::error::{Error, Result};
-use roentgen_web::weights::{self, Weight, Weights};
+use roentgen_web::tensor::HostTensor;
+use roentgen_web::weights::{self, Weights};
 
 use crate::exchange::safetensors::{self, Format};
 
@@ -106,7 +107,7 @@ pub fn open(path: &Path) -> Result<Weights> {
                 .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
                 .collect();
             let shape = view.shape().to_vec();
-            Ok((name.to_string(), Weight { shape, data }))
+            Ok((name.to_string(), HostTensor { shape, data }))
         })
         .collect()
 }

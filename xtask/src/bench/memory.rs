@@ -41,7 +41,7 @@ pub struct Options {
     precision: Option<String>,
     /// Only natively, and compute nothing: kernels are compiled, and the memory they would work in is counted
     #[arg(long, conflicts_with_all = ["browser", "compare"])]
-    rehearse: bool,
+    dry_run: bool,
     /// With the tiles for graphics cards natively, whatever the adapter is
     #[arg(long)]
     gpu_tiles: bool,
@@ -67,7 +67,7 @@ pub fn measure(options: &Options) -> Result<()> {
     let roentgen = native(options.dev)?;
     let outputs = tempfile::tempdir()?;
     let kept = ["--out".as_ref(), outputs.path().as_os_str()];
-    let more = if options.rehearse { &[][..] } else { &kept };
+    let more = if options.dry_run { &[][..] } else { &kept };
     let mut found = vec![("native wgpu", natively(options, &roentgen, more)?)];
     if options.stock {
         let stock = natively(options, &roentgen, &["--stock".as_ref()])?;
@@ -130,7 +130,7 @@ fn natively(options: &Options, roentgen: &Path, more: &[&std::ffi::OsStr]) -> Re
     }
     for (given, name) in [
         (options.compare, "--compare"),
-        (options.rehearse, "--rehearse"),
+        (options.dry_run, "--dry-run"),
         (options.gpu_tiles, "--gpu-tiles"),
     ] {
         if given {

@@ -106,7 +106,7 @@ pub fn gpu(setting: &Setting) -> Result<String> {
         &format!("{}peers/ours.js", serving.address()),
     )?;
     page.evaluate(NAMING)?;
-    let rehearsed = page.evaluate(
+    let compiled = page.evaluate(
         "(async () => { const { open } = await import('/peers/ours.js'); \
          globalThis.ours = await open('gpu', '/measured/', 'default', undefined, ['text_encoder', 'unet', 'decoder']); return pipelines.length; })()",
     )?;
@@ -132,15 +132,15 @@ pub fn gpu(setting: &Setting) -> Result<String> {
             now[2]
         );
     }
-    let late = page.evaluate(&format!("pipelines.slice({rehearsed})"))?;
+    let late = page.evaluate(&format!("pipelines.slice({compiled})"))?;
     ensure!(
-        late.as_array().is_some_and(Vec::is_empty) && rehearsed.as_u64() > Some(0),
-        "{rehearsed} pipelines were rehearsed, and not {late}"
+        late.as_array().is_some_and(Vec::is_empty) && compiled.as_u64() > Some(0),
+        "{compiled} pipelines were compiled, and not {late}"
     );
     page.close()?;
     let [wasm, tensors, reserved] = now.map(|bytes| bytes / 1e6);
     Ok(format!(
-        "{rehearsed} pipelines; after the 3rd and the 50th wasm has {wasm:.1} MB, tensors {tensors:.1}, the GPU's allocator {reserved:.1}"
+        "{compiled} pipelines; after the 3rd and the 50th wasm has {wasm:.1} MB, tensors {tensors:.1}, the GPU's allocator {reserved:.1}"
     ))
 }
 

@@ -1,8 +1,8 @@
 //! Gradients of attention: the scores are computed again, a head and some queries at a time, and never leave the caches.
 
+use super::super::attention::attend;
 use super::super::attention::{Sizes, softmax};
 use super::super::each;
-use super::super::layers::attend;
 use super::super::panels::Panels;
 use super::super::tile::{
     Lanes, Strided, VECTORS, WithTiles, multiply, multiply_narrow, store, tiled, zeros,

@@ -1,7 +1,7 @@
 //! Gradients of a convolution: of its input, the same convolution with the weights turned over; of its weights, a product over
 //! positions.
 
-use super::super::layers::Geometry;
+use super::super::conv2d::Geometry;
 use super::super::norm::column_sums;
 use super::super::panels::Panels;
 use super::super::patches::Patches;
@@ -9,26 +9,26 @@ use super::super::product::{Finish, Rows, product};
 use super::super::{filled_chunks, winograd as forward};
 use super::record::{Differentiable, Input, flex, mapped, pixels, present, record, values};
 use super::{transposed, winograd};
-use crate::kernels::Added;
+use crate::kernels::Fused;
 use burn::nn::conv::Conv2d;
 use burn::prelude::*;
 use burn_flex::FlexTensor;
 
 /// As [`crate::kernels::conv2d()`].
-pub fn conv2d(conv: &Conv2d, x: &Tensor<4>, doubled: bool, added: &Added) -> Option<Tensor<4>> {
+pub fn conv2d(conv: &Conv2d, x: &Tensor<4>, fused: &Fused) -> Option<Tensor<4>> {
     let geometry = Geometry {
         fresh: true,
-        ..Geometry::of(conv, x, doubled)?
+        ..Geometry::of(conv, x, fused.upsample)?
     };
     let inputs = [
         Input::of(x.clone())?,
         Input::of(conv.weight.val())?,
         Input::optional(conv.bias.as_ref().map(|bias| bias.val()))?,
-        Input::optional(added.time.clone())?,
-        Input::optional(added.residual.clone())?,
+        Input::optional(fused.time.clone())?,
+        Input::optional(fused.residual.clone())?,
     ];
     let [x, weight, bias, time, residual] = inputs.each_ref().map(|input| &input.tensor);
-    let has_residual = added.residual.is_some();
+    let has_residual = fused.residual.is_some();
     let residual = has_residual.then(|| pixels(residual));
     let (x, weight) = (pixels(x), weight.to_contiguous());
     let time = time.to_contiguous();
@@ -96,13 +96,13 @@ impl Differentiable<5> for Convolution {
 fn of_input(g: &Geometry, weight: &[f32], dy: &[f32]) -> Vec<f32> {
     let [c_in, c_out] = g.channels;
     if g.stride == 1 {
-        let zoom = if g.doubled { 2 } else { 1 };
+        let zoom = if g.upsample { 2 } else { 1 };
         let turned = Geometry {
             channels: [c_out, c_in],
             size: g.out_size,
             out_size: g.size.map(|n| n * zoom),
             padding: g.side - 1 - g.padding,
-            doubled: false,
+            upsample: false,
             ..*g
         };
         let panels = match turned.winograd() {
@@ -120,7 +120,7 @@ fn of_input(g: &Geometry, weight: &[f32], dy: &[f32]) -> Vec<f32> {
         };
         let dx = turned.convolve(dy, &panels, Finish::default());
         panels.give_back();
-        return match g.doubled {
+        return match g.upsample {
             true => halved(&dx, turned.out_size, c_in),
             false => dx,
         };
@@ -186,7 +186,7 @@ fn strided(g: &Geometry, weight: &[f32], dy: &[f32]) -> Vec<f32> {
         side: 1,
         stride: 1,
         padding: 0,
-        doubled: false,
+        upsample: false,
         out_size: g.out_size,
     };
     let mut dx = vec![0.0; g.batch * h * w * c_in];

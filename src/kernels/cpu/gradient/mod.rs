@@ -1,4 +1,4 @@
-//! The kernels of the CPU where gradients are wanted: each operation of [`super::layers`], recorded in burn's autodiff with a
+//! The kernels of the CPU where gradients are wanted: each operation, recorded in burn's autodiff with a
 //! backward step of its own.
 //!
 //! What is saved between the passes is what the backward step reads: inputs, which the graph holds anyway, and what is cheaper kept

@@ -1,6 +1,6 @@
 //! Gradients of the normalisations.
 
-use super::super::layers::normalize;
+use super::super::group_norm::normalize;
 use super::super::math::slope;
 use super::super::norm::{Affine, Moments, column_sums, layer_norm as normalize_lines};
 use super::super::tile::{Lanes, load, store};

@@ -60,7 +60,7 @@ pub fn flex<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
 
 /// The values of a tensor that follow one another.
 pub fn values(tensor: &FlexTensor) -> &[f32] {
-    super::super::layers::values(tensor).expect("it was made contiguous")
+    super::super::tensor::values(tensor).expect("it was made contiguous")
 }
 
 /// How the gradients of `N` inputs follow from that of the output.

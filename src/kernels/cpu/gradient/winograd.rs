@@ -1,7 +1,7 @@
 //! The gradient of a 3x3 convolution's weights by Winograd's points: a product over tiles for each of them, of the pixels and of the
 //! gradients at the points.
 
-use super::super::layers::Geometry;
+use super::super::conv2d::Geometry;
 use super::super::patches::Patches;
 use super::super::points::{gradient_line, weight_matrix};
 use super::super::tile::{Lanes, Strided, WithTiles, load, store, tiled};
@@ -35,7 +35,7 @@ pub fn by_points<const T: usize, const M: usize>(
         side: M,
         stride: 1,
         padding: 0,
-        doubled: false,
+        upsample: false,
         out_size: g.out_size,
     };
     let places = T * T;

@@ -34,7 +34,7 @@ fn both_tiles_equal_the_product_of_patches() {
         side: 3,
         stride: 1,
         padding: 1,
-        doubled: false,
+        upsample: false,
         out_size: [h, w],
     };
     let finish = Finish {
@@ -71,7 +71,7 @@ fn any_number_of_threads_gives_the_same() {
             side: 3,
             stride: 1,
             padding: 1,
-            doubled: false,
+            upsample: false,
             out_size: [side; 2],
         };
         let finish = Finish {

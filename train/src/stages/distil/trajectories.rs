@@ -16,8 +16,9 @@ use roentgen_web::files;
 use roentgen_web::latents::Latents;
 use roentgen_web::latents::denoise::Denoiser;
 use roentgen_web::latents::scheduler::{Scheduler, SchedulerConfig, SchedulerKind};
+use roentgen_web::tensor::HostTensor;
 use roentgen_web::tokens::ClipTokenizer;
-use roentgen_web::weights::{Weight, Weights};
+use roentgen_web::weights::Weights;
 use serde::{Deserialize, Serialize};
 
 use super::run::Distil;
@@ -298,11 +299,11 @@ impl Teacher<'_> {
         // Sample by sample of all prompts to prompt by prompt.
         let size = c * h * w;
         let of = |i: usize| kept.iter().flat_map(move |k| &k[i * size..][..size]);
-        let samples = Weight {
+        let samples = HostTensor {
             shape: vec![n, kept.len(), c, h, w],
             data: (0..n).flat_map(of).copied().collect(),
         };
-        let contexts = Weight {
+        let contexts = HostTensor {
             shape: vec![n, tokens, width],
             data: values(context),
         };

@@ -3,7 +3,7 @@
 use rand::RngExt;
 use rand::rngs::StdRng;
 use roentgen_web::image::bicubic::resize;
-use roentgen_web::weights::Weight;
+use roentgen_web::tensor::HostTensor;
 
 use crate::data::dataset::Dataset;
 use crate::data::images::to_unit;
@@ -104,7 +104,7 @@ impl<'a> Source<'a> {
             plane(window(pixels, side, first.map(|c| c / 2), halved), halved)
         };
         let inside = [0, 1].map(|i| corner[i] - first[i]);
-        let part = |of: &Weight, corner: [usize; 2], n: usize| {
+        let part = |of: &HostTensor, corner: [usize; 2], n: usize| {
             let width = of.shape[3];
             let rows = (corner[0]..corner[0] + n).map(|y| &of.data[y * width + corner[1]..][..n]);
             rows.flatten().copied().collect::<Vec<f32>>()
@@ -126,8 +126,8 @@ fn window(pixels: &[u8], side: usize, corner: [usize; 2], [h, w]: [usize; 2]) ->
     rows.flatten().map(|p| to_unit(*p)).collect()
 }
 
-fn plane(data: Vec<f32>, [h, w]: [usize; 2]) -> Weight {
-    Weight {
+fn plane(data: Vec<f32>, [h, w]: [usize; 2]) -> HostTensor {
+    HostTensor {
         shape: vec![1, 1, h, w],
         data,
     }

@@ -5,7 +5,7 @@ use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::prelude::*;
 use burn::tensor::activation::leaky_relu;
-use roentgen_web::kernels::{Added, conv2d};
+use roentgen_web::kernels::conv2d;
 
 /// Standard deviation of what an L1 decoder misses of an image in -1 to 1, at 256 pixels from 16x16x16 latents. It brings the
 /// discriminator's input to about 1.
@@ -50,9 +50,9 @@ impl Discriminator {
     pub fn forward(&self, detail: Tensor<4>, plain: Tensor<4>) -> Tensor<4> {
         let mut x = Tensor::cat(vec![detail, plain], 1);
         for conv in self.halves.iter().chain([&self.conv]) {
-            x = bend(conv2d(conv, x, false, Added::default()));
+            x = bend(conv2d(conv, x));
         }
-        conv2d(&self.conv_out, x, false, Added::default())
+        conv2d(&self.conv_out, x)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use burn::prelude::*;
 use roentgen_web::image::bicubic::resize;
-use roentgen_web::weights::Weight;
+use roentgen_web::tensor::HostTensor;
 
 use super::crops::Crops;
 use crate::training::loss::edges;
@@ -19,7 +19,7 @@ pub fn halve(x: Tensor<4>) -> Tensor<4> {
     // The rows of the identity, halved, are the weights of each row of the output.
     let mut identity = vec![0.0; n * n];
     (0..n).for_each(|i| identity[i * n + i] = 1.0);
-    let identity = Weight {
+    let identity = HostTensor {
         shape: vec![1, 1, n, n],
         data: identity,
     };
@@ -68,7 +68,7 @@ mod tests {
     fn it_is_halved_as_the_encoder_s_input_is() {
         let data: Vec<f32> = (0..2 * 256).map(|i| (i as f32 * 0.37).sin()).collect();
         let x = floats(&data, [2, 1, 16, 16], &Device::flex());
-        let whole = Weight {
+        let whole = HostTensor {
             shape: vec![2, 1, 16, 16],
             data,
         };

@@ -6,7 +6,7 @@ use std::path::Path;
 use burn::prelude::*;
 use roentgen_web::error::Result;
 use roentgen_web::image::{Autoencoder, AutoencoderConfig};
-use roentgen_web::weights::Weight;
+use roentgen_web::tensor::HostTensor;
 
 use crate::data::images::to_grey;
 use crate::evaluate::rulers::bands::{self, Bands};
@@ -40,7 +40,7 @@ pub fn shown(
     device: &Device,
 ) -> Tensor<4> {
     let c = config.in_channels();
-    let image = Weight {
+    let image = HostTensor {
         shape: vec![images.len(), c, size, size],
         data: images
             .iter()

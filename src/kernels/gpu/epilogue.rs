@@ -3,36 +3,36 @@
 use cubecl::prelude::*;
 use std::f32::consts::FRAC_1_SQRT_2;
 
-use super::linear::Activation;
-use super::product::{Form, Numbers, weight_row};
+use super::product::{ProductSpec, Uniforms, weight_row};
 use super::tile::Tile;
+use crate::kernels::Activation;
 
 /// Stores the sums of one unit, whose first line is `line` and whose first pixel is `pixel`; its others follow as many lines and
 /// pixels on as the workgroup has units along them.
 #[cube]
-pub(super) fn store<F: Float>(
+pub fn store<F: Float>(
     out: &mut [F],
     bias: ComptimeOption<&[f32]>,
     time: ComptimeOption<&[f32]>,
     residual: ComptimeOption<&[F]>,
-    numbers: &Numbers,
+    uniforms: &Uniforms,
     line: usize,
     pixel: usize,
     sums: &Array<f32>,
-    #[comptime] form: Form,
+    #[comptime] spec: ProductSpec,
     #[comptime] tile: Tile,
 ) {
     let columns = comptime!(tile.pixels / tile.unit_pixels);
     let lines = comptime!(tile.channels / tile.unit_channels);
     let half = comptime!(tile.unit_channels / 2);
-    let kept = comptime!(if form.gated { half } else { tile.unit_channels });
+    let kept = comptime!(if spec.gated { half } else { tile.unit_channels });
     #[unroll]
     for j in 0..tile.unit_pixels {
         let pixel = pixel + j * columns;
-        if pixel < numbers.out_pixels {
+        if pixel < uniforms.out_pixels {
             #[unroll]
             for i in 0..kept {
-                let gate = comptime!(if form.gated {
+                let gate = comptime!(if spec.gated {
                     (i + half) * tile.unit_pixels
                 } else {
                     0
@@ -42,12 +42,12 @@ pub(super) fn store<F: Float>(
                     bias,
                     time,
                     residual,
-                    numbers,
-                    weight_row(line + i * lines, numbers, form, tile.channels),
+                    uniforms,
+                    weight_row(line + i * lines, uniforms, spec, tile.channels),
                     pixel,
                     sums[i * tile.unit_pixels + j],
                     sums[gate + j],
-                    form,
+                    spec,
                 );
             }
         }
@@ -61,30 +61,30 @@ fn finish<F: Float>(
     bias: ComptimeOption<&[f32]>,
     time: ComptimeOption<&[f32]>,
     residual: ComptimeOption<&[F]>,
-    numbers: &Numbers,
+    uniforms: &Uniforms,
     line: usize,
     pixel: usize,
     sum: f32,
     gate: f32,
-    #[comptime] form: Form,
+    #[comptime] spec: ProductSpec,
 ) {
-    if line < numbers.rows {
+    if line < uniforms.rows {
         let batch = CUBE_POS_Z as usize;
-        let channels = if comptime!(form.gated) {
-            numbers.rows / 2
+        let channels = if comptime!(spec.gated) {
+            uniforms.rows / 2
         } else {
-            numbers.rows
+            uniforms.rows
         };
-        let mut value = sum + optional(bias, line) + optional(time, batch * numbers.rows + line);
-        if comptime!(form.gated) {
-            value *= activate(gate + optional(bias, line + channels), form.activation);
+        let mut value = sum + optional(bias, line) + optional(time, batch * uniforms.rows + line);
+        if comptime!(spec.gated) {
+            value *= activate(gate + optional(bias, line + channels), spec.activation);
         } else {
-            value = activate(value, form.activation);
+            value = activate(value, spec.activation);
         }
-        let at = batch * numbers.residual_batch
-            + line * numbers.residual_channel
-            + pixel * numbers.residual_pixel;
-        out[(batch * channels + line) * numbers.out_pixels + pixel] =
+        let at = batch * uniforms.residual_batch
+            + line * uniforms.residual_channel
+            + pixel * uniforms.residual_pixel;
+        out[(batch * channels + line) * uniforms.out_pixels + pixel] =
             F::cast_from(value + optional(residual, at));
     }
 }
@@ -101,7 +101,7 @@ fn optional<F: Float>(values: ComptimeOption<&[F]>, at: usize) -> f32 {
 
 /// [`Activation::plain`] in a kernel.
 #[cube]
-pub(super) fn activate(x: f32, #[comptime] activation: Activation) -> f32 {
+pub fn activate(x: f32, #[comptime] activation: Activation) -> f32 {
     match comptime!(activation) {
         Activation::None => x,
         Activation::Gelu => x * 0.5f32 * (1.0f32 + Erf::erf(x * FRAC_1_SQRT_2)),

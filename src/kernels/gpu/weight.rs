@@ -8,13 +8,13 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use super::launch::{contiguous, empty, tensor};
-use super::packed::Packed;
 use super::tile::decodes_first;
 use crate::bundle::BLOCK;
+use crate::kernels::Packed;
 
 /// How a weight lies in its buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum WeightOrder {
+pub enum WeightOrder {
     /// `[C_out, K]`, as convolutions have it.
     OutIn,
     /// `[K, C_out]`, as burn's linear layers have it.
@@ -25,13 +25,13 @@ pub(super) enum WeightOrder {
 
 impl WeightOrder {
     /// Whether terms of a sum are neighbours, and not output channels.
-    pub(super) fn terms_first(self) -> bool {
+    pub fn terms_first(self) -> bool {
         self != WeightOrder::InOut
     }
 }
 
 /// A weight's buffers.
-pub(super) struct Weight {
+pub struct Weight {
     pub values: CubeTensor,
     /// Of packed ones.
     pub scales: Option<CubeTensor>,
@@ -40,7 +40,7 @@ pub(super) struct Weight {
 
 impl Weight {
     /// The buffers of a parameter that lies in `order` where it is not packed; `None` if it is not on a GPU.
-    pub(super) fn of<const D: usize>(param: &Param<Tensor<D>>, order: WeightOrder) -> Option<Self> {
+    pub fn of<const D: usize>(param: &Param<Tensor<D>>, order: WeightOrder) -> Option<Self> {
         let plain = |values, order| Self {
             values,
             scales: None,
@@ -63,7 +63,7 @@ impl Weight {
 }
 
 /// `[rows, words]` and `[rows, blocks]` to `[rows, columns]`.
-pub(super) fn decode(
+pub fn decode(
     words: &Tensor<2, Int>,
     scales: &Tensor<2>,
     bits: usize,
@@ -131,7 +131,7 @@ fn integer(word: u32, i: usize, #[comptime] bits: usize) -> f32 {
 
 /// The value at output channel `line` and term `term` of a weight with so many `rows` and `terms`.
 #[cube]
-pub(super) fn weight_at(
+pub fn weight_at(
     values: &[u32],
     scales: ComptimeOption<&[f32]>,
     line: usize,

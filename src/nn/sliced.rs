@@ -11,7 +11,7 @@ use burn::nn::{GroupNorm, conv::Conv2d};
 use burn::prelude::*;
 
 use super::{resample::Upsample2D, resnet::ResnetBlock2D};
-use crate::kernels::{self, Added};
+use crate::kernels::{self, Fused};
 
 /// Most values of a map that is kept whole: 128 MiB in f32.
 pub const WHOLE: usize = 1 << 25;
@@ -21,7 +21,7 @@ pub const WHOLE: usize = 1 << 25;
 ///
 /// # Shapes
 /// - `x`: `[B, C_in, h, w]`; output: `[B, C_out, 2h, 2w]`
-pub fn doubled(
+pub fn upsampled(
     upsampler: &Upsample2D,
     resnet: &ResnetBlock2D,
     x: &Tensor<4>,
@@ -40,12 +40,19 @@ pub fn doubled(
     for i in 0..parts {
         let share = i * width..(i + 1) * width;
         let up = part(&upsampler.conv, share.clone(), 0..c);
-        let up = kernels::conv2d(&up, x.clone(), true, Added::default());
+        let fused = Fused {
+            upsample: true,
+            ..Fused::default()
+        };
+        let up = kernels::conv2d_fused(&up, x.clone(), fused);
         let sum = |conv: &Conv2d, x, before| {
             let outputs = 0..conv.weight.shape()[0];
-            let (time, residual) = (None, before);
             let conv = part(conv, outputs, share.clone());
-            kernels::conv2d(&conv, x, false, Added { time, residual })
+            let fused = Fused {
+                residual: before,
+                ..Fused::default()
+            };
+            kernels::conv2d_fused(&conv, x, fused)
         };
         skipped = Some(sum(shortcut, up.clone(), skipped));
         let normed = kernels::group_norm(&norm_part(&resnet.norm1, share.clone(), parts), up, true);
@@ -105,13 +112,13 @@ mod tests {
             let x = Tensor::<4>::random([1, 16, 5, 7], Distribution::Normal(0.5, 2.0), &device);
             let expected = resnet.forward(upsampler.forward(x.clone(), [10, 14]), None);
             let values = 16 * 10 * 14;
-            assert!(doubled(&upsampler, &resnet, &x, values).is_none());
+            assert!(upsampled(&upsampler, &resnet, &x, values).is_none());
             for whole in [values - 1, values / 2, values / 3, values / 4] {
-                let found = doubled(&upsampler, &resnet, &x, whole).unwrap();
+                let found = upsampled(&upsampler, &resnet, &x, whole).unwrap();
                 let difference = (found - expected.clone()).abs().max().into_scalar::<f32>();
                 assert!(difference < 1e-5, "{device:?}, {whole}: {difference}");
             }
-            assert!(doubled(&upsampler, &resnet, &x, values / 5).is_none()); // a group is never divided
+            assert!(upsampled(&upsampler, &resnet, &x, values / 5).is_none()); // a group is never divided
         }
     }
 }

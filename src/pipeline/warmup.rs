@@ -20,14 +20,14 @@ impl PipelineBuilder {
     ///
     /// # Errors
     /// [`crate::Error::Request`] for an unknown stage.
-    pub fn rehearse(
+    pub fn warm_up(
         &self,
         stage: &str,
         tensors: &BTreeMap<String, TensorEntry>,
         defaults: &Defaults,
     ) -> Result<()> {
         // Of the whole program, so that nothing else may be awaited, or be launched, while it lives.
-        let rehearsal = DryRun::new();
+        let dry_run = DryRun::new();
         let networks = Networks::new(&self.configs, &self.device)?;
         let pipeline = Pipeline {
             networks: weights::absent(networks, tensors),
@@ -36,9 +36,9 @@ impl PipelineBuilder {
             device: self.device.clone(),
             precision: self.precision,
         };
-        let done = pipeline.rehearse(stage, defaults);
+        let done = pipeline.warm_up(stage, defaults);
         drop(pipeline);
-        drop(rehearsal);
+        drop(dry_run);
         self.device.memory_cleanup(); // of what was only counted
         done
     }
@@ -46,7 +46,7 @@ impl PipelineBuilder {
 
 impl Pipeline {
     /// The operations of [`Self::generate`], in its words; what comes of them means nothing.
-    fn rehearse(&self, stage: &str, defaults: &Defaults) -> Result<()> {
+    fn warm_up(&self, stage: &str, defaults: &Defaults) -> Result<()> {
         let guided = defaults.guidance_scale > 1.0;
         let rows = if guided { 2 } else { 1 };
         let vae = &self.configs.vae;

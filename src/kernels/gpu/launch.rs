@@ -15,15 +15,15 @@ use cubecl::ir::{ElemType, FloatKind};
 use cubecl::prelude::BufferArg;
 
 /// The buffer of a tensor that a kernel of ours can take: on a GPU, in f32 or f16, without gradients; `None` for any other.
-pub(super) fn on_gpu<const D: usize>(tensor: &Tensor<D>) -> Option<CubeTensor> {
-    if super::is_plain() || !matches!(tensor.dtype(), DType::F32 | DType::F16) {
+pub fn on_gpu<const D: usize>(tensor: &Tensor<D>) -> Option<CubeTensor> {
+    if crate::kernels::is_plain() || !matches!(tensor.dtype(), DType::F32 | DType::F16) {
         return None;
     }
     tensor.clone().try_into_primitive::<CubeBackend>().ok()
 }
 
 /// What a kernel is compiled for.
-pub(super) fn element(cube: &CubeTensor) -> ElemType {
+pub fn element(cube: &CubeTensor) -> ElemType {
     ElemType::Float(match cube.dtype {
         DType::F16 => FloatKind::F16,
         _ => FloatKind::F32,
@@ -31,23 +31,23 @@ pub(super) fn element(cube: &CubeTensor) -> ElemType {
 }
 
 /// The same, its values one after another.
-pub(super) fn contiguous<const D: usize>(tensor: &Tensor<D>) -> Option<CubeTensor> {
+pub fn contiguous<const D: usize>(tensor: &Tensor<D>) -> Option<CubeTensor> {
     on_gpu(tensor).map(into_contiguous)
 }
 
 /// The buffer of a tensor beside one that is on the GPU.
-pub(super) fn owned<const D: usize>(tensor: Tensor<D>) -> CubeTensor {
+pub fn owned<const D: usize>(tensor: Tensor<D>) -> CubeTensor {
     let cube = tensor.try_into_primitive::<CubeBackend>();
     cube.expect("all tensors of an operation are on one device")
 }
 
 /// The same, its values one after another.
-pub(super) fn beside<const D: usize>(tensor: Tensor<D>) -> CubeTensor {
+pub fn beside<const D: usize>(tensor: Tensor<D>) -> CubeTensor {
     into_contiguous(owned(tensor))
 }
 
 /// A buffer without values, beside `like` and of its type.
-pub(super) fn empty(like: &CubeTensor, shape: impl Into<burn::tensor::Shape>) -> CubeTensor {
+pub fn empty(like: &CubeTensor, shape: impl Into<burn::tensor::Shape>) -> CubeTensor {
     empty_device_contiguous_dtype(
         like.client.clone(),
         like.device.clone(),
@@ -57,10 +57,7 @@ pub(super) fn empty(like: &CubeTensor, shape: impl Into<burn::tensor::Shape>) ->
 }
 
 /// The buffer of `x` for an output of as many values in the same order, where nobody else has it: a map less in memory.
-pub(super) fn in_place(
-    x: &CubeTensor,
-    shape: impl Into<burn::tensor::Shape>,
-) -> Option<CubeTensor> {
+pub fn in_place(x: &CubeTensor, shape: impl Into<burn::tensor::Shape>) -> Option<CubeTensor> {
     x.can_mut().then(|| {
         CubeTensor::new_contiguous(
             x.client.clone(),
@@ -73,7 +70,7 @@ pub(super) fn in_place(
 }
 
 /// The argument of an output that lies in the buffer of argument `at`, if that is so.
-pub(super) fn output(out: &CubeTensor, at: Option<usize>) -> BufferArg {
+pub fn output(out: &CubeTensor, at: Option<usize>) -> BufferArg {
     match at {
         Some(at) => BufferArg::alias(at, out.meta.num_elements()),
         None => out.clone().into_buffer_arg(),
@@ -81,6 +78,6 @@ pub(super) fn output(out: &CubeTensor, at: Option<usize>) -> BufferArg {
 }
 
 /// burn's tensor of a buffer.
-pub(super) fn tensor<const D: usize>(cube: CubeTensor) -> Tensor<D> {
+pub fn tensor<const D: usize>(cube: CubeTensor) -> Tensor<D> {
     Tensor::from_primitive::<CubeBackend>(cube)
 }

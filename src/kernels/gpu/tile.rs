@@ -1,15 +1,15 @@
 //! How much of an output one workgroup, and one of its units, computes.
 //!
 //! A GPU shares what it reads within a workgroup: tiles in workgroup memory, two barriers for each step along the sum. A
-//! program that acts as a GPU (SwiftShader, lavapipe) runs units one after another in vector lanes, and a barrier costs it more
+//! software adapter (SwiftShader, lavapipe) runs units one after another in vector lanes, and a barrier costs it more
 //! than a read: there each unit keeps a tile in registers and reads for itself.
 
-use super::class;
 use crate::device::AdapterClass;
+use crate::kernels::class;
 
 /// A tile of a matrix product `[C_out, K] x [K, P]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Tile {
+pub struct Tile {
     /// Output channels of a workgroup.
     pub channels: usize,
     /// Pixels of a workgroup.
@@ -68,7 +68,7 @@ const SOFTWARE: [Tile; 4] = [
 ];
 
 /// The tile for an output `[B, C_out, P]`.
-pub(super) fn tile(shape: [usize; 3]) -> Tile {
+pub fn tile(shape: [usize; 3]) -> Tile {
     match class() {
         AdapterClass::Software => {
             let filled = |tile: &&Tile| tile.pixels <= shape[2];
@@ -83,12 +83,12 @@ pub(super) fn tile(shape: [usize; 3]) -> Tile {
 
 /// Whether packed weights are decoded into a buffer of their own before a product, and not by each workgroup as it reads them: a
 /// program's units share nothing, so that each would decode the same weights again.
-pub(super) fn decodes_first() -> bool {
+pub fn decodes_first() -> bool {
     class() == AdapterClass::Software
 }
 
 /// Units that share the work on a group of `size` values; a power of two.
-pub(super) fn norm_units(size: usize) -> usize {
+pub fn norm_units(size: usize) -> usize {
     match class() {
         // As many as vector lanes, which then read neighbours. More where a loop would be long: llvmpipe ends one after 65,535 rounds
         // without a word (gallivm, `LP_MAX_TGSI_LOOP_ITERATIONS`).
@@ -98,10 +98,10 @@ pub(super) fn norm_units(size: usize) -> usize {
 }
 
 /// Tokens of a workgroup of the layer normalisation.
-pub(super) const TOKENS: usize = 32;
+pub const TOKENS: usize = 32;
 
 /// Units for each of its tokens.
-pub(super) fn token_slices() -> usize {
+pub fn token_slices() -> usize {
     match class() {
         AdapterClass::Software => 1,
         AdapterClass::Gpu => 8,
@@ -109,12 +109,12 @@ pub(super) fn token_slices() -> usize {
 }
 
 /// Queries of a workgroup of the attention, one for each unit.
-pub(super) const QUERIES: usize = 64;
+pub const QUERIES: usize = 64;
 
 /// Keys that it takes at once: two groups of 8 keys of the widest head are 10 KiB of workgroup memory.
-pub(super) const KEYS: usize = 8;
+pub const KEYS: usize = 8;
 
 /// Whether a workgroup of the attention reads its keys together.
-pub(super) fn shares_keys() -> bool {
+pub fn shares_keys() -> bool {
     class() == AdapterClass::Gpu
 }
