@@ -14,7 +14,7 @@ mod tensors;
 
 use crate::{
     Error, Result,
-    bundle::{Decoder, Defaults, FileEntry, MANIFEST_FILE, Manifest},
+    bundle::{Defaults, FileEntry, MANIFEST_FILE, Manifest, ShardReader},
     components::ComponentConfigs,
     error::one_line,
     image::AutoencoderConfig,
@@ -300,7 +300,7 @@ impl ModelFolder {
     pub fn stored(&self) -> Box<dyn Iterator<Item = Result<StoredWeights>> + '_> {
         let parts: Box<dyn Iterator<Item = Result<StoredWeights>>> = match &self.source {
             Source::Bundle { dir, manifest } => {
-                let mut decoder = Decoder::new(manifest.as_ref().clone());
+                let mut decoder = ShardReader::new(manifest.as_ref().clone());
                 let shards = manifest.shards.iter().enumerate();
                 let parts = shards.map(move |(index, entry)| {
                     let mut part = decoder.read_shard(index, &read_entry(dir, entry)?)?;

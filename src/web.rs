@@ -19,7 +19,7 @@ use js_sys::{Array, Float32Array, Function, Object, Promise, Reflect, Uint8Clamp
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-use crate::bundle::{Decoder, Manifest};
+use crate::bundle::{Manifest, ShardReader};
 use crate::device::{self, Precision};
 use crate::dicom;
 use crate::error::{Error, Result};
@@ -93,7 +93,7 @@ impl From<Thrown> for JsValue {
 /// How far the model is.
 enum Stage {
     Loading {
-        decoder: Box<Decoder>,
+        decoder: Box<ShardReader>,
         builder: Box<PipelineBuilder>,
     },
     Ready(Box<Pipeline>),
@@ -123,7 +123,7 @@ impl Engine {
         let precision = Precision::on(&device, precision(&adapter)?)?;
         let builder = PipelineBuilder::new(manifest.components.clone(), tokenizer, &device)?;
         let builder = Box::new(builder.in_precision(precision));
-        let decoder = Box::new(Decoder::new(manifest));
+        let decoder = Box::new(ShardReader::new(manifest));
         Ok(Engine {
             stage: Stage::Loading { decoder, builder },
         })

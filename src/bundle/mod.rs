@@ -27,7 +27,7 @@ pub use policy::{Policy, Precision, precision_for};
 pub(crate) use quantize::matrix;
 pub(crate) use quantize::row_words;
 pub use quantize::{BLOCK, Quantized};
-pub use shard::Decoder;
+pub use shard::ShardReader;
 pub use shard::decode_plain;
 #[cfg(not(target_family = "wasm"))]
 pub use write::{BundleInfo, BundleWriter};

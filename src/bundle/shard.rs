@@ -14,14 +14,14 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 /// Decodes the shards of a bundle in their order and joins the tensors that are split over several.
 #[derive(Debug)]
-pub struct Decoder {
+pub struct ShardReader {
     manifest: Manifest,
     next: usize,
     /// First rows of tensors whose other rows are in later shards.
     begun: StoredWeights,
 }
 
-impl Decoder {
+impl ShardReader {
     /// A decoder that expects the first shard of this bundle.
     pub fn new(manifest: Manifest) -> Self {
         Self {

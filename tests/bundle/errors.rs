@@ -1,7 +1,7 @@
 //! One damage, one error.
 
 use crate::support::*;
-use roentgen_web::bundle::{Decoder, Manifest, Precision, SHARD_BYTES};
+use roentgen_web::bundle::{Manifest, Precision, SHARD_BYTES, ShardReader};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::{Value, json};
 
@@ -211,7 +211,7 @@ fn split_tensors_that_do_not_add_up() {
 fn shards_out_of_order() {
     let bundle = Bundle::written(Precision::F16, 1500);
     let manifest = Manifest::parse(&bundle.manifest).unwrap();
-    let mut decoder = Decoder::new(manifest.clone());
+    let mut decoder = ShardReader::new(manifest.clone());
     assert_eq!(
         decoder
             .decode_shard(1, &bundle.files[&manifest.shards[1].file])

@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use roentgen_web::{
-    bundle::{BundleWriter, Decoder, Precision, SHARD_BYTES},
+    bundle::{BundleWriter, Precision, SHARD_BYTES, ShardReader},
     tensor::HostTensor,
 };
 use std::fs;
@@ -85,7 +85,7 @@ fn a_table_larger_than_a_shard_is_split_at_the_real_limit() {
     let manifest = writer.finish(info(), &tokenizer()).unwrap();
     assert_eq!(manifest.tensors["unet.large.weight"].shards, [0, 1]);
     assert!(manifest.shards.iter().all(|s| s.bytes <= 32 << 20));
-    let mut decoder = Decoder::new(manifest.clone());
+    let mut decoder = ShardReader::new(manifest.clone());
     let shard = |i: usize| fs::read(folder.path().join(&manifest.shards[i].file)).unwrap();
     assert!(
         decoder.decode_shard(0, &shard(0)).unwrap().is_empty(),

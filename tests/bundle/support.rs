@@ -2,7 +2,7 @@
 
 use roentgen_web::{
     Result,
-    bundle::{BundleInfo, BundleWriter, Decoder, Defaults, MANIFEST_FILE, Manifest, Precision},
+    bundle::{BundleInfo, BundleWriter, Defaults, MANIFEST_FILE, Manifest, Precision, ShardReader},
     components::ComponentConfigs,
     tensor::HostTensor,
     tokens::{BOS_TOKEN, ClipTokenizer, EOS_TOKEN, TokenizerOptions},
@@ -168,7 +168,7 @@ impl Bundle {
         let tokenizer = file(&manifest.tokenizer.file);
         manifest.tokenizer.verify(tokenizer)?;
         ClipTokenizer::from_json(tokenizer)?;
-        let mut decoder = Decoder::new(manifest.clone());
+        let mut decoder = ShardReader::new(manifest.clone());
         let mut weights = Weights::new();
         for (index, shard) in manifest.shards.iter().enumerate() {
             weights.extend(decoder.decode_shard(index, file(&shard.file))?);

@@ -21,7 +21,7 @@ use super::classifier;
 use super::generate::{self, Generator, Settings};
 use super::labels::{LABELS, requested};
 use super::report::Circumstances;
-use super::training::{self, ClassifierRun, Labelled, Skill, mean_auroc, skills};
+use super::training::{self, ClassifierRun, LabelAuroc, Labelled, label_aurocs, mean_auroc};
 use crate::data::dataset::Dataset;
 use crate::data::findings::Finding;
 use crate::data::record::{Record, Split};
@@ -94,8 +94,8 @@ pub struct Outcome {
     pub auroc: [Option<f64>; FINDINGS],
 }
 
-/// A look at the val split during a training: the step, and the skill at each finding in each half.
-pub type Look = (usize, [[Skill; FINDINGS]; 2]);
+/// A look at the val split during a training: the step, and the AUROC of each finding in each half.
+pub type Look = (usize, [[LabelAuroc; FINDINGS]; 2]);
 
 impl AugmentationRun {
     /// Reads `augment.toml`.
@@ -307,10 +307,10 @@ impl<'a> Halves<'a> {
         }
     }
 
-    fn judge(&self, network: &Classifier) -> [[Skill; FINDINGS]; 2] {
+    fn judge(&self, network: &Classifier) -> [[LabelAuroc; FINDINGS]; 2] {
         self.halves.each_ref().map(|half| {
-            let verdicts = classifier::judge(network, half.images.iter().copied(), half.size);
-            let all: [Skill; LABELS] = skills(&verdicts.logits, &half.truths);
+            let predictions = classifier::predict(network, half.images.iter().copied(), half.size);
+            let all: [LabelAuroc; LABELS] = label_aurocs(&predictions.logits, &half.truths);
             std::array::from_fn(|finding| all[finding])
         })
     }

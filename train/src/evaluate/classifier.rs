@@ -1,4 +1,4 @@
-//! The classifier on disk: the network of [`roentgen_web::reader`], trained in a folder, and its verdicts on many images.
+//! The classifier on disk: the network of [`roentgen_web::reader`], trained in a folder, and its predictions on many images.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ const BATCH: usize = 32;
 
 /// What a classifier says of some images.
 #[derive(Clone, Debug)]
-pub struct Verdicts {
+pub struct Predictions {
     /// Last features, a row an image.
     pub features: Features,
     /// Logits, a row an image, in the labels' order.
@@ -82,11 +82,11 @@ pub fn open(folder: &Path, device: &Device) -> Result<(Classifier, usize)> {
 }
 
 /// Judges 8-bit grey images of `size` x `size` pixels.
-pub fn judge<'a>(
+pub fn predict<'a>(
     classifier: &Classifier,
     images: impl IntoIterator<Item = &'a [u8]>,
     size: usize,
-) -> Verdicts {
+) -> Predictions {
     let device = classifier.devices()[0].clone();
     let images: Vec<&[u8]> = images.into_iter().collect();
     let (mut features, mut logits) = (vec![], vec![]);
@@ -101,7 +101,7 @@ pub fn judge<'a>(
         features.extend(values(Classifier::pooled(map.clone())));
         logits.extend(values(Classifier::logits(classifier.evidence(map))));
     }
-    Verdicts {
+    Predictions {
         features: Features::new(features.len() / images.len().max(1), features),
         logits: logits.as_chunks().0.to_vec(),
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::prelude::*;
 use roentgen_web::error::Result;
 
-use super::classifier::{self, Verdicts};
+use super::classifier::{self, Predictions};
 use crate::data::dataset::Dataset;
 use crate::data::doubts::Doubt;
 use crate::data::findings::Finding;
@@ -29,11 +29,11 @@ pub fn find(
     let (network, size) = classifier::open(classifier, device)?;
     let data = Dataset::read(data, selection, Fit::Exactly(size as u32))?;
     println!("{data}");
-    let verdicts = classifier::judge(&network, (0..data.len()).map(|i| data.image(i)), size);
-    Ok(least_credible(&data.records, &verdicts))
+    let predictions = classifier::predict(&network, (0..data.len()).map(|i| data.image(i)), size);
+    Ok(least_credible(&data.records, &predictions))
 }
 
-fn least_credible(records: &[Record], verdicts: &Verdicts) -> Vec<Doubt> {
+fn least_credible(records: &[Record], predictions: &Predictions) -> Vec<Doubt> {
     let mut doubts = vec![];
     for (label, finding) in Finding::ALL.into_iter().enumerate() {
         let mined = |record: &Record| {
@@ -41,7 +41,9 @@ fn least_credible(records: &[Record], verdicts: &Verdicts) -> Vec<Doubt> {
                 && record.findings.iter().flatten().any(|f| *f == finding)
         };
         let mut labelled: Vec<usize> = (0..records.len()).filter(|i| mined(&records[*i])).collect();
-        labelled.sort_by(|a, b| verdicts.logits[*a][label].total_cmp(&verdicts.logits[*b][label]));
+        labelled.sort_by(|a, b| {
+            predictions.logits[*a][label].total_cmp(&predictions.logits[*b][label])
+        });
         labelled.truncate((SHARE * labelled.len() as f64) as usize);
         doubts.extend(labelled.into_iter().map(|i| Doubt {
             file: records[i].file.clone(),
@@ -80,11 +82,11 @@ mod tests {
             logits[Finding::Edema as usize] = -(i as f32);
             logits
         });
-        let verdicts = Verdicts {
+        let predictions = Predictions {
             features: Features::new(1, vec![0.0; 40]),
             logits: logits.collect(),
         };
-        let doubts = least_credible(&records, &verdicts);
+        let doubts = least_credible(&records, &predictions);
         let found: Vec<(&str, &str)> = doubts
             .iter()
             .map(|d| (d.file.as_str(), d.finding.as_str()))

@@ -34,7 +34,7 @@ use roentgen_web::error::{Error, Result};
 use crate::data::dataset::Dataset;
 use crate::data::record::Split;
 use crate::training::random::step_rng;
-use classifier::Verdicts;
+use classifier::Predictions;
 use densenet::DenseNet;
 use diversity::IMAGES;
 use generate::{Generator, Planned};
@@ -44,7 +44,7 @@ use metrics::Features;
 use metrics::frechet::Gaussian;
 use metrics::manifold::Manifold;
 use report::{Circumstances, Figure, Report};
-use training::{mean_auroc, skills};
+use training::{label_aurocs, mean_auroc};
 
 /// Neighbours that make a point's reach: Naeem et al. 2020 use 5.
 const NEIGHBOURS: usize = 5;
@@ -95,11 +95,11 @@ struct Images<'a> {
     generated: &'a [Vec<u8>],
 }
 
-/// Verdicts on them.
+/// Predictions on them.
 struct Judged {
-    train: Verdicts,
-    val: Verdicts,
-    generated: Verdicts,
+    train: Predictions,
+    val: Predictions,
+    generated: Predictions,
 }
 
 /// Generates what is missing, measures, and writes the report.
@@ -153,12 +153,13 @@ pub fn run(evaluation: &Evaluation, device: &Device) -> Result<Report> {
         val.len(),
         generated.len()
     );
-    let judge =
-        |data: &Dataset| classifier::judge(&network, (0..data.len()).map(|i| data.image(i)), size);
+    let judge = |data: &Dataset| {
+        classifier::predict(&network, (0..data.len()).map(|i| data.image(i)), size)
+    };
     let judged = Judged {
         train: judge(&train),
         val: judge(&val),
-        generated: classifier::judge(&network, generated.iter().map(Vec::as_slice), size),
+        generated: classifier::predict(&network, generated.iter().map(Vec::as_slice), size),
     };
     let images = Images {
         train: &train,
@@ -270,8 +271,8 @@ fn fidelity(images: &Images, judged: &Judged) -> Vec<Figure> {
         .map(|p| requested(&records[p.record], &p.said));
     let asked: Vec<Truth> = asked.collect();
     let truths: Vec<Truth> = records.iter().map(known).collect();
-    let generated = skills(&judged.generated.logits, &asked);
-    let real = skills(&judged.val.logits, &truths);
+    let generated = label_aurocs(&judged.generated.logits, &asked);
+    let real = label_aurocs(&judged.val.logits, &truths);
     let mut figures = vec![Figure {
         group: "Prompt fidelity (AUROC)",
         name: "Mean".into(),

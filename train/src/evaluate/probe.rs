@@ -24,7 +24,7 @@ use serde::Serialize;
 use super::generate::{Planned, plan};
 
 use super::report::Circumstances;
-use super::training::{Skill, mean_auroc, skills};
+use super::training::{LabelAuroc, label_aurocs, mean_auroc};
 use crate::data::prompts::facts::{self, FACTS, Facts};
 use crate::data::readers::collection;
 use crate::data::record::{Record, Split};
@@ -227,12 +227,15 @@ fn reading(
     device: &Device,
 ) -> Reading {
     let truths: Vec<_> = judge.facts.iter().map(|facts| facts.map(Some)).collect();
-    let skills = skills(&logits(learn, judge, device), &truths);
+    let aurocs = label_aurocs(&logits(learn, judge, device), &truths);
     Reading {
         encoder: encoder.into(),
         place,
-        auroc: skills.iter().map(|s: &Skill| Some(s.auroc?.0)).collect(),
-        mean: mean_auroc(&skills),
+        auroc: aurocs
+            .iter()
+            .map(|s: &LabelAuroc| Some(s.auroc?.0))
+            .collect(),
+        mean: mean_auroc(&aurocs),
     }
 }
 

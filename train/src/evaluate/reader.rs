@@ -12,11 +12,11 @@ use roentgen_web::reader::{LabelConfig, ReaderConfig, distance};
 use roentgen_web::tensor::HostTensor;
 use roentgen_web::weights::{self};
 
-use super::classifier::{self, Verdicts};
+use super::classifier::{self, Predictions};
 use super::labels::{LABELS, Truth, known, names};
 use super::metrics::Features;
 use super::metrics::frechet::Gaussian;
-use super::training::{Skill, mean_auroc, skills};
+use super::training::{LabelAuroc, label_aurocs, mean_auroc};
 use crate::data::dataset::Dataset;
 use crate::data::record::Split;
 
@@ -53,15 +53,16 @@ pub fn run(c: &Calibration, device: &Device) -> Result<String> {
     let (network, size) = classifier::open(&c.classifier, device)?;
     let load = |split| Dataset::load(&c.data, size, split);
     let (train, val) = (load(Split::Train)?, load(Split::Val)?);
-    let judge =
-        |data: &Dataset| classifier::judge(&network, (0..data.len()).map(|i| data.image(i)), size);
+    let judge = |data: &Dataset| {
+        classifier::predict(&network, (0..data.len()).map(|i| data.image(i)), size)
+    };
     let (learnt, seen) = (judge(&train), judge(&val));
     let truths: Vec<Truth> = val.records.iter().map(known).collect();
-    let skills = skills(&seen.logits, &truths);
+    let aurocs = label_aurocs(&seen.logits, &truths);
 
     let temperature = temperature(&seen.logits, &truths);
     let [matrix, bias] = Gaussian::fit(&learnt.features).whitening();
-    let far = |verdicts: &Verdicts| distances(&verdicts.features, &matrix, &bias);
+    let far = |predictions: &Predictions| distances(&predictions.features, &matrix, &bias);
     let mut distances = far(&seen);
     distances.sort_by(f32::total_cmp);
     let farthest = distances[(KEPT * (distances.len() - 1) as f64) as usize];
@@ -70,7 +71,7 @@ pub fn run(c: &Calibration, device: &Device) -> Result<String> {
         .enumerate()
         .map(|(i, name)| LabelConfig {
             name: name.into(),
-            auroc: known_auroc(&skills[i]),
+            auroc: known_auroc(&aurocs[i]),
             threshold: threshold(&seen.logits, &truths, i, temperature),
         });
     let config = ReaderConfig {
@@ -80,10 +81,10 @@ pub fn run(c: &Calibration, device: &Device) -> Result<String> {
         labels: labels.collect(),
     };
 
-    let mut report = table(&config, &skills, &seen.logits, &truths);
+    let mut report = table(&config, &aurocs, &seen.logits, &truths);
     for (what, images) in others::all(&val) {
-        let verdicts = classifier::judge(&network, images.iter().map(Vec::as_slice), size);
-        let refused = far(&verdicts).iter().filter(|d| **d > farthest).count();
+        let predictions = classifier::predict(&network, images.iter().map(Vec::as_slice), size);
+        let refused = far(&predictions).iter().filter(|d| **d > farthest).count();
         let of = images.len();
         let _ = writeln!(report, "taken for no radiograph: {refused} of {of} {what}");
     }
@@ -112,9 +113,9 @@ pub fn run(c: &Calibration, device: &Device) -> Result<String> {
 }
 
 /// What the bundle says about a label.
-fn known_auroc(skill: &Skill) -> f32 {
-    match skill.auroc {
-        Some((area, _)) if skill.positives >= FEWEST_POSITIVES => (area * 1e4).round() as f32 / 1e4,
+fn known_auroc(label: &LabelAuroc) -> f32 {
+    match label.auroc {
+        Some((area, _)) if label.positives >= FEWEST_POSITIVES => (area * 1e4).round() as f32 / 1e4,
         _ => 0.5,
     }
 }
@@ -184,12 +185,12 @@ fn threshold(logits: &[[f32; LABELS]], truths: &[Truth], label: usize, temperatu
 /// A row a label, and how often its verdict is right.
 fn table(
     config: &ReaderConfig,
-    skills: &[Skill],
+    aurocs: &[LabelAuroc],
     logits: &[[f32; LABELS]],
     truths: &[Truth],
 ) -> String {
     let mut out = "| label | positives | AUROC | threshold | sensitivity | specificity |\n|---|---|---|---|---|---|\n".to_string();
-    for (i, (label, skill)) in config.labels.iter().zip(skills).enumerate() {
+    for (i, (label, found)) in config.labels.iter().zip(aurocs).enumerate() {
         let said = |truth: bool| {
             let of = logits
                 .iter()
@@ -199,7 +200,7 @@ fn table(
             let right = of.clone().filter(|(l, _)| seen(l) == truth).count();
             right as f64 / of.count().max(1) as f64
         };
-        let area = match skill.auroc {
+        let area = match found.auroc {
             Some((area, error)) => format!("{area:.3} ± {error:.3}"),
             None => "-".into(),
         };
@@ -207,7 +208,7 @@ fn table(
             out,
             "| {} | {} | {area} | {:.3} | {:.2} | {:.2} |",
             label.name,
-            skill.positives,
+            found.positives,
             label.threshold,
             said(true),
             said(false)
@@ -218,7 +219,7 @@ fn table(
     let _ = writeln!(
         out,
         "mean AUROC {:.3}; temperature {:.2}, cross-entropy {before:.4} before and {after:.4} with it; farthest {:.2}",
-        mean_auroc(skills).unwrap_or(f64::NAN),
+        mean_auroc(aurocs).unwrap_or(f64::NAN),
         config.temperature,
         config.farthest
     );

@@ -216,7 +216,10 @@ fn the_run_that_is_shipped_is_sound() {
     let device = Device::flex();
     let size = run.model.size;
     let classifier = run.model.init(LABELS, &device).unwrap();
-    let verdicts = classifier::judge(&classifier, [&vec![7; size * size][..]], size);
-    assert_eq!(verdicts.features.width, *run.model.channels.last().unwrap());
-    assert_eq!(verdicts.logits.len(), 1);
+    let predictions = classifier::predict(&classifier, [&vec![7; size * size][..]], size);
+    assert_eq!(
+        predictions.features.width,
+        *run.model.channels.last().unwrap()
+    );
+    assert_eq!(predictions.logits.len(), 1);
 }

@@ -70,7 +70,7 @@ impl ClassifierRun {
 
 /// How well one label is told.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Skill {
+pub struct LabelAuroc {
     /// Images that have it, and that are known not to.
     pub positives: usize,
     /// Images that are known not to have it.
@@ -79,8 +79,11 @@ pub struct Skill {
     pub auroc: Option<(f64, f64)>,
 }
 
-/// Every label's [`Skill`] over images with known truths, those unknown left out.
-pub fn skills<const N: usize>(logits: &[[f32; N]], truths: &[[Option<bool>; N]]) -> [Skill; N] {
+/// Every label's [`LabelAuroc`] over images with known truths, those unknown left out.
+pub fn label_aurocs<const N: usize>(
+    logits: &[[f32; N]],
+    truths: &[[Option<bool>; N]],
+) -> [LabelAuroc; N] {
     std::array::from_fn(|label| {
         let of = logits.iter().zip(truths);
         let graded = of.filter_map(|(l, t)| t[label].map(|truth| (l[label], truth)));
@@ -88,7 +91,7 @@ pub fn skills<const N: usize>(logits: &[[f32; N]], truths: &[[Option<bool>; N]])
         let positives = truth.iter().filter(|t| **t).count();
         let negatives = truth.len() - positives;
         let error = |area| (area, standard_error(area, positives, negatives));
-        Skill {
+        LabelAuroc {
             positives,
             negatives,
             auroc: auroc(&scores, &truth).map(error),
@@ -97,8 +100,8 @@ pub fn skills<const N: usize>(logits: &[[f32; N]], truths: &[[Option<bool>; N]])
 }
 
 /// Mean AUROC of the labels that have one.
-pub fn mean_auroc(skills: &[Skill]) -> Option<f64> {
-    let areas: Vec<f64> = skills.iter().filter_map(|s| Some(s.auroc?.0)).collect();
+pub fn mean_auroc(aurocs: &[LabelAuroc]) -> Option<f64> {
+    let areas: Vec<f64> = aurocs.iter().filter_map(|s| Some(s.auroc?.0)).collect();
     (!areas.is_empty()).then(|| areas.iter().sum::<f64>() / areas.len() as f64)
 }
 
@@ -145,14 +148,14 @@ pub fn train(
         folder,
         device,
         |step, averaged| {
-            let verdicts = classifier::judge(averaged, val.images.iter().copied(), val.size);
-            let skills = skills(&verdicts.logits, &val.truths);
+            let predictions = classifier::predict(averaged, val.images.iter().copied(), val.size);
+            let aurocs = label_aurocs(&predictions.logits, &val.truths);
             println!(
                 "step {step}: mean AUROC on val {:.3}",
-                mean_auroc(&skills).unwrap_or(f64::NAN)
+                mean_auroc(&aurocs).unwrap_or(f64::NAN)
             );
             let path = folder.join("auroc.csv");
-            files::replace(&path, table(&skills))
+            files::replace(&path, table(&aurocs))
         },
     )
 }
@@ -189,7 +192,7 @@ pub fn fit(
         let mut targets = BoxTargets::new(&run.model);
         for _ in 0..run.optimization.batch_size {
             let i = pool[rng.random_range(0..pool.len())];
-            let moved = varied(data.images[i], data.size, &mut rng, &mut pixels);
+            let moved = augmented(data.images[i], data.size, &mut rng, &mut pixels);
             targets.add(data.boxes.get(i).copied().unwrap_or_default(), moved);
             truth.extend(data.truths[i].map(|t| f32::from(t == Some(true))));
             graded.extend(data.truths[i].map(|t| f32::from(t.is_some())));
@@ -215,11 +218,11 @@ pub fn fit(
 }
 
 /// The AUROCs as CSV; empty where there is none.
-fn table(skills: &[Skill; LABELS]) -> String {
+fn table(aurocs: &[LabelAuroc; LABELS]) -> String {
     let mut csv = "label,positives,negatives,auroc,standard_error\n".to_string();
-    for (name, skill) in names().iter().zip(skills) {
-        let _ = write!(csv, "{name},{},{},", skill.positives, skill.negatives);
-        let _ = match skill.auroc {
+    for (name, label) in names().iter().zip(aurocs) {
+        let _ = write!(csv, "{name},{},{},", label.positives, label.negatives);
+        let _ = match label.auroc {
             Some((area, error)) => writeln!(csv, "{area:.4},{error:.4}"),
             None => writeln!(csv, ","),
         };
@@ -244,7 +247,7 @@ fn repeats(truths: &[Truth], below: f64) -> Vec<usize> {
 
 /// Appends the image in -1 to 1, shifted, brightened and steepened a little; gives the shift of what is on it, in parts of
 /// its size. It is never mirrored: the heart has a side.
-fn varied(image: &[u8], size: usize, rng: &mut StdRng, out: &mut Vec<f32>) -> [f32; 2] {
+fn augmented(image: &[u8], size: usize, rng: &mut StdRng, out: &mut Vec<f32>) -> [f32; 2] {
     let reach = (size as f64 * SHIFT) as i32;
     let [dx, dy] = [(); 2].map(|()| rng.random_range(-reach..=reach));
     let gain = 1.0 + rng.random_range(-CONTRAST..=CONTRAST);
@@ -279,12 +282,12 @@ mod tests {
         (logits[0][0], logits[1][0], logits[2][0]) = (2.0, 1.0, 9.0);
         let mut truths = [[None; LABELS]; 3];
         (truths[0][0], truths[1][0]) = (Some(true), Some(false));
-        let skills = skills(&logits, &truths);
-        assert_eq!((skills[0].positives, skills[0].negatives), (1, 1));
-        assert_eq!(skills[0].auroc, Some((1.0, 0.0)));
-        assert_eq!(skills[1].auroc, None);
-        assert_eq!(mean_auroc(&skills), Some(1.0));
-        assert!(table(&skills).contains("Cardiomegaly,0,0,,\n"));
+        let aurocs = label_aurocs(&logits, &truths);
+        assert_eq!((aurocs[0].positives, aurocs[0].negatives), (1, 1));
+        assert_eq!(aurocs[0].auroc, Some((1.0, 0.0)));
+        assert_eq!(aurocs[1].auroc, None);
+        assert_eq!(mean_auroc(&aurocs), Some(1.0));
+        assert!(table(&aurocs).contains("Cardiomegaly,0,0,,\n"));
     }
 
     #[test]
@@ -293,7 +296,7 @@ mod tests {
         let image: Vec<u8> = (0..size * size).map(|i| (i % size * 8) as u8).collect();
         for step in 0..20 {
             let mut pixels = vec![];
-            varied(&image, size, &mut step_rng(1, step), &mut pixels);
+            augmented(&image, size, &mut step_rng(1, step), &mut pixels);
             assert_eq!(pixels.len(), size * size);
             let row = &pixels[size * 9..][..size];
             assert!(row.is_sorted() && row[31] > row[0] + 1.0);

@@ -30,7 +30,7 @@ use roentgen_web::latents::{Latents, UNet2DConditionModel};
 use roentgen_web::weights::{self, Weights};
 
 use self::run::{Distil, DistilRun};
-use self::target::Rungs;
+use self::target::StudentSteps;
 use self::trajectories::{Prompts, Settings, Teacher, Trajectories};
 use crate::data::draw::Draw;
 use crate::data::readers;
@@ -106,7 +106,7 @@ pub fn train(
         },
     };
     base.configs.scheduler = target::scheduler(&model.configs.scheduler);
-    let rungs = Rungs::new(&base.configs.scheduler, r.num_inference_steps)?;
+    let student_steps = StudentSteps::new(&base.configs.scheduler, r.num_inference_steps)?;
     base.keep(&model.tokenizer, folder)?;
 
     let mut taught = collect(&model, |_| true)?;
@@ -186,12 +186,12 @@ pub fn train(
         );
         sheet(averaged, steps, 1.0, SchedulerKind::Ddim, &file)
     };
-    let lessons = Lessons {
+    let batches = DistilBatches {
         trajectories: &learned,
-        rungs: &rungs,
+        student_steps: &student_steps,
         seed: run.seed,
     };
-    fit(r, student, &lessons, folder, look)
+    fit(r, student, &batches, folder, look)
 }
 
 /// Draws the trajectories that are not there yet.
@@ -220,7 +220,7 @@ fn draw(
 fn fit(
     r: &Distil,
     student: Student,
-    lessons: &Lessons,
+    batches: &DistilBatches,
     folder: &RunFolder,
     mut look: impl FnMut(usize, &Weights) -> Result<()>,
 ) -> Result<()> {
@@ -230,7 +230,7 @@ fn fit(
     }
     let n = trainer.share();
     while !trainer.is_done() {
-        let batch = lessons.batch(r.optimization.batch_size, trainer.step);
+        let batch = batches.batch(r.optimization.batch_size, trainer.step);
         trainer.step(|module, part, device| batch.loss(module, part, n, device))?;
         if trainer.sheet_is_due() {
             look(trainer.step, &trainer.ema.weights)?;
@@ -240,9 +240,9 @@ fn fit(
 }
 
 /// What batches are drawn from.
-struct Lessons<'a> {
+struct DistilBatches<'a> {
     trajectories: &'a Trajectories,
-    rungs: &'a Rungs,
+    student_steps: &'a StudentSteps,
     seed: u64,
 }
 
@@ -256,12 +256,12 @@ struct Batch {
     contexts: Vec<f32>,
 }
 
-impl Lessons<'_> {
-    /// The batch of a step: every rung as often as every other, each of a trajectory by the step's own random numbers.
+impl DistilBatches<'_> {
+    /// The batch of a step: every step of the student as often as every other, each of a trajectory by the step's own random numbers.
     fn batch(&self, size: usize, step: usize) -> Batch {
         // Other numbers than those of the trajectories, which also count from 0.
         let mut rng = step_rng(!self.seed, step);
-        let (all, rungs) = (self.trajectories, &self.rungs.0);
+        let (all, student_steps) = (self.trajectories, &self.student_steps.0);
         let mut batch = Batch {
             shape: all.shape,
             context_shape: all.context_shape,
@@ -272,11 +272,11 @@ impl Lessons<'_> {
         };
         for j in 0..size {
             let i = rng.random_range(0..all.len());
-            let k = (step * size + j) % rungs.len();
+            let k = (step * size + j) % student_steps.len();
             let (sample, next) = (all.sample(i, k), all.sample(i, k + 1));
             batch.samples.extend(sample);
-            batch.targets.extend(rungs[k].target(sample, next));
-            batch.timesteps.push(rungs[k].timestep as f32);
+            batch.targets.extend(student_steps[k].target(sample, next));
+            batch.timesteps.push(student_steps[k].timestep as f32);
             batch.contexts.extend(all.context(i));
         }
         batch
@@ -310,9 +310,9 @@ fn distance(
     let [c, h, w] = held_out.shape;
     let [tokens, width] = held_out.context_shape;
     let n = held_out.len();
-    let all = |rung| -> Vec<f32> {
+    let all = |step| -> Vec<f32> {
         (0..n)
-            .flat_map(|i| held_out.sample(i, rung))
+            .flat_map(|i| held_out.sample(i, step))
             .copied()
             .collect()
     };

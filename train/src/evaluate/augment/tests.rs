@@ -11,10 +11,10 @@ use super::{Arm, Augmentation, AugmentationRun, FINDINGS, Look, fraction, run, v
 use crate::data::dataset::Dataset;
 use crate::data::record::Split;
 use crate::evaluate::tests::{SIZE, classifier_run, write_data};
-use crate::evaluate::training::Skill;
+use crate::evaluate::training::LabelAuroc;
 
-fn skill(area: f64) -> Skill {
-    Skill {
+fn auroc(area: f64) -> LabelAuroc {
+    LabelAuroc {
         positives: 1,
         negatives: 1,
         auroc: Some((area, 0.0)),
@@ -44,7 +44,7 @@ fn a_fraction_takes_whole_patients_and_a_larger_one_has_the_smaller() {
 
 #[test]
 fn the_look_that_counts_on_one_half_is_chosen_on_the_other() {
-    let look = |step, a, b| -> Look { (step, [[skill(a); FINDINGS], [skill(b); FINDINGS]]) };
+    let look = |step, a, b| -> Look { (step, [[auroc(a); FINDINGS], [auroc(b); FINDINGS]]) };
     let mut looks = vec![look(10, 0.6, 0.7), look(20, 0.9, 0.5), look(30, 0.5, 0.6)];
     // The second half likes step 10, where the first has 0.6; the first likes step 20, where the second has 0.5.
     let (auroc, chosen) = verdict(&looks);

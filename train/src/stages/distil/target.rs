@@ -11,11 +11,11 @@ use roentgen_web::latents::scheduler::{Scheduler, SchedulerConfig};
 
 /// The steps of a student, falling from noise to image.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Rungs(pub Vec<Rung>);
+pub struct StudentSteps(pub Vec<StudentStep>);
 
 /// One step of DDIM.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rung {
+pub struct StudentStep {
     /// The timestep that the network is told.
     pub timestep: usize,
     sample: f64,
@@ -39,7 +39,7 @@ pub fn scheduler(teacher: &SchedulerConfig) -> SchedulerConfig {
     config
 }
 
-impl Rungs {
+impl StudentSteps {
     /// The `count` steps of `config`, which [`scheduler`] made.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl Rungs {
                 return Err(fault(why));
             }
         };
-        let rung = |(i, &timestep): (usize, &usize)| {
+        let step = |(i, &timestep): (usize, &usize)| {
             // Beyond the last timestep DDIM has the noise of timestep 0 (`set_alpha_to_one` is false).
             let next = timesteps.get(i + 1).map_or(0, |next| *next);
             let [(alpha_t, sigma_t), (alpha_s, sigma_s)] =
@@ -79,13 +79,13 @@ impl Rungs {
                 ),
                 false => (alpha_s / alpha_t, sigma_s - alpha_s * sigma_t / alpha_t),
             };
-            Rung {
+            StudentStep {
                 timestep,
                 sample,
                 prediction,
             }
         };
-        Ok(Self(timesteps.iter().enumerate().map(rung).collect()))
+        Ok(Self(timesteps.iter().enumerate().map(step).collect()))
     }
 
     /// How many of the teacher's steps, at the timesteps `teacher`, are one of these.
@@ -94,8 +94,8 @@ impl Rungs {
     /// [`Error::Config`] if the teacher does not pass through every timestep here.
     pub fn stride(&self, teacher: &[f64]) -> Result<usize> {
         let stride = teacher.len() / self.0.len();
-        let meets = |(i, rung): (usize, &Rung)| {
-            teacher.get(i * stride).copied() == Some(rung.timestep as f64)
+        let meets = |(i, step): (usize, &StudentStep)| {
+            teacher.get(i * stride).copied() == Some(step.timestep as f64)
         };
         let whole = stride > 0 && stride * self.0.len() == teacher.len();
         match whole && self.0.iter().enumerate().all(meets) {
@@ -111,7 +111,7 @@ impl Rungs {
     }
 }
 
-impl Rung {
+impl StudentStep {
     /// What the network must predict at `sample`, for this step to end at `next`.
     pub fn target(&self, sample: &[f32], next: &[f32]) -> Vec<f32> {
         let solve = |(x, y): (&f32, &f32)| {
@@ -141,14 +141,14 @@ mod tests {
             let config = config(prediction);
             let mut ddim = Scheduler::new(&config, None).unwrap();
             ddim.set_timesteps(4).unwrap();
-            let rungs = Rungs::new(&config, 4).unwrap();
-            let timesteps: Vec<f64> = rungs.0.iter().map(|r| r.timestep as f64).collect();
+            let steps = StudentSteps::new(&config, 4).unwrap();
+            let timesteps: Vec<f64> = steps.0.iter().map(|r| r.timestep as f64).collect();
             assert_eq!(timesteps, [999.0, 749.0, 499.0, 249.0]);
             assert_eq!(timesteps, ddim.timesteps());
-            for (i, rung) in rungs.0.iter().enumerate() {
+            for (i, step) in steps.0.iter().enumerate() {
                 let sample = gaussian(i as u64, 64);
                 let next = gaussian(100 + i as u64, 64);
-                let target = rung.target(&sample, &next);
+                let target = step.target(&sample, &next);
                 let found = ddim.step(&target, &sample).unwrap().prev_sample;
                 for (a, b) in found.iter().zip(&next) {
                     assert!((a - b).abs() < 1e-4, "{prediction}: {a} is not {b}");
@@ -169,8 +169,8 @@ mod tests {
             .to_vec();
         let s2 = 0.25;
         let deviation = |t: usize| (alphas[t] * s2 + 1.0 - alphas[t]).sqrt();
-        let rungs = Rungs::new(&config, 4).unwrap();
-        for pair in rungs.0.windows(2) {
+        let steps = StudentSteps::new(&config, 4).unwrap();
+        for pair in steps.0.windows(2) {
             let (t, s) = (pair[0].timestep, pair[1].timestep);
             let x = 0.8;
             let next = x * deviation(s) / deviation(t);
@@ -194,18 +194,18 @@ mod tests {
     #[test]
     fn steps_that_do_not_fit_are_refused() {
         let config = config("v_prediction");
-        let error = Rungs::new(&config, 3).unwrap_err().to_string();
+        let error = StudentSteps::new(&config, 3).unwrap_err().to_string();
         assert!(error.contains("num_inference_steps"), "{error}");
-        let error = Rungs::new(&self::config("sample"), 4).unwrap_err();
+        let error = StudentSteps::new(&self::config("sample"), 4).unwrap_err();
         assert!(error.to_string().contains("sample"), "{error}");
-        let rungs = Rungs::new(&config, 2).unwrap();
-        assert_eq!(rungs.stride(&[999.0, 749.0, 499.0, 249.0]).unwrap(), 2);
+        let steps = StudentSteps::new(&config, 2).unwrap();
+        assert_eq!(steps.stride(&[999.0, 749.0, 499.0, 249.0]).unwrap(), 2);
         for teacher in [
             &[999.0, 749.0, 498.0, 249.0][..],
             &[999.0],
             &[999.0, 749.0, 499.0],
         ] {
-            let error = rungs.stride(teacher).unwrap_err().to_string();
+            let error = steps.stride(teacher).unwrap_err().to_string();
             assert!(error.contains("teacher_steps"), "{error}");
         }
     }

@@ -22,7 +22,7 @@ use roentgen_web::weights::Weights;
 use serde::{Deserialize, Serialize};
 
 use super::run::Distil;
-use super::target::Rungs;
+use super::target::StudentSteps;
 use crate::data::draw::Draw;
 use crate::data::readers::Pair;
 use crate::training::ema;
@@ -96,10 +96,10 @@ impl Trajectories {
         self.contexts.is_empty()
     }
 
-    /// The sample of trajectory `i` before step `rung` of the student; after its last step, the end.
-    pub fn sample(&self, i: usize, rung: usize) -> &[f32] {
+    /// The sample of trajectory `i` before step `step` of the student; after its last step, the end.
+    pub fn sample(&self, i: usize, step: usize) -> &[f32] {
         let n: usize = self.shape.iter().product();
-        &self.samples[(i * self.length + rung) * n..][..n]
+        &self.samples[(i * self.length + step) * n..][..n]
     }
 
     /// The embeddings of the prompt of trajectory `i`.
@@ -259,7 +259,8 @@ impl Teacher<'_> {
         let mut scheduler = Scheduler::new(self.scheduler, Some(kind))?;
         scheduler.set_timesteps(run.teacher_steps)?;
         let timesteps = scheduler.timesteps().to_vec();
-        let stride = Rungs::new(self.scheduler, run.num_inference_steps)?.stride(&timesteps)?;
+        let stride =
+            StudentSteps::new(self.scheduler, run.num_inference_steps)?.stride(&timesteps)?;
 
         let (n, [c, h, w]) = (ids.len(), self.shape);
         let context = self.embed(ids);
