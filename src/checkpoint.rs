@@ -184,11 +184,10 @@ impl ModelFolder {
         let (open_clip, places) = original::places(file, layers)?;
         let scheduler = formats::text(&beside.join("scheduler/scheduler_config.json"))?;
         if open_clip && scheduler.is_none() && prediction == Prediction::Unknown {
-            return Err(Error::Request {
-                field: "prediction",
-                why: "has to be given for an SD 2.x, which may predict either: epsilon (512 pixels) or v (768 pixels)"
-                    .into(),
-            });
+            return Err(Error::request(
+                "prediction",
+                "has to be given for an SD 2.x, which may predict either: epsilon (512 pixels) or v (768 pixels)",
+            ));
         }
         let mut configs = infer::configs(&places, open_clip, prediction == Prediction::V)?;
         if let Some(scheduler) = scheduler {
@@ -274,10 +273,10 @@ impl ModelFolder {
         let places = match &self.source {
             Source::Weights(places) => places.clone(),
             Source::Bundle { dir, .. } => {
-                return Err(Error::Config {
-                    what: dir.display().to_string(),
-                    why: "it is a bundle already; give the checkpoint that it was made from".into(),
-                });
+                return Err(Error::config(
+                    dir.display().to_string(),
+                    "it is a bundle already; give the checkpoint that it was made from",
+                ));
             }
         };
         Ok(places.by_name().tensors().map(|tensor| {

@@ -36,10 +36,10 @@ impl FromStr for Backend {
         match name {
             "cpu" => Ok(Backend::Cpu),
             "gpu" => Ok(Backend::Gpu),
-            _ => Err(Error::Request {
-                field: "backend",
-                why: format!("`{name}` is not known; use cpu or gpu"),
-            }),
+            _ => Err(Error::request(
+                "backend",
+                format!("`{name}` is not known; use cpu or gpu"),
+            )),
         }
     }
 }
@@ -61,10 +61,10 @@ impl FromStr for Limits {
         match name {
             "adapter" => Ok(Limits::Adapter),
             "default" => Ok(Limits::Default),
-            _ => Err(Error::Request {
-                field: "limits",
-                why: format!("`{name}` are not known; use adapter or default"),
-            }),
+            _ => Err(Error::request(
+                "limits",
+                format!("`{name}` are not known; use adapter or default"),
+            )),
         }
     }
 }
@@ -112,10 +112,10 @@ impl FromStr for Precision {
         match name {
             "f16" => Ok(Precision::F16),
             "f32" => Ok(Precision::F32),
-            _ => Err(Error::Request {
-                field: "precision",
-                why: format!("`{name}` is not known; use f16 or f32"),
-            }),
+            _ => Err(Error::request(
+                "precision",
+                format!("`{name}` is not known; use f16 or f32"),
+            )),
         }
     }
 }

@@ -307,9 +307,11 @@ fn read_latents(file: &Path) -> Result<HostTensor> {
         file: name(),
         why: e.to_string(),
     })?;
-    let latents = tensors.tensor("latents").map_err(|_| Error::Request {
-        field: "latents",
-        why: format!("are not in {}, which has no tensor of that name", name()),
+    let latents = tensors.tensor("latents").map_err(|_| {
+        Error::request(
+            "latents",
+            format!("are not in {}, which has no tensor of that name", name()),
+        )
     })?;
     Ok(HostTensor {
         shape: latents.shape().to_vec(),

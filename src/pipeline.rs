@@ -34,10 +34,10 @@ pub const STAGES: [&str; 3] = ["text_encoder", "unet", "decoder"];
 
 #[cfg(any(feature = "gpu", feature = "testing"))]
 fn unknown_stage(stage: &str) -> Error {
-    Error::Request {
-        field: "stage",
-        why: format!("{stage:?} is not known; use {}", STAGES.join(", ")),
-    }
+    Error::request(
+        "stage",
+        format!("{stage:?} is not known; use {}", STAGES.join(", ")),
+    )
 }
 
 /// The networks. Field names are the components' names in the keys of [`weights::Weights`].
@@ -107,27 +107,27 @@ impl PipelineBuilder {
         Scheduler::check(&configs.scheduler)?;
         let c = configs.vae.latent_channels();
         if configs.unet.in_channels != c || configs.unet.out_channels != c {
-            return Err(Error::Config {
-                what: "unet/config.json".into(),
-                why: format!(
+            return Err(Error::config(
+                "unet/config.json",
+                format!(
                     "in_channels {} and out_channels {} differ from the autoencoder's latent_channels {c}",
                     configs.unet.in_channels, configs.unet.out_channels
                 ),
-            });
+            ));
         }
         if tokenizer.vocab_size() > configs.text_encoder.vocab_size
             || tokenizer.model_max_length() > configs.text_encoder.max_position_embeddings
         {
-            return Err(Error::Config {
-                what: "text_encoder/config.json".into(),
-                why: format!(
+            return Err(Error::config(
+                "text_encoder/config.json",
+                format!(
                     "its {} tokens and {} positions are too few for the tokenizer's {} and {}",
                     configs.text_encoder.vocab_size,
                     configs.text_encoder.max_position_embeddings,
                     tokenizer.vocab_size(),
                     tokenizer.model_max_length()
                 ),
-            });
+            ));
         }
         let networks = Networks::new(&configs, device)?;
         Ok(Self {

@@ -321,11 +321,10 @@ fn canvas(width: usize, height: usize, rgba: Vec<u8>) -> Image {
 }
 
 fn wrong_stage() -> Error {
-    Error::Request {
-        field: "engine",
-        why: "is not in the right state: create it, add every shard once, finish it, then generate"
-            .into(),
-    }
+    Error::request(
+        "engine",
+        "is not in the right state: create it, add every shard once, finish it, then generate",
+    )
 }
 
 /// `{limits?: "adapter" | "default", software?: boolean}`, or nothing: how a device is opened.

@@ -49,10 +49,10 @@ impl FromStr for Precision {
             "f16" => Ok(Precision::F16),
             "q8" => Ok(Precision::Q8),
             "q4" => Ok(Precision::Q4),
-            _ => Err(Error::Request {
-                field: "precision",
-                why: format!("{name:?} is not known; use f32, f16, q8 or q4"),
-            }),
+            _ => Err(Error::request(
+                "precision",
+                format!("{name:?} is not known; use f32, f16, q8 or q4"),
+            )),
         }
     }
 }
@@ -78,13 +78,12 @@ impl FromStr for Policy {
     fn from_str(name: &str) -> Result<Self> {
         match name {
             "mixed" => Ok(Policy::Mixed),
-            _ => name
-                .parse()
-                .map(Policy::Uniform)
-                .map_err(|_| Error::Request {
-                    field: "quantize",
-                    why: format!("{name:?} is not known; use f32, f16, q8, q4 or mixed"),
-                }),
+            _ => name.parse().map(Policy::Uniform).map_err(|_| {
+                Error::request(
+                    "quantize",
+                    format!("{name:?} is not known; use f32, f16, q8, q4 or mixed"),
+                )
+            }),
         }
     }
 }

@@ -65,10 +65,7 @@ impl ShardReader {
                 self.next,
                 self.manifest.shards.len()
             );
-            return Err(Error::Request {
-                field: "shard",
-                why,
-            });
+            return Err(Error::request("shard", why));
         };
         file.verify(bytes)?;
         let tensors = SafeTensors::deserialize(bytes).map_err(|e| Error::Safetensors {
@@ -125,10 +122,10 @@ impl ShardReader {
     pub fn finish(self) -> Result<()> {
         let (given, all) = (self.next, self.manifest.shards.len());
         if given < all {
-            return Err(Error::Request {
-                field: "shard",
-                why: format!("{given} of {all} is still missing"),
-            });
+            return Err(Error::request(
+                "shard",
+                format!("{given} of {all} is still missing"),
+            ));
         }
         Ok(())
     }

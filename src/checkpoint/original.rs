@@ -85,12 +85,12 @@ fn used_layers(found: usize, configured: Option<usize>) -> Result<usize, String>
 }
 
 fn unusable(path: &Path, why: &str) -> Error {
-    Error::Config {
-        what: path.display().to_string(),
-        why: format!(
+    Error::config(
+        path.display().to_string(),
+        format!(
             "{why}; what can be imported is Stable Diffusion 1.x and 2.x in its original layout, or a diffusers folder"
         ),
-    }
+    )
 }
 
 fn whole(name: String, tensor: Place) -> Place {

@@ -117,10 +117,7 @@ impl CLIPTextConfig {
     /// # Errors
     /// [`Error::Config`] when a size is zero or the heads do not divide the width.
     pub fn init(&self, device: &Device) -> Result<CLIPTextModel> {
-        let fault = |why: String| Error::Config {
-            what: "text_encoder/config.json".into(),
-            why,
-        };
+        let fault = |why: String| Error::config("text_encoder/config.json", why);
         let (c, heads) = (self.hidden_size, self.num_attention_heads);
         if c == 0 || self.vocab_size == 0 || self.max_position_embeddings == 0 || heads == 0 {
             return Err(fault("a size is 0".into()));

@@ -26,8 +26,5 @@ fn downscale(levels: usize) -> usize {
 
 /// What is wrong with an autoencoder's config.
 fn fault(why: String) -> Error {
-    Error::Config {
-        what: "vae/config.json".into(),
-        why,
-    }
+    Error::config("vae/config.json", why)
 }

@@ -27,7 +27,7 @@ impl Img2Img {
     /// # Errors
     /// [`Error::Request`] naming what does not fit an image of `width` times `height` pixels.
     pub(crate) fn check(&self, width: usize, height: usize) -> Result<()> {
-        let bad = |field, why| Err(Error::Request { field, why });
+        let bad = |field, why| Err(Error::request(field, why));
         if !(self.strength > 0.0 && self.strength <= 1.0) {
             let why = format!("must be above 0 and at most 1, not {}", self.strength);
             return bad("strength", why);
@@ -60,10 +60,7 @@ impl Img2Img {
                 "{} of {calls} steps is less than one; raise the strength or the steps",
                 self.strength
             );
-            return Err(Error::Request {
-                field: "strength",
-                why,
-            });
+            return Err(Error::request("strength", why));
         }
         Ok(calls - taken)
     }

@@ -91,19 +91,16 @@ impl Request {
             if pixels == 0 || !pixels.is_multiple_of(f) {
                 let why =
                     format!("{pixels} pixels are not a multiple of {f}, which this model needs");
-                return Err(Error::Request { field, why });
+                return Err(Error::request(field, why));
             }
             if pixels > MOST_SIDE {
                 let why = format!("{pixels} pixels are too many; at most {MOST_SIDE} are drawn");
-                return Err(Error::Request { field, why });
+                return Err(Error::request(field, why));
             }
         }
         if !self.guidance_scale.is_finite() {
             let why = format!("{} is not a number to guide with", self.guidance_scale);
-            return Err(Error::Request {
-                field: "guidance_scale",
-                why,
-            });
+            return Err(Error::request("guidance_scale", why));
         }
         if let Some(source) = &self.source {
             source.check(self.width, self.height)?;
@@ -116,10 +113,7 @@ impl Request {
                 "finite latents of shape {shape:?} are needed, not {:?}",
                 latents.shape
             );
-            return Err(Error::Request {
-                field: "latents",
-                why,
-            });
+            return Err(Error::request("latents", why));
         }
         Ok(shape)
     }

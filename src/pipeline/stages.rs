@@ -73,12 +73,14 @@ impl Pipeline {
     /// [`Error::Request`] for an unknown stage or sizes that do not fit; [`Error::Device`] if the device fails.
     pub async fn stage(&self, stage: &str, input: &Input) -> Result<HostTensor> {
         let Input { sample, text } = input;
-        let wrong = || Error::Request {
-            field: "stage",
-            why: format!(
-                "{stage} cannot take {:?} and {:?}",
-                sample.shape, text.shape
-            ),
+        let wrong = || {
+            Error::request(
+                "stage",
+                format!(
+                    "{stage} cannot take {:?} and {:?}",
+                    sample.shape, text.shape
+                ),
+            )
         };
         let latents = || -> Result<Tensor<4>> {
             let shape: [usize; 4] = sample.shape[..].try_into().map_err(|_| wrong())?;

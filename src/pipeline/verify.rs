@@ -86,8 +86,5 @@ impl Pipeline {
 }
 
 fn fault(why: &str) -> Error {
-    Error::Request {
-        field: "verify",
-        why: why.into(),
-    }
+    Error::request("verify", why)
 }

@@ -94,10 +94,7 @@ impl ClassifierConfig {
     /// # Errors
     /// [`Error::Config`] if the sizes do not fit each other.
     fn check(&self) -> Result<()> {
-        let fault = |why: &str| Error::Config {
-            what: "the classifier's [model]".into(),
-            why: why.into(),
-        };
+        let fault = |why: &str| Error::config("the classifier's [model]", why);
         let levels = self.channels.len();
         if levels == 0 || levels > LEVELS {
             return Err(fault(

@@ -40,10 +40,7 @@ impl ReaderConfig {
     /// # Errors
     /// [`Error::Config`] naming the value that cannot be.
     pub fn check(&self) -> Result<()> {
-        let fault = |why: String| Error::Config {
-            what: "the reader".into(),
-            why,
-        };
+        let fault = |why: String| Error::config("the reader", why);
         let share = |value: f32| (0.0..=1.0).contains(&value);
         let positive = |value: f32| value.is_finite() && value > 0.0;
         if !positive(self.temperature) || !positive(self.farthest) {

@@ -54,12 +54,14 @@ impl Cases {
 
     /// The same device with the layers of `sd1`, `sd2` or `shipped` at their real sizes.
     pub fn layers(&self, model: String) -> Result<Cases, Thrown> {
-        let cases = table::layers(&model).ok_or_else(|| Error::Request {
-            field: "model",
-            why: format!(
-                "{model:?} is not in the table; use {}",
-                table::MODELS.join(", ")
-            ),
+        let cases = table::layers(&model).ok_or_else(|| {
+            Error::request(
+                "model",
+                format!(
+                    "{model:?} is not in the table; use {}",
+                    table::MODELS.join(", ")
+                ),
+            )
         })?;
         Ok(Cases {
             device: self.device.clone(),
@@ -91,9 +93,11 @@ impl Cases {
 
     /// Case number `index` with its numbers in the device's memory, and its weight in f32 or in integers of so many `bits`.
     pub fn prepare(&self, index: usize, bits: Option<usize>) -> Result<Prepared, Thrown> {
-        let case = self.cases.get(index).ok_or_else(|| Error::Request {
-            field: "case",
-            why: format!("{index} is not one of {}", self.cases.len()),
+        let case = self.cases.get(index).ok_or_else(|| {
+            Error::request(
+                "case",
+                format!("{index} is not one of {}", self.cases.len()),
+            )
         })?;
         let bits = bits.filter(|_| case.weights() > 0);
         Ok(Prepared(case.run(bits, self.precision, &self.device)))
@@ -151,10 +155,10 @@ fn take_tiles(adapter: &JsValue) -> Result<(), Error> {
         Some("software") => crate::kernels::take_tiles_of(Software),
         Some("card") => crate::kernels::take_tiles_of(Gpu),
         Some(other) => {
-            return Err(Error::Request {
-                field: "tiles",
-                why: format!("{other:?} are not known; use software or card"),
-            });
+            return Err(Error::request(
+                "tiles",
+                format!("{other:?} are not known; use software or card"),
+            ));
         }
     }
     Ok(())

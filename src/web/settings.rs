@@ -68,10 +68,8 @@ impl SourceSettings {
 
 impl Settings {
     pub(super) fn read(value: JsValue) -> Result<Settings> {
-        serde_wasm_bindgen::from_value(value).map_err(|error| Error::Request {
-            field: "settings",
-            why: format!("cannot be read: {error}"),
-        })
+        serde_wasm_bindgen::from_value(value)
+            .map_err(|error| Error::request("settings", format!("cannot be read: {error}")))
     }
 
     pub(super) fn into_request(self) -> Result<Request> {

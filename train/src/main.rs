@@ -315,10 +315,10 @@ fn run(cli: Cli) -> Result<()> {
             quantize,
         } => {
             if layout != Layout::Bundle && quantize.is_some() {
-                return Err(Error::Request {
-                    field: "quantize",
-                    why: "is for bundles; leave it out with this --layout".into(),
-                });
+                return Err(Error::request(
+                    "quantize",
+                    "is for bundles; leave it out with this --layout",
+                ));
             }
             if layout == Layout::Autoencoder {
                 let (run, folder) = open(&run)?;

@@ -127,17 +127,14 @@ impl SchedulerConfig {
 
 /// An [`Error::Config`] which names the key.
 pub(super) fn bad_key(key: &str, why: String) -> Error {
-    Error::Config {
-        what: format!("`{key}` in scheduler_config.json"),
-        why,
-    }
+    Error::config(format!("`{key}` in scheduler_config.json"), why)
 }
 
 fn bad_file(why: &dyn std::fmt::Display) -> Error {
-    Error::Config {
-        what: "scheduler_config.json".into(),
-        why: format!("it is not a JSON object: {why}"),
-    }
+    Error::config(
+        "scheduler_config.json",
+        format!("it is not a JSON object: {why}"),
+    )
 }
 
 /// The three numbers which Python's `json` writes and JSON does not know.

@@ -103,9 +103,11 @@ impl FromStr for SchedulerKind {
     fn from_str(name: &str) -> Result<Self> {
         let names = || Self::ALL.map(Self::name).join(", ");
         let found = Self::ALL.into_iter().find(|kind| kind.name() == name);
-        found.ok_or_else(|| Error::Request {
-            field: "scheduler",
-            why: format!("`{name}` is not known; use one of {}", names()),
+        found.ok_or_else(|| {
+            Error::request(
+                "scheduler",
+                format!("`{name}` is not known; use one of {}", names()),
+            )
         })
     }
 }

@@ -104,7 +104,7 @@ impl Scheduler {
             match (error, &names[..]) {
                 (Error::Config { what, why }, [_, ..]) => {
                     let why = format!("{why}; or choose the scheduler {}", names.join(" or "));
-                    Error::Config { what, why }
+                    Error::config(what, why)
                 }
                 (error, _) => error,
             }
@@ -204,10 +204,10 @@ impl Scheduler {
     /// [`Error::Request`] for PNDM, whose first step takes two calls, unless `index` is 0.
     pub fn begin_at(&mut self, index: usize) -> Result<()> {
         if index > 0 && self.kind == SchedulerKind::Pndm {
-            return Err(Error::Request {
-                field: "scheduler",
-                why: "pndm cannot begin from a picture; use ddim, euler or dpm++2m".into(),
-            });
+            return Err(Error::request(
+                "scheduler",
+                "pndm cannot begin from a picture; use ddim, euler or dpm++2m",
+            ));
         }
         self.index = index;
         Ok(())
@@ -264,10 +264,10 @@ impl Scheduler {
         }
         if model_output.len() != sample.len() {
             let (found, expected) = (model_output.len(), sample.len());
-            return Err(Error::Request {
-                field: "model_output",
-                why: format!("has {found} values for a sample of {expected}"),
-            });
+            return Err(Error::request(
+                "model_output",
+                format!("has {found} values for a sample of {expected}"),
+            ));
         }
         let mut output = self.solver.step(self.index, model_output, sample);
         let sigma = self.solver.noise_after(self.index);
@@ -282,10 +282,7 @@ impl Scheduler {
 }
 
 fn bad_steps(why: String) -> Error {
-    Error::Request {
-        field: "num_inference_steps",
-        why,
-    }
+    Error::request("num_inference_steps", why)
 }
 
 /// Linear combination of equally long slices.

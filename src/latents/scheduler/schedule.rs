@@ -156,13 +156,13 @@ impl NoiseSchedule {
     fn weights(&self, timestep: usize) -> Result<(f64, f64)> {
         match self.alphas_cumprod.get(timestep) {
             Some(a) => Ok((a.sqrt(), (1.0 - a).sqrt())),
-            None => Err(Error::Request {
-                field: "timestep",
-                why: format!(
+            None => Err(Error::request(
+                "timestep",
+                format!(
                     "{timestep} is beyond the {} of training",
                     self.num_train_timesteps()
                 ),
-            }),
+            )),
         }
     }
 }

@@ -130,10 +130,7 @@ const PLAIN: &[(&str, &str)] = &[
 ];
 
 pub(super) fn fault(why: String) -> Error {
-    Error::Config {
-        what: "unet/config.json".into(),
-        why,
-    }
+    Error::config("unet/config.json", why)
 }
 
 /// Whether a value says what `plain` does: numbers as numbers (`1` and `1.0`), a list as all of its values (one for each level),

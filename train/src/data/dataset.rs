@@ -68,10 +68,7 @@ impl Dataset {
                     "it has no image of this split in metadata.csv, nor in folders with one".into()
                 }
             };
-            return Err(Error::Config {
-                what: dir.display().to_string(),
-                why,
-            });
+            return Err(Error::config(dir.display().to_string(), why));
         }
         let (Fit::Exactly(size) | Fit::AtMost(size)) = fit;
         Ok(Dataset {

@@ -119,24 +119,26 @@ pub fn list(path: &Path) -> Result<(Layout, Listing)> {
         Layout::Dicom => dicoms::list(dir)?,
     };
     if listing.pairs.is_empty() {
-        return Err(Error::Config {
-            what: path.display().to_string(),
-            why: format!(
+        return Err(Error::config(
+            path.display().to_string(),
+            format!(
                 "as {layout} it has nothing to train on{}",
                 summary(&listing.skipped)
             ),
-        });
+        ));
     }
     Ok((layout, listing))
 }
 
 /// The layout, and the table that describes the images (the folder itself where there is none).
 fn detect(path: &Path) -> Result<(Layout, PathBuf)> {
-    let unknown = |why: &str| Error::Config {
-        what: path.display().to_string(),
-        why: format!(
-            "{why}; give a CSV with the columns file and text, or a folder with metadata.csv, with folders that have it, with MIMIC-CXR-JPG, or with DICOM files"
-        ),
+    let unknown = |why: &str| {
+        Error::config(
+            path.display().to_string(),
+            format!(
+                "{why}; give a CSV with the columns file and text, or a folder with metadata.csv, with folders that have it, with MIMIC-CXR-JPG, or with DICOM files"
+            ),
+        )
     };
     if path.is_dir() {
         if mimic::table(path, "metadata").is_some() {

@@ -55,10 +55,7 @@ pub fn read_table<T: for<'de> Deserialize<'de>>(
     skipped: &mut Vec<Skipped>,
     mut take: impl FnMut(T) -> Result<(), (String, String)>,
 ) -> Result<()> {
-    let config = |why: String| Error::Config {
-        what: path.display().to_string(),
-        why,
-    };
+    let config = |why: String| Error::config(path.display().to_string(), why);
     let (mut reader, row_bytes) = open(path)?;
     let header = reader.headers().map_err(|e| config(e.to_string()))?.clone();
     for row in reader.records() {

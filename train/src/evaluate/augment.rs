@@ -103,10 +103,7 @@ impl AugmentationRun {
     /// # Errors
     /// [`Error::Io`] if it cannot be read, [`Error::Config`] saying what is wrong in it.
     pub fn read(path: &Path) -> Result<Self> {
-        let fault = |why: String| Error::Config {
-            what: path.display().to_string(),
-            why,
-        };
+        let fault = |why: String| Error::config(path.display().to_string(), why);
         let text = limits::read_text(path, limits::RUN_BYTES)?;
         let run: Self = toml::from_str(&text).map_err(|e| fault(e.to_string()))?;
         if run.seeds.is_empty() || run.images == 0 || run.steps == 0 {
@@ -234,9 +231,11 @@ pub fn run(a: &Augmentation, device: &Device) -> Result<AugmentationReport> {
     for arm in run.arms() {
         let path = arms.join(format!("{}.json", arm.name()));
         let outcome = match std::fs::read(&path) {
-            Ok(json) => serde_json::from_slice(&json).map_err(|e| Error::Config {
-                what: path.display().to_string(),
-                why: format!("{e}; delete it to train this classifier anew"),
+            Ok(json) => serde_json::from_slice(&json).map_err(|e| {
+                Error::config(
+                    path.display().to_string(),
+                    format!("{e}; delete it to train this classifier anew"),
+                )
             })?,
             Err(_) => {
                 println!("{}", arm.name());
@@ -343,10 +342,10 @@ fn claim(folder: &Path, run: &AugmentationRun, settings: &Settings) -> Result<()
     let path = folder.join("experiment.json");
     let json = serde_json::to_vec_pretty(&(run, settings)).expect("plain values");
     match std::fs::read(&path) {
-        Ok(there) if there != json => Err(Error::Config {
-            what: folder.display().to_string(),
-            why: "has arms of another experiment; choose another --out".into(),
-        }),
+        Ok(there) if there != json => Err(Error::config(
+            folder.display().to_string(),
+            "has arms of another experiment; choose another --out",
+        )),
         Ok(_) => Ok(()),
         Err(_) => files::replace(&path, &json),
     }

@@ -39,10 +39,10 @@ pub struct Predictions {
 pub fn claim(config: &ClassifierConfig, folder: &Path) -> Result<()> {
     let path = folder.join(CONFIG_FILE);
     if path.exists() && config_in(folder)? != *config {
-        return Err(Error::Config {
-            what: path.display().to_string(),
-            why: "is of another network than the run's; choose another --folder".into(),
-        });
+        return Err(Error::config(
+            path.display().to_string(),
+            "is of another network than the run's; choose another --folder",
+        ));
     }
     if !ranks::is_first() {
         return Ok(());
@@ -58,10 +58,7 @@ pub fn claim(config: &ClassifierConfig, folder: &Path) -> Result<()> {
 /// [`Error::Config`] if there is none.
 pub fn config_in(folder: &Path) -> Result<ClassifierConfig> {
     let path = folder.join(CONFIG_FILE);
-    let fault = |why: String| Error::Config {
-        what: folder.display().to_string(),
-        why,
-    };
+    let fault = |why: String| Error::config(folder.display().to_string(), why);
     let text = std::fs::read_to_string(&path).map_err(|_| {
         fault(format!(
             "holds no classifier ({CONFIG_FILE}); make one with `train classifier`"

@@ -138,10 +138,10 @@ impl Generator {
         let scheduler: Option<SchedulerKind> =
             defaults.scheduler.as_deref().map(str::parse).transpose()?;
         if defaults.width != defaults.height {
-            return Err(Error::Config {
-                what: dir.display().to_string(),
-                why: "makes images that are not square; the classifier knows none".into(),
-            });
+            return Err(Error::config(
+                dir.display().to_string(),
+                "makes images that are not square; the classifier knows none",
+            ));
         }
         let settings = Settings {
             model: model.name.clone(),
@@ -175,10 +175,7 @@ impl Generator {
                 return Ok(self);
             }
         };
-        Err(Error::Request {
-            field: "verify",
-            why: why.into(),
-        })
+        Err(Error::request("verify", why))
     }
 
     /// Makes the images that `folder` lacks. Two commands with the same settings add to each other's.
@@ -255,10 +252,10 @@ impl Generator {
             if serde_json::from_slice(&json).ok() == Some(self.settings.clone()) {
                 return Ok(());
             }
-            return Err(Error::Config {
-                what: folder.display().to_string(),
-                why: "has images of another model or other settings; choose another --out".into(),
-            });
+            return Err(Error::config(
+                folder.display().to_string(),
+                "has images of another model or other settings; choose another --out",
+            ));
         }
         let json = serde_json::to_vec_pretty(&self.settings).expect("plain values");
         files::replace(&path, json)

@@ -110,10 +110,10 @@ struct Judged {
 pub fn run(evaluation: &Evaluation, device: &Device) -> Result<Report> {
     let e = evaluation;
     if e.images <= NEIGHBOURS {
-        return Err(Error::Request {
-            field: "images",
-            why: format!("must be more than {NEIGHBOURS}, and 1000 to say much"),
-        });
+        return Err(Error::request(
+            "images",
+            format!("must be more than {NEIGHBOURS}, and 1000 to say much"),
+        ));
     }
     let (network, size) = classifier::open(&e.classifier, device)?;
     let xrv = e.xrv.as_deref().map(|file| DenseNet::open(file, device));
@@ -123,10 +123,10 @@ pub fn run(evaluation: &Evaluation, device: &Device) -> Result<Report> {
         println!("{split:?}: {data}");
         match data.len() > NEIGHBOURS {
             true => Ok(data),
-            false => Err(Error::Config {
-                what: e.data.display().to_string(),
-                why: format!("has {} images in the split {split:?}, too few", data.len()),
-            }),
+            false => Err(Error::config(
+                e.data.display().to_string(),
+                format!("has {} images in the split {split:?}, too few", data.len()),
+            )),
         }
     };
     let (train, val) = (load(Split::Train)?, load(Split::Val)?);

@@ -105,18 +105,18 @@ struct Asked {
 /// As [`ModelFolder::open`] and [`collection::read`]; [`Error::Request`] for too few prompts; [`Error::Io`].
 pub fn run(probe: &Probe, device: &Device) -> Result<ProbeReport> {
     if probe.prompts < BATCH {
-        return Err(Error::Request {
-            field: "prompts",
-            why: format!("must be at least {BATCH}, and 4000 to say much"),
-        });
+        return Err(Error::request(
+            "prompts",
+            format!("must be at least {BATCH}, and 4000 to say much"),
+        ));
     }
     let asked = |split: Split| {
         let records = collection::read(&probe.data, &split.into())?.records;
         if records.is_empty() {
-            return Err(Error::Config {
-                what: probe.data.display().to_string(),
-                why: format!("has no row of the split {split:?}"),
-            });
+            return Err(Error::config(
+                probe.data.display().to_string(),
+                format!("has no row of the split {split:?}"),
+            ));
         }
         Ok(Asked::of(&records, probe.prompts, probe.seed))
     };

@@ -55,10 +55,7 @@ impl ClassifierRun {
     /// # Errors
     /// [`Error::Io`] if it cannot be read, [`Error::Config`] saying what is wrong in it.
     pub fn read(path: &Path) -> Result<Self> {
-        let fault = |why: String| Error::Config {
-            what: path.display().to_string(),
-            why,
-        };
+        let fault = |why: String| Error::config(path.display().to_string(), why);
         let text = limits::read_text(path, limits::RUN_BYTES)?;
         let run: Self = toml::from_str(&text).map_err(|e| fault(e.to_string()))?;
         match run.optimization.fault() {

@@ -160,10 +160,10 @@ fn unshifted(config: &AutoencoderConfig, weights: &mut Weights) -> Result<Autoen
     let mut config = match config {
         AutoencoderConfig::KL(config) if config.latents_mean.is_none() => config.clone(),
         _ => {
-            return Err(Error::Config {
-                what: "vae/config.json".into(),
-                why: "only an AutoencoderKL without latents_mean is what diffusers' StableDiffusionPipeline can decode the same way; export a bundle".into(),
-            });
+            return Err(Error::config(
+                "vae/config.json",
+                "only an AutoencoderKL without latents_mean is what diffusers' StableDiffusionPipeline can decode the same way; export a bundle",
+            ));
         }
     };
     let shift = config.shift_factor.take().unwrap_or(0.0);
@@ -171,10 +171,10 @@ fn unshifted(config: &AutoencoderConfig, weights: &mut Weights) -> Result<Autoen
         return Ok(config);
     }
     let missing = || {
-        Error::Config {
-        what: "vae/config.json".into(),
-        why: "it has a shift_factor and lacks quant_conv or post_quant_conv, which diffusers' StableDiffusionPipeline would need to shift; export a bundle".into(),
-    }
+        Error::config(
+            "vae/config.json",
+            "it has a shift_factor and lacks quant_conv or post_quant_conv, which diffusers' StableDiffusionPipeline would need to shift; export a bundle",
+        )
     };
     let rows: Vec<f64> = match weights.get("vae.post_quant_conv.weight") {
         Some(weight) => {
@@ -204,10 +204,10 @@ fn refuse_strangers(folder: &Path, own: &str) -> Result<()> {
         let name = name.to_string_lossy();
         let weights = [".safetensors", ".bin", ".index.json", ".msgpack"];
         if name != own && weights.iter().any(|end| name.ends_with(end)) {
-            return Err(Error::Config {
-                what: folder.display().to_string(),
-                why: format!("it already holds the weights {name}; export into an empty folder"),
-            });
+            return Err(Error::config(
+                folder.display().to_string(),
+                format!("it already holds the weights {name}; export into an empty folder"),
+            ));
         }
     }
     Ok(())

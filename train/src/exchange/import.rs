@@ -167,20 +167,19 @@ fn open(args: &Import) -> Result<ModelFolder> {
         .flatten()
         .next()
         {
-            return Err(Error::Request {
+            return Err(Error::request(
                 field,
-                why: "is for a single file; a diffusers folder has its own".into(),
-            });
+                "is for a single file; a diffusers folder has its own",
+            ));
         }
         return ModelFolder::open(&args.checkpoint);
     }
     let Some(beside) = &args.configs else {
-        return Err(Error::Request {
-            field: "configs",
-            why: "has to be given for a single file, which holds no tokenizer: a folder with tokenizer/ as in the \
-                  model's repository"
-                .into(),
-        });
+        return Err(Error::request(
+            "configs",
+            "has to be given for a single file, which holds no tokenizer: a folder with tokenizer/ as in the \
+                  model's repository",
+        ));
     };
     ModelFolder::open_original(
         &args.checkpoint,

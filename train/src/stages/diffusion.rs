@@ -64,12 +64,10 @@ pub fn train(
     }
     if run.text.is_some() {
         let Some(trained) = start::component(run, folder, "text_encoder", &["text"])? else {
-            return Err(Error::Config {
-                what: folder.0.display().to_string(),
-                why:
-                    "its run has a [text] table but no trained text encoder; run `train text` first"
-                        .into(),
-            });
+            return Err(Error::config(
+                folder.0.display().to_string(),
+                "its run has a [text] table but no trained text encoder; run `train text` first",
+            ));
         };
         let own = folder.path("text");
         let init = run.init.clone().filter(|_| !own.exists());

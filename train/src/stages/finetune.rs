@@ -88,10 +88,10 @@ impl Base {
             let read: Self = serde_json::from_slice(&json).map_err(|e| damaged(&path, e))?;
             return match Self::open(folder)?.0 == read {
                 true => Ok(()),
-                false => Err(Error::Config {
-                    what: folder.0.display().to_string(),
-                    why: "it holds the training of another model; give another --folder".into(),
-                }),
+                false => Err(Error::config(
+                    folder.0.display().to_string(),
+                    "it holds the training of another model; give another --folder",
+                )),
             };
         }
         start::save_tokenizer(tokenizer, &folder.path("tokenizer"))?;
@@ -100,10 +100,10 @@ impl Base {
 }
 
 fn damaged(path: &Path, why: impl std::fmt::Display) -> Error {
-    Error::Config {
-        what: path.display().to_string(),
-        why: format!("{why}; delete the folder to start anew"),
-    }
+    Error::config(
+        path.display().to_string(),
+        format!("{why}; delete the folder to start anew"),
+    )
 }
 
 /// The averaged weights of a fine-tuning with the autoencoder that it started from; adapters are merged.
@@ -201,10 +201,7 @@ fn base(
         PerLevel::All(dim) => *dim == width,
         PerLevel::Each(dims) => dims.iter().all(|dim| *dim == width),
     };
-    let fault = |why: String| Error::Config {
-        what: "[finetune]".into(),
-        why,
-    };
+    let fault = |why: String| Error::config("[finetune]", why);
     if !fits {
         return Err(fault(format!(
             "the text encoder is {width} wide, which is not the U-Net's cross_attention_dim"
@@ -323,10 +320,10 @@ fn encode(
     }
     println!("{} images read{}", captions.len(), summary(&skipped));
     match captions.is_empty() {
-        true => Err(Error::Config {
-            what: "--data".into(),
-            why: format!("no image can be read{}", summary(&skipped)),
-        }),
+        true => Err(Error::config(
+            "--data",
+            format!("no image can be read{}", summary(&skipped)),
+        )),
         false => Ok((encoder.finish(), captions)),
     }
 }

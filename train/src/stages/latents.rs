@@ -273,9 +273,11 @@ impl Latents {
         let fits = |w: &HostTensor| {
             w.shape.len() == 4 && count.is_none_or(|[n, copies]| n * copies == w.shape[0])
         };
-        let others = || Error::Config {
-            what: path.display().to_string(),
-            why: "it holds the latents of other images; delete it to encode them anew".into(),
+        let others = || {
+            Error::config(
+                path.display().to_string(),
+                "it holds the latents of other images; delete it to encode them anew",
+            )
         };
         let mean = weights.remove("mean").filter(fits).ok_or_else(others)?;
         let std = weights

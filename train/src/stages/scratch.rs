@@ -89,11 +89,10 @@ pub fn train_vae(run: &Run, dir: &Path, folder: &RunFolder, device: &Device) -> 
 /// [`Error::Config`] if the run has no `[vae.adversarial]` table; as [`data`] and [`vae::adversarial::train`].
 pub fn train_adversarial(run: &Run, dir: &Path, folder: &RunFolder, device: &Device) -> Result<()> {
     let Some(adversarial) = &run.vae.adversarial else {
-        return Err(Error::Config {
-            what: run.name.clone(),
-            why: "its run file has no [vae.adversarial]; add it, or go on with `train diffusion`"
-                .into(),
-        });
+        return Err(Error::config(
+            run.name.clone(),
+            "its run file has no [vae.adversarial]; add it, or go on with `train diffusion`",
+        ));
     };
     let data = data(run, dir, Purpose::Detail, folder)?;
     vae::adversarial::train(run, adversarial, &data, folder, device)
@@ -145,11 +144,10 @@ pub fn reconstruct(
 /// [`Error::Config`] if the run has no `[text]` table; as [`data`] and [`text::train`].
 pub fn train_text(run: &Run, dir: &Path, folder: &RunFolder, device: &Device) -> Result<()> {
     let Some(text) = &run.text else {
-        return Err(Error::Config {
-            what: run.name.clone(),
-            why: "its run file has no [text.optimization]; add it, or go on with `train diffusion`"
-                .into(),
-        });
+        return Err(Error::config(
+            run.name.clone(),
+            "its run file has no [text.optimization]; add it, or go on with `train diffusion`",
+        ));
     };
     let data = data(run, dir, Purpose::Prompts, folder)?;
     let tokenizer = prepare_tokenizer(run, &data.records, folder)?;

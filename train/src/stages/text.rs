@@ -58,10 +58,10 @@ pub fn train(
     // What clinicians wrote says more than the facts know of.
     let records: Vec<&Record> = records.iter().filter(|r| r.text.is_empty()).collect();
     if records.is_empty() {
-        return Err(Error::Config {
-            what: "[text]".into(),
-            why: "no record's prompt is made of facts; leave the table out".into(),
-        });
+        return Err(Error::config(
+            "[text]",
+            "no record's prompt is made of facts; leave the table out",
+        ));
     }
     let draw = Draw::new(records.iter().copied().map(Some));
     let mut trainer = Trainer::new(networks, text.optimization.clone(), folder.path("text"))?;

@@ -94,10 +94,10 @@ pub fn trained(run: &Run, folder: &RunFolder) -> Result<Weights> {
 
 /// That there is no autoencoder.
 pub fn untrained(folder: &RunFolder) -> Error {
-    Error::Config {
-        what: folder.0.display().to_string(),
-        why: "it has no trained autoencoder; run `train vae` first, or name a model that has one as the run's init".into(),
-    }
+    Error::config(
+        folder.0.display().to_string(),
+        "it has no trained autoencoder; run `train vae` first, or name a model that has one as the run's init",
+    )
 }
 
 /// Where the crops of a run come from.
@@ -105,13 +105,13 @@ fn source<'a>(run: &Run, data: &'a Dataset) -> Result<Source<'a>> {
     let source = Source::new(data, run.vae.crop, run.vae.sees_half());
     let [sharp, all] = source.counts();
     if sharp == 0 {
-        return Err(Error::Config {
-            what: "[vae]".into(),
-            why: format!(
+        return Err(Error::config(
+            "[vae]",
+            format!(
                 "no image has the run's {0}x{0} pixels; lower size",
                 run.size
             ),
-        });
+        ));
     }
     println!("crops of {all} images, {sharp} of them of the full size");
     Ok(source)

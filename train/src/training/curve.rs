@@ -41,10 +41,10 @@ pub fn draw(folder: &RunFolder, out: &Path) -> Result<()> {
     .filter(|(log, _)| log.exists())
     .collect();
     if logs.is_empty() {
-        return Err(Error::Config {
-            what: folder.0.display().to_string(),
-            why: "nothing was trained in it; give the folder of a run".into(),
-        });
+        return Err(Error::config(
+            folder.0.display().to_string(),
+            "nothing was trained in it; give the folder of a run",
+        ));
     }
     let panels = root.split_evenly((1, logs.len()));
     for (panel, (log, title)) in panels.iter().zip(logs) {
@@ -70,10 +70,7 @@ pub fn draw(folder: &RunFolder, out: &Path) -> Result<()> {
 }
 
 fn read(path: &Path) -> Result<Vec<Row>> {
-    let fault = |why: csv::Error| Error::Config {
-        what: path.display().to_string(),
-        why: why.to_string(),
-    };
+    let fault = |why: csv::Error| Error::config(path.display().to_string(), why.to_string());
     let mut reader = csv::Reader::from_path(path).map_err(fault)?;
     reader.deserialize().map(|row| row.map_err(fault)).collect()
 }

@@ -87,10 +87,7 @@ pub fn save(weights: &Weights, path: &Path) -> Result<()> {
 /// # Errors
 /// [`Error::Io`], or [`Error::Config`] if the file is damaged.
 pub fn open(path: &Path) -> Result<Weights> {
-    let fault = |why: String| Error::Config {
-        what: path.display().to_string(),
-        why,
-    };
+    let fault = |why: String| Error::config(path.display().to_string(), why);
     let bytes = std::fs::read(path).map_err(|source| Error::Io {
         path: path.display().to_string(),
         source,

@@ -34,12 +34,12 @@ pub fn lock(folder: &Path) -> Result<FolderLock> {
             let mut holder = String::new();
             let _ = (&file).take(HOLDER).read_to_string(&mut holder); // it is named as well as it can be
             let holder: String = holder.chars().filter(|c| !c.is_control()).collect();
-            return Err(Error::Config {
-                what: folder.display().to_string(),
-                why: format!(
+            return Err(Error::config(
+                folder.display().to_string(),
+                format!(
                     "another training ({holder}) is writing into it; wait until it ends, or give another --folder"
                 ),
-            });
+            ));
         }
         // Some file systems have no locks.
         Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => {

@@ -41,12 +41,12 @@ impl Objective {
             None | Some("epsilon") => false,
             Some("v_prediction") => true,
             Some(other) => {
-                return Err(Error::Config {
-                    what: "scheduler/scheduler_config.json".into(),
-                    why: format!(
+                return Err(Error::config(
+                    "scheduler/scheduler_config.json",
+                    format!(
                         "prediction_type {other:?} cannot be trained; use epsilon or v_prediction"
                     ),
-                });
+                ));
             }
         };
         let schedule = Scheduler::new(config, None)?.schedule().clone();

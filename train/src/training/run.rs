@@ -190,10 +190,7 @@ impl Run {
     /// # Errors
     /// [`Error::Io`] if it cannot be read, [`Error::Config`] naming the line that is wrong.
     pub fn read(path: &Path) -> Result<Self> {
-        let fault = |why: String| Error::Config {
-            what: path.display().to_string(),
-            why,
-        };
+        let fault = |why: String| Error::config(path.display().to_string(), why);
         let text = limits::read_text(path, limits::RUN_BYTES)?;
         let run: Self = toml::from_str(&text).map_err(|error| fault(error.to_string()))?;
         let downscale = run.vae.model.downscale();
@@ -235,10 +232,8 @@ impl Run {
 /// [`Error::Io`] if it cannot be read, [`Error::Config`] if it is no TOML.
 pub fn has_table(path: &Path, name: &str) -> Result<bool> {
     let text = limits::read_text(path, limits::RUN_BYTES)?;
-    let table: toml::Table = toml::from_str(&text).map_err(|error| Error::Config {
-        what: path.display().to_string(),
-        why: error.to_string(),
-    })?;
+    let table: toml::Table = toml::from_str(&text)
+        .map_err(|error| Error::config(path.display().to_string(), error.to_string()))?;
     Ok(table.contains_key(name))
 }
 

@@ -87,10 +87,10 @@ fn one() -> f64 {
 }
 
 fn damaged(path: &Path, why: impl std::fmt::Display) -> Error {
-    Error::Config {
-        what: path.display().to_string(),
-        why: format!("{why}; delete the folder to start anew"),
-    }
+    Error::config(
+        path.display().to_string(),
+        format!("{why}; delete the folder to start anew"),
+    )
 }
 
 impl<M: Module + Send> Trainer<M> {

@@ -116,10 +116,10 @@ pub fn read(dir: &Path, selection: &Selection) -> Result<Collection> {
     if let Some(wanted) = selection.sources {
         if let Some(name) = wanted.iter().find(|name| !found.contains_key(*name)) {
             let there: Vec<&str> = found.keys().map(String::as_str).collect();
-            return Err(Error::Config {
-                what: dir.display().to_string(),
-                why: format!("has no source {name:?}; it has {}", there.join(", ")),
-            });
+            return Err(Error::config(
+                dir.display().to_string(),
+                format!("has no source {name:?}; it has {}", there.join(", ")),
+            ));
         }
         found.retain(|name, _| wanted.contains(name));
     }

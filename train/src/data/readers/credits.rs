@@ -87,9 +87,11 @@ pub fn noted(path: &Path) -> Result<Vec<Credit>> {
         return Ok(KNOWN[..3].iter().map(|[name, ..]| credit(name)).collect());
     }
     let json = std::fs::read(path).map_err(Error::io(path))?;
-    serde_json::from_slice(&json).map_err(|e| Error::Config {
-        what: path.display().to_string(),
-        why: format!("{e}; delete it and start the stage again"),
+    serde_json::from_slice(&json).map_err(|e| {
+        Error::config(
+            path.display().to_string(),
+            format!("{e}; delete it and start the stage again"),
+        )
     })
 }
 

@@ -52,9 +52,11 @@ pub(super) fn table(dir: &Path, name: &str) -> Option<PathBuf> {
 
 /// Frontal images of the training split whose reports have an impression: what RoentGen was trained on.
 pub(super) fn list(dir: &Path) -> Result<Listing> {
-    let missing = |name: &str| Error::Config {
-        what: dir.display().to_string(),
-        why: format!("it has no mimic-cxr-2.0.0-{name}.csv.gz; download it from PhysioNet"),
+    let missing = |name: &str| {
+        Error::config(
+            dir.display().to_string(),
+            format!("it has no mimic-cxr-2.0.0-{name}.csv.gz; download it from PhysioNet"),
+        )
     };
     let mut listing = Listing::default();
     let mut splits = HashMap::new();

@@ -140,14 +140,14 @@ pub fn sharp(dir: &Path, split: Split, size: usize, images: usize, seed: u64) ->
     };
     let mut chosen: Vec<usize> = (0..data.len()).filter(fits).collect();
     if chosen.len() < images {
-        return Err(Error::Config {
-            what: dir.display().to_string(),
-            why: format!(
+        return Err(Error::config(
+            dir.display().to_string(),
+            format!(
                 "has {} images of the split {split:?} stored with {size} pixels or more; lower --images {}",
                 chosen.len(),
                 images
             ),
-        });
+        ));
     }
     chosen.shuffle(&mut step_rng(seed, 3));
     data.keep(&chosen);

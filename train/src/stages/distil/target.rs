@@ -46,10 +46,7 @@ impl StudentSteps {
     /// [`Error::Config`] if the scheduler is not supported or the steps do not divide its timesteps.
     pub fn new(config: &SchedulerConfig, count: usize) -> Result<Self> {
         let mut scheduler = Scheduler::new(config, None)?;
-        let fault = |why: String| Error::Config {
-            what: "[distil] num_inference_steps".into(),
-            why,
-        };
+        let fault = |why: String| Error::config("[distil] num_inference_steps", why);
         let alphas = scheduler.alphas_cumprod().to_vec();
         if count == 0 || !alphas.len().is_multiple_of(count) {
             return Err(fault(format!(
@@ -100,13 +97,13 @@ impl StudentSteps {
         let whole = stride > 0 && stride * self.0.len() == teacher.len();
         match whole && self.0.iter().enumerate().all(meets) {
             true => Ok(stride),
-            false => Err(Error::Config {
-                what: "[distil] teacher_steps".into(),
-                why: format!(
+            false => Err(Error::config(
+                "[distil] teacher_steps",
+                format!(
                     "the teacher's {} steps do not pass through the student's timesteps; use another multiple",
                     teacher.len()
                 ),
-            }),
+            )),
         }
     }
 }

@@ -116,9 +116,11 @@ impl Trajectories {
         let mut all: Option<Self> = None;
         for chunk in range.start / CHUNK..range.end.div_ceil(CHUNK) {
             let path = file(folder, chunk);
-            let damaged = || Error::Config {
-                what: path.display().to_string(),
-                why: "it holds no trajectories of this run; delete it to draw them anew".into(),
+            let damaged = || {
+                Error::config(
+                    path.display().to_string(),
+                    "it holds no trajectories of this run; delete it to draw them anew",
+                )
             };
             let mut weights = ema::open(&path)?;
             let mut take = |name: &str| weights.remove(name).ok_or_else(damaged);
@@ -149,10 +151,10 @@ impl Trajectories {
         }
         match all {
             Some(all) if all.len() == range.len() => Ok(all),
-            _ => Err(Error::Config {
-                what: folder.display().to_string(),
-                why: "it lacks trajectories; give the command again".into(),
-            }),
+            _ => Err(Error::config(
+                folder.display().to_string(),
+                "it lacks trajectories; give the command again",
+            )),
         }
     }
 }
@@ -220,11 +222,10 @@ fn claim(folder: &Path, settings: &Settings) -> Result<()> {
     if let Ok(json) = std::fs::read(&path) {
         return match serde_json::from_slice(&json).ok() == Some(settings.clone()) {
             true => Ok(()),
-            false => Err(Error::Config {
-                what: folder.display().to_string(),
-                why: "has trajectories of another teacher or other settings; give another --folder"
-                    .into(),
-            }),
+            false => Err(Error::config(
+                folder.display().to_string(),
+                "has trajectories of another teacher or other settings; give another --folder",
+            )),
         };
     }
     let json = serde_json::to_vec_pretty(settings).expect("plain values");

@@ -66,10 +66,7 @@ impl FineTuneRun {
     /// # Errors
     /// [`Error::Io`] if it cannot be read, [`Error::Config`] naming what is wrong.
     pub fn read(path: &Path) -> Result<Self> {
-        let fault = |why: String| Error::Config {
-            what: path.display().to_string(),
-            why,
-        };
+        let fault = |why: String| Error::config(path.display().to_string(), why);
         let text = limits::read_text(path, limits::RUN_BYTES)?;
         let run: Self = toml::from_str(&text).map_err(|error| fault(error.to_string()))?;
         match run.fault() {
