@@ -144,7 +144,7 @@ enum Command {
     },
     /// Writes the bundle of a Stable Diffusion checkpoint: a diffusers folder, or one file in the original layout
     Import(Import),
-    /// Writes a bundle, a checkpoint for diffusers, or the autoencoder alone
+    /// Writes a bundle, a checkpoint for diffusers, or the components that are trained so far
     Export {
         #[command(flatten)]
         run: RunArgs,
@@ -154,7 +154,7 @@ enum Command {
         /// For the page, for Python, or for other runs
         #[arg(long, default_value = "bundle")]
         layout: Layout,
-        /// f32, f16, q8 or q4 in a bundle [default: q8]; a checkpoint is always f32, an autoencoder f16
+        /// f32, f16, q8 or q4 in a bundle [default: q8]; a checkpoint is always f32, components f16
         #[arg(long)]
         quantize: Option<Precision>,
     },
@@ -166,8 +166,8 @@ enum Layout {
     Bundle,
     /// A checkpoint as StableDiffusionPipeline reads it
     Diffusers,
-    /// The autoencoder alone, as soon as `vae` is done: diffusers reads it, and a run can have it as its init
-    Autoencoder,
+    /// What is trained before the U-Net, for other runs to have as their init
+    Components,
 }
 
 #[derive(Args)]
@@ -320,9 +320,9 @@ fn run(cli: Cli) -> Result<()> {
                     "is for bundles; leave it out with this --layout",
                 ));
             }
-            if layout == Layout::Autoencoder {
+            if layout == Layout::Components {
                 let (run, folder) = open(&run)?;
-                return scratch::export_autoencoder(&run, &folder, &out);
+                return scratch::export_components(&run, &folder, &out);
             }
             let (info, tokenizer, weights) = finished(&run)?;
             match layout {

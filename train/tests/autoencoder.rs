@@ -278,7 +278,7 @@ fn another_run_starts_from_an_autoencoder_that_was_exported_alone() {
     train(&run, &data, &first);
     credits::note(&data.credits(), &first.path(SOURCES)).unwrap();
     let alone = dir.path().join("alone");
-    scratch::export_autoencoder(&run, &first, &alone).unwrap();
+    scratch::export_components(&run, &first, &alone).unwrap();
     let config = fs::read_to_string(alone.join("vae/config.json")).unwrap();
     let config: AutoencoderConfig = serde_json::from_str(&config).unwrap();
     assert_eq!(config, run.vae.model);

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use roentgen_web::bundle::BundleInfo;
+use roentgen_web::embeddings::CLIPTextConfig;
 use roentgen_web::error::{Error, Result};
 use roentgen_web::files;
 use roentgen_web::image::{AutoencoderConfig, AutoencoderKLConfig};
@@ -47,26 +48,10 @@ pub fn write(
     let configs = &info.components;
     let mut weights = weights.clone();
     let vae = unshifted(&configs.vae, &mut weights)?;
-    for (component, _) in WEIGHTS {
-        let convolutions = component == "unet" && !configs.unet.use_linear_projection;
-        write_weights(component, &weights, convolutions, Format::F32, dir)?;
-    }
-
-    let words = Tokenizer::from_str(&tokenizer.to_json()?)
-        .map_err(|e| Error::Tokenizer { why: e.to_string() })?;
-    tokenizer::save(&words, &dir.join("tokenizer"))?;
-    let mut text = object(&configs.text_encoder)?;
-    for (key, value) in [
-        ("architectures", json!(["CLIPTextModel"])),
-        ("model_type", json!("clip_text_model")),
-        ("dtype", json!("float32")),
-        ("bos_token_id", json!(words.token_to_id(START))),
-        ("eos_token_id", json!(words.token_to_id(END))),
-        ("pad_token_id", json!(tokenizer.pad_token_id())),
-    ] {
-        text[key] = value;
-    }
-    write_json(&dir.join("text_encoder/config.json"), &text)?;
+    write_weights("vae", &weights, false, Format::F32, dir)?;
+    let convolutions = !configs.unet.use_linear_projection;
+    write_weights("unet", &weights, convolutions, Format::F32, dir)?;
+    write_text_encoder(&configs.text_encoder, tokenizer, &weights, Format::F32, dir)?;
     let mut unet = object(&configs.unet)?;
     unet["_class_name"] = json!("UNet2DConditionModel");
     write_json(&dir.join("unet/config.json"), &unet)?;
@@ -85,13 +70,46 @@ pub fn write(
     write_file(&dir.join("README.md"), texts.as_bytes())
 }
 
-/// Writes the autoencoder alone into `dir/vae`, in f16: diffusers' class of its config reads it, and so does a run's `init`.
+/// Writes an autoencoder of any class into `dir/vae`, in f16, for diffusers' class of its config.
 ///
 /// # Errors
 /// As [`write`].
 pub fn write_autoencoder(config: &AutoencoderConfig, weights: &Weights, dir: &Path) -> Result<()> {
     write_weights("vae", weights, false, Format::F16, dir)?;
     write_json(&dir.join("vae/config.json"), &object(config)?)
+}
+
+/// Writes a text encoder into `dir/text_encoder`, and its tokenizer into `dir/tokenizer`.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_text_encoder(
+    config: &CLIPTextConfig,
+    tokenizer: &ClipTokenizer,
+    weights: &Weights,
+    format: Format,
+    dir: &Path,
+) -> Result<()> {
+    write_weights("text_encoder", weights, false, format, dir)?;
+    let words = Tokenizer::from_str(&tokenizer.to_json()?)
+        .map_err(|e| Error::Tokenizer { why: e.to_string() })?;
+    tokenizer::save(&words, &dir.join("tokenizer"))?;
+    let dtype = match format {
+        Format::F32 => "float32",
+        Format::F16 => "float16",
+    };
+    let mut text = object(config)?;
+    for (key, value) in [
+        ("architectures", json!(["CLIPTextModel"])),
+        ("model_type", json!("clip_text_model")),
+        ("dtype", json!(dtype)),
+        ("bos_token_id", json!(words.token_to_id(START))),
+        ("eos_token_id", json!(words.token_to_id(END))),
+        ("pad_token_id", json!(tokenizer.pad_token_id())),
+    ] {
+        text[key] = value;
+    }
+    write_json(&dir.join("text_encoder/config.json"), &text)
 }
 
 /// Writes the weights of a component into its folder in `dir`.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use roentgen_web::bundle::{BundleInfo, BundleWriter, Defaults, Precision};
 use roentgen_web::components::ComponentConfigs;
+use roentgen_web::embeddings::CLIPTextConfig;
 use roentgen_web::error::Result;
 use roentgen_web::tokens::ClipTokenizer;
 use roentgen_web::weights::Weights;
@@ -18,12 +19,18 @@ use crate::training::{ema, samples, start, trainer};
 /// What every model made here is for, and what not.
 pub const INTENDED_USE: &str = "Research, teaching and demonstration of image synthesis. The images are synthetic and show no patient. Not for diagnosis, nor for any other clinical use.";
 
+/// The config of the run's text encoder, with the vocabulary that its tokenizer has.
+pub fn text_encoder(run: &Run, tokenizer: &ClipTokenizer) -> CLIPTextConfig {
+    CLIPTextConfig {
+        vocab_size: tokenizer.vocab_size(),
+        ..run.diffusion.text_encoder.clone()
+    }
+}
+
 /// The run's configs, with what training found out: the vocabulary's size and the latents' scale.
 pub fn configs(run: &Run, tokenizer: &ClipTokenizer, latents: &Latents) -> ComponentConfigs {
-    let mut text_encoder = run.diffusion.text_encoder.clone();
-    text_encoder.vocab_size = tokenizer.vocab_size();
     ComponentConfigs {
-        text_encoder,
+        text_encoder: text_encoder(run, tokenizer),
         unet: run.diffusion.unet.clone(),
         vae: latents.scaled(&run.vae.model),
         scheduler: run.diffusion.scheduler.clone(),

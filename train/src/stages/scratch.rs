@@ -21,6 +21,7 @@ use crate::data::readers::credits;
 use crate::data::record::{Record, Split};
 use crate::data::sides;
 use crate::evaluate::rulers;
+use crate::exchange::safetensors::Format;
 use crate::exchange::{diffusers, export, tokenizer};
 use crate::training::run::{Run, RunFolder};
 use crate::training::samples::{self, Sampling};
@@ -152,7 +153,7 @@ pub fn train_text(run: &Run, dir: &Path, folder: &RunFolder, device: &Device) ->
     let data = data(run, dir, Purpose::Prompts, folder)?;
     let tokenizer = prepare_tokenizer(run, &data.records, folder)?;
     let mut run = run.clone();
-    run.diffusion.text_encoder.vocab_size = tokenizer.vocab_size();
+    run.diffusion.text_encoder = export::text_encoder(&run, &tokenizer);
     text::train(&run, text, &data.records, &tokenizer, folder, device)
 }
 
@@ -196,13 +197,19 @@ pub fn train_diffusion(run: &Run, dir: &Path, folder: &RunFolder, device: &Devic
     diffusion::train(&run, records, &latents, &tokenizer, folder, device, sheet)
 }
 
-/// Writes the run's autoencoder alone into `out`, with the names of the data that it learned from.
+/// Writes the components that are trained before the U-Net into `out`: the autoencoder, the text encoder with its tokenizer if the run
+/// has trained one, and the names of the data that they learned from. Another run can have them as its `init`.
 ///
 /// # Errors
 /// As [`export::autoencoder`], [`diffusers::write_autoencoder`] and [`credits::note`].
-pub fn export_autoencoder(run: &Run, folder: &RunFolder, out: &Path) -> Result<()> {
+pub fn export_components(run: &Run, folder: &RunFolder, out: &Path) -> Result<()> {
     let weights = export::autoencoder(run, folder)?;
     diffusers::write_autoencoder(&run.vae.model, &weights, out)?;
+    if let Some(weights) = start::component(run, folder, "text_encoder", &["text"])? {
+        let tokenizer = open_tokenizer(folder)?;
+        let config = export::text_encoder(run, &tokenizer);
+        diffusers::write_text_encoder(&config, &tokenizer, &weights, Format::F16, out)?;
+    }
     credits::note(&credits::noted(&folder.path(SOURCES))?, &out.join(SOURCES))
 }
 

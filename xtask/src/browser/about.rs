@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::Setting;
+use super::Fixture;
 use super::page::Page;
 
 /// Texts that stand on the first screen, before anything is scrolled.
@@ -25,9 +25,9 @@ pub fn card(page: &Page, button: &str) -> Result<String> {
 }
 
 /// Name, licence, attribution and use as the manifest has them, the card, and what the page promises.
-pub fn about(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
-    let manifest = fs::read(setting.site.bundle().join("bundle.json"))?;
+pub fn about(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
+    let manifest = fs::read(fixture.site.bundle().join("bundle.json"))?;
     let manifest: Value = serde_json::from_slice(&manifest)?;
     let credits = page.text("credits")?;
     for name in ["name", "license", "attribution", "intended_use"] {
@@ -73,7 +73,7 @@ pub fn about(setting: &Setting) -> Result<String> {
         page.evaluate(PARTS)? == json!(5),
         "how it works is not told"
     );
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!("a card of {} bytes", text.len()))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::Setting;
+use super::Fixture;
 use super::element::{drawn, embed};
 use super::page::Page;
 use super::teach::{told, wait};
@@ -34,8 +34,8 @@ const FAINT: &str = r#"(() => {
 const FOCUS: &str = "(document.activeElement?.id || document.activeElement?.className || document.activeElement?.name || '')";
 
 /// Contrast, width and keyboard, before and after an image.
-pub fn access(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn access(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     page.click("model-part")?; // opens the list of models
     let mut texts = contrast(&page)?;
     page.generate(
@@ -83,9 +83,9 @@ pub fn access(setting: &Setting) -> Result<String> {
         );
     }
     phone(&page)?;
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
-    let page = Page::open(&setting.browser, &embed(setting))?;
+    let page = Page::open(&fixture.browser, &embed(fixture))?;
     drawn(&page)?;
     page.resize(320, 640, 2.0)?;
     narrow(&page, "a page with an element")?;

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::Setting;
+use super::Fixture;
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
@@ -12,8 +12,8 @@ use crate::native::Settings;
 const WORDS: &str = "[...document.querySelectorAll('#attention-words button')].map((button) => [button.firstChild.textContent, parseFloat(button.querySelector('span').textContent)])";
 
 /// An image is drawn again for its record, and the next ones have theirs; a word is chosen by mouse and by keys.
-pub fn attention(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn attention(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     let short = Settings {
         steps: 3,
         ..SETTINGS
@@ -113,7 +113,7 @@ pub fn attention(setting: &Setting) -> Result<String> {
         shown(&page)? && !page.is_hidden("to-grid")?,
         "drawing one image of a batch again took the batch away"
     );
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!(
         "of the attention {} % go to words, {} % to what is before and after them",

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::Setting;
+use super::Fixture;
 use super::element::{drawn, embed};
 use super::page::Page;
 use super::teach::{told, wait};
@@ -24,9 +24,9 @@ const RUN: &str = "(async () => { const {violations, passes} = await axe.run(doc
     return {passes: passes.length, found: violations.map(({impact, id, nodes}) => `${impact} ${id}: ${nodes.map(({target}) => target).join(', ')}`)}; })()";
 
 /// Every state of the page that a visitor meets, in both languages, light and dark; and a page with an element.
-pub fn axe(setting: &Setting) -> Result<String> {
+pub fn axe(fixture: &Fixture) -> Result<String> {
     let axe = fs::read_to_string(AXE.folder()?.join("axe.min.js"))?;
-    let page = setting.visit("?backend=cpu")?;
+    let page = fixture.visit("?backend=cpu")?;
     page.evaluate(&axe)?;
     let short = Settings {
         steps: 4,
@@ -100,17 +100,17 @@ pub fn axe(setting: &Setting) -> Result<String> {
     page.speak("de")?;
     look("a phone, in German")?;
     page.speak("en")?;
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
 
-    let page = Page::open(&setting.browser, &embed(setting))?;
+    let page = Page::open(&fixture.browser, &embed(fixture))?;
     drawn(&page)?;
     page.evaluate(&axe)?;
     rules.push(holds(&page, "a page with an element")?);
     page.close()?;
     let page = Page::open(
-        &setting.browser,
-        &format!("{}#prompt=Chest", embed(setting)),
+        &fixture.browser,
+        &format!("{}#prompt=Chest", embed(fixture)),
     )?;
     page.until("document.body.classList.contains('framed') && document.querySelector('roentgen-image:defined') !== null",
     )?;

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::json;
 
-use super::Setting;
+use super::Fixture;
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
@@ -16,8 +16,8 @@ const CELLS: &str =
     "[...document.querySelectorAll('#grid button:not(:disabled)')].map((cell) => cell.textContent)";
 
 /// Consecutive seeds, each image the native one; a press in the history brings back image and settings; cancel drops the rest.
-pub fn batch(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn batch(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     let short = Settings {
         steps: 2,
         ..SETTINGS
@@ -34,7 +34,7 @@ pub fn batch(setting: &Setting) -> Result<String> {
         seed: 1896,
         ..short.clone()
     };
-    setting.as_native(&page.pixels()?, &second, "the second cell")?;
+    fixture.as_native(&page.pixels()?, &second, "the second cell")?;
     ensure!(value(&page, "seed")? == "1896", "the seed is not restored");
 
     // A seed that is kept stays; one that is not is rolled anew.
@@ -119,12 +119,12 @@ pub fn batch(setting: &Setting) -> Result<String> {
     let thumbs = page.evaluate("document.querySelectorAll('#visit-list button').length")?;
     ensure!(thumbs == 8, "the history has {thumbs} images, 8 were drawn");
     page.press("#visit-list li:last-child button")?; // the oldest
-    setting.as_native(&page.pixels()?, &short, "the oldest image, brought back,")?;
+    fixture.as_native(&page.pixels()?, &short, "the oldest image, brought back,")?;
     ensure!(
         value(&page, "seed")? == "1895" && value(&page, "steps")? == "2",
         "the settings did not come back"
     );
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!(
         "cancelled 18 images in {:.2} s",
@@ -184,8 +184,8 @@ pub fn saved_by(page: &Page, id: &str) -> Result<Vec<u8>> {
 }
 
 /// A saved file has the model's own pixels where no mark is wanted, and says in both cases what it is and what gave it.
-pub fn save(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn save(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     let short = Settings {
         steps: 2,
         ..SETTINGS
@@ -209,7 +209,7 @@ pub fn save(setting: &Setting) -> Result<String> {
         sizes.push(bytes.len());
         page.click("marked")?;
     }
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!("{sizes:?} bytes with and without the mark"))
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
-use super::Setting;
+use super::Fixture;
 use super::module::{SHOW, options, short};
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS, number};
@@ -16,8 +16,8 @@ use crate::serve::Serving;
 use crate::workspace::{copy, root};
 
 /// On the page, an image is cancelled, and the one of before stays.
-pub fn cancel(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn cancel(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     let short = Settings {
         steps: 2,
         ..SETTINGS
@@ -59,7 +59,7 @@ pub fn cancel(setting: &Setting) -> Result<String> {
         again == before,
         "the same settings gave another image after a cancelled one"
     );
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!("in {:.2} s", took.as_secs_f64()))
 }
@@ -70,24 +70,19 @@ const STOP: &str =
 
 /// Cancels an image `delay` milliseconds after the step `after` (0: after it was asked for): how it ends, how long that takes,
 /// and the longest of its steps.
-const CANCEL: &str = "globalThis.cancel = async (settings, after, delay) => { const abort = new AbortController(); const times = []; let asked; \
-    const press = () => setTimeout(() => { asked = performance.now(); abort.abort(); }, delay); \
-    const onStep = ({step}) => { times.push(performance.now()); if (step === after) press(); }; \
-    const image = roentgen.generate({...settings, signal: abort.signal, onStep}); if (after === 0) press(); \
-    const end = await image.then(() => 'none', ({code}) => code); const took = performance.now() - asked; \
-    return {end, took, step: Math.max(0, ...times.slice(1).map((time, i) => time - times[i]))}; }";
+const CANCEL: &str = include_str!("scripts/cancel.js");
 
 /// How long it takes from the abort to the rejected promise, at several places in a step and while a stopped engine is
 /// loaded anew.
-pub fn measured(setting: &Setting) -> Result<String> {
+pub fn measured(fixture: &Fixture) -> Result<String> {
     let web = tempfile::tempdir()?;
     copy(&root().join("web"), web.path())?;
     let worker = web.path().join("engine/worker.js");
     fs::write(&worker, fs::read_to_string(&worker)? + STOP)?;
-    let serving = Serving::start(Arc::new(setting.site.with_page(web.path())?), 0, "", true)?;
+    let serving = Serving::start(Arc::new(fixture.site.with_page(web.path())?), 0, "", true)?;
     // A bare file, so that no element draws beside the check.
     let page = Page::open(
-        &setting.browser,
+        &fixture.browser,
         &format!("{}models/default/bundle.json", serving.address()),
     )?;
     page.evaluate(SHOW)?;
@@ -130,7 +125,7 @@ pub fn measured(setting: &Setting) -> Result<String> {
         "(async () => show((await roentgen.generate({})).imageData))()",
         options(&short())
     ))?;
-    setting.as_native(&page.pixels_of("shown")?, &short(), "the image after that")?;
+    fixture.as_native(&page.pixels_of("shown")?, &short(), "the image after that")?;
     let loads = serving
         .take_paths()
         .iter()
@@ -138,15 +133,15 @@ pub fn measured(setting: &Setting) -> Result<String> {
         .count();
     ensure!(loads == 1, "the engine was loaded anew {loads} times");
     page.close()?;
-    on_page(setting, &serving)?;
+    on_page(fixture, &serving)?;
     Ok(format!(
         "{slowest:.0} ms where a step takes {longest:.0} ms, {at_once:.0} ms before the first step, {reloading:.0} ms while loading"
     ))
 }
 
 /// The same with the page's own button.
-fn on_page(setting: &Setting, serving: &Serving) -> Result<()> {
-    let page = setting.visit_of(serving)?;
+fn on_page(fixture: &Fixture, serving: &Serving) -> Result<()> {
+    let page = fixture.visit_of(serving)?;
     page.fill(&short())?;
     page.evaluate("new BroadcastChannel('stop').postMessage('')")?;
     std::thread::sleep(Duration::from_millis(500)); // the page hears of it
@@ -160,6 +155,6 @@ fn on_page(setting: &Setting, serving: &Serving) -> Result<()> {
         page.text("status")?
     );
     let (image, _) = page.generate(&short(), DRAWING)?;
-    setting.as_native(&image, &short(), "the page's image after that")?;
+    fixture.as_native(&image, &short(), "the page's image after that")?;
     page.close()
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::{
-    Setting, about, access, attention, axe, batch, cancel, cors, dicom, doubt, download, element,
+    Fixture, about, access, attention, axe, batch, cancel, cors, dicom, doubt, download, element,
     embedded, fast, film, firefox, folder, growth, hostile, hosts, imports, install, kernels,
     kills, lessons, lightbox, measuring, models, module, mutations, offline, parity, pictures,
     quiet, race, reading, reasons, recovery, senses, sentence, settings, sight, slides, source,
@@ -11,7 +11,7 @@ use super::{
 };
 
 /// A check: its name, and what it found when all is well.
-pub type Check = (&'static str, fn(&Setting) -> Result<String>);
+pub type Check = (&'static str, fn(&Fixture) -> Result<String>);
 
 /// In this order: the first visit fills the browser's cache, the later ones use it.
 pub const CHECKS: &[Check] = &[

@@ -11,7 +11,7 @@ use super::models::{at_work, renamed};
 use super::module::short;
 use super::page::Page;
 use super::visits::DRAWING;
-use super::{LOADING, Setting};
+use super::{Fixture, LOADING};
 use crate::serve::Serving;
 use crate::site::Site;
 use crate::workspace::{copy, root};
@@ -21,14 +21,14 @@ const LOAD: &str = "globalThis.load = async (model) => { const {Roentgen} = awai
     try { globalThis.last = await Roentgen.load({model, backend: 'cpu'}); return last.model.name; } catch (error) { return `${error.code}: ${error.message}`; } }";
 
 /// The page as shipped refuses; with one word in its policy it takes the model, as soon as the other site allows it.
-pub fn cors(setting: &Setting) -> Result<String> {
-    let folder = renamed(setting.site.bundle(), "elsewhere")?;
+pub fn cors(fixture: &Fixture) -> Result<String> {
+    let folder = renamed(fixture.site.bundle(), "elsewhere")?;
     let other = Serving::start(Arc::new(Site::of_folder(folder.path())), 0, "/m", false)?;
     let origin = other.address().replace("/m/", "");
     let query = format!("?backend=cpu&bundle={}", other.address());
 
-    let own = Serving::start(setting.site.clone(), 0, "", true)?;
-    let words = refused(setting, &format!("{}{query}", own.address()))?;
+    let own = Serving::start(fixture.site.clone(), 0, "", true)?;
+    let words = refused(fixture, &format!("{}{query}", own.address()))?;
     ensure!(
         words.contains("Content-Security-Policy") && words.contains(&origin),
         "{words}"
@@ -46,15 +46,15 @@ pub fn cors(setting: &Setting) -> Result<String> {
     );
     ensure!(wider != text, "index.html has no connect-src");
     fs::write(&index, wider)?;
-    let wide = Serving::start(Arc::new(setting.site.with_page(web.path())?), 0, "", false)?;
+    let wide = Serving::start(Arc::new(fixture.site.with_page(web.path())?), 0, "", false)?;
     let address = format!("{}{query}", wide.address());
-    let words = refused(setting, &address)?;
+    let words = refused(fixture, &address)?;
     ensure!(
         words.contains("Access-Control-Allow-Origin") && words.contains(&origin),
         "{words}"
     );
     other.open_to_others(true);
-    let page = Page::open(&setting.browser, &address)?;
+    let page = Page::open(&fixture.browser, &address)?;
     at_work(&page, "elsewhere")?;
     let stats = page.stats()?;
     ensure!(
@@ -62,19 +62,19 @@ pub fn cors(setting: &Setting) -> Result<String> {
         "the page counts {stats}"
     );
     let (image, _) = page.generate(&short(), DRAWING)?;
-    setting.as_native(&image, &short(), "the image of another site's model")?;
+    fixture.as_native(&image, &short(), "the image of another site's model")?;
     page.close()?;
 
     // The module in a page without a policy of its own: the worker has that of its file.
     let load = format!("load('{}')", other.address());
-    let page = bare(setting, &own)?;
+    let page = bare(fixture, &own)?;
     let end = page.evaluate(&load)?;
     ensure!(
         end.as_str().is_some_and(|end| end.starts_with("policy: ")),
         "the worker of a page without a policy gives {end}"
     );
     page.close()?;
-    let page = bare(setting, &wide)?;
+    let page = bare(fixture, &wide)?;
     other.open_to_others(false);
     let end = page.evaluate(&load)?;
     ensure!(
@@ -95,16 +95,16 @@ pub fn cors(setting: &Setting) -> Result<String> {
 }
 
 /// A page without a policy, beside the module.
-fn bare(setting: &Setting, serving: &Serving) -> Result<Page> {
+fn bare(fixture: &Fixture, serving: &Serving) -> Result<Page> {
     let address = format!("{}models/default/bundle.json", serving.address());
-    let page = Page::open(&setting.browser, &address)?;
+    let page = Page::open(&fixture.browser, &address)?;
     page.evaluate(LOAD)?;
     Ok(page)
 }
 
 /// The words of a page that does not get its model.
-fn refused(setting: &Setting, address: &str) -> Result<String> {
-    let page = Page::open(&setting.browser, address)?;
+fn refused(fixture: &Fixture, address: &str) -> Result<String> {
+    let page = Page::open(&fixture.browser, address)?;
     page.until("document.documentElement.dataset.state !== 'loading'")?;
     if page.wait("ready", LOADING).is_ok() {
         bail!("{address} gets its model");

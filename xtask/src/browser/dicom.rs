@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use image::RgbaImage;
 
-use super::Setting;
+use super::Fixture;
 use super::batch::{catch_saved, saved_by};
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
@@ -36,10 +36,10 @@ const DROP: &str = r"(async (bytes) => {
 })";
 
 /// What the page and the command save is read by others, with the pixels that were drawn and the words that are true.
-pub fn dicom(setting: &Setting) -> Result<String> {
+pub fn dicom(fixture: &Fixture) -> Result<String> {
     others_are_here()?;
     let folder = tempfile::tempdir()?;
-    let page = setting.visit("?backend=cpu")?;
+    let page = fixture.visit("?backend=cpu")?;
     let short = Settings {
         steps: 2,
         ..SETTINGS
@@ -82,20 +82,20 @@ pub fn dicom(setting: &Setting) -> Result<String> {
     );
     let native_file = folder.path().join("native.dcm");
     native::save(
-        setting.roentgen()?,
-        setting.site.bundle(),
+        fixture.roentgen()?,
+        fixture.site.bundle(),
         &short,
         &native_file,
     )?;
     valid(&native_file)?;
-    setting.as_native(
+    fixture.as_native(
         &decoded(&native_file)?,
         &short,
         "the DICOM file of the command",
     )?;
 
     begin_from(&page, folder.path(), &own)?;
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok("dcmtk finds the pixels and the words, dciodvfy no error".into())
 }

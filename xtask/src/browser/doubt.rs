@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::Setting;
+use super::Fixture;
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
@@ -34,8 +34,8 @@ const KNOWN: [&str; 3] = [
 ];
 
 /// Unknown words, no words, and more than is read are said at once; and of the image on the film.
-pub fn doubt(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn doubt(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     for (sentence, unknown) in UNKNOWN {
         let said = doubted(&page, sentence)?;
         let words = said
@@ -105,7 +105,7 @@ pub fn doubt(setting: &Setting) -> Result<String> {
         DRAWING,
     )?;
     page.until("document.getElementById('film-doubt').hidden")?;
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!("{} sentences", UNKNOWN.len() + KNOWN.len()))
 }

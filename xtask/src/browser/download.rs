@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::module::short;
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
-use super::{LOADING, Setting};
+use super::{Fixture, LOADING};
 use crate::native::Settings;
 use crate::serve::Serving;
 
@@ -21,16 +21,16 @@ const PIECE: u64 = 1 << 20;
 const SILENT_AFTER: usize = 3_000_000;
 
 /// Cut twice in the middle of the weights: no byte of them that has arrived is asked for again.
-pub fn cut_download(setting: &Setting) -> Result<String> {
+pub fn cut_download(fixture: &Fixture) -> Result<String> {
     // An address of its own, so that nothing is in a cache.
-    let serving = Serving::start(setting.site.clone(), 0, "", true)?;
-    let weights = weights(setting.site.bundle())?;
+    let serving = Serving::start(fixture.site.clone(), 0, "", true)?;
+    let weights = weights(fixture.site.bundle())?;
     ensure!(
         weights > 3_000_000,
         "{weights} bytes of weights are no test"
     );
     serving.cut(&[1_500_000, 1_000_000]);
-    let page = setting.visit_of(&serving)?;
+    let page = fixture.visit_of(&serving)?;
     let starts = serving.take_starts();
     ensure!(
         starts.len() == 3 && starts[0] == 0 && 0 < starts[1] && starts[1] < starts[2],
@@ -42,7 +42,7 @@ pub fn cut_download(setting: &Setting) -> Result<String> {
         "the weights were asked for from {starts:?}, which had not all been sent"
     );
     let stats = page.stats()?;
-    let all = all(setting.site.bundle())?;
+    let all = all(fixture.site.bundle())?;
     ensure!(
         stats["downloadedBytes"] == all,
         "the page counts {stats}, the model has {all} bytes"
@@ -52,7 +52,7 @@ pub fn cut_download(setting: &Setting) -> Result<String> {
         ..SETTINGS
     };
     let (image, _) = page.generate(&short, DRAWING)?;
-    setting.as_native(&image, &short, "the image")?;
+    fixture.as_native(&image, &short, "the image")?;
     let elsewhere = serving.take_elsewhere();
     ensure!(
         elsewhere.is_empty(),
@@ -91,10 +91,10 @@ fn bytes_of(file: &Value) -> Result<u64> {
 }
 
 /// A page whose download stands still in the middle of the weights.
-fn halted(setting: &Setting, serving: &Serving) -> Result<Page> {
+fn halted(fixture: &Fixture, serving: &Serving) -> Result<Page> {
     serving.hold(SILENT_AFTER);
     let page = Page::open(
-        &setting.browser,
+        &fixture.browser,
         &format!("{}?backend=cpu", serving.address()),
     )?;
     page.until("document.getElementById('count').textContent.startsWith('3.0 of')")?;
@@ -102,9 +102,9 @@ fn halted(setting: &Setting, serving: &Serving) -> Result<Page> {
 }
 
 /// Bytes, speed and time left are shown; a pause lets the connection go, and what follows begins where it ended.
-pub fn pause(setting: &Setting) -> Result<String> {
-    let serving = Serving::start(setting.site.clone(), 0, "", true)?;
-    let page = halted(setting, &serving)?;
+pub fn pause(fixture: &Fixture) -> Result<String> {
+    let serving = Serving::start(fixture.site.clone(), 0, "", true)?;
+    let page = halted(fixture, &serving)?;
     page.until("document.getElementById('pause').checkVisibility()")?;
     let count = page.text("count")?;
     ensure!(
@@ -127,23 +127,23 @@ pub fn pause(setting: &Setting) -> Result<String> {
         starts == [SILENT_AFTER],
         "after the pause the weights were asked for from {starts:?}"
     );
-    let (stats, all) = (page.stats()?, all(setting.site.bundle())?);
+    let (stats, all) = (page.stats()?, all(fixture.site.bundle())?);
     ensure!(
         stats["downloadedBytes"] == all,
         "the page counts {stats}, the model has {all} bytes"
     );
     let (image, _) = page.generate(&short(), DRAWING)?;
-    setting.as_native(&image, &short(), "the image")?;
+    fixture.as_native(&image, &short(), "the image")?;
     page.close()?;
     Ok(format!("{count:?}; taken up at byte {SILENT_AFTER}"))
 }
 
 /// A connection that stays away is said; when the network is back, the download goes on without a press, with what was kept.
-pub fn network_back(setting: &Setting) -> Result<String> {
-    let serving = Serving::start(setting.site.clone(), 0, "", true)?;
+pub fn network_back(fixture: &Fixture) -> Result<String> {
+    let serving = Serving::start(fixture.site.clone(), 0, "", true)?;
     serving.cut(&[1_500_000, 0, 0, 0]);
     let page = Page::open(
-        &setting.browser,
+        &fixture.browser,
         &format!("{}?backend=cpu", serving.address()),
     )?;
     page.until("document.documentElement.dataset.state === 'error'")?;
@@ -162,7 +162,7 @@ pub fn network_back(setting: &Setting) -> Result<String> {
         page.network(offline)?;
     }
     page.until("document.documentElement.dataset.state === 'ready'")?;
-    let (stats, shards) = (page.stats()?, shards(setting.site.bundle())?);
+    let (stats, shards) = (page.stats()?, shards(fixture.site.bundle())?);
     let starts = serving.take_starts();
     ensure!(
         starts == [1 << 20] && stats["downloadedBytes"] == shards - PIECE,
@@ -173,8 +173,8 @@ pub fn network_back(setting: &Setting) -> Result<String> {
 }
 
 /// A tab is closed in the middle of the weights; how many bytes of them are kept.
-fn close_halfway(setting: &Setting, serving: &Serving) -> Result<u64> {
-    let page = halted(setting, serving)?;
+fn close_halfway(fixture: &Fixture, serving: &Serving) -> Result<u64> {
+    let page = halted(fixture, serving)?;
     let whole = SILENT_AFTER as u64 / PIECE;
     // The tokenizer is one piece.
     page.until(&pieces(&format!("return keys.length === {};", whole + 1)))?;
@@ -194,13 +194,13 @@ fn pieces(program: &str) -> String {
 
 /// A tab that is closed in the middle of the weights loses less than a piece of them, and a piece that is damaged where it
 /// is kept is noticed. A server that knows no ranges sends all of it again.
-pub fn closed_tab(setting: &Setting) -> Result<String> {
-    let bundle = setting.site.bundle();
+pub fn closed_tab(fixture: &Fixture) -> Result<String> {
+    let bundle = fixture.site.bundle();
     let (all, shards, weights) = (all(bundle)?, shards(bundle)?, weights(bundle)?);
-    let simple = Serving::start(setting.site.clone(), 0, "", true)?;
-    close_halfway(setting, &simple)?;
+    let simple = Serving::start(fixture.site.clone(), 0, "", true)?;
+    close_halfway(fixture, &simple)?;
     simple.ignore_ranges();
-    let page = setting.visit_of(&simple)?;
+    let page = fixture.visit_of(&simple)?;
     let stats = page.stats()?;
     ensure!(
         stats["downloadedBytes"] == shards && stats["cachedBytes"] == all - shards,
@@ -208,10 +208,10 @@ pub fn closed_tab(setting: &Setting) -> Result<String> {
     );
     page.close()?;
 
-    let serving = Serving::start(setting.site.clone(), 0, "", true)?;
-    let kept = close_halfway(setting, &serving)?;
+    let serving = Serving::start(fixture.site.clone(), 0, "", true)?;
+    let kept = close_halfway(fixture, &serving)?;
     let visit = || -> Result<(Value, Vec<usize>)> {
-        let page = setting.visit_of(&serving)?;
+        let page = fixture.visit_of(&serving)?;
         let stats = page.stats()?;
         page.close()?;
         Ok((stats, serving.take_starts()))
@@ -226,7 +226,7 @@ pub fn closed_tab(setting: &Setting) -> Result<String> {
         "the second visit counts {stats}; {kept} of {shards} bytes were here"
     );
 
-    let page = Page::open(&setting.browser, &format!("{}icon.svg", serving.address()))?;
+    let page = Page::open(&fixture.browser, &format!("{}icon.svg", serving.address()))?;
     let damaged = page.evaluate(&pieces(
         "for (const key of keys) { if (!key.url.endsWith('/1')) continue; const bytes = new Uint8Array(await (await cache.match(key)).arrayBuffer()); \
          bytes[7] ^= 1; await cache.put(key, new Response(bytes)); return true; }",

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use image::{GrayImage, Luma};
 use serde_json::json;
 
-use super::Setting;
+use super::Fixture;
 use super::module::{SHOW, short};
 use super::page::Page;
 use super::visits::SETTINGS;
@@ -15,22 +15,22 @@ use crate::serve::Serving;
 use crate::workspace::{copy, root};
 
 /// Where the example of a page with an element is.
-pub fn embed(setting: &Setting) -> String {
-    format!("{}embed.html", setting.serving.address())
+pub fn embed(fixture: &Fixture) -> String {
+    format!("{}embed.html", fixture.serving.address())
 }
 
 /// The element begins from a picture, given as an address and as pixels; a mask of another size says which half is painted
 /// anew. By how much that half changes.
-fn edited(setting: &Setting) -> Result<u64> {
+fn edited(fixture: &Fixture) -> Result<u64> {
     let web = tempfile::tempdir()?;
     copy(&root().join("web"), web.path())?;
     let slope = |x: u32, _| Luma([u8::try_from(x).unwrap_or(u8::MAX)]);
     GrayImage::from_fn(128, 128, slope).save(web.path().join("slope.png"))?;
     let upper = |_, y: u32| Luma([if y < 32 { 255 } else { 0 }]);
     GrayImage::from_fn(64, 64, upper).save(web.path().join("upper.png"))?;
-    let serving = Serving::start(Arc::new(setting.site.with_page(web.path())?), 0, "", true)?;
+    let serving = Serving::start(Arc::new(fixture.site.with_page(web.path())?), 0, "", true)?;
     let page = Page::open(
-        &setting.browser,
+        &fixture.browser,
         &format!("{}embed.html", serving.address()),
     )?;
     drawn(&page)?;
@@ -75,10 +75,7 @@ fn edited(setting: &Setting) -> Result<u64> {
 }
 
 /// `change` sets attributes, and `settled` waits until the element is through with them; `heard` has what it told.
-const SETTLE: &str = "globalThis.heard = []; for (const name of ['image', 'error']) document.addEventListener(`roentgen-${name}`, ({detail}) => heard.push(detail.error?.code ?? name)); \
-    globalThis.element = document.querySelector('roentgen-image'); globalThis.change = (attributes) => { heard.length = 0; \
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value); }; \
-    globalThis.settled = async () => { while (heard.length === 0) await new Promise((next) => setTimeout(next, 50)); }";
+const SETTLE: &str = include_str!("scripts/element-settles.js");
 
 /// Waits for the image of the page's element; an error of the element is an error here.
 pub fn drawn(page: &Page) -> Result<()> {
@@ -91,17 +88,15 @@ pub fn drawn(page: &Page) -> Result<()> {
 }
 
 /// The words of the element's parts, and what it tells assistive technology.
-const ELEMENT: &str = "(() => { const root = document.querySelector('roentgen-image').shadowRoot; const seen = (part) => root.querySelector(`[part=${part}]`).checkVisibility(); \
-    const words = (part) => seen(part) ? root.querySelector(`[part=${part}]`).innerText : ''; const canvas = root.querySelector('canvas'); \
-    return {mark: words('mark'), words: words('words'), error: words('error'), label: canvas.ariaLabel, role: canvas.role, busy: root.querySelector('figure').ariaBusy, progress: seen('progress')}; })()";
+const ELEMENT: &str = include_str!("scripts/element-says.js");
 
 /// The element of a page under a strict policy draws, follows its attributes, and says what went wrong.
-pub fn element(setting: &Setting) -> Result<String> {
-    let page = Page::open(&setting.browser, &embed(setting))?;
+pub fn element(fixture: &Fixture) -> Result<String> {
+    let page = Page::open(&fixture.browser, &embed(fixture))?;
     drawn(&page)?;
     page.evaluate(SHOW)?;
     page.evaluate(SETTLE)?;
-    setting.serving.take_paths();
+    fixture.serving.take_paths();
     let attributes = json!({
         "prompt": SETTINGS.prompt, "negative-prompt": SETTINGS.negative_prompt, "seed": SETTINGS.seed, "steps": 2,
         "guidance": SETTINGS.guidance, "scheduler": SETTINGS.scheduler,
@@ -113,7 +108,7 @@ pub fn element(setting: &Setting) -> Result<String> {
         "several attributes at once gave {heard}"
     );
     let difference =
-        setting.as_native(&page.pixels_of("shown")?, &short(), "the element's image")?;
+        fixture.as_native(&page.pixels_of("shown")?, &short(), "the element's image")?;
     let says = page.evaluate(ELEMENT)?;
     let label = format!("Synthetic radiograph: {}", SETTINGS.prompt);
     ensure!(
@@ -128,12 +123,12 @@ pub fn element(setting: &Setting) -> Result<String> {
          document.body.append(other); await settled(); other.remove(); return heard; })()",
     )?;
     ensure!(heard == json!(["image"]), "two elements gave {heard}");
-    let fetched = setting.serving.take_paths();
+    let fetched = fixture.serving.take_paths();
     ensure!(
         fetched.is_empty(),
         "changes, and a second element, fetched {fetched:?}"
     );
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
 
     page.evaluate("document.body.append(element)")?;
     for (attributes, code, word) in [
@@ -157,13 +152,13 @@ pub fn element(setting: &Setting) -> Result<String> {
     page.evaluate("element.removeAttribute('model')")?;
     drawn(&page)?;
     std::thread::sleep(Duration::from_millis(100)); // the page's server hears of requests a moment later
-    let elsewhere = setting.serving.take_elsewhere();
+    let elsewhere = fixture.serving.take_elsewhere();
     ensure!(
         elsewhere.is_empty(),
         "the page asked another host: {elsewhere:?}"
     );
     page.close()?;
-    let much = edited(setting)?;
+    let much = edited(fixture)?;
     Ok(format!(
         "mean difference {difference:.4} of 255; with a picture the painted half changes by up to {much} of 255"
     ))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::Setting;
+use super::Fixture;
 use super::element::{drawn, embed};
 use super::module::short;
 use super::page::Page;
@@ -21,8 +21,8 @@ use crate::workspace::{copy, root};
 const WORDS: &str = "globalThis.words = (element) => Object.fromEntries(['words', 'error', 'draw'].map((part) => [part, element.shadowRoot.querySelector(`[part=${part}]`)]).map(([name, part]) => [name, part.checkVisibility() ? part.innerText : '']))";
 
 /// The code that the page gives shows, in a frame of another site, the image of the form when it is pressed.
-pub fn frame(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn frame(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     page.fill(&short())?;
     page.evaluate("navigator.clipboard.writeText = async (text) => { globalThis.copied = text; }")?;
     page.click("copy-embed")?;
@@ -39,11 +39,11 @@ pub fn frame(setting: &Setting) -> Result<String> {
 
     // The frame's own page: nothing is downloaded before the press, then it is the native image.
     let address = frame["src"].as_str().context("no address")?.to_owned();
-    let page = Page::open(&setting.browser, &address)?;
+    let page = Page::open(&fixture.browser, &address)?;
     until_shown(&page)?;
-    setting.serving.take_paths();
+    fixture.serving.take_paths();
     std::thread::sleep(Duration::from_millis(500));
-    let early = setting.serving.take_paths();
+    let early = fixture.serving.take_paths();
     ensure!(
         !early
             .iter()
@@ -58,8 +58,8 @@ pub fn frame(setting: &Setting) -> Result<String> {
     drawn(&page)?;
     page.evaluate(super::module::SHOW)?;
     page.evaluate("show(document.querySelector('roentgen-image').result.imageData)")?;
-    let difference = setting.as_native(&page.pixels_of("shown")?, &short(), "the frame's image")?;
-    setting.all_quiet(&page)?;
+    let difference = fixture.as_native(&page.pixels_of("shown")?, &short(), "the frame's image")?;
+    fixture.all_quiet(&page)?;
     page.go(&address.replace("seed=1895", "seed=no"))?;
     page.until("document.getElementById('problem')?.checkVisibility() && document.getElementById('problem').textContent.includes('ignored')",
     )?;
@@ -72,16 +72,16 @@ pub fn frame(setting: &Setting) -> Result<String> {
         format!("<!doctype html><title>Course</title><p>Lesson</p>{code}"),
     )?;
     let course = Serving::start(Arc::new(Site::of_folder(folder.path())), 0, "", false)?;
-    setting.serving.take_paths();
+    fixture.serving.take_paths();
     let page = Page::open(
-        &setting.browser,
+        &fixture.browser,
         &format!("{}course.html", course.address()),
     )?;
     page.evaluate("document.querySelector('iframe').id = 'frame'")?;
-    wait_for(setting, "roentgen-image.js")?;
+    wait_for(fixture, "roentgen-image.js")?;
     std::thread::sleep(Duration::from_millis(1500));
     page.drag("frame", (0.5, 0.5), (0.5, 0.5))?; // a press, in the middle of the frame
-    wait_for(setting, "worker.js").context("the frame's button does nothing")?;
+    wait_for(fixture, "worker.js").context("the frame's button does nothing")?;
     page.close()?;
     Ok(format!(
         "mean difference {difference:.4} of 255 in {} bytes of code",
@@ -90,9 +90,9 @@ pub fn frame(setting: &Setting) -> Result<String> {
 }
 
 /// Waits until a file of this name was asked for.
-fn wait_for(setting: &Setting, name: &str) -> Result<()> {
+fn wait_for(fixture: &Fixture, name: &str) -> Result<()> {
     for _ in 0..200 {
-        if setting
+        if fixture
             .serving
             .take_paths()
             .iter()
@@ -124,8 +124,8 @@ fn until_words(page: &Page, expression: &str) -> Result<()> {
 }
 
 /// An element far below, or that is to be pressed, waits; one in a small box stays in it; two say who draws.
-pub fn waits(setting: &Setting) -> Result<String> {
-    let page = Page::open(&setting.browser, &embed(setting))?;
+pub fn waits(fixture: &Fixture) -> Result<String> {
+    let page = Page::open(&fixture.browser, &embed(fixture))?;
     drawn(&page)?;
     page.evaluate(WORDS)?;
     let make = "globalThis.make = (attributes, style = '') => { const element = document.createElement('roentgen-image'); \
@@ -177,7 +177,7 @@ pub fn waits(setting: &Setting) -> Result<String> {
     page.close()?;
 
     // What the module says is of no button of the page; its events have types wherever they bubble to.
-    let page = setting.visit("?backend=cpu")?;
+    let page = fixture.visit("?backend=cpu")?;
     let of_page = page.evaluate(
         "(async () => { const {STRINGS} = await import('./engine/strings.js'); const module = /^(error|option|cache|why|form\\.bad|element)\\./; \
          const button = /\\bpress(es|ed)? |generate\\b|\\bdice\\b|the list\\b|erzeugen“|würfel|der liste\\b/i; \
@@ -195,19 +195,19 @@ pub fn waits(setting: &Setting) -> Result<String> {
             "{map} has no types"
         );
     }
-    let warned = without_gpu(setting)?;
+    let warned = without_gpu(fixture)?;
     Ok(format!("lazy, in turn, in three small boxes; {warned}"))
 }
 
 /// A graphics card that is asked for and not there is said, by the module and by the page.
-fn without_gpu(setting: &Setting) -> Result<String> {
+fn without_gpu(fixture: &Fixture) -> Result<String> {
     let web = tempfile::tempdir()?;
     copy(&root().join("web"), web.path())?;
     let worker = web.path().join("engine/worker.js");
     let none = "Object.defineProperty(WorkerNavigator.prototype, 'gpu', { get: () => undefined });";
     fs::write(&worker, fs::read_to_string(&worker)? + none)?;
-    let serving = Serving::start(Arc::new(setting.site.with_page(web.path())?), 0, "", true)?;
-    let page = setting.visit_at(&format!("{}?backend=gpu", serving.address()))?;
+    let serving = Serving::start(Arc::new(fixture.site.with_page(web.path())?), 0, "", true)?;
+    let page = fixture.visit_at(&format!("{}?backend=gpu", serving.address()))?;
     let said = page.text("remark")?;
     ensure!(
         said.contains("backend=gpu was asked for") && said.contains("no WebGPU"),
@@ -226,8 +226,8 @@ fn without_gpu(setting: &Setting) -> Result<String> {
 }
 
 /// The element from another site draws where both sites allow it, and says what is missing where one does not.
-pub fn elsewhere(setting: &Setting) -> Result<String> {
-    let engine = Serving::start(setting.site.clone(), 0, "/a", false)?;
+pub fn elsewhere(fixture: &Fixture) -> Result<String> {
+    let engine = Serving::start(fixture.site.clone(), 0, "/a", false)?;
     let origin = engine.address().replace("/a/", "");
     let folder = tempfile::tempdir()?;
     let policy = "<meta http-equiv=\"Content-Security-Policy\" content=\"worker-src 'self'\">";
@@ -235,7 +235,7 @@ pub fn elsewhere(setting: &Setting) -> Result<String> {
         write(folder.path(), name, policy, &engine.address())?;
     }
     let course = Serving::start(Arc::new(Site::of_folder(folder.path())), 0, "", false)?;
-    let visit = |name: &str| Page::open(&setting.browser, &format!("{}{name}", course.address()));
+    let visit = |name: &str| Page::open(&fixture.browser, &format!("{}{name}", course.address()));
 
     // Without consent no script runs: the words in the element stay, in a place of their own.
     let page = visit("open.html")?;
@@ -252,7 +252,7 @@ pub fn elsewhere(setting: &Setting) -> Result<String> {
     drawn(&page)?;
     page.evaluate(super::module::SHOW)?;
     page.evaluate("show(document.querySelector('roentgen-image').result.imageData)")?;
-    let difference = setting.as_native(
+    let difference = fixture.as_native(
         &page.pixels_of("shown")?,
         &short(),
         "the element's image from another site",

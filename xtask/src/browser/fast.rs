@@ -10,7 +10,7 @@ use super::download::{all, weights};
 use super::models::{at_work, open_list};
 use super::page::Page;
 use super::visits::{CPU_DIFFERENCE, DRAWING, SETTINGS};
-use super::{Setting, offline};
+use super::{Fixture, offline};
 use crate::native::Settings;
 use crate::serve::Serving;
 use crate::site::Site;
@@ -25,12 +25,12 @@ const FRAMES: &str = "Number(document.getElementById('steps-range').max) + 1";
 
 /// One press downloads it and fills the form with its own settings; it draws the native image, also from a link and without
 /// a server. A site that ships one model offers one.
-pub fn fast(setting: &Setting) -> Result<String> {
+pub fn fast(fixture: &Fixture) -> Result<String> {
     let [own, folder] = ["default", "fast"].map(|name| root().join("models").join(name));
     let site = Site::build(&Engine::ON_CPU, None)?;
     written(&site)?;
     let serving = Serving::start(Arc::new(site), 0, "/a", true)?;
-    let page = setting.visit_of(&serving)?;
+    let page = fixture.visit_of(&serving)?;
     open_list(&page)?;
     let names = json!(["roentgen-128", "roentgen-128-fast"]);
     ensure!(
@@ -73,7 +73,7 @@ pub fn fast(setting: &Setting) -> Result<String> {
         scheduler: "ddim",
         ..SETTINGS
     };
-    let difference = draws(setting, &page, &folder, &settings)?;
+    let difference = draws(fixture, &page, &folder, &settings)?;
     ensure!(page.evaluate(FRAMES)? == 4, "its film has other steps");
 
     page.evaluate("navigator.clipboard.writeText = async (text) => { globalThis.copied = text; }")?;
@@ -82,14 +82,14 @@ pub fn fast(setting: &Setting) -> Result<String> {
     let link = link.as_str().context("no link is copied")?;
     ensure!(link.contains("models%2Ffast"), "the link leads to {link}");
     offline::kept(&page)?;
-    setting.all_quiet_of(&page, &serving)?;
+    fixture.all_quiet_of(&page, &serving)?;
     page.close()?;
     drop(serving); // the list and both models are kept as well
-    let page = setting.visit_at(link)?;
+    let page = fixture.visit_at(link)?;
     at_work(&page, "roentgen-128-fast")?;
     let linked = page.evaluate(FORM)?;
     ensure!(linked == form, "the link gave {linked}, not {form}");
-    draws(setting, &page, &folder, &settings)?;
+    draws(fixture, &page, &folder, &settings)?;
     open_list(&page)?;
     page.until(&format!("JSON.stringify({NAMES}) === '{names}'"))?;
     page.press("#models li:not([aria-current]) button")?;
@@ -102,14 +102,14 @@ pub fn fast(setting: &Setting) -> Result<String> {
 
     let site = Site::build(&Engine::ON_CPU, Some(&own))?;
     let serving = Serving::start(Arc::new(site), 0, "", true)?;
-    let page = setting.visit_of(&serving)?;
+    let page = fixture.visit_of(&serving)?;
     open_list(&page)?;
     let names = page.evaluate(NAMES)?;
     ensure!(
         names == json!(["roentgen-128"]),
         "with one model the page offers {names}"
     );
-    setting.all_quiet_of(&page, &serving)?;
+    fixture.all_quiet_of(&page, &serving)?;
     page.close()?;
     Ok(format!(
         "{bytes} bytes; mean difference {difference:.4} of 255 in 4 steps"
@@ -117,10 +117,10 @@ pub fn fast(setting: &Setting) -> Result<String> {
 }
 
 /// Draws what the form says; how far the image is from the native one.
-fn draws(setting: &Setting, page: &Page, model: &Path, settings: &Settings) -> Result<f64> {
+fn draws(fixture: &Fixture, page: &Page, model: &Path, settings: &Settings) -> Result<f64> {
     page.click("generate")?;
     page.wait("done", DRAWING)?;
-    setting.near_native(
+    fixture.near_native(
         &page.pixels()?,
         model,
         settings,

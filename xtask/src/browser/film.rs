@@ -5,16 +5,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::Setting;
+use super::Fixture;
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
 
 /// Which previews were on the film from now on, and how many pixels of the last one differ from the one before.
-const WATCH: &str = "globalThis.seen = []; (() => { let before = ''; const [canvas, note] = ['preview', 'note-right'].map((id) => document.getElementById(id)); \
-    new MutationObserver(() => { const step = note.textContent.match(/^preview, step (\\d+)$/)?.[1]; if (!step || canvas.hidden) return; \
-    const now = canvas.toDataURL(); seen.push([Number(step), now !== before]); before = now; }) \
-    .observe(note, {childList: true, characterData: true, subtree: true}); })()";
+const WATCH: &str = include_str!("scripts/film-watched.js");
 
 /// A model for which a preview takes seconds: the form as it then is.
 const HEAVY: &str = "(async () => { const {suggest} = await import('./page/form.js'); const {checked} = document.getElementById('previews'); \
@@ -22,8 +19,8 @@ const HEAVY: &str = "(async () => { const {suggest} = await import('./page/form.
 
 /// As the page comes, each step has its own picture, on the film while it is drawn and in it afterwards; without, the image is
 /// the same. The film plays to its end by itself.
-pub fn every_step(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn every_step(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     let settings = Settings {
         steps: 8,
         ..SETTINGS
@@ -67,7 +64,7 @@ pub fn every_step(setting: &Setting) -> Result<String> {
         "every step is shown, also of a large model: {heavy}"
     );
     module(&page)?;
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!(
         "8 steps in {:.1} s, without a preview at each in {:.1} s",

@@ -96,6 +96,7 @@ impl Firefox {
 
     /// The value of a JavaScript expression, awaited where it is a promise.
     fn evaluate(&mut self, expression: &str) -> Result<Value> {
+        let expression = expression.trim_end().trim_end_matches(';'); // of a file
         let params = json!({
             "expression": format!("(async () => JSON.stringify(await ({expression})))()"),
             "target": {"context": self.tab},

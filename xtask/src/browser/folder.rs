@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::Setting;
+use super::Fixture;
 use super::models::{at_work, open_list, renamed};
 use super::module::short;
 use super::page::Page;
@@ -14,11 +14,7 @@ use crate::serve::Serving;
 
 /// The dialog belongs to the system, where no check can press: in its place stands a folder of the browser's own, which is
 /// given in the same way.
-const DIALOG: &str = "(async () => { const root = await navigator.storage.getDirectory(); const folder = await root.getDirectoryHandle('chosen', {create: true}); \
-    const put = async (name) => { const bytes = await (await fetch('./models/other/' + name)).arrayBuffer(); const file = await (await folder.getFileHandle(name, {create: true})).createWritable(); await file.write(bytes); await file.close(); return bytes; }; \
-    const manifest = JSON.parse(new TextDecoder().decode(await put('bundle.json'))); for (const {file} of [manifest.tokenizer, ...manifest.shards]) await put(file); \
-    globalThis.showDirectoryPicker = async () => folder; globalThis.fields = 0; \
-    document.getElementById('model-files').click = () => fields++; })()";
+const DIALOG: &str = include_str!("scripts/folder-dialog.js");
 
 /// Presses the button; how often the plain file field was opened since.
 fn pressed(page: &Page, dialog: &str) -> Result<u64> {
@@ -31,17 +27,17 @@ fn pressed(page: &Page, dialog: &str) -> Result<u64> {
 }
 
 /// The folder's model draws; whoever thinks better of it keeps what is there, and where there is no dialog a field opens.
-pub fn folder(setting: &Setting) -> Result<String> {
-    let other = renamed(setting.site.bundle(), "other")?;
-    let site = setting.site.and("models/other", other.path());
+pub fn folder(fixture: &Fixture) -> Result<String> {
+    let other = renamed(fixture.site.bundle(), "other")?;
+    let site = fixture.site.and("models/other", other.path());
     let serving = Serving::start(Arc::new(site), 0, "", true)?;
-    let page = setting.visit_of(&serving)?;
+    let page = fixture.visit_of(&serving)?;
     open_list(&page)?;
     page.evaluate(DIALOG)?;
     page.click("model-folder")?;
     at_work(&page, "other")?;
     let (image, _) = page.generate(&short(), DRAWING)?;
-    setting.as_native(&image, &short(), "the image of a folder")?;
+    fixture.as_native(&image, &short(), "the image of a folder")?;
     let refuse = |name: &str| format!("async () => {{ throw new DOMException('', '{name}'); }}");
     for (dialog, expected) in [
         (refuse("AbortError"), 0),
@@ -54,7 +50,7 @@ pub fn folder(setting: &Setting) -> Result<String> {
             "with the dialog {dialog} the file field is opened {fields} times"
         );
     }
-    setting.all_quiet_of(&page, &serving)?;
+    fixture.all_quiet_of(&page, &serving)?;
     page.close()?;
     Ok("by the dialog, and by the field without one".to_owned())
 }

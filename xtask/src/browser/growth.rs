@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::Setting;
+use super::Fixture;
 use super::page::Page;
 use super::socket::Socket;
 use super::visits::{DRAWING, SETTINGS, number};
@@ -24,14 +24,14 @@ const MORE_IN_PAGE: f64 = 3e6;
 const HISTORY: f64 = 64e6;
 
 /// Fifty images in batches of five; and then pictures so large that the history must let go of them.
-pub fn growth(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn growth(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     page.fill(&Settings {
         steps: 2,
         ..SETTINGS
     })?;
     page.type_into("batch", "5")?;
-    let mut heaps = Heaps::of(setting, "?backend=cpu")?;
+    let mut heaps = Heaps::of(fixture, "?backend=cpu")?;
     let mut measured = Vec::new();
     for drawn in (5..=50).step_by(5) {
         page.click("generate")?;
@@ -78,7 +78,7 @@ pub fn growth(setting: &Setting) -> Result<String> {
         kept == 4 && full < HISTORY + MORE_IN_PAGE,
         "of pictures of 16 MB {kept} are kept, and the page's heap grew by {full} bytes"
     );
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     let megabytes = |bytes: f64| bytes / 1e6;
     Ok(format!(
@@ -96,13 +96,13 @@ const NAMING: &str = "(() => { globalThis.pipelines = []; const { prototype } = 
 
 /// Fifty images of the gpu engine, in a page of its own: from the third on, neither wasm's memory nor the GPU's grows; and what they
 /// take was compiled before the weights came.
-pub fn gpu(setting: &Setting) -> Result<String> {
+pub fn gpu(fixture: &Fixture) -> Result<String> {
     let site = Site::of_engines(&[Engine::Gpu])?
         .and("peers", &root().join("tests/peers"))
         .and("measured", &root().join("models/default"));
     let serving = Serving::start(Arc::new(site), 0, "", false)?;
     let page = Page::open(
-        &setting.browser,
+        &fixture.browser,
         &format!("{}peers/ours.js", serving.address()),
     )?;
     page.evaluate(NAMING)?;
@@ -153,8 +153,8 @@ struct Heaps {
 
 impl Heaps {
     /// Of the page whose address ends like this.
-    fn of(setting: &Setting, end: &str) -> Result<Heaps> {
-        let mut socket = Socket::open(&setting.browser.get_ws_url())?;
+    fn of(fixture: &Fixture, end: &str) -> Result<Heaps> {
+        let mut socket = Socket::open(&fixture.browser.get_ws_url())?;
         let found = socket.call("Target.getTargets", json!({}))?;
         let is_it = |target: &&Value| {
             target["type"] == "page" && target["url"].as_str().is_some_and(|url| url.ends_with(end))

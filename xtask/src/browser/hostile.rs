@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::about::card;
 use super::models::{at_work, open_list, renamed};
 use super::page::Page;
-use super::{LOADING, Setting};
+use super::{Fixture, LOADING};
 use crate::serve::{Instead, Serving};
 
 /// How soon the page must answer whoever asks it something, whatever it was given.
@@ -129,9 +129,9 @@ const FILES: [(&str, &str); 5] = [
 ];
 
 /// Each of them, given to the page by its address, ends in its own sentence at once; the model at work stays, and no manifest is kept.
-pub fn manifests(setting: &Setting) -> Result<String> {
+pub fn manifests(fixture: &Fixture) -> Result<String> {
     let good: Value =
-        serde_json::from_slice(&fs::read(setting.site.bundle().join("bundle.json"))?)?;
+        serde_json::from_slice(&fs::read(fixture.site.bundle().join("bundle.json"))?)?;
     let mut texts: Vec<(String, &str)> =
         FILES.map(|(text, words)| (text.to_owned(), words)).to_vec();
     for (place, value, words) in changes() {
@@ -150,12 +150,12 @@ pub fn manifests(setting: &Setting) -> Result<String> {
         fs::write(model.join("bundle.json"), text)?;
     }
     let serving = Serving::start(
-        Arc::new(setting.site.and("bad", folder.path())),
+        Arc::new(fixture.site.and("bad", folder.path())),
         0,
         "",
         true,
     )?;
-    let page = setting.visit_of(&serving)?;
+    let page = fixture.visit_of(&serving)?;
     let shipped = page.text("model-name")?;
     let before = page.evaluate(KEPT)?;
     open_list(&page)?;
@@ -192,7 +192,7 @@ pub fn manifests(setting: &Setting) -> Result<String> {
         ),
     ] {
         let address = format!("{}?backend=cpu{query}", serving.address());
-        let page = Page::open(&setting.browser, &address)?;
+        let page = Page::open(&fixture.browser, &address)?;
         said(&page, words)?;
         page.close()?;
     }
@@ -218,9 +218,9 @@ fn said(page: &Page, words: &str) -> Result<()> {
 }
 
 /// A server that never stops sending is left when a file has more bytes than it may have.
-pub fn endless(setting: &Setting) -> Result<String> {
-    let other = renamed(setting.site.bundle(), "other")?;
-    let site = Arc::new(setting.site.and("models/other", other.path()));
+pub fn endless(fixture: &Fixture) -> Result<String> {
+    let other = renamed(fixture.site.bundle(), "other")?;
+    let site = Arc::new(fixture.site.and("models/other", other.path()));
     let mut found = Vec::new();
     for (file, words) in [
         ("other/bundle.json", "bundle.json has more than 16 MB"),
@@ -235,7 +235,7 @@ pub fn endless(setting: &Setting) -> Result<String> {
         serving.answer_instead(file, Instead::Endless);
         let query = "?backend=cpu&bundle=./models/other/";
         let started = Instant::now();
-        let page = Page::open(&setting.browser, &format!("{}{query}", serving.address()))?;
+        let page = Page::open(&fixture.browser, &format!("{}{query}", serving.address()))?;
         if file.ends_with(".md") {
             page.wait("ready", LOADING)?;
             page.press("#credits .link")?;
@@ -250,12 +250,12 @@ pub fn endless(setting: &Setting) -> Result<String> {
 }
 
 /// Manifests that an earlier visit kept, and that cannot be, are in no one's way; they are named until they are deleted.
-pub fn kept(setting: &Setting) -> Result<String> {
-    let serving = Serving::start(setting.site.clone(), 0, "", true)?;
+pub fn kept(fixture: &Fixture) -> Result<String> {
+    let serving = Serving::start(fixture.site.clone(), 0, "", true)?;
     let address = format!("{}?backend=cpu", serving.address());
-    let page = setting.visit_at(&address)?;
+    let page = fixture.visit_at(&address)?;
     let mut bad: Value =
-        serde_json::from_slice(&fs::read(setting.site.bundle().join("bundle.json"))?)?;
+        serde_json::from_slice(&fs::read(fixture.site.bundle().join("bundle.json"))?)?;
     bad["shards"] = shards(3000);
     for (name, text) in [("many", bad.to_string()), ("junk", "junk".to_owned())] {
         page.evaluate(&format!(
@@ -266,7 +266,7 @@ pub fn kept(setting: &Setting) -> Result<String> {
     }
     page.close()?;
     for left in [2, 1, 0] {
-        let page = setting.visit_at(&address)?;
+        let page = fixture.visit_at(&address)?;
         let asked = Instant::now();
         open_list(&page)?;
         let names = "[...document.querySelectorAll('#models li')].filter((line) => line.textContent.includes('Left out: ')).map((line) => line.querySelector('strong').textContent.split('/').at(-2))";
@@ -304,7 +304,7 @@ fn with_card(bundle: &Path, name: &str, text: &str) -> Result<TempDir> {
 }
 
 /// A card's scripts never run: one in HTML is not offered, and markup in Markdown is shown as it is, from a site or a folder.
-pub fn cards(setting: &Setting) -> Result<String> {
+pub fn cards(fixture: &Fixture) -> Result<String> {
     let markup = "# A model\n<script>document.title = 'run';</script><img src=x onerror=\"document.title = 'run'\">\n";
     for (name, offered) in [
         ("card.md", true),
@@ -312,11 +312,11 @@ pub fn cards(setting: &Setting) -> Result<String> {
         ("card.html", false),
         ("card.svg", false),
     ] {
-        let folder = with_card(setting.site.bundle(), name, markup)?;
-        let site = setting.site.and("models/carded", folder.path());
+        let folder = with_card(fixture.site.bundle(), name, markup)?;
+        let site = fixture.site.and("models/carded", folder.path());
         let serving = Serving::start(Arc::new(site), 0, "", true)?;
         let query = "?backend=cpu&bundle=./models/carded/";
-        let page = Page::open(&setting.browser, &format!("{}{query}", serving.address()))?;
+        let page = Page::open(&fixture.browser, &format!("{}{query}", serving.address()))?;
         for local in [false, true] {
             if local {
                 page.choose("#model-files", &[folder.path()])?;
@@ -338,7 +338,7 @@ pub fn cards(setting: &Setting) -> Result<String> {
         }
         let title = page.evaluate("document.title")?;
         ensure!(title != "run", "the script of {name} has run");
-        setting.all_quiet_of(&page, &serving)?;
+        fixture.all_quiet_of(&page, &serving)?;
         page.close()?;
     }
     Ok("4 kinds".to_owned())

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::Setting;
+use super::Fixture;
 use super::page::Page;
 use crate::serve::{Instead, Serving};
 use crate::workspace::{copy, root};
@@ -42,16 +42,16 @@ const MISSING: [(&str, &str, &str); 6] = [
 ];
 
 /// The page names the file of the site that is missing, and blames no browser for it.
-pub fn start_page(setting: &Setting) -> Result<String> {
+pub fn start_page(fixture: &Fixture) -> Result<String> {
     for (end, query, words) in MISSING {
-        let serving = Serving::start(setting.site.clone(), 0, "", true)?;
+        let serving = Serving::start(fixture.site.clone(), 0, "", true)?;
         serving.answer_instead(end, Instead::StartPage);
-        refused(setting, &serving, query, words)?;
+        refused(fixture, &serving, query, words)?;
     }
     // The same where the type is right and the file is not.
     let package = tempfile::tempdir()?;
     for name in ["roentgen_web.js", "roentgen_web_bg.wasm"] {
-        let file = setting.site.file(&format!("/pkg/cpu/{name}"));
+        let file = fixture.site.file(&format!("/pkg/cpu/{name}"));
         fs::copy(file.context("no engine")?, package.path().join(name))?;
     }
     let wasm = package.path().join("roentgen_web_bg.wasm");
@@ -67,21 +67,21 @@ pub fn start_page(setting: &Setting) -> Result<String> {
         ),
     ] {
         fs::write(&wasm, bytes)?;
-        let site = setting.site.and("pkg/cpu", package.path());
+        let site = fixture.site.and("pkg/cpu", package.path());
         let serving = Serving::start(Arc::new(site), 0, "", true)?;
-        refused(setting, &serving, "", words)?;
+        refused(fixture, &serving, "", words)?;
     }
-    let serving = Serving::start(setting.site.clone(), 0, "", true)?;
+    let serving = Serving::start(fixture.site.clone(), 0, "", true)?;
     serving.answer_instead("/index.json", Instead::StartPage);
-    let page = setting.visit_of(&serving)?;
+    let page = fixture.visit_of(&serving)?;
     page.close()?;
     Ok(format!("{} files", MISSING.len() + 2))
 }
 
 /// The page ends in these words.
-fn refused(setting: &Setting, serving: &Serving, query: &str, words: &str) -> Result<()> {
+fn refused(fixture: &Fixture, serving: &Serving, query: &str, words: &str) -> Result<()> {
     let address = format!("{}?backend=cpu{query}", serving.address());
-    let page = Page::open(&setting.browser, &address)?;
+    let page = Page::open(&fixture.browser, &address)?;
     page.until("document.documentElement.dataset.state === 'error' && !document.getElementById('unstarted')",
     )?;
     let text = page.text("status")?;
@@ -95,12 +95,12 @@ fn refused(setting: &Setting, serving: &Serving, query: &str, words: &str) -> Re
 const SEEN: &str = "[document.documentElement.dataset.state, document.getElementById('unstarted')?.getBoundingClientRect().height > 20 ? document.getElementById('unstarted').innerText : '', document.body.innerText]";
 
 /// From a disk, in a sandboxed frame and without one of its scripts, the markup itself says why not and what to do.
-pub fn cannot_run(setting: &Setting) -> Result<String> {
+pub fn cannot_run(fixture: &Fixture) -> Result<String> {
     let disk = tempfile::tempdir()?;
     copy(&root().join("web"), disk.path())?;
-    let sandboxed = Serving::start(setting.site.clone(), 0, "", false)?;
+    let sandboxed = Serving::start(fixture.site.clone(), 0, "", false)?;
     sandboxed.sandbox();
-    let lacking = Serving::start(setting.site.clone(), 0, "", false)?;
+    let lacking = Serving::start(fixture.site.clone(), 0, "", false)?;
     lacking.answer_instead("/strings.js", Instead::StartPage);
     for (address, words) in [
         (
@@ -113,7 +113,7 @@ pub fn cannot_run(setting: &Setting) -> Result<String> {
         ),
         (lacking.address(), "a file of this site is missing"),
     ] {
-        let page = Page::open(&setting.browser, &address)?;
+        let page = Page::open(&fixture.browser, &address)?;
         std::thread::sleep(Duration::from_secs(2));
         let seen = page.evaluate(SEEN)?;
         let [state, reason, text] = [0, 1, 2].map(|i| seen[i].as_str().unwrap_or_default());
@@ -127,7 +127,7 @@ pub fn cannot_run(setting: &Setting) -> Result<String> {
     // A host that lets everybody read its files, as many do, gets as far as the worker.
     sandboxed.open_to_others(true);
     for query in ["?backend=cpu", "?backend=cpu&bundle=./models/fast/"] {
-        let page = Page::open(&setting.browser, &format!("{}{query}", sandboxed.address()))?;
+        let page = Page::open(&fixture.browser, &format!("{}{query}", sandboxed.address()))?;
         page.until("document.documentElement.dataset.state === 'error'")?;
         let text = page.text("status")?;
         ensure!(
@@ -141,7 +141,7 @@ pub fn cannot_run(setting: &Setting) -> Result<String> {
         page.close()?;
     }
     // Where it can run, nobody sees those words.
-    let page = setting.visit("?backend=cpu")?;
+    let page = fixture.visit("?backend=cpu")?;
     ensure!(
         page.evaluate("document.getElementById('unstarted')")?
             .is_null()

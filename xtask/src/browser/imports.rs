@@ -15,7 +15,7 @@ use super::module::short;
 use super::page::Page;
 use super::storage::{KEPT, kept};
 use super::visits::DRAWING;
-use super::{LOADING, Setting};
+use super::{Fixture, LOADING};
 use crate::serve::Serving;
 use crate::workspace::copy;
 
@@ -38,8 +38,8 @@ pub fn said(page: &Page, words: &str) -> Result<()> {
 }
 
 /// The site's own model, from the cache alone.
-pub fn visit(setting: &Setting, serving: &Serving, one: u64) -> Result<Page> {
-    let page = setting.visit_of(serving)?;
+pub fn visit(fixture: &Fixture, serving: &Serving, one: u64) -> Result<Page> {
+    let page = fixture.visit_of(serving)?;
     let stats = page.stats()?;
     ensure!(
         stats["downloadedBytes"] == 0 && stats["cachedBytes"] == one,
@@ -49,12 +49,12 @@ pub fn visit(setting: &Setting, serving: &Serving, one: u64) -> Result<Page> {
 }
 
 /// The first visit, which keeps the site's own model: its image, and its bytes.
-pub fn first(setting: &Setting, serving: &Serving) -> Result<(RgbaImage, u64)> {
-    let page = setting.visit_of(serving)?;
+pub fn first(fixture: &Fixture, serving: &Serving) -> Result<(RgbaImage, u64)> {
+    let page = fixture.visit_of(serving)?;
     let (image, _) = page.generate(&short(), DRAWING)?;
     super::offline::kept(&page)?;
     page.close()?;
-    Ok((image, all(setting.site.bundle())?))
+    Ok((image, all(fixture.site.bundle())?))
 }
 
 /// Asks for a model by its address.
@@ -81,14 +81,14 @@ pub fn back(page: &Page, serving: &Serving, own: &RgbaImage) -> Result<()> {
 
 /// The storage is full at each write of an import, one after another: what fits is kept and named, the model draws, and the one
 /// that was there needs no network.
-pub fn full(setting: &Setting) -> Result<String> {
-    let other = renamed(setting.site.bundle(), "other")?;
-    let site = setting.site.and("models/other", other.path());
+pub fn full(fixture: &Fixture) -> Result<String> {
+    let other = renamed(fixture.site.bundle(), "other")?;
+    let site = fixture.site.and("models/other", other.path());
     let serving = Serving::start(Arc::new(site), 0, "", true)?;
     let address = serving.address();
     let origin = address.trim_end_matches('/');
-    let (own, one) = first(setting, &serving)?;
-    let holder = Page::open(&setting.browser, &format!("{address}icon.svg"))?;
+    let (own, one) = first(fixture, &serving)?;
+    let holder = Page::open(&fixture.browser, &format!("{address}icon.svg"))?;
     let whole = weights(other.path())? / PIECE; // the reader is here already: it is the same file
     // No room at all; none for the manifest, of 97 kB; none for the first piece, the second one, and so on to the last.
     let rooms = [(0, None), (50_000, None)]
@@ -96,7 +96,7 @@ pub fn full(setting: &Setting) -> Result<String> {
         .chain((0..=whole).map(|piece| (piece * PIECE + PIECE / 2, Some(piece))));
     let mut found = Vec::new();
     for (room, pieces) in rooms {
-        let page = visit(setting, &serving, one)?;
+        let page = visit(fixture, &serving, one)?;
         super::offline::kept(&page)?;
         let usage = page.evaluate("navigator.storage.estimate().then(({usage}) => usage)")?;
         let usage = usage.as_f64().context("no usage")?;
@@ -120,7 +120,7 @@ pub fn full(setting: &Setting) -> Result<String> {
             "with {room} bytes of room {manifests} manifests are kept"
         );
         page.close()?;
-        let page = visit(setting, &serving, one)?;
+        let page = visit(fixture, &serving, one)?;
         holder.quota(origin, None)?;
         open_list(&page)?;
         if pieces.is_some() {
@@ -136,13 +136,13 @@ pub fn full(setting: &Setting) -> Result<String> {
 }
 
 /// Images that a full storage cannot keep leave those that it keeps.
-pub fn full_visit(setting: &Setting) -> Result<String> {
-    let serving = Serving::start(setting.site.clone(), 0, "", true)?;
+pub fn full_visit(fixture: &Fixture) -> Result<String> {
+    let serving = Serving::start(fixture.site.clone(), 0, "", true)?;
     let address = serving.address();
     let origin = address.trim_end_matches('/');
-    first(setting, &serving)?;
-    let holder = Page::open(&setting.browser, &format!("{address}icon.svg"))?;
-    let page = setting.visit_at(&format!("{address}?backend=cpu"))?;
+    first(fixture, &serving)?;
+    let holder = Page::open(&fixture.browser, &format!("{address}icon.svg"))?;
+    let page = fixture.visit_at(&format!("{address}?backend=cpu"))?;
     page.generate(&short(), DRAWING)?;
     let press = "document.getElementById('visit-keep').click()";
     let checked = "document.getElementById('visit-keep').checked";
@@ -161,7 +161,7 @@ pub fn full_visit(setting: &Setting) -> Result<String> {
     page.close()?;
     std::thread::sleep(FORGETTING);
     holder.quota(origin, Some(1.0))?;
-    let page = setting.visit_at(&format!("{address}?backend=cpu"))?;
+    let page = fixture.visit_at(&format!("{address}?backend=cpu"))?;
     page.generate(&short(), DRAWING)?;
     said(&page, "no room left for the newest images")?;
     ensure!(
@@ -170,7 +170,7 @@ pub fn full_visit(setting: &Setting) -> Result<String> {
     );
     page.close()?;
     holder.quota(origin, None)?;
-    let page = setting.visit_at(&format!("{address}?backend=cpu"))?;
+    let page = fixture.visit_at(&format!("{address}?backend=cpu"))?;
     let thumbs = page.evaluate("document.querySelectorAll('#visit-list button').length")?;
     ensure!(thumbs == 1, "{thumbs} images are back");
     page.evaluate(press)?;
@@ -181,20 +181,20 @@ pub fn full_visit(setting: &Setting) -> Result<String> {
 
 /// An import that is cut off, whose tab is closed, or that the engine refuses: the model that was there draws, and nothing stays
 /// that is not named.
-pub fn cut(setting: &Setting) -> Result<String> {
-    let other = renamed(setting.site.bundle(), "other")?;
-    let refused = renamed(setting.site.bundle(), "refused")?;
+pub fn cut(fixture: &Fixture) -> Result<String> {
+    let other = renamed(fixture.site.bundle(), "other")?;
+    let refused = renamed(fixture.site.bundle(), "refused")?;
     let file = refused.path().join("bundle.json");
     let mut manifest: Value = serde_json::from_slice(&fs::read(&file)?)?;
     manifest["components"]["text_encoder"]["hidden_size"] = json!(130);
     fs::write(&file, manifest.to_string())?;
-    let site = setting.site.and("models/other", other.path());
+    let site = fixture.site.and("models/other", other.path());
     let site = site.and("models/refused", refused.path());
     let serving = Serving::start(Arc::new(site), 0, "", true)?;
-    let (own, one) = first(setting, &serving)?;
+    let (own, one) = first(fixture, &serving)?;
 
     // The connection is lost for good.
-    let page = visit(setting, &serving, one)?;
+    let page = visit(fixture, &serving, one)?;
     serving.cut(&[1_500_000, 0, 0, 0]);
     take(&page, "./models/other/")?;
     said(&page, "connection was lost")?;
@@ -202,7 +202,7 @@ pub fn cut(setting: &Setting) -> Result<String> {
     page.close()?;
 
     // The tab is closed; the next visit names what there is, and deletes it.
-    let page = visit(setting, &serving, one)?;
+    let page = visit(fixture, &serving, one)?;
     serving.take_starts();
     serving.hold(2 * PIECE as usize); // after the piece that is kept of the connection that was lost
     take(&page, "./models/other/")?;
@@ -211,7 +211,7 @@ pub fn cut(setting: &Setting) -> Result<String> {
     let starts = serving.take_starts();
     ensure!(starts == [1 << 20], "weights are asked for from {starts:?}");
     page.close()?;
-    let page = visit(setting, &serving, one)?;
+    let page = visit(fixture, &serving, one)?;
     let part = kept(&page)? - one;
     ensure!(
         part > 0 && part < one,
@@ -227,7 +227,7 @@ pub fn cut(setting: &Setting) -> Result<String> {
     // The tab is closed while a folder is read.
     page.choose("#model-files", &[other.path()])?;
     page.close()?;
-    let page = visit(setting, &serving, one)?;
+    let page = visit(fixture, &serving, one)?;
     ensure!(
         kept(&page)? == one,
         "a folder has left {} bytes",
@@ -250,13 +250,13 @@ pub fn cut(setting: &Setting) -> Result<String> {
 }
 
 /// A new version that does not arrive leaves the old one at work, now and without a network; when it is whole it takes its place.
-pub fn replaced(setting: &Setting) -> Result<String> {
-    let other = renamed(setting.site.bundle(), "other")?;
-    let newer = renamed(setting.site.bundle(), "newest")?; // as long a name would give the same weights
-    let site = setting.site.and("models/other", other.path());
+pub fn replaced(fixture: &Fixture) -> Result<String> {
+    let other = renamed(fixture.site.bundle(), "other")?;
+    let newer = renamed(fixture.site.bundle(), "newest")?; // as long a name would give the same weights
+    let site = fixture.site.and("models/other", other.path());
     let serving = Serving::start(Arc::new(site), 0, "", true)?;
-    let (own, one) = first(setting, &serving)?;
-    let page = visit(setting, &serving, one)?;
+    let (own, one) = first(fixture, &serving)?;
+    let page = visit(fixture, &serving, one)?;
     take(&page, "./models/other/")?;
     at_work(&page, "other")?;
     page.close()?;
@@ -265,7 +265,7 @@ pub fn replaced(setting: &Setting) -> Result<String> {
         serving.take_starts();
         serving.cut(cuts);
         let page = Page::open(
-            &setting.browser,
+            &fixture.browser,
             &format!("{}?backend=cpu&bundle=./models/other/", serving.address()),
         )?;
         at_work(&page, name)?;

@@ -8,19 +8,16 @@ use headless_chrome::protocol::cdp::Page as Cdp;
 use serde_json::Value;
 
 use super::page::Page;
-use super::{Setting, offline};
+use super::{Fixture, offline};
 use crate::serve::Serving;
 use crate::workspace::{copy, root};
 
 /// Icons of the manifest: type and size as it says, and as they are.
-const ICONS: &str = "(async () => { const {href} = document.querySelector('link[rel=manifest]'); const {icons} = await (await fetch(href)).json(); \
-    return Promise.all(icons.map(async ({src, type, sizes}) => { const blob = await (await fetch(new URL(src, href))).blob(); \
-    const {width, height} = sizes === 'any' ? {} : await createImageBitmap(blob); \
-    return [type, sizes, blob.type, sizes === 'any' ? sizes : `${width}x${height}`]; })); })()";
+const ICONS: &str = include_str!("scripts/icons.js");
 
 /// Chromium finds nothing that keeps the page from being installed; it finds something where the manifest says nothing.
-pub fn install(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn install(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     offline::kept(&page)?;
     let errors = errors(&page)?;
     ensure!(errors.is_empty(), "it cannot be installed: {errors:?}");
@@ -34,14 +31,14 @@ pub fn install(setting: &Setting) -> Result<String> {
     }
     let large = |icon: &&Value| icon[1] == "512x512" && icon[0] == "image/png";
     ensure!(icons.iter().any(|icon| large(&icon)), "{icons:?}");
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
 
     let web = tempfile::tempdir()?;
     copy(&root().join("web"), web.path())?;
     fs::write(web.path().join("manifest.webmanifest"), "{}")?;
-    let serving = Serving::start(Arc::new(setting.site.with_page(web.path())?), 0, "", true)?;
-    let page = setting.visit_of(&serving)?;
+    let serving = Serving::start(Arc::new(fixture.site.with_page(web.path())?), 0, "", true)?;
+    let page = fixture.visit_of(&serving)?;
     let found = self::errors(&page)?;
     ensure!(
         !found.is_empty(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 
-use super::Setting;
+use super::Fixture;
 use super::page::Page;
 use crate::serve::Serving;
 use crate::site::Site;
@@ -17,10 +17,10 @@ const EVERY: usize = 4;
 const BOUND: f64 = 1e-5;
 
 /// Kernels equal burn's own operations at WebGPU's default limits.
-pub fn check(setting: &Setting) -> Result<String> {
+pub fn check(fixture: &Fixture) -> Result<String> {
     let serving = Serving::start(Arc::new(Site::of_engines(&[Engine::Gpu])?), 0, "", false)?;
     let page = Page::open(
-        &setting.browser,
+        &fixture.browser,
         &format!("{}page/pkg/gpu/roentgen_web.js", serving.address()),
     )?;
     let found = page.evaluate(&format!(

@@ -9,7 +9,7 @@ use super::chrome;
 use super::download;
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
-use super::{LOADING, Setting};
+use super::{Fixture, LOADING};
 use crate::native::Settings;
 use crate::serve::Serving;
 
@@ -20,14 +20,14 @@ const PIECE: usize = 1 << 20;
 const UNTIL_IT_STANDS: Duration = Duration::from_millis(1500);
 
 /// Kills a browser in the middle of each piece of the weights, and starts another one with its profile.
-pub fn killed(setting: &Setting) -> Result<String> {
+pub fn killed(fixture: &Fixture) -> Result<String> {
     if cfg!(not(unix)) {
         return Ok("not on this system".into());
     }
     let profile = tempfile::tempdir()?;
-    let serving = Serving::start(setting.site.clone(), 0, "", true)?;
+    let serving = Serving::start(fixture.site.clone(), 0, "", true)?;
     let address = format!("{}?backend=cpu", serving.address());
-    let weights = download::weights(setting.site.bundle())? as usize;
+    let weights = download::weights(fixture.site.bundle())? as usize;
     let mut asked = vec![];
     let mut kills = 0;
     for piece in 0..weights.div_ceil(PIECE) {
@@ -65,7 +65,7 @@ pub fn killed(setting: &Setting) -> Result<String> {
         ..SETTINGS
     };
     let (image, _) = page.generate(&short, DRAWING)?;
-    setting.as_native(&image, &short, "the image")?;
+    fixture.as_native(&image, &short, "the image")?;
     ensure!(page.problems().is_empty(), "{:?}", page.problems());
     page.close()?;
     Ok(format!(

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::Setting;
+use super::Fixture;
 use super::page::Page;
 use super::teach::{told, wait};
 use crate::workspace::root;
@@ -81,8 +81,8 @@ const MISTAKES: &[(&str, &str)] = &[
 
 /// Each mistake has its sentence, which names the place; the lessons that ship have none, are in both languages and belong to
 /// the shipped model; and whatever is taken out of one of them gives a sentence or a lesson, and no exception.
-pub fn mistakes(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn mistakes(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     page.evaluate(
         "Promise.all([import('./teach/lesson.js'), import('./engine/language.js')]).then(([{parseLesson}, {say}]) => { \
          globalThis.sentence = (text) => { const {lesson, problem} = parseLesson(text); return lesson ? '' : say(problem); }; })",
@@ -145,7 +145,7 @@ pub fn mistakes(setting: &Setting) -> Result<String> {
         ensure!(thrown["thrown"] == json!([]), "{name}: {thrown}");
         tried += thrown["tried"].as_u64().unwrap_or_default();
     }
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!(
         "{} mistakes, {tried} changes of the shipped lessons",
@@ -155,8 +155,8 @@ pub fn mistakes(setting: &Setting) -> Result<String> {
 
 /// A lesson opens from its link, in the visitor's language; the place is marked with keys; its link brings it back, also
 /// where it came from a file; and what is no lesson of this site is said.
-pub fn lesson(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu#lesson=lessons/effusion.json")?;
+pub fn lesson(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu#lesson=lessons/effusion.json")?;
     told(&page, "run-title", "Signs of a pleural effusion")?;
     told(&page, "run-status", "what the sentence asks for")?; // the first film is shown, and nothing is asked
     page.click("run-next")?;

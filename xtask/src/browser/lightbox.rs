@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use image::RgbaImage;
 use serde_json::json;
 
-use super::Setting;
+use super::Fixture;
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
@@ -15,8 +15,8 @@ use crate::native::Settings;
 const ZOOM: &str = "new DOMMatrix(getComputedStyle(document.getElementById('view')).transform).a";
 
 /// By mouse, keyboard and touch; the model's own pixels never change.
-pub fn lightbox(setting: &Setting) -> Result<String> {
-    let page = drawn(setting, 2)?;
+pub fn lightbox(fixture: &Fixture) -> Result<String> {
+    let page = drawn(fixture, 2)?;
     let own = page.pixels()?;
     ensure!(
         page.pixels_of("view")? == own,
@@ -97,14 +97,14 @@ pub fn lightbox(setting: &Setting) -> Result<String> {
     ensure!(help == true, "there is no help");
     page.key("Escape")?;
     ensure!(page.pixels()? == own, "looking changed the image");
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!("two fingers zoom to {by_touch:.2}"))
 }
 
 /// The same seed without the finding is drawn, and the difference on the page is the difference of the pixels.
-pub fn compare(setting: &Setting) -> Result<String> {
-    let page = drawn(setting, 4)?;
+pub fn compare(fixture: &Fixture) -> Result<String> {
+    let page = drawn(fixture, 4)?;
     let with = page.pixels()?;
     page.click("compare")?;
     page.click("compare-without")?;
@@ -203,7 +203,7 @@ pub fn compare(setting: &Setting) -> Result<String> {
         page.pixels_of("view")? == with,
         "after comparing, the film shows something else"
     );
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!("they differ by {mean:.1} of 255"))
 }
@@ -228,8 +228,8 @@ fn one_meaning(map: &RgbaImage, with: &RgbaImage, without: &RgbaImage) -> Result
 }
 
 /// The first preview is another picture, the last one is the image.
-pub fn steps(setting: &Setting) -> Result<String> {
-    let page = drawn(setting, 20)?;
+pub fn steps(fixture: &Fixture) -> Result<String> {
+    let page = drawn(fixture, 20)?;
     let own = page.pixels()?;
     let frames = page.evaluate("Number(document.getElementById('steps-range').max) + 1")?;
     ensure!(frames.as_u64() > Some(2), "of 20 steps {frames} were kept");
@@ -246,14 +246,14 @@ pub fn steps(setting: &Setting) -> Result<String> {
         "the last step is not the image: {}",
         page.text("steps-label")?
     );
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!("{frames} frames of 20 steps"))
 }
 
 /// The page with one image of the usual settings.
-fn drawn(setting: &Setting, steps: u32) -> Result<Page> {
-    let page = setting.visit("?backend=cpu")?;
+fn drawn(fixture: &Fixture, steps: u32) -> Result<Page> {
+    let page = fixture.visit("?backend=cpu")?;
     let settings = Settings { steps, ..SETTINGS };
     page.generate(&settings, DRAWING)?;
     page.evaluate(

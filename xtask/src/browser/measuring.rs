@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::Setting;
+use super::Fixture;
 use super::page::Page;
 use crate::serve::Serving;
 use crate::wasm::Engine;
@@ -17,13 +17,13 @@ const MEASURING: Duration = Duration::from_secs(900);
 const EVERY: usize = 29;
 
 /// Kernels equal the CPU's, and the record has what it promises.
-pub fn check(setting: &Setting) -> Result<String> {
-    let site = (*setting.site)
+pub fn check(fixture: &Fixture) -> Result<String> {
+    let site = (*fixture.site)
         .clone()
         .measuring(&[Engine::Cpu, Engine::Gpu])?;
     let serving = Serving::start(site.into(), 0, "/a/sub path", true)?;
     let page = Page::open(
-        &setting.browser,
+        &fixture.browser,
         &format!("{}measure/?every={EVERY}&models=shipped", serving.address()),
     )?;
     page.click("start")?;
@@ -45,7 +45,7 @@ pub fn check(setting: &Setting) -> Result<String> {
     let offered = !page.is_hidden("issue")?;
     let repository = !env!("CARGO_PKG_REPOSITORY").is_empty();
     ensure!(offered == repository, "an issue is offered: {offered}");
-    setting.all_quiet_of(&page, &serving)?;
+    fixture.all_quiet_of(&page, &serving)?;
     page.close()?;
     Ok(format!(
         "{} kernels, the largest relative error is {:.1e}; {layers} layers; a plain product has {rate:.1} GFLOP/s",

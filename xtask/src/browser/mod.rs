@@ -84,7 +84,7 @@ const LOADING: Duration = Duration::from_secs(180);
 const SUB_PATH: &str = "/a/project page";
 
 /// What the checks share.
-pub struct Setting {
+pub struct Fixture {
     site: Arc<Site>,
     serving: Serving,
     browser: Browser,
@@ -125,7 +125,7 @@ pub fn run(bundle: Option<&Path>, filter: &str) -> Result<()> {
             || chosen.iter().any(|(name, _)| name.contains(engine.name()))
     });
     let site = Arc::new(Site::build(&engines.collect::<Vec<_>>(), bundle)?);
-    let setting = Setting {
+    let fixture = Fixture {
         serving: Serving::start(site.clone(), 0, SUB_PATH, true)?,
         site,
         browser: chrome::launch(1280, 900)?,
@@ -134,7 +134,7 @@ pub fn run(bundle: Option<&Path>, filter: &str) -> Result<()> {
     let mut failed = 0;
     for (name, check) in &chosen {
         let started = Instant::now();
-        match check(&setting) {
+        match check(&fixture) {
             Ok(found) => println!(
                 "  {name} ... ok ({found}; {:.1} s)",
                 started.elapsed().as_secs_f64()
@@ -153,7 +153,7 @@ pub fn run(bundle: Option<&Path>, filter: &str) -> Result<()> {
     Ok(())
 }
 
-impl Setting {
+impl Fixture {
     /// The page, loaded and ready.
     fn visit(&self, query: &str) -> Result<Page> {
         self.visit_at(&format!("{}{query}", self.serving.address()))

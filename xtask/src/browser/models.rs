@@ -16,18 +16,12 @@ use super::download::{all, manifest};
 use super::module::{SHOW, short};
 use super::page::Page;
 use super::visits::DRAWING;
-use super::{LOADING, Setting};
+use super::{Fixture, LOADING};
 use crate::serve::Serving;
 use crate::workspace::copy;
 
 /// Fills a folder of the browser's own with a model of the site and loads the module with it.
-const FROM_HANDLE: &str = "(async () => { const root = await navigator.storage.getDirectory(); const folder = await root.getDirectoryHandle('model', {create: true}); \
-    const put = async (name) => { const bytes = await (await fetch('./models/other/' + name)).arrayBuffer(); const file = await (await folder.getFileHandle(name, {create: true})).createWritable(); await file.write(bytes); await file.close(); return bytes; }; \
-    const manifest = JSON.parse(new TextDecoder().decode(await put('bundle.json'))); for (const {file} of [manifest.tokenizer, ...manifest.shards]) await put(file); \
-    const {Roentgen} = await import('./roentgen-web.js'); let last; const load = (model) => Roentgen.load({model, backend: 'cpu', onProgress: (event) => (last = event)}); \
-    const found = []; const files = []; for await (const handle of folder.values()) files.push(await handle.getFile()); \
-    for (const model of [folder, files]) { const roentgen = await load(model); const image = await roentgen.generate({seed: 1, steps: 1}); show(image.imageData); \
-    found.push([roentgen.model.name, roentgen.model.card, last.downloaded, last.done === last.total, image.imageData.width]); roentgen.dispose(); } return found; })()";
+const FROM_HANDLE: &str = include_str!("scripts/folder-handle.js");
 
 /// A folder with the site's model under another name: the same weights in a file of another hash.
 pub fn renamed(bundle: &Path, name: &str) -> Result<TempDir> {
@@ -80,12 +74,12 @@ pub fn at_work(page: &Page, name: &str) -> Result<()> {
 }
 
 /// Each way to give a model leads to it; an image keeps the name of the model that drew it.
-pub fn choose(setting: &Setting) -> Result<String> {
-    let other = renamed(setting.site.bundle(), "other")?;
-    let local = renamed(setting.site.bundle(), "local")?;
-    let site = setting.site.and("models/other", other.path());
+pub fn choose(fixture: &Fixture) -> Result<String> {
+    let other = renamed(fixture.site.bundle(), "other")?;
+    let local = renamed(fixture.site.bundle(), "local")?;
+    let site = fixture.site.and("models/other", other.path());
     let serving = Serving::start(Arc::new(site), 0, "/a", true)?;
-    let page = setting.visit_of(&serving)?;
+    let page = fixture.visit_of(&serving)?;
     let shipped = page.text("model-name")?;
     let (own, _) = page.generate(&short(), DRAWING)?;
 
@@ -114,7 +108,7 @@ pub fn choose(setting: &Setting) -> Result<String> {
         "the address does not name the model: {address}"
     );
     page.close()?;
-    let page = Page::open(&setting.browser, &address)?;
+    let page = Page::open(&fixture.browser, &address)?;
     at_work(&page, "other")?;
 
     // Files of this device: nothing of them is asked of the server, and no link leads to them.
@@ -168,7 +162,7 @@ pub fn choose(setting: &Setting) -> Result<String> {
         "of two models that were asked for at once {} is at work",
         page.text("model-name")?
     );
-    setting.all_quiet_of(&page, &serving)?;
+    fixture.all_quiet_of(&page, &serving)?;
 
     page.evaluate(SHOW)?;
     let found = page.evaluate(FROM_HANDLE)?;
@@ -186,11 +180,11 @@ pub fn choose(setting: &Setting) -> Result<String> {
 }
 
 /// What is no model is refused with what to do, and the model at work stays; a damaged one can be left again.
-pub fn refusals(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn refusals(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     let shipped = page.text("model-name")?;
     open_list(&page)?;
-    let bundle = setting.site.bundle();
+    let bundle = fixture.site.bundle();
     let without = |change: &dyn Fn(&Path) -> Result<()>| -> Result<TempDir> {
         let folder = renamed(bundle, "broken")?;
         change(folder.path())?;
@@ -238,7 +232,7 @@ pub fn refusals(setting: &Setting) -> Result<String> {
     }
     // The one at work is still there.
     let (own, _) = page.generate(&short(), DRAWING)?;
-    setting.as_native(&own, &short(), "the image after what was refused")?;
+    fixture.as_native(&own, &short(), "the image after what was refused")?;
 
     let damaged = without(&|folder| {
         let (file, mut bytes) = shard(folder)?;

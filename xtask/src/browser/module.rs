@@ -8,7 +8,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use image::RgbaImage;
 use serde_json::{Value, json};
 
-use super::Setting;
+use super::Fixture;
 use super::element::{drawn, embed};
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
@@ -29,12 +29,7 @@ const ENDS: &str = "globalThis.ends = (promise) => promise.then(() => 'none', (e
 
 /// The upper half of the image is painted anew: by how much both halves change, whether the settings give it again, and
 /// whether the file says so.
-const EDIT: &str = "(async () => { const {width, height, data} = image.imageData; const mask = new ImageData(width, height); mask.data.fill(255, 0, data.length / 2); \
-    const edited = await roentgen.generate({...image.settings, seed: 7, image: image.imageData, mask, strength: 1}); const pixels = edited.imageData.data; \
-    const change = (from, to) => { let most = 0; for (let i = from; i < to; i++) most = Math.max(most, Math.abs(pixels[i] - data[i])); return most; }; \
-    const again = (await roentgen.generate(edited.settings)).imageData.data.every((value, i) => value === pixels[i]); \
-    const file = await (await edited.toBlob()).text(); \
-    return {above: change(0, data.length / 2), below: change(data.length / 2, data.length), again, says: file.includes('may show a person')}; })()";
+const EDIT: &str = include_str!("scripts/module-edits.js");
 
 /// Two steps are enough to use every part.
 pub fn short() -> Settings {
@@ -66,14 +61,14 @@ pub fn options(settings: &Settings) -> Value {
 }
 
 /// A page of another folder draws what the page draws, twice, and has what `roentgen-web.d.ts` declares.
-pub fn module(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn module(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     let (own, _) = page.generate(&short(), DRAWING)?;
     page.close()?;
 
     // The module finds its engine, its worker and its model beside itself.
-    let elsewhere = format!("{}models/default/bundle.json", setting.serving.address());
-    let page = Page::open(&setting.browser, &elsewhere)?;
+    let elsewhere = format!("{}models/default/bundle.json", fixture.serving.address());
+    let page = Page::open(&fixture.browser, &elsewhere)?;
     page.evaluate(SHOW)?;
     page.evaluate(
         "(async () => { globalThis.api = await import('../../roentgen-web.js'); globalThis.progress = []; \
@@ -128,7 +123,7 @@ pub fn module(setting: &Setting) -> Result<String> {
     let mut problems = page.problems();
     problems.retain(|problem| !problem.contains("/favicon.ico"));
     ensure!(problems.is_empty(), "the console shows {problems:?}");
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok("the page's image, twice".to_owned())
 }
@@ -189,8 +184,8 @@ fn declarations(page: &Page) -> Result<()> {
 }
 
 /// What cannot be is refused with a code, what is aborted ends, and the model can be used afterwards.
-pub fn refusals(setting: &Setting) -> Result<String> {
-    let page = Page::open(&setting.browser, &embed(setting))?;
+pub fn refusals(fixture: &Fixture) -> Result<String> {
+    let page = Page::open(&fixture.browser, &embed(fixture))?;
     drawn(&page)?;
     page.evaluate(SHOW)?;
     page.evaluate(ENDS)?;
@@ -256,13 +251,13 @@ pub fn refusals(setting: &Setting) -> Result<String> {
         took < 30.0,
         "the aborted image ended after {took:.1} s, which is no step"
     );
-    setting.as_native(
+    fixture.as_native(
         &page.pixels_of("shown")?,
         &short(),
         "the image after an aborted one",
     )?;
     example(&page)?;
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
 
     for kind in ["image/webp", "constructor", "__proto__"] {
         let end = page.evaluate(&format!(
@@ -315,14 +310,14 @@ fn example(page: &Page) -> Result<()> {
 }
 
 /// What `cargo xtask web` writes draws on its own, and names both of its modules.
-pub fn packaged(setting: &Setting) -> Result<String> {
+pub fn packaged(fixture: &Fixture) -> Result<String> {
     let folder = tempfile::tempdir()?;
-    package::write(&setting.site, folder.path(), true)?;
+    package::write(&fixture.site, folder.path(), true)?;
     let models = fs::read_dir(folder.path().join("models"))?.count();
     ensure!(models == 1, "the package has {models} models");
     let serving = Serving::start(Arc::new(Site::of_folder(folder.path())), 0, "/npm", true)?;
     let manifest = format!("{}package.json", serving.address());
-    let page = Page::open(&setting.browser, &manifest)?;
+    let page = Page::open(&fixture.browser, &manifest)?;
     let found = page.evaluate(
         "(async () => { const {exports, version, types} = await (await fetch('./package.json')).json(); \
          const api = await import(exports['.'].default); const {RoentgenImage} = await import(exports['./roentgen-image.js'].default); \

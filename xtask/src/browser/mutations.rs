@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use serde_json::json;
 
-use super::Setting;
+use super::Fixture;
 use super::page::Page;
 use super::visits::number;
 
@@ -19,10 +19,10 @@ const SLOWEST: f64 = 5000.0;
 const MUTATE: &str = include_str!("mutate.js");
 
 /// The check of the tests.
-pub fn mutations(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
-    let said = run(&page, setting.site.bundle(), RUNS, 1895)?;
-    setting.all_quiet(&page)?;
+pub fn mutations(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
+    let said = run(&page, fixture.site.bundle(), RUNS, 1895)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(said)
 }

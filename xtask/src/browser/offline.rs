@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use super::Setting;
+use super::Fixture;
 use super::element;
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
@@ -16,10 +16,10 @@ use crate::serve::Serving;
 use crate::workspace::{copy, root};
 
 /// After one visit the page draws without a server; a new release replaces it, and is what the next visit without a server has.
-pub fn offline(setting: &Setting) -> Result<String> {
-    let serving = Serving::start(setting.site.clone(), 0, "/page", true)?;
+pub fn offline(fixture: &Fixture) -> Result<String> {
+    let serving = Serving::start(fixture.site.clone(), 0, "/page", true)?;
     let address = format!("{}?backend=cpu", serving.address());
-    let page = setting.visit_at(&address)?;
+    let page = fixture.visit_at(&address)?;
     kept(&page)?;
     page.close()?;
     let port = serving.port();
@@ -29,17 +29,17 @@ pub fn offline(setting: &Setting) -> Result<String> {
         "the server still answers"
     );
 
-    let page = setting.visit_at(&address)?;
+    let page = fixture.visit_at(&address)?;
     let short = Settings {
         steps: 2,
         ..SETTINGS
     };
     let (image, _) = page.generate(&short, DRAWING)?;
-    setting.as_native(&image, &short, "the image without a network")?;
+    fixture.as_native(&image, &short, "the image without a network")?;
     kept(&page)?;
     page.close()?;
     let page = Page::open(
-        &setting.browser,
+        &fixture.browser,
         &address.replace("?backend=cpu", "embed.html"),
     )?;
     element::drawn(&page)?;
@@ -52,7 +52,7 @@ pub fn offline(setting: &Setting) -> Result<String> {
     let newer = text.replace("<h1>Roentgen</h1>", "<h1>Roentgen, newer</h1>");
     ensure!(newer != text, "index.html has no heading to change");
     fs::write(&index, newer)?;
-    let site = Arc::new(setting.site.with_page(release.path())?);
+    let site = Arc::new(fixture.site.with_page(release.path())?);
     let heading = "document.querySelector('h1').textContent";
 
     // A release that was copied to the server in part: with a network its page is seen, and without one the older release, whole.
@@ -60,7 +60,7 @@ pub fn offline(setting: &Setting) -> Result<String> {
     let rest = fs::read(&part)?;
     fs::remove_file(&part)?;
     let serving = Serving::start(site.clone(), port, "/page", true)?;
-    let page = setting.visit_at(&address)?;
+    let page = fixture.visit_at(&address)?;
     page.until("document.documentElement.dataset.offline === 'refused'")?;
     ensure!(
         page.evaluate(heading)? == "Roentgen, newer",
@@ -68,18 +68,18 @@ pub fn offline(setting: &Setting) -> Result<String> {
     );
     page.close()?;
     drop(serving);
-    let page = setting.visit_at(&address)?;
+    let page = fixture.visit_at(&address)?;
     ensure!(
         page.evaluate(heading)? == "Roentgen",
         "a release that did not arrive whole took the place of another one"
     );
     let (image, _) = page.generate(&short, DRAWING)?;
-    setting.as_native(&image, &short, "the image of the release that is whole")?;
+    fixture.as_native(&image, &short, "the image of the release that is whole")?;
     page.close()?;
 
     fs::write(&part, rest)?;
     let serving = Serving::start(site, port, "/page", true)?;
-    let page = setting.visit_at(&address)?;
+    let page = fixture.visit_at(&address)?;
     let online = page.evaluate(heading)?;
     ensure!(
         online == "Roentgen, newer",
@@ -88,14 +88,14 @@ pub fn offline(setting: &Setting) -> Result<String> {
     kept(&page)?;
     page.close()?;
     drop(serving);
-    let page = setting.visit_at(&address)?;
+    let page = fixture.visit_at(&address)?;
     let offline = page.evaluate(heading)?;
     ensure!(
         offline == "Roentgen, newer",
         "without a network the page is {offline} again"
     );
     let (image, _) = page.generate(&short, DRAWING)?;
-    setting.as_native(&image, &short, "the newer release's image")?;
+    fixture.as_native(&image, &short, "the newer release's image")?;
     page.close()?;
     Ok("drawn without a server, then replaced by a newer release, whole".to_owned())
 }

@@ -13,7 +13,7 @@ use crate::site::Site;
 use crate::wasm::Engine;
 use crate::workspace::root;
 
-use super::Setting;
+use super::Fixture;
 use super::page::Page;
 use super::worker::Worker;
 
@@ -27,18 +27,18 @@ fn cpu_bound(case: &str) -> f64 {
 }
 
 /// The engine with one thread.
-pub fn cpu(setting: &Setting) -> Result<String> {
-    check(&setting.browser, Engine::Cpu, 1, cpu_bound)
+pub fn cpu(fixture: &Fixture) -> Result<String> {
+    check(&fixture.browser, Engine::Cpu, 1, cpu_bound)
 }
 
 /// With as many threads as a page takes at most, whatever the cores here: work is then split the most.
-pub fn threads(setting: &Setting) -> Result<String> {
-    check(&setting.browser, Engine::CpuThreads, 8, cpu_bound)
+pub fn threads(fixture: &Fixture) -> Result<String> {
+    check(&fixture.browser, Engine::CpuThreads, 8, cpu_bound)
 }
 
 /// The engine on WebGPU.
-pub fn gpu(setting: &Setting) -> Result<String> {
-    check(&setting.browser, Engine::Gpu, 1, |_| 1e-3)
+pub fn gpu(fixture: &Fixture) -> Result<String> {
+    check(&fixture.browser, Engine::Gpu, 1, |_| 1e-3)
 }
 
 /// Runs every case in an engine, with so many threads; no relative error may be above the bound of its case. What it found, in words.

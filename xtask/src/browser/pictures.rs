@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use image::{GrayImage, Luma};
 
-use super::Setting;
+use super::Fixture;
 use super::page::Page;
 use super::source::take;
 
@@ -36,14 +36,14 @@ fn came(page: &Page, how: &str, expected: u8, allowed: u8) -> Result<()> {
 }
 
 /// Each way leads to the brush, with the pixels of the file; words that are pasted stay words.
-pub fn given(setting: &Setting) -> Result<String> {
+pub fn given(fixture: &Fixture) -> Result<String> {
     let folder = tempfile::tempdir()?;
     let slope = |x: u32, _| Luma([u8::try_from(x / 2).unwrap_or(u8::MAX)]);
     let files = ["a.png", "b.jpg"].map(|name| folder.path().join(name));
     for file in &files {
         GrayImage::from_fn(400, 300, slope).save(file)?;
     }
-    let page = setting.visit("?backend=cpu")?;
+    let page = fixture.visit("?backend=cpu")?;
     page.evaluate("document.getElementById('source-part').open = true")?;
     for (file, allowed) in files.iter().zip([1, 3]) {
         let file: &Path = file;
@@ -65,7 +65,7 @@ pub fn given(setting: &Setting) -> Result<String> {
     let taken = page.evaluate(&format!("{PASTE}('picture')"))?;
     ensure!(taken == true, "a picture that is pasted is not taken");
     came(&page, "pasted", 77, 0)?;
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok("PNG and JPEG, chosen, dropped and pasted".to_owned())
 }

@@ -8,14 +8,14 @@ use super::batch::{catch_saved, saved};
 use super::page::Page;
 use super::source::{DROP, take};
 use super::visits::{DRAWING, SETTINGS};
-use super::{Setting, offline};
+use super::{Fixture, offline};
 use crate::native::Settings;
 use crate::serve::Serving;
 
 /// A whole visit, with every tool of the page: no request, to its own server neither, and nothing that its policy refuses.
-pub fn quiet(setting: &Setting) -> Result<String> {
-    let serving = Serving::start(setting.site.clone(), 0, "", true)?;
-    let page = setting.visit_of(&serving)?;
+pub fn quiet(fixture: &Fixture) -> Result<String> {
+    let serving = Serving::start(fixture.site.clone(), 0, "", true)?;
+    let page = fixture.visit_of(&serving)?;
     offline::kept(&page)?;
     std::thread::sleep(Duration::from_millis(500)); // what was under way has ended
     let loading = serving.take_paths().len();
@@ -94,8 +94,8 @@ const DRAWN: [(&str, usize, &str, Option<f64>); 6] = [
 ];
 
 /// The pictures on how it works are the native images of their words.
-pub fn pictures(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn pictures(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     let status = || page.text("how-status");
     page.click("how-draw")?;
     page.click("how-draw")?; // it says "Cancel" now
@@ -133,7 +133,7 @@ pub fn pictures(setting: &Setting) -> Result<String> {
             size: None,
         };
         let image = page.pixels_of("picked")?;
-        worst = worst.max(setting.as_native(&image, &settings, &format!("{figure} {place}"))?);
+        worst = worst.max(fixture.as_native(&image, &settings, &format!("{figure} {place}"))?);
     }
     ensure!(status()?.contains("Drawn"), "{}", status()?);
     // What is dragged: the first step is another picture, the second of two sliders has the model's own guidance among its stops.
@@ -169,7 +169,7 @@ pub fn pictures(setting: &Setting) -> Result<String> {
     }
     let scales = page.evaluate("document.querySelectorAll('[data-figure=pair] .scale').length")?;
     ensure!(scales == 1, "the difference has {scales} scales");
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!(
         "{} pictures, the worst {worst:.4} of 255 from the native one",

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use tempfile::TempDir;
 
-use super::Setting;
+use super::Fixture;
 use super::page::Page;
 use super::visits::{DRAWING, DRAWING_GPU, GPU_DIFFERENCE, SETTINGS};
 use crate::native::Settings;
@@ -36,25 +36,25 @@ fn change(file: &Path, how: impl Fn(&str) -> String) -> Result<()> {
 }
 
 /// Such a page with other first lines of `spare.js`.
-fn serve(setting: &Setting, before: &str) -> Result<(TempDir, Serving)> {
+fn serve(fixture: &Fixture, before: &str) -> Result<(TempDir, Serving)> {
     let web = tempfile::tempdir()?;
     copy_with_card(web.path(), "\n")?;
     change(&web.path().join("engine/spare.js"), |text| {
         format!("{before}\n{text}")
     })?;
-    let site = Arc::new(setting.site.with_page(web.path())?);
+    let site = Arc::new(fixture.site.with_page(web.path())?);
     Ok((web, Serving::start(site, 0, "", true)?))
 }
 
 /// A first visit: images on the CPU, then on the card, without a word; the model comes once.
-pub fn race(setting: &Setting) -> Result<String> {
-    let (_web, serving) = serve(setting, "")?;
+pub fn race(fixture: &Fixture) -> Result<String> {
+    let (_web, serving) = serve(fixture, "")?;
     let short = Settings {
         steps: 2,
         ..SETTINGS
     };
     let started = Instant::now();
-    let page = setting.visit_at(&serving.address())?;
+    let page = fixture.visit_at(&serving.address())?;
     let words = page.text("backend")?;
     ensure!(
         page.stats()?["backend"] == "cpu" && words.contains("still being prepared"),
@@ -62,7 +62,7 @@ pub fn race(setting: &Setting) -> Result<String> {
     );
     let (image, _) = page.generate(&short, DRAWING)?;
     let first = started.elapsed();
-    setting.as_native(&image, &short, "the image of the CPU")?;
+    fixture.as_native(&image, &short, "the image of the CPU")?;
     let said = page.text("status")?;
     let ready = changed_to(&page, "gpu")?.duration_since(started);
     ensure!(
@@ -82,15 +82,15 @@ pub fn race(setting: &Setting) -> Result<String> {
         "the model came twice: {paths:?}"
     );
     let (image, _) = page.generate(&short, DRAWING_GPU)?;
-    let bundle = setting.site.bundle();
-    setting.near_native(
+    let bundle = fixture.site.bundle();
+    fixture.near_native(
         &image,
         bundle,
         &short,
         "the image of the card",
         GPU_DIFFERENCE,
     )?;
-    setting.all_quiet_of(&page, &serving)?;
+    fixture.all_quiet_of(&page, &serving)?;
     page.close()?;
     Ok(format!(
         "the first image after {:.1} s, the card after {:.1} s",
@@ -100,9 +100,9 @@ pub fn race(setting: &Setting) -> Result<String> {
 }
 
 /// Who saves data fetches one engine.
-pub fn saves_data(setting: &Setting) -> Result<String> {
-    let (_web, serving) = serve(setting, SAVES_DATA)?;
-    let page = setting.visit_at(&serving.address())?;
+pub fn saves_data(fixture: &Fixture) -> Result<String> {
+    let (_web, serving) = serve(fixture, SAVES_DATA)?;
+    let page = fixture.visit_at(&serving.address())?;
     ensure!(
         page.stats()?["backend"] == "gpu",
         "{}",
@@ -114,7 +114,7 @@ pub fn saves_data(setting: &Setting) -> Result<String> {
         engines("/pkg/gpu/") > 0 && engines("/pkg/cpu") == 0,
         "it asked for {paths:?}"
     );
-    setting.all_quiet_of(&page, &serving)?;
+    fixture.all_quiet_of(&page, &serving)?;
     page.close()?;
     Ok("one engine".into())
 }

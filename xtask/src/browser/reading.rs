@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use image::RgbaImage;
 use serde_json::{Value, json};
 
-use super::Setting;
+use super::Fixture;
 use super::batch::{catch_saved, saved};
 use super::module::{SHOW, options};
 use super::page::Page;
@@ -36,8 +36,8 @@ fn rows(page: &Page) -> Result<Vec<String>> {
 }
 
 /// What was asked for comes first, with how good the reader is at it; a map lies over the film and gives way to another one.
-pub fn reading(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn reading(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     page.generate(&SETTINGS, DRAWING)?;
     let said = rows(&page)?;
     ensure!(
@@ -99,8 +99,8 @@ pub fn reading(setting: &Setting) -> Result<String> {
 
 /// Where the visitor wants it, other seeds are drawn until the reader agrees, and the file says so; a sentence of which it can
 /// tell nothing is drawn once.
-pub fn verify(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn verify(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     page.evaluate("document.getElementById('verify').checked = true")?;
     let (image, _) = page.generate(&HARD, DRAWING)?;
     let thumbs = "document.querySelectorAll('#visit-list .thumb').length";
@@ -112,7 +112,7 @@ pub fn verify(setting: &Setting) -> Result<String> {
     );
     let seed = HARD.seed + TRIES - 1;
     let last = Settings { seed, ..HARD };
-    setting.as_native(&image, &last, "the image that the reader agrees with")?;
+    fixture.as_native(&image, &last, "the image that the reader agrees with")?;
     catch_saved(&page)?;
     let file = saved(&page)?;
     let words = format!("from {TRIES} images, by the model's reader");
@@ -163,8 +163,8 @@ fn by_module(page: &Page, own: &RgbaImage) -> Result<()> {
 }
 
 /// An upright chest is taken at once, and the same film on its side is not; what was made here is never asked about.
-pub fn begin(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn begin(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     page.generate(&SETTINGS, DRAWING)?;
     let drop = |turned: bool| {
         page.evaluate(&format!(

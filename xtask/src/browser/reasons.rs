@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 
-use super::Setting;
+use super::Fixture;
 use super::module::short;
 use super::visits::DRAWING;
 use crate::serve::Serving;
@@ -36,22 +36,22 @@ const LACKS: [(&str, &str); 5] = [
 ];
 
 /// Whatever WebGPU lacks, the CPU draws, and the reason is on the page.
-pub fn reasons(setting: &Setting) -> Result<String> {
+pub fn reasons(fixture: &Fixture) -> Result<String> {
     for (lack, words) in LACKS {
         let web = tempfile::tempdir()?;
         copy(&root().join("web"), web.path())?;
         let worker = web.path().join("engine/worker.js");
         fs::write(&worker, fs::read_to_string(&worker)? + lack)?;
-        let serving = Serving::start(Arc::new(setting.site.with_page(web.path())?), 0, "", true)?;
-        let page = setting.visit_at(&serving.address())?;
+        let serving = Serving::start(Arc::new(fixture.site.with_page(web.path())?), 0, "", true)?;
+        let page = fixture.visit_at(&serving.address())?;
         let said = page.text("backend")?;
         ensure!(
             said.contains("CPU") && said.contains(words),
             "with {lack} the page says {said:?}"
         );
         let (image, _) = page.generate(&short(), DRAWING)?;
-        setting.as_native(&image, &short(), "the image")?;
-        setting.all_quiet_of(&page, &serving)?;
+        fixture.as_native(&image, &short(), "the image")?;
+        fixture.all_quiet_of(&page, &serving)?;
         page.close()?;
     }
     Ok(format!("{} reasons", LACKS.len()))

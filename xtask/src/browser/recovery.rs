@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use super::page::Page;
 use super::race::{changed_to, copy_with_card};
 use super::visits::{DRAWING_GPU, SETTINGS};
-use super::{LOADING, Setting};
+use super::{Fixture, LOADING};
 use crate::native::Settings;
 use crate::serve::Serving;
 
@@ -23,10 +23,10 @@ GPUAdapter.prototype.requestDevice = async function (descriptor) {
 ";
 
 /// Lost while it draws, and lost while nothing is under way.
-pub fn lost_device(setting: &Setting) -> Result<String> {
+pub fn lost_device(fixture: &Fixture) -> Result<String> {
     let web = tempfile::tempdir()?;
     copy_with_card(web.path(), DESTROYED)?;
-    let site = Arc::new(setting.site.with_page(web.path())?);
+    let site = Arc::new(fixture.site.with_page(web.path())?);
     let serving = Serving::start(site, 0, "", true)?;
     let short = Settings {
         steps: 2,
@@ -34,7 +34,7 @@ pub fn lost_device(setting: &Setting) -> Result<String> {
     };
     let mut took = Vec::new();
     for drawing in [true, false] {
-        let page = setting.visit_at(&serving.address())?;
+        let page = fixture.visit_at(&serving.address())?;
         changed_to(&page, "gpu")?;
         page.evaluate("globalThis.same = new BroadcastChannel('card')")?;
         let steps = if drawing { 50 } else { short.steps };
@@ -64,7 +64,7 @@ pub fn lost_device(setting: &Setting) -> Result<String> {
             steps,
             ..short.clone()
         };
-        setting.as_native(&page.pixels()?, &settings, "the image")?;
+        fixture.as_native(&page.pixels()?, &settings, "the image")?;
         ensure!(
             page.evaluate("same instanceof BroadcastChannel")? == true,
             "the page was reloaded"
@@ -80,12 +80,12 @@ GPUAdapter.prototype.requestDevice = async () => { throw new DOMException('none 
 ";
 
 /// A card that is there and cannot be used: the CPU draws from the first image on, and the page says why.
-pub fn no_device(setting: &Setting) -> Result<String> {
+pub fn no_device(fixture: &Fixture) -> Result<String> {
     let web = tempfile::tempdir()?;
     copy_with_card(web.path(), NO_DEVICE)?;
-    let site = Arc::new(setting.site.with_page(web.path())?);
+    let site = Arc::new(fixture.site.with_page(web.path())?);
     let serving = Serving::start(site, 0, "", true)?;
-    let page = setting.visit_at(&serving.address())?;
+    let page = fixture.visit_at(&serving.address())?;
     let begun = Instant::now();
     while !page.text("backend")?.contains("failed") && begun.elapsed() < LOADING {
         std::thread::sleep(Duration::from_millis(50)); // the CPU draws already
@@ -104,7 +104,7 @@ pub fn no_device(setting: &Setting) -> Result<String> {
         ..SETTINGS
     };
     let (image, _) = page.generate(&short, DRAWING_GPU)?;
-    setting.as_native(&image, &short, "the image")?;
+    fixture.as_native(&image, &short, "the image")?;
     page.close()?;
     Ok(words)
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::Setting;
+use super::Fixture;
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
 
@@ -16,8 +16,8 @@ const REGIONS: &str =
     "[...document.querySelectorAll('[role=status]')].map((region) => [region.id, region.ariaLive])";
 
 /// What goes on is said, once for each thing and not at every step; so is what went wrong.
-pub fn heard(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn heard(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     let regions = page.evaluate(REGIONS)?;
     for id in [
         "status",
@@ -57,19 +57,17 @@ pub fn heard(setting: &Setting) -> Result<String> {
         image == format!("Synthetic radiograph: {}", SETTINGS.prompt),
         "the image is called {image}"
     );
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!("{} sentences for an image", heard.len()))
 }
 
 /// What moves or fades by itself: its id or tag.
-const MOVING: &str = "[...document.querySelectorAll('body *')].filter((part) => { const {transitionDuration, animationName, animationDuration} = getComputedStyle(part); \
-    const long = (times) => times.split(', ').some((time) => parseFloat(time) > 0); \
-    return long(transitionDuration) || (animationName !== 'none' && parseFloat(animationDuration) < 4); }).map((part) => part.id || part.tagName)";
+const MOVING: &str = include_str!("scripts/moving.js");
 
 /// Nothing fades, and the bar that sweeps does so slowly.
-pub fn calm(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn calm(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     page.evaluate("document.querySelectorAll('details').forEach((part) => part.setAttribute('open', '')), document.getElementById('progress').removeAttribute('hidden'), document.getElementById('progress').removeAttribute('value')")?;
     let usual = moving(&page)?;
     page.prefer("prefers-reduced-motion", "reduce")?;
@@ -90,7 +88,7 @@ pub fn calm(setting: &Setting) -> Result<String> {
         scrolled == json!(["instant"]),
         "the page scrolls {scrolled}"
     );
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!("{usual} parts stand still"))
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::Setting;
+use super::Fixture;
 use super::page::Page;
 use super::settings::size;
 use super::visits::SETTINGS;
@@ -13,8 +13,8 @@ use crate::native::Settings;
 const FORM: &str = "Object.fromEntries(['prompt', 'negative', 'seed', 'steps', 'guidance', 'scheduler', 'size'].map((id) => [id, document.getElementById(id).value]))";
 
 /// A link brings back every setting, and one that cannot be read changes nothing and says so.
-pub fn link(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn link(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     let untouched = page.evaluate(FORM)?;
     // Every setting another than the model's own, so that each has to be carried.
     let settings = Settings {
@@ -46,7 +46,7 @@ pub fn link(setting: &Setting) -> Result<String> {
         .split_once('#')
         .with_context(|| format!("the link has no fragment: {copied:?}"))?;
     ensure!(
-        address == format!("{}?backend=cpu", setting.serving.address()).replace(' ', "%20"),
+        address == format!("{}?backend=cpu", fixture.serving.address()).replace(' ', "%20"),
         "the link leads to {address}"
     );
     ensure!(
@@ -56,7 +56,7 @@ pub fn link(setting: &Setting) -> Result<String> {
     );
     page.close()?;
 
-    let page = setting.visit(&format!("?backend=cpu#{fragment}"))?;
+    let page = fixture.visit(&format!("?backend=cpu#{fragment}"))?;
     let restored = page.evaluate(FORM)?;
     ensure!(restored == filled, "the link gave {restored}, not {filled}");
     page.close()?;
@@ -68,7 +68,7 @@ pub fn link(setting: &Setting) -> Result<String> {
         ("__proto__=1&seed=1", "__proto__"),
         ("seed=1&hasOwnProperty=1", "hasOwnProperty"),
     ] {
-        let page = setting.visit(&format!("?backend=cpu#{bad}"))?;
+        let page = fixture.visit(&format!("?backend=cpu#{bad}"))?;
         let said = page.text("remark")?;
         ensure!(
             said.contains("ignored") && said.contains(named),
@@ -83,8 +83,8 @@ pub fn link(setting: &Setting) -> Result<String> {
 }
 
 /// Chips write the sentence; the visitor's own words stay, undo takes a chip back, and plain phrases are understood.
-pub fn chips(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn chips(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     page.evaluate("document.getElementById('guide-part').open = true")?;
     page.type_into(
         "prompt",
@@ -156,7 +156,7 @@ pub fn chips(setting: &Setting) -> Result<String> {
         examples["all"].as_u64() > Some(0) && examples["other"] == json!([]),
         "the chips write other sentences than the model's examples: {examples}"
     );
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!("{} examples read and written", examples["all"]))
 }
@@ -196,8 +196,8 @@ const PLAIN: [(&str, &str, &str, &str); 5] = [
 ];
 
 /// Every word in German, the choice kept; and back.
-pub fn german(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn german(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     let uneven = page.evaluate(
         "(async () => { const {STRINGS} = await import('./engine/strings.js'); const slots = (text) => (text.match(/\\{\\w+\\}/g) ?? []).sort().join(); \
          return Object.entries(STRINGS).filter(([, [en, de, ...more]]) => !en || !de || more.length > 0 || slots(en) !== slots(de)).map(([key]) => key); })()",
@@ -206,7 +206,7 @@ pub fn german(setting: &Setting) -> Result<String> {
     names(&page, "en")?;
     page.speak("de")?;
     page.close()?;
-    let page = setting.visit("?backend=cpu")?;
+    let page = fixture.visit("?backend=cpu")?;
     ensure!(
         page.text("generate")? == "Erzeugen" && page.text("status")? == "Bereit.",
         "at the next visit the page says {:?}, {:?}",
@@ -222,7 +222,7 @@ pub fn german(setting: &Setting) -> Result<String> {
     );
     page.speak("en")?;
     ensure!(page.text("generate")? == "Generate");
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!("{named} controls have names in both"))
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::Setting;
+use super::Fixture;
 use super::batch::{catch_saved, saved_by};
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
@@ -26,8 +26,8 @@ const GIVE: &str = r"(async (text, drop) => {
 })";
 
 /// Every setting comes back from the file that was saved, which the module takes too; a file that is none changes nothing.
-pub fn file(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn file(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     let untouched = page.evaluate(FORM)?;
     page.fill(&Settings {
         scheduler: "euler",
@@ -55,7 +55,7 @@ pub fn file(setting: &Setting) -> Result<String> {
     );
     page.close()?;
 
-    let page = setting.visit("?backend=cpu")?;
+    let page = fixture.visit("?backend=cpu")?;
     for drop in [true, false] {
         let said = page.evaluate(&format!("{GIVE}({}, {drop})", json!(saved)))?;
         let found = page.evaluate(FORM)?;
@@ -87,7 +87,7 @@ pub fn file(setting: &Setting) -> Result<String> {
         let form = page.evaluate(FORM)?;
         ensure!(form == before, "{bad} changed the form to {form}");
     }
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!("{} bytes", saved.len()))
 }
@@ -99,8 +99,8 @@ fn untouched_file(form: &Value) -> String {
 }
 
 /// The page offers the model's own size first; another one is drawn as the native program draws it and shown in its shape.
-pub fn sizes(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn sizes(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     let offered = page.evaluate(
         "[...document.getElementById('size').options].map((option) => option.textContent)",
     )?;
@@ -132,7 +132,7 @@ pub fn sizes(setting: &Setting) -> Result<String> {
         "the image is {:?}, not {dimensions:?}",
         drawn.dimensions()
     );
-    let difference = setting.as_native(&drawn, &other, "the larger image")?;
+    let difference = fixture.as_native(&drawn, &other, "the larger image")?;
 
     // So are several of that size, in a grid.
     page.type_into("batch", "2")?;
@@ -142,16 +142,16 @@ pub fn sizes(setting: &Setting) -> Result<String> {
         seed: short.seed + 1,
         ..other
     };
-    setting.as_native(&page.pixels()?, &second, "the second of the larger images")?;
+    fixture.as_native(&page.pixels()?, &second, "the second of the larger images")?;
 
     // A link may ask for sizes that are not offered; those that cannot be are refused in words.
     page.close()?;
-    let page = setting.visit("?backend=cpu#prompt=x&seed=1&steps=1&width=64&height=96")?;
+    let page = fixture.visit("?backend=cpu#prompt=x&seed=1&steps=1&width=64&height=96")?;
     page.click("generate")?;
     page.wait("done", DRAWING)?;
     ensure!(page.pixels()?.dimensions() == (64, 96));
     page.close()?;
-    let page = setting.visit("?backend=cpu#prompt=x&seed=1&steps=1&width=100&height=96")?;
+    let page = fixture.visit("?backend=cpu#prompt=x&seed=1&steps=1&width=100&height=96")?;
     page.click("generate")?;
     let Err(refused) = page.wait("done", DRAWING) else {
         anyhow::bail!("a width of 100 is drawn")

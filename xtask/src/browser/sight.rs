@@ -5,29 +5,24 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::Setting;
+use super::Fixture;
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
 
 /// How much of the film's area is in the window, and whether what has the focus is covered by it.
-const SEEN: &str = "(() => { const film = document.getElementById('film'); const {top, bottom, left, right, height} = film.getBoundingClientRect(); \
-    const part = (Math.min(bottom, innerHeight) - Math.max(top, 0)) / height; const focus = document.activeElement.getBoundingClientRect(); \
-    const [x, y] = [focus.left + focus.width / 2, focus.top + focus.height / 2]; \
-    return {part, covered: x > left && x < right && y > top && y < bottom && document.activeElement !== film, y, height: innerHeight}; })()";
+const SEEN: &str = include_str!("scripts/seen.js");
 
 /// What is smaller than 44 pixels and can be pressed; text in a line is exempt (WCAG 2.2, 2.5.8), and a box has its label.
-const SMALL: &str = "[...document.querySelectorAll('button, summary, select, input:not([type=radio], [type=checkbox]), .check, .chips label')] \
-    .filter((part) => part.checkVisibility() && !part.matches('.link')).map((part) => [part, part.getBoundingClientRect()]) \
-    .filter(([, {width, height}]) => Math.min(width, height) < 43.9).map(([part, {width, height}]) => `${part.id || part.textContent.slice(0, 20)} ${width}x${height}`)";
+const SMALL: &str = include_str!("scripts/small-targets.js");
 
 /// What reaches beyond the window at the right.
 const WIDE: &str = "[document.documentElement.scrollWidth - innerWidth, ...[...document.querySelectorAll('main *')].filter((part) => part.checkVisibility() && part.getBoundingClientRect().right > innerWidth + 1).map((part) => part.id || part.className)].slice(0, 9)";
 
 /// The film stays in the window beside the longest text and form, on a laptop and on a phone; it fills a black screen, with
 /// status, cancel and all that saves; text at 200 % reflows; fingers find 44 pixels; Tab skips to the film.
-pub fn sight(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn sight(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     skip(&page)?;
     let short = Settings {
         steps: 4,
@@ -75,7 +70,7 @@ pub fn sight(setting: &Setting) -> Result<String> {
     );
     large(&page)?;
     full(&page)?;
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok("laptop, phone, projector, large text".to_owned())
 }

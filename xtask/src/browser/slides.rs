@@ -10,22 +10,16 @@ use super::batch::{catch_saved, saved, saved_by};
 use super::models::{at_work, open_list};
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
-use super::{LOADING, Setting};
+use super::{Fixture, LOADING};
 use crate::native::Settings;
 use crate::serve::Serving;
 
 /// What the browser itself makes of the GIF that was saved last: its frames, and the greys of the last one.
-const GIF: &str = "(async () => { const decoder = new ImageDecoder({data: await saved.arrayBuffer(), type: 'image/gif'}); await decoder.tracks.ready; await decoder.completed; \
-    const {frameCount, repetitionCount} = decoder.tracks.selectedTrack; const {image} = await decoder.decode({frameIndex: frameCount - 1}); \
-    const {displayWidth: width, displayHeight: height} = image; const pen = new OffscreenCanvas(width, height).getContext('2d'); pen.drawImage(image, 0, 0); image.close(); \
-    const own = document.getElementById('result'); const small = own.getContext('2d').getImageData(0, 0, own.width, own.height).data; const times = width / own.width; \
-    let sum = 0; for (let y = 0; y < own.height; y++) for (let x = 0; x < own.width; x++) sum += Math.abs(small[4 * (y * own.width + x)] - \
-      pen.getImageData((x + 0.5) * times, (y + 0.5) * times, 1, 1, {willReadFrequently: true}).data[0]); \
-    return {frames: frameCount, forever: repetitionCount === Infinity, width, mean: sum / own.width / own.height, says: (await saved.text()).includes('SYNTHETIC, not for diagnosis')}; })()";
+const GIF: &str = include_str!("scripts/gif.js");
 
 /// Each state of the film gives its own file, which says what gave it, and the plain image stays the model's pixels.
-pub fn seen(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn seen(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     let short = Settings {
         steps: 4,
         ..SETTINGS
@@ -122,7 +116,7 @@ pub fn seen(setting: &Setting) -> Result<String> {
         "marked are {}",
         page.evaluate(marked)?
     );
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!(
         "a step {:?}, a sheet {:?}, a GIF {mean:.1} of 255 off",
@@ -173,8 +167,8 @@ fn coloured(image: &RgbaImage) -> usize {
 }
 
 /// Settings that were saved come back from each kind of file, and those of another model are told; a reload keeps the form.
-pub fn kept(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn kept(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     let short = Settings {
         steps: 2,
         ..SETTINGS
@@ -283,10 +277,10 @@ fn thumbs(page: &Page) -> Result<u64> {
 }
 
 /// Another model without a network: said in plain words, with a button to try again; the one at work stays.
-pub fn away(setting: &Setting) -> Result<String> {
-    let serving = Serving::start(setting.site.clone(), 0, "/away", true)?;
+pub fn away(fixture: &Fixture) -> Result<String> {
+    let serving = Serving::start(fixture.site.clone(), 0, "/away", true)?;
     let (address, port) = (serving.address(), serving.port());
-    let page = setting.visit_at(&format!("{address}?backend=cpu"))?;
+    let page = fixture.visit_at(&format!("{address}?backend=cpu"))?;
     open_list(&page)?;
     let own = page.text("model-name")?;
     drop(serving);
@@ -310,7 +304,7 @@ pub fn away(setting: &Setting) -> Result<String> {
         .context("with the model at work")?;
     page.press("#models li:not([aria-current]) button")?;
     page.until("document.documentElement.dataset.state === 'error'")?;
-    let serving = Serving::start(setting.site.clone(), port, "/away", true)?;
+    let serving = Serving::start(fixture.site.clone(), port, "/away", true)?;
     page.click("retry")?;
     at_work(&page, "roentgen-128-fast")?;
     drop(serving);

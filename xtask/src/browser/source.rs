@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::Value;
 
-use super::Setting;
+use super::Fixture;
 use super::batch::{catch_saved, saved};
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
@@ -49,8 +49,8 @@ fn hidden(page: &Page) -> Result<Value> {
 }
 
 /// A picture is dropped, painted over, changed there, and taken away again.
-pub fn source(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn source(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     let remark = page.evaluate(&format!("{DROP}('words')"))?;
     ensure!(
         hidden(&page)? == true && remark.as_str().is_some_and(|words| words.contains("JPEG")),
@@ -145,8 +145,8 @@ pub fn source(setting: &Setting) -> Result<String> {
     let gone = page.is_hidden("picked")?;
     ensure!(gone && hidden(&page)? == true, "the picture is still there");
     let (plain, _) = page.generate(&settings, DRAWING)?;
-    setting.as_native(&plain, &settings, "the image without the picture")?;
-    setting.all_quiet(&page)?;
+    fixture.as_native(&plain, &settings, "the image without the picture")?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!(
         "{share} % painted; there by up to {inside} of 255, elsewhere by {outside}"
@@ -162,10 +162,10 @@ const DROP_FILE: &str = r"((name, words) => {
 })";
 
 /// Pictures as cameras and detectors write them: turned by EXIF, with 12 of 16 bits used. `cases.json` has them as Pillow reads them.
-pub fn upright(setting: &Setting) -> Result<String> {
+pub fn upright(fixture: &Fixture) -> Result<String> {
     let folder = crate::workspace::root().join("tests/reference/goldens/pictures");
     let goldens: Value = serde_json::from_slice(&std::fs::read(folder.join("cases.json"))?)?;
-    let page = setting.visit("?backend=cpu")?;
+    let page = fixture.visit("?backend=cpu")?;
     let mut worst: f64 = 0.0;
     for name in [
         "turned-3.jpg",
@@ -199,7 +199,7 @@ pub fn upright(setting: &Setting) -> Result<String> {
         worst = worst.max(off);
         page.click("source-remove")?;
     }
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!("at most {worst:.1} of 255 from Pillow's, enlarged"))
 }

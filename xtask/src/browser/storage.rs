@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 
-use super::Setting;
+use super::Fixture;
 use super::chrome::INSECURE;
 use super::download::all;
 use super::models::{at_work, open_list, renamed};
@@ -25,12 +25,12 @@ pub fn kept(page: &Page) -> Result<u64> {
 }
 
 /// Two models are kept; one is deleted, the other needs no network afterwards, and what they share is still there.
-pub fn delete(setting: &Setting) -> Result<String> {
-    let other = renamed(setting.site.bundle(), "other")?;
-    let site = setting.site.and("models/other", other.path());
+pub fn delete(fixture: &Fixture) -> Result<String> {
+    let other = renamed(fixture.site.bundle(), "other")?;
+    let site = fixture.site.and("models/other", other.path());
     let serving = Serving::start(Arc::new(site), 0, "", true)?;
     let visit = |query: &str| -> Result<Page> {
-        let page = setting.visit_at(&format!("{}{query}", serving.address()))?;
+        let page = fixture.visit_at(&format!("{}{query}", serving.address()))?;
         Ok(page)
     };
     visit("?backend=cpu")?.close()?;
@@ -38,7 +38,7 @@ pub fn delete(setting: &Setting) -> Result<String> {
     open_list(&page)?;
     page.until("document.querySelectorAll('#models button[aria-label^=Delete]').length === 2")?;
     let both = kept(&page)?;
-    let one = all(setting.site.bundle())?;
+    let one = all(fixture.site.bundle())?;
     ensure!(
         one < both && both < 2 * one + 1000,
         "{both} bytes are kept of two models, one has {one}"
@@ -60,8 +60,8 @@ pub fn delete(setting: &Setting) -> Result<String> {
         kept(&page)?
     );
     let (image, _) = page.generate(&short(), DRAWING)?;
-    setting.as_native(&image, &short(), "the image of a deleted model")?;
-    setting.all_quiet_of(&page, &serving)?;
+    fixture.as_native(&image, &short(), "the image of a deleted model")?;
+    fixture.all_quiet_of(&page, &serving)?;
     page.close()?;
     let page = visit("?backend=cpu")?;
     let stats = page.stats()?;
@@ -75,15 +75,15 @@ pub fn delete(setting: &Setting) -> Result<String> {
 
 /// A browser that has room for a part keeps that part and says so; the model is whole in memory. With room again, only the
 /// rest is downloaded.
-pub fn quota(setting: &Setting) -> Result<String> {
-    let serving = Serving::start(setting.site.clone(), 0, "", true)?;
+pub fn quota(fixture: &Fixture) -> Result<String> {
+    let serving = Serving::start(fixture.site.clone(), 0, "", true)?;
     let address = serving.address();
     let origin = address.trim_end_matches('/');
     // Stays open: the measure is that of a debugger, and goes with it.
-    let holder = Page::open(&setting.browser, &format!("{address}icon.svg"))?;
+    let holder = Page::open(&fixture.browser, &format!("{address}icon.svg"))?;
     holder.quota(origin, Some(3e6))?;
-    let page = setting.visit_at(&format!("{address}?backend=cpu"))?;
-    let all = all(setting.site.bundle())?;
+    let page = fixture.visit_at(&format!("{address}?backend=cpu"))?;
+    let all = all(fixture.site.bundle())?;
     let stats = page.stats()?;
     ensure!(stats["downloadedBytes"] == all, "the page counts {stats}");
     page.until("document.getElementById('remark').textContent.includes('no room left')")?;
@@ -92,10 +92,10 @@ pub fn quota(setting: &Setting) -> Result<String> {
     let part = kept(&page)?;
     ensure!(0 < part && part < 3_000_000, "{part} bytes are kept");
     let (image, _) = page.generate(&short(), DRAWING)?;
-    setting.as_native(&image, &short(), "the image with a full disk")?;
+    fixture.as_native(&image, &short(), "the image with a full disk")?;
     page.close()?;
     holder.quota(origin, None)?;
-    let page = setting.visit_at(&format!("{address}?backend=cpu"))?;
+    let page = fixture.visit_at(&format!("{address}?backend=cpu"))?;
     let stats = page.stats()?;
     ensure!(
         stats["cachedBytes"] == part && stats["downloadedBytes"] == all - part,
@@ -108,10 +108,10 @@ pub fn quota(setting: &Setting) -> Result<String> {
 }
 
 /// Without https a browser offers no cache, and no hashes: everything works in memory, and the page says so.
-pub fn nothing_kept(setting: &Setting) -> Result<String> {
-    let serving = Serving::start(setting.site.clone(), 0, "", true)?;
+pub fn nothing_kept(fixture: &Fixture) -> Result<String> {
+    let serving = Serving::start(fixture.site.clone(), 0, "", true)?;
     let address = serving.address().replace("127.0.0.1", INSECURE);
-    let page = setting.visit_at(&format!("{address}?backend=cpu"))?;
+    let page = fixture.visit_at(&format!("{address}?backend=cpu"))?;
     ensure!(
         page.evaluate("isSecureContext || 'caches' in globalThis")? == false,
         "this is a secure context, and says nothing"
@@ -119,8 +119,8 @@ pub fn nothing_kept(setting: &Setting) -> Result<String> {
     let words = page.text("remark")?;
     ensure!(words.contains("in memory only"), "the page says {words:?}");
     let (image, _) = page.generate(&short(), DRAWING)?;
-    setting.as_native(&image, &short(), "the image in memory")?;
-    let folder = renamed(setting.site.bundle(), "local")?;
+    fixture.as_native(&image, &short(), "the image in memory")?;
+    let folder = renamed(fixture.site.bundle(), "local")?;
     open_list(&page)?;
     page.choose("#model-files", &[folder.path()])?;
     at_work(&page, "local")?;
@@ -134,27 +134,27 @@ CacheStorage.prototype.open = async () => { throw new DOMException('The operatio
 ";
 
 /// Where the browser refuses to keep anything, as private windows may, the model is in memory, and the page says so.
-pub fn private(setting: &Setting) -> Result<String> {
+pub fn private(fixture: &Fixture) -> Result<String> {
     let web = tempfile::tempdir()?;
     copy(&root().join("web"), web.path())?;
     for name in ["engine/worker.js", "page/main.js"] {
         let file = web.path().join(name);
         fs::write(&file, fs::read_to_string(&file)? + REFUSING)?;
     }
-    let serving = Serving::start(Arc::new(setting.site.with_page(web.path())?), 0, "", true)?;
-    let page = setting.visit_of(&serving)?;
+    let serving = Serving::start(Arc::new(fixture.site.with_page(web.path())?), 0, "", true)?;
+    let page = fixture.visit_of(&serving)?;
     page.until("document.getElementById('remark').textContent.includes('in memory only')")?;
     let stats = page.stats()?;
     ensure!(
-        stats["downloadedBytes"] == all(setting.site.bundle())? && stats["cachedBytes"] == 0,
+        stats["downloadedBytes"] == all(fixture.site.bundle())? && stats["cachedBytes"] == 0,
         "the page counts {stats}"
     );
     open_list(&page)?;
     page.until("document.querySelector('#models [aria-current]').textContent.includes('not kept in this browser')",
     )?;
     let (image, _) = page.generate(&short(), DRAWING)?;
-    setting.as_native(&image, &short(), "the image in memory")?;
-    setting.all_quiet_of(&page, &serving)?;
+    fixture.as_native(&image, &short(), "the image in memory")?;
+    fixture.all_quiet_of(&page, &serving)?;
     page.close()?;
     Ok("the model is downloaded at every visit".to_owned())
 }

@@ -4,19 +4,19 @@ use anyhow::{Result, ensure};
 
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS, number};
-use super::{LOADING, Setting, offline};
+use super::{Fixture, LOADING, offline};
 use crate::native::Settings;
 use crate::serve::Serving;
 
 /// Both load for the first time at once, draw at once, and leave a cache that a third can use.
-pub fn tabs(setting: &Setting) -> Result<String> {
+pub fn tabs(fixture: &Fixture) -> Result<String> {
     // An address of its own, so that nothing is in a cache.
-    let serving = Serving::start(setting.site.clone(), 0, "", true)?;
+    let serving = Serving::start(fixture.site.clone(), 0, "", true)?;
     let address = format!("{}?backend=cpu", serving.address());
     serving.cut(&[1_000_000; 6]); // so that the downloads last, and both tabs keep what they have so far
     let pages = [
-        Page::open(&setting.browser, "about:blank")?,
-        Page::open(&setting.browser, "about:blank")?,
+        Page::open(&fixture.browser, "about:blank")?,
+        Page::open(&fixture.browser, "about:blank")?,
     ];
     for page in &pages {
         page.go(&address)?;
@@ -55,7 +55,7 @@ pub fn tabs(setting: &Setting) -> Result<String> {
     }
     for (page, settings) in pages.iter().zip(&settings) {
         page.wait("done", DRAWING)?;
-        setting.as_native(&page.pixels()?, settings, "a tab's image")?;
+        fixture.as_native(&page.pixels()?, settings, "a tab's image")?;
         offline::kept(page)?;
         let problems = page.problems();
         ensure!(problems.is_empty(), "the console shows {problems:?}");
@@ -65,7 +65,7 @@ pub fn tabs(setting: &Setting) -> Result<String> {
         page.close()?;
     }
     // What is kept is checked each time it is read, and fetched anew where it is damaged.
-    let third = Page::open(&setting.browser, &address)?;
+    let third = Page::open(&fixture.browser, &address)?;
     third.wait("ready", LOADING)?;
     let stats = third.stats()?;
     ensure!(

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::batch::{catch_saved, saved_by};
 use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
-use super::{LOADING, Setting, offline};
+use super::{Fixture, LOADING, offline};
 use crate::native::Settings;
 use crate::workspace::root;
 
@@ -43,8 +43,8 @@ const STRIP: &str = "[...document.querySelectorAll('#strip-films figure')].map((
 
 /// From an image, one press gives the films that its sentence allows, while other images wait; each is the native one; the
 /// strip can be cancelled and saved, and a film of it is compared on the lightbox.
-pub fn strip(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn strip(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     let disabled = "document.getElementById('variants').disabled";
     ensure!(page.evaluate(disabled)? == true, "before an image");
     let mut settings = Settings {
@@ -87,7 +87,7 @@ pub fn strip(setting: &Setting) -> Result<String> {
         )?;
         settings.prompt = format!("PA chest radiograph of a 60-year-old man. {words}").into();
         let image = page.pixels_of("picked-canvas")?;
-        worst = worst.max(setting.as_native(&image, &settings, words)?);
+        worst = worst.max(fixture.as_native(&image, &settings, words)?);
         if at == 1 {
             colours(&page, &chosen, &image)?;
         }
@@ -134,7 +134,7 @@ pub fn strip(setting: &Setting) -> Result<String> {
     };
     page.generate(&normal, DRAWING)?;
     ensure!(page.evaluate(disabled)? == true, "of a normal chest");
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!("5 films, the worst {worst:.4} of 255 from native"))
 }
@@ -160,8 +160,8 @@ fn colours(page: &Page, chosen: &image::RgbaImage, other: &image::RgbaImage) -> 
 
 /// Ten films that nobody chose: their order says nothing, nor does what is heard of a film before the answer; the score is
 /// what was answered, and nothing is asked of any server meanwhile.
-pub fn quiz(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn quiz(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     let drawn = page.evaluate(
         "(async () => { const {draw} = await import('./teach/quiz.js'); const all = Array.from({length: 2000}, draw); const normal = all.map(({answer}) => answer === 0); \
          return {normal: normal.filter(Boolean).length, repeats: normal.filter((one, i) => one === normal[i - 1]).length, seeds: new Set(all.map(({seed}) => seed)).size, \
@@ -180,7 +180,7 @@ pub fn quiz(setting: &Setting) -> Result<String> {
     ensure!(drawn["pairs"] == true, "a pair has two findings, or none");
 
     offline::kept(&page)?;
-    setting.serving.take_paths();
+    fixture.serving.take_paths();
     page.click("quiz")?;
     let (mut right, mut marked, mut places) = (0, 0, 0);
     for film in 1..=10 {
@@ -218,10 +218,10 @@ pub fn quiz(setting: &Setting) -> Result<String> {
     ] {
         ensure!(score.contains(&words), "{score:?}, and not {words:?}");
     }
-    let asked = setting.serving.take_paths();
+    let asked = fixture.serving.take_paths();
     ensure!(asked.is_empty(), "the quiz asked for {asked:?}");
     page.click("run-leave")?;
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(score)
 }
@@ -242,8 +242,8 @@ pub fn wait(page: &Page, expression: &str) -> Result<()> {
 }
 
 /// Two axes give a table with heads, each film the native one; what cannot be is said; the figure is saved as a sheet.
-pub fn figure(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub fn figure(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     let base = Settings {
         steps: 2,
         scheduler: "",
@@ -293,7 +293,7 @@ pub fn figure(setting: &Setting) -> Result<String> {
                 ..base.clone()
             };
             let image = page.pixels_of("picked-canvas")?;
-            worst = worst.max(setting.as_native(&image, &cell, words)?);
+            worst = worst.max(fixture.as_native(&image, &cell, words)?);
         }
     }
     catch_saved(&page)?;
@@ -311,20 +311,20 @@ pub fn figure(setting: &Setting) -> Result<String> {
     page.evaluate("(() => { const list = document.getElementById('figure-across'); list.value = 'guidance'; list.dispatchEvent(new Event('change')); })()")?;
     page.click("figure-draw")?;
     told(&page, "figure-status", "have to differ")?;
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!("4 films, the worst {worst:.4} of 255 from native"))
 }
 
 /// Before the first press the film shows what the shipped model drew, named as such; who wants less motion sees the end of it.
-pub fn landing(setting: &Setting) -> Result<String> {
+pub fn landing(fixture: &Fixture) -> Result<String> {
     let bytes = fs::metadata(root().join("web/landing.webp"))
         .context("`cargo xtask landing` writes web/landing.webp")?
         .len();
     ensure!(bytes < 150_000, "the picture has {bytes} bytes");
-    let page = Page::open(&setting.browser, "about:blank")?;
+    let page = Page::open(&fixture.browser, "about:blank")?;
     page.prefer("prefers-reduced-motion", "reduce")?;
-    page.go(&format!("{}?backend=cpu", setting.serving.address()))?;
+    page.go(&format!("{}?backend=cpu", fixture.serving.address()))?;
     page.wait("ready", LOADING)?;
     page.until("document.getElementById('empty').classList.contains('landed')")?;
     std::thread::sleep(Duration::from_millis(200));
@@ -352,9 +352,9 @@ pub fn landing(setting: &Setting) -> Result<String> {
     };
     // WebP at 80 % has lost some, and nothing else differs.
     let image = page.pixels_of("landing")?;
-    let difference = setting.near_native(
+    let difference = fixture.near_native(
         &image,
-        setting.site.bundle(),
+        fixture.site.bundle(),
         &settings,
         "the landing image: run `cargo xtask landing`; it",
         6.0,
@@ -376,7 +376,7 @@ pub fn landing(setting: &Setting) -> Result<String> {
         DRAWING,
     )?;
     page.until("document.getElementById('empty').hidden")?;
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!("{bytes} bytes, {difference:.2} of 255 from native"))
 }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::module::short;
 use super::page::Page;
 use super::visits::DRAWING;
-use super::{Setting, offline};
+use super::{Fixture, offline};
 use crate::package;
 use crate::serve::{Instead, Serving};
 use crate::site::Site;
@@ -21,16 +21,16 @@ use crate::workspace::{copy, root};
 const SAME: f64 = 0.01;
 
 /// On a host of plain files the first visit has one thread; the service worker isolates the second, which has several.
-pub fn second_visit(setting: &Setting) -> Result<String> {
-    let serving = Serving::start(setting.site.clone(), 0, "/a/project", true)?;
-    let page = setting.visit_of(&serving)?;
+pub fn second_visit(fixture: &Fixture) -> Result<String> {
+    let serving = Serving::start(fixture.site.clone(), 0, "/a/project", true)?;
+    let page = fixture.visit_of(&serving)?;
     let first = seen(&page, false, 1)?;
-    setting.as_native(&first, &short(), "the image of one thread")?;
+    fixture.as_native(&first, &short(), "the image of one thread")?;
     offline::kept(&page)?;
     page.close()?;
     serving.take_paths();
 
-    let page = setting.visit_of(&serving)?;
+    let page = fixture.visit_of(&serving)?;
     let threads = threads(&page)?;
     let second = seen(&page, true, threads)?;
     let difference = difference(&first, &second);
@@ -45,7 +45,7 @@ pub fn second_visit(setting: &Setting) -> Result<String> {
         asked("/pkg/cpu-threads/") && !asked("/pkg/cpu/"),
         "the second visit asked for {paths:?}"
     );
-    setting.all_quiet_of(&page, &serving)?;
+    fixture.all_quiet_of(&page, &serving)?;
     page.close()?;
     Ok(format!(
         "{threads} threads, mean difference {difference:.4} of 255"
@@ -53,20 +53,20 @@ pub fn second_visit(setting: &Setting) -> Result<String> {
 }
 
 /// A host that sends the headers has threads on the first visit, which is loaded once.
-pub fn isolated_host(setting: &Setting) -> Result<String> {
-    let serving = Serving::start(setting.site.clone(), 0, "/a/project", true)?;
+pub fn isolated_host(fixture: &Fixture) -> Result<String> {
+    let serving = Serving::start(fixture.site.clone(), 0, "/a/project", true)?;
     serving.isolate();
-    let page = setting.visit_of(&serving)?;
+    let page = fixture.visit_of(&serving)?;
     let threads = threads(&page)?;
     let image = seen(&page, true, threads)?;
-    let difference = setting.as_native(&image, &short(), "the image")?;
+    let difference = fixture.as_native(&image, &short(), "the image")?;
     offline::kept(&page)?;
     let loads = page.evaluate("history.length")?;
     ensure!(
         page.evaluate("performance.getEntriesByType('navigation')[0].type")? == "navigate",
         "the page was loaded again; its history has {loads}"
     );
-    setting.all_quiet_of(&page, &serving)?;
+    fixture.all_quiet_of(&page, &serving)?;
     page.close()?;
     Ok(format!(
         "{threads} threads, mean difference {difference:.4} of 255"
@@ -98,26 +98,26 @@ const MISSING: [&str; 3] = [
 ];
 
 /// Whatever keeps threads from starting, the engine without them draws.
-pub fn fallback(setting: &Setting) -> Result<String> {
+pub fn fallback(fixture: &Fixture) -> Result<String> {
     for (file, text, instead) in TROUBLE {
         let web = changed(file, text, instead)?;
-        let site = setting.site.with_page(web.path())?;
+        let site = fixture.site.with_page(web.path())?;
         let serving = Serving::start(Arc::new(site), 0, "", true)?;
-        one_thread(setting, &serving, instead)?;
+        one_thread(fixture, &serving, instead)?;
     }
     for file in MISSING {
-        let serving = Serving::start(setting.site.clone(), 0, "", true)?;
+        let serving = Serving::start(fixture.site.clone(), 0, "", true)?;
         serving.answer_instead(file, Instead::StartPage);
-        one_thread(setting, &serving, file)?;
+        one_thread(fixture, &serving, file)?;
     }
     Ok(format!("{} reasons", TROUBLE.len() + MISSING.len()))
 }
 
-fn one_thread(setting: &Setting, serving: &Serving, what: &str) -> Result<()> {
+fn one_thread(fixture: &Fixture, serving: &Serving, what: &str) -> Result<()> {
     serving.isolate();
-    let page = setting.visit_of(serving)?;
+    let page = fixture.visit_of(serving)?;
     let image = seen(&page, true, 1).with_context(|| what.to_owned())?;
-    setting.as_native(&image, &short(), what)?;
+    fixture.as_native(&image, &short(), what)?;
     page.close()
 }
 
@@ -127,14 +127,14 @@ const TELL: &str = "addEventListener('roentgen-image', async ({ target }) => { c
 
 /// In a frame of another origin the page is not isolated, though its service worker would have it so, and the element draws; beside the
 /// files of the package on another origin it draws, with threads where that origin isolates its pages.
-pub fn embeds(setting: &Setting) -> Result<String> {
+pub fn embeds(fixture: &Fixture) -> Result<String> {
     let script = "<script type=\"module\" src=\"./roentgen-image.js\"></script>";
     let telling = format!("<script type=\"module\" src=\"./tell.js\"></script>{script}");
     let web = changed("embed.html", script, &telling)?;
     fs::write(web.path().join("tell.js"), TELL)?;
-    let site = setting.site.with_page(web.path())?;
+    let site = fixture.site.with_page(web.path())?;
     let inner = Serving::start(Arc::new(site), 0, "", true)?;
-    let page = setting.visit_of(&inner)?;
+    let page = fixture.visit_of(&inner)?;
     offline::kept(&page)?;
     page.close()?;
 
@@ -145,7 +145,7 @@ pub fn embeds(setting: &Setting) -> Result<String> {
     );
     fs::write(outer.path().join("index.html"), frame)?;
     let other = Serving::start(Arc::new(Site::of_folder(outer.path())), 0, "", false)?;
-    let page = Page::open(&setting.browser, &other.address())?;
+    let page = Page::open(&fixture.browser, &other.address())?;
     let told = page.evaluate("told")?;
     ensure!(
         told["isolated"] == false
@@ -158,14 +158,14 @@ pub fn embeds(setting: &Setting) -> Result<String> {
     page.close()?;
 
     let folder = tempfile::tempdir()?;
-    package::write(&setting.site, folder.path(), true)?;
+    package::write(&fixture.site, folder.path(), true)?;
     for isolated in [false, true] {
         let other = Serving::start(Arc::new(Site::of_folder(folder.path())), 0, "", false)?;
         if isolated {
             other.isolate();
         }
         let page = Page::open(
-            &setting.browser,
+            &fixture.browser,
             &format!("{}package.json", other.address()),
         )?;
         let found = page.evaluate(

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::Setting;
+use super::Fixture;
 use super::imports::{back, first, said, visit};
 use super::models::{at_work, open_list, renamed};
 use super::module::short;
@@ -18,9 +18,7 @@ use super::visits::DRAWING;
 use crate::serve::Serving;
 
 /// Keeps the files that a field is given from the page, so that they can change before it reads them.
-const CATCH: &str = "(() => { globalThis.given = {}; for (const id of ['settings-file', 'lesson-file', 'source-file', 'model-files']) \
-    document.getElementById(id).addEventListener('change', function catching(event) { if (!given[id]) { given[id] = [...event.target.files]; event.stopImmediatePropagation(); } }, {capture: true}); \
-    for (const field of document.querySelectorAll('input[type=file]')) { const heard = field.onchange; field.onchange = null; field.addEventListener('change', heard); } })()";
+const CATCH: &str = include_str!("scripts/caught.js");
 
 /// Gives the page what was caught.
 fn give(page: &Page, field: &str) -> Result<()> {
@@ -53,11 +51,11 @@ fn touch(path: &Path) -> Result<()> {
 }
 
 /// Files that change, or go, after they were chosen are said to be so, each in the same words; what was there stays.
-pub fn vanished(setting: &Setting) -> Result<String> {
+pub fn vanished(fixture: &Fixture) -> Result<String> {
     let folder = tempfile::tempdir()?;
-    let serving = Serving::start(setting.site.clone(), 0, "", true)?;
-    let (own, one) = first(setting, &serving)?;
-    let page = visit(setting, &serving, one)?;
+    let serving = Serving::start(fixture.site.clone(), 0, "", true)?;
+    let (own, one) = first(fixture, &serving)?;
+    let page = visit(fixture, &serving, one)?;
     let mut count = 0;
     let gone = |page: &Page, name: &str| {
         let said = format!("{name} cannot be read any more");
@@ -122,7 +120,7 @@ pub fn vanished(setting: &Setting) -> Result<String> {
         (touch, "bundle.json", "bundle.json cannot be read any more"),
         (touch, "safetensors", "safetensors cannot be read any more"),
     ] {
-        let local = renamed(setting.site.bundle(), "local")?;
+        let local = renamed(fixture.site.bundle(), "local")?;
         let path = fs::read_dir(local.path())?
             .flatten()
             .map(|entry| entry.path())
@@ -143,7 +141,7 @@ pub fn vanished(setting: &Setting) -> Result<String> {
         }
         count += 1;
     }
-    let local = renamed(setting.site.bundle(), "local")?;
+    let local = renamed(fixture.site.bundle(), "local")?;
     page.choose("#model-files", &[local.path()])?;
     at_work(&page, "local")?;
     fs::remove_file(local.path().join("README.md"))?;

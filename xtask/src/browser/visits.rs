@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::page::Page;
-use super::{LOADING, Setting};
+use super::{Fixture, LOADING};
 use crate::native::Settings;
 use crate::serve::Serving;
 
@@ -32,8 +32,8 @@ pub const SETTINGS: Settings = Settings {
     size: None,
 };
 
-pub(super) fn cpu_image(setting: &Setting) -> Result<String> {
-    let page = setting.visit("")?;
+pub(super) fn cpu_image(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("")?;
     let stats = page.stats()?;
     ensure!(
         stats["backend"] == "cpu",
@@ -50,8 +50,8 @@ pub(super) fn cpu_image(setting: &Setting) -> Result<String> {
         "the page does not say what it runs on: {why}"
     );
     let (image, took) = page.generate(&SETTINGS, DRAWING)?;
-    let difference = setting.as_native(&image, &SETTINGS, "the image")?;
-    setting.all_quiet(&page)?;
+    let difference = fixture.as_native(&image, &SETTINGS, "the image")?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!(
         "mean difference {difference:.4} of 255, {} steps in {:.1} s",
@@ -60,12 +60,12 @@ pub(super) fn cpu_image(setting: &Setting) -> Result<String> {
     ))
 }
 
-pub(super) fn second_visit(setting: &Setting) -> Result<String> {
-    setting.visit("?backend=cpu")?.close()?; // fills the cache when this check runs alone
-    setting.serving.take_paths();
-    let page = setting.visit("?backend=cpu")?;
+pub(super) fn second_visit(fixture: &Fixture) -> Result<String> {
+    fixture.visit("?backend=cpu")?.close()?; // fills the cache when this check runs alone
+    fixture.serving.take_paths();
+    let page = fixture.visit("?backend=cpu")?;
     let stats = page.stats()?;
-    let shards: Vec<String> = setting
+    let shards: Vec<String> = fixture
         .serving
         .take_paths()
         .into_iter()
@@ -82,7 +82,7 @@ pub(super) fn second_visit(setting: &Setting) -> Result<String> {
         width.as_u64().is_some_and(|width| width <= 360),
         "the page is {width} wide on a screen of 360"
     );
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!(
         "ready in {:.1} s",
@@ -90,28 +90,28 @@ pub(super) fn second_visit(setting: &Setting) -> Result<String> {
     ))
 }
 
-pub(super) fn damaged_cache(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
+pub(super) fn damaged_cache(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
     let damaged = page.evaluate(
         "(async () => { let files = 0; for (const name of await caches.keys()) { const cache = await caches.open(name); \
          for (const key of await cache.keys()) { await cache.put(key, new Response('damaged')); files++; } } return files; })()",
     )?;
     page.close()?;
     ensure!(damaged.as_u64() > Some(0), "the page keeps no files");
-    let page = setting.visit("?backend=cpu")?;
+    let page = fixture.visit("?backend=cpu")?;
     let stats = page.stats()?;
     ensure!(
         number(&stats, "cachedBytes")? == 0.0 && number(&stats, "downloadedBytes")? > 0.0,
         "the page counts {stats}"
     );
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!("{damaged} files fetched anew"))
 }
 
-pub(super) fn damaged_model(setting: &Setting) -> Result<String> {
+pub(super) fn damaged_model(fixture: &Fixture) -> Result<String> {
     let folder = tempfile::tempdir()?;
-    for entry in fs::read_dir(setting.site.bundle())? {
+    for entry in fs::read_dir(fixture.site.bundle())? {
         let path = entry?.path();
         if path.is_file() {
             fs::copy(
@@ -130,13 +130,13 @@ pub(super) fn damaged_model(setting: &Setting) -> Result<String> {
     bytes[last] ^= 1;
     fs::write(&shard, bytes)?;
     let serving = Serving::start(
-        Arc::new(setting.site.with_bundle(folder.path())),
+        Arc::new(fixture.site.with_bundle(folder.path())),
         0,
         "",
         true,
     )?;
     let page = Page::open(
-        &setting.browser,
+        &fixture.browser,
         &format!("{}?backend=cpu", serving.address()),
     )?;
     let Err(error) = page.wait("ready", LOADING) else {
@@ -156,26 +156,26 @@ pub(super) fn damaged_model(setting: &Setting) -> Result<String> {
     Ok(format!("it names {name}"))
 }
 
-pub(super) fn gpu_image(setting: &Setting) -> Result<String> {
-    gpu(setting, "?backend=gpu", |_| Ok(()))
+pub(super) fn gpu_image(fixture: &Fixture) -> Result<String> {
+    gpu(fixture, "?backend=gpu", |_| Ok(()))
 }
 
-pub(super) fn gpu_clamped(setting: &Setting) -> Result<String> {
+pub(super) fn gpu_clamped(fixture: &Fixture) -> Result<String> {
     // https://www.w3.org/TR/webgpu/#limits
     let default = json!({"features": ["core-features-and-limits"], "limits": {
         "maxBufferSize": 256 << 20,
         "maxStorageBufferBindingSize": 128 << 20,
         "maxComputeInvocationsPerWorkgroup": 256,
     }});
-    gpu(setting, "?backend=gpu&clamp=default", |device| {
+    gpu(fixture, "?backend=gpu&clamp=default", |device| {
         ensure!(*device == default, "the device is {device}");
         Ok(())
     })
 }
 
 /// An image of the gpu engine, on a device that `check` has looked at.
-fn gpu(setting: &Setting, query: &str, check: impl Fn(&Value) -> Result<()>) -> Result<String> {
-    let page = setting.visit(query)?;
+fn gpu(fixture: &Fixture, query: &str, check: impl Fn(&Value) -> Result<()>) -> Result<String> {
+    let page = fixture.visit(query)?;
     let stats = page.stats()?;
     check(&stats["device"])?;
     ensure!(
@@ -188,14 +188,14 @@ fn gpu(setting: &Setting, query: &str, check: impl Fn(&Value) -> Result<()>) -> 
         ..SETTINGS
     };
     let (image, took) = page.generate(&few, DRAWING_GPU)?;
-    let difference = setting.near_native(
+    let difference = fixture.near_native(
         &image,
-        setting.site.bundle(),
+        fixture.site.bundle(),
         &few,
         "the image",
         GPU_DIFFERENCE,
     )?;
-    setting.all_quiet(&page)?;
+    fixture.all_quiet(&page)?;
     page.close()?;
     Ok(format!(
         "mean difference {difference:.4} of 255 on {}, {} steps in {:.1} s",
@@ -206,9 +206,9 @@ fn gpu(setting: &Setting, query: &str, check: impl Fn(&Value) -> Result<()>) -> 
 }
 
 /// Shows that `all_quiet` can fail: a request to another host, and an error in the console.
-pub(super) fn control(setting: &Setting) -> Result<String> {
-    let page = setting.visit("?backend=cpu")?;
-    setting.all_quiet(&page)?;
+pub(super) fn control(fixture: &Fixture) -> Result<String> {
+    let page = fixture.visit("?backend=cpu")?;
+    fixture.all_quiet(&page)?;
     page.evaluate("fetch('http://host.invalid/').catch(() => {}), console.error('control')")?;
     let deadline = Instant::now() + Duration::from_secs(20);
     let (mut reports, mut problems, mut refused) = (Vec::new(), Vec::new(), Vec::new());
@@ -217,7 +217,7 @@ pub(super) fn control(setting: &Setting) -> Result<String> {
             Instant::now() < deadline,
             "reported: {reports:?}; console: {problems:?}; refused: {refused:?}"
         );
-        reports.extend(setting.serving.take_elsewhere());
+        reports.extend(fixture.serving.take_elsewhere());
         problems.extend(page.problems());
         refused.extend(page.refused()?);
         std::thread::sleep(Duration::from_millis(20));

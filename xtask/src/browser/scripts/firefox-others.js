@@ -1,0 +1,32 @@
+(async () => {
+  const $ = (id) => document.getElementById(id);
+  const look = () => new Promise((next) => setTimeout(next, 50));
+  $("steps").value = 100;
+  $("generate").click();
+  while (!$("count").textContent.startsWith("step")) await look();
+  $("cancel").click();
+  while (document.documentElement.dataset.state === "busy") await look();
+  const cancelled = $("status").textContent;
+  const data = new DataTransfer();
+  data.items.add(new File(['{"seed": 5, "steps": 3}'], "settings.json"));
+  $("settings-file").files = data.files;
+  $("settings-file").dispatchEvent(new Event("change"));
+  while ($("seed").value !== "5") await look();
+  $("film").focus();
+  $("film").dispatchEvent(new KeyboardEvent("keydown", { key: "+", bubbles: true }));
+  const zoom = new DOMMatrix(getComputedStyle($("view")).transform).a;
+  $("reset").click();
+  const there = (file) => import(new URL(file, location.href));
+  const { Roentgen } = await there("./roentgen-web.js");
+  const roentgen = await Roentgen.load({ backend: "cpu" });
+  const { imageData } = await roentgen.generate({ seed: 1, steps: 1 });
+  roentgen.dispose();
+  await there("./roentgen-image.js");
+  const element = document.createElement("roentgen-image");
+  for (const [name, value] of Object.entries({ prompt: "Chest radiograph.", steps: 1, seed: 1, backend: "cpu" }))
+    element.setAttribute(name, value);
+  document.body.append(element);
+  await new Promise((drawn) => element.addEventListener("roentgen-image", drawn));
+  element.remove();
+  return { cancelled, steps: $("steps").value, zoom, module: imageData.width, element: element.result.imageData.width };
+})();

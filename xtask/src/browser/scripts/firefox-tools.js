@@ -1,0 +1,50 @@
+(async () => {
+  const $ = (id) => document.getElementById(id);
+  const look = () => new Promise((next) => setTimeout(next, 50));
+  const done = async () => {
+    do await look();
+    while (document.documentElement.dataset.state === "busy");
+  };
+  const own = $("view").toDataURL();
+  $("invert").click();
+  const inverted = $("view").toDataURL() !== own;
+  $("reset").click();
+  $("compare").click();
+  $("compare-without").click();
+  await done();
+  document.querySelector("#compare-bar input[value=difference]").click();
+  const difference = /Mean difference [1-9]/.test($("compare-words").textContent);
+  $("compare").click();
+  $("attention").click();
+  await done();
+  document.querySelector("#attention-words button:nth-child(12)").click();
+  const attention = !$("attention-map").hidden;
+  $("attention").click();
+  $("previews").checked = true;
+  $("batch").value = 4;
+  $("steps").value = 4;
+  $("generate").click();
+  await done();
+  const cells = document.querySelectorAll("#grid button:not(:disabled)").length;
+  document.querySelector("#grid button").click();
+  const frames = Number($("steps-range").max) + 1;
+  const make = URL.createObjectURL;
+  let file;
+  URL.createObjectURL = (blob) => make.call(URL, (file = blob));
+  HTMLAnchorElement.prototype.click = () => {};
+  const files = {};
+  for (const id of ["save", "save-dicom"]) {
+    file = undefined;
+    $(id).click();
+    while (!file) await look();
+    files[file.type] = (await file.text()).includes("SYNTHETIC^IMAGE") || (await file.text()).includes("ynthetic");
+  }
+  $("source-shown").click();
+  while ($("source-editor").hidden) await look();
+  $("generate").click();
+  await done();
+  const mark = $("mark").textContent;
+  $("source-remove").click();
+  $("batch").value = 1;
+  return { inverted, difference, attention, cells, frames, files, mark, images: document.querySelectorAll("#visit-list button").length };
+})();
