@@ -26,7 +26,7 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 #[test]
-fn kernels_equal_their_plain_twins() {
+fn kernels_equal_their_plain_references() {
     let _alone = alone();
     let plain = Device::flex();
     let mut ways = vec![("CPU", plain.clone(), None)];

@@ -30,20 +30,14 @@ impl Components {
             return Ok(Self { weights, tokenizer });
         }
         let mut places = Places::default();
-        for (component, _) in files::COMPONENTS
-            .iter()
-            .zip(there)
-            .filter(|(_, there)| *there)
-        {
+        let there = files::COMPONENTS.into_iter().zip(there);
+        for (component, _) in there.filter(|(_, there)| *there) {
             places = places.and(files::of_component(&dir.join(component), component)?.0)?;
         }
-        let mut weights = Weights::new();
-        for part in places.parts() {
-            let part = part?.into_iter();
-            weights.extend(part.map(|(name, stored)| (name, stored.decode())));
-        }
         let tokenizer = dir.join("tokenizer").is_dir();
-        let tokenizer = tokenizer.then(|| configs::tokenizer(dir)).transpose()?;
-        Ok(Self { weights, tokenizer })
+        Ok(Self {
+            weights: places.tensors().collect::<Result<_>>()?,
+            tokenizer: tokenizer.then(|| configs::tokenizer(dir)).transpose()?,
+        })
     }
 }

@@ -201,7 +201,7 @@ pub const CHECKS: &[Check] = &[
     ("why the cpu computes is said in words", reasons::reasons),
     ("the gpu engine equals diffusers", parity::gpu),
     (
-        "the kernels of the gpu engine equal their plain twins",
+        "the kernels of the gpu engine equal their plain references",
         kernels::check,
     ),
     (
