@@ -1,5 +1,5 @@
-//! Folder -> model: a bundle, a diffusers checkpoint as `save_pretrained` writes it, or one file of Stable Diffusion in its
-//! original layout.
+//! Folder -> model: a bundle, a diffusers checkpoint as `save_pretrained` writes it, or one file of
+//! Stable Diffusion in its original layout.
 
 mod components;
 mod configs;
@@ -52,7 +52,8 @@ pub struct ModelFolder {
     pub defaults: Defaults,
     /// The model's tokenizer.
     pub tokenizer: ClipTokenizer,
-    /// What of the files is not used, and what stands in for what this crate has not; each a sentence without its end.
+    /// What of the files is not used, and what stands in for what this crate has not; each a
+    /// sentence without its end.
     pub notes: Vec<String>,
     source: Source,
     loras: Vec<Lora>,
@@ -85,14 +86,16 @@ impl ModelFolder {
     /// Opens a bundle (a folder with `bundle.json`) or a diffusers checkpoint.
     ///
     /// # Errors
-    /// [`Error::ModelFolder`] if it is neither or files are missing; the errors of [`Manifest::parse`] and
-    /// [`ClipTokenizer`]; [`Error::Json`] or [`Error::Config`] for a bad configuration.
+    /// [`Error::ModelFolder`] if it is neither or files are missing; the errors of
+    /// [`Manifest::parse`] and [`ClipTokenizer`]; [`Error::Json`] or [`Error::Config`] for a bad
+    /// configuration.
     pub fn open(dir: &Path) -> Result<Self> {
         if !dir.is_dir() {
             if !dir.exists() {
                 return Err(no_model(dir, "there is no such folder"));
             }
-            // What stands in a model's place by accident is named; any other file may be one of a model's.
+            // What stands in a model's place by accident is named; any other file may be one of a
+            // model's.
             if let Err(error @ Error::WrongFile { .. }) = formats::tensors(dir, 0) {
                 return Err(error);
             }
@@ -169,12 +172,14 @@ impl ModelFolder {
         })
     }
 
-    /// Opens a `.safetensors`, `.ckpt` or `.pt` file in the layout in which Stable Diffusion 1.x and 2.x were published. The folder `beside`
-    /// has the tokenizer, in `tokenizer/`; a diffusers config that it has holds instead of what the file's shapes say.
+    /// Opens a `.safetensors`, `.ckpt` or `.pt` file in the layout in which Stable Diffusion 1.x
+    /// and 2.x were published. The folder `beside` has the tokenizer, in `tokenizer/`; a diffusers
+    /// config that it has holds instead of what the file's shapes say.
     ///
     /// # Errors
-    /// [`Error::Config`] for a file that is none of this kind or an SD 2.x of unknown prediction; [`Error::Io`],
-    /// [`Error::Safetensors`], [`Error::UnknownTensor`] for what the file holds; those of [`Self::open`] for the folder.
+    /// [`Error::Config`] for a file that is none of this kind or an SD 2.x of unknown prediction;
+    /// [`Error::Io`], [`Error::Safetensors`], [`Error::UnknownTensor`] for what the file holds;
+    /// those of [`Self::open`] for the folder.
     pub fn open_original(file: &Path, beside: &Path, prediction: Prediction) -> Result<Self> {
         let configured = match beside.join(TEXT_CONFIG).is_file() {
             true => Some(text_encoder(beside)?),
@@ -202,11 +207,12 @@ impl ModelFolder {
         Self::of_places(name, configs, tokenizer(beside)?, places, vec![])
     }
 
-    /// Adds a LoRA to the weights that come from here. On a bundle it is added to what the rounded weights stand for.
+    /// Adds a LoRA to the weights that come from here. On a bundle it is added to what the rounded
+    /// weights stand for.
     ///
     /// # Errors
-    /// [`Error::Config`] for an adapter of another kind or for another model; [`Error::Io`], [`Error::WrongFile`],
-    /// [`Error::Safetensors`] for its file.
+    /// [`Error::Config`] for an adapter of another kind or for another model; [`Error::Io`],
+    /// [`Error::WrongFile`], [`Error::Safetensors`] for its file.
     pub fn with_lora(mut self, lora: &LoraFile) -> Result<Self> {
         let lora = match &self.source {
             Source::Bundle { manifest, .. } => {
@@ -223,7 +229,8 @@ impl ModelFolder {
         Ok(self)
     }
 
-    /// Takes another autoencoder for the same latents, such as TAESD: the folder of a diffusers autoencoder, or a checkpoint's.
+    /// Takes another autoencoder for the same latents, such as TAESD: the folder of a diffusers
+    /// autoencoder, or a checkpoint's.
     ///
     /// # Errors
     /// [`Error::Config`] if its latents are of other sizes; those of [`Self::open`] for its files.
@@ -267,8 +274,8 @@ impl ModelFolder {
     /// Every tensor of a checkpoint by its name, in the names' order, one in memory at a time.
     ///
     /// # Errors
-    /// [`Error::Config`] for a bundle, whose weights have been rounded already; [`Error::Io`], [`Error::Safetensors`] and
-    /// [`Error::DuplicateTensor`] for its files.
+    /// [`Error::Config`] for a bundle, whose weights have been rounded already; [`Error::Io`],
+    /// [`Error::Safetensors`] and [`Error::DuplicateTensor`] for its files.
     pub fn tensors(&self) -> Result<impl Iterator<Item = Result<(String, HostTensor)>> + '_> {
         let places = match &self.source {
             Source::Weights(places) => places.clone(),
@@ -288,7 +295,8 @@ impl ModelFolder {
         }))
     }
 
-    /// The weights part by part, one shard or a few hundred megabytes at a time. Nothing comes after an error.
+    /// The weights part by part, one shard or a few hundred megabytes at a time. Nothing comes
+    /// after an error.
     pub fn weights(&self) -> impl Iterator<Item = Result<Weights>> + '_ {
         let decode = |(name, stored): (String, Stored)| (name, stored.decode());
         self.stored()

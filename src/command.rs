@@ -8,8 +8,9 @@ use crate::Result;
 /// How `println!` begins when it panics.
 const PRINTING: &str = "failed printing to stdout: ";
 
-/// Runs the command `name`. An error is one line; so is a panic, with `advice` behind it: the GPU's driver and runtime report
-/// lost devices and full memory by panicking. With `RUST_BACKTRACE` set, a panic is also printed as usual.
+/// Runs the command `name`. An error is one line; so is a panic, with `advice` behind it: the GPU's
+/// driver and runtime report lost devices and full memory by panicking. With `RUST_BACKTRACE` set,
+/// a panic is also printed as usual.
 pub fn exit(name: &str, advice: &str, run: impl FnOnce() -> Result<()>) -> ExitCode {
     if std::env::var_os("RUST_BACKTRACE").is_none() {
         panic::set_hook(Box::new(|_| {}));

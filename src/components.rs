@@ -11,7 +11,8 @@ use crate::reader::ReaderConfig;
 /// Longest side of an image, in pixels. Attention over the latents grows with its fourth power.
 pub const MOST_SIDE: usize = 2048;
 
-/// The configs of a model's parts: diffusers', each with the keys of its own `config.json`, and the reader's.
+/// The configs of a model's parts: diffusers', each with the keys of its own `config.json`, and the
+/// reader's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ComponentConfigs {
     /// transformers' `CLIPTextConfig`.

@@ -11,7 +11,8 @@ use crate::{Error, Result};
 use burn::tensor::{Device, FloatDType};
 use std::{fmt, str::FromStr, sync::OnceLock};
 
-/// The two kinds of device. Which of them a program has is decided when it is built (features `cpu` and `gpu`).
+/// The two kinds of device. Which of them a program has is decided when it is built (features `cpu`
+/// and `gpu`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
     /// burn's flex: pure Rust, the same everywhere.
@@ -69,7 +70,8 @@ impl FromStr for Limits {
     }
 }
 
-/// What the U-Net and the autoencoder keep maps and rows in between their layers. Weights have types of their own, and sums are f32.
+/// What the U-Net and the autoencoder keep maps and rows in between their layers. Weights have
+/// types of their own, and sums are f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precision {
     /// Half the memory and half the traffic, up to 65504.
@@ -79,7 +81,8 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// The one that is asked for; else f16 where the device computes in it and is no program, which gains nothing by it.
+    /// The one that is asked for; else f16 where the device computes in it and is no program, which
+    /// gains nothing by it.
     ///
     /// # Errors
     /// [`Error::Device`] if f16 is asked for and the device has none.
@@ -134,7 +137,8 @@ pub enum AdapterClass {
 pub struct Options {
     /// What is asked of a GPU.
     pub limits: Limits,
-    /// Whoever opens the device knows its adapter for a program: browsers tell JavaScript more than wgpu.
+    /// Whoever opens the device knows its adapter for a program: browsers tell JavaScript more than
+    /// wgpu.
     pub software: bool,
 }
 
@@ -162,7 +166,8 @@ pub async fn open(backend: Backend) -> Result<Device> {
 /// Opens the device, once in a program's life.
 ///
 /// # Errors
-/// [`Error::Device`] if this program was built without that backend, or there is no GPU that can be used.
+/// [`Error::Device`] if this program was built without that backend, or there is no GPU that can be
+/// used.
 pub async fn open_with(backend: Backend, options: Options) -> Result<Device> {
     match backend {
         Backend::Cpu => cpu(),

@@ -1,7 +1,8 @@
-//! The one error enum: what went wrong with bytes, files, a device or a prompt, and what to do about it.
+//! The one error enum: what went wrong with bytes, files, a device or a prompt, and what to do
+//! about it.
 //!
-//! Every text is one sentence (or two) fit to be shown to a person as it stands; [`Error::code`] is the stable
-//! word that programs and the web page use to tell them apart.
+//! Every text is one sentence (or two) fit to be shown to a person as it stands; [`Error::code`] is
+//! the stable word that programs and the web page use to tell them apart.
 
 use crate::limits::MESSAGE_CHARS;
 use std::fmt;
@@ -67,7 +68,8 @@ pub enum Error {
         /// The scale as found.
         scale: f32,
     },
-    /// The packed integers or the scales of a quantized tensor do not fit its shape, or an integer is out of range.
+    /// The packed integers or the scales of a quantized tensor do not fit its shape, or an integer
+    /// is out of range.
     Quantized {
         /// Full key, component first.
         name: String,
@@ -167,7 +169,8 @@ pub enum Error {
     Request {
         /// Name of the setting as its user knows it.
         field: &'static str,
-        /// What is wrong with the value and what would be right; the sentence continues after the name.
+        /// What is wrong with the value and what would be right; the sentence continues after the
+        /// name.
         why: String,
     },
     /// The person who asked for the image cancelled it.
@@ -205,7 +208,8 @@ impl std::error::Error for Error {
     }
 }
 
-/// One sentence on one line, whatever the names in it are: they come from files that anybody may have made.
+/// One sentence on one line, whatever the names in it are: they come from files that anybody may
+/// have made.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
@@ -302,8 +306,9 @@ impl fmt::Display for Error {
     }
 }
 
-/// Text fit for one line of a terminal: white space becomes single spaces, and characters that would move the cursor, reorder the
-/// line or not be seen become escapes. A text of more than [`MESSAGE_CHARS`] loses its middle.
+/// Text fit for one line of a terminal: white space becomes single spaces, and characters that
+/// would move the cursor, reorder the line or not be seen become escapes. A text of more than
+/// [`MESSAGE_CHARS`] loses its middle.
 pub fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len().min(4 * MESSAGE_CHARS));
     for word in text.split_whitespace() {
@@ -326,7 +331,8 @@ pub fn one_line(text: &str) -> String {
     format!("{start} ... {}", end.iter().rev().collect::<String>())
 }
 
-/// Unicode's directional and other format characters, with which a name can pretend to be another one.
+/// Unicode's directional and other format characters, with which a name can pretend to be another
+/// one.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')

@@ -1,4 +1,5 @@
-//! Files that we write, and paths that a file names. Every file that may be there already is written by [`replace`].
+//! Files that we write, and paths that a file names. Every file that may be there already is
+//! written by [`replace`].
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufWriter, Write};
@@ -13,7 +14,8 @@ const LINKS: usize = 40;
 /// How many hidden files are begun before a write gives up, each lost to another writer's sweep.
 const ATTEMPTS: usize = 100;
 
-/// The path of a file that a table in `folder` names; one outside of the folder is refused, as a table may be a stranger's.
+/// The path of a file that a table in `folder` names; one outside of the folder is refused, as a
+/// table may be a stranger's.
 ///
 /// # Errors
 /// The end of a sentence on the name.
@@ -25,8 +27,9 @@ pub fn inside(folder: &Path, name: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// Writes a file beside its place and renames it there, so that a good file is never replaced by half of one. Links are
-/// followed; a folder, a device or a pipe is left alone. Sweeps what interrupted writes left in the folder.
+/// Writes a file beside its place and renames it there, so that a good file is never replaced by
+/// half of one. Links are followed; a folder, a device or a pipe is left alone. Sweeps what
+/// interrupted writes left in the folder.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -124,7 +127,8 @@ fn folder(file: &Path) -> &Path {
     folder.unwrap_or(Path::new("."))
 }
 
-/// A new hidden file beside `target`, locked for as long as it is being written, so that nobody sweeps it.
+/// A new hidden file beside `target`, locked for as long as it is being written, so that nobody
+/// sweeps it.
 fn temporary(target: &Path) -> io::Result<(File, PathBuf)> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = target.file_name().unwrap_or_default().to_string_lossy();
@@ -148,8 +152,8 @@ fn temporary(target: &Path) -> io::Result<(File, PathBuf)> {
     Err(io::ErrorKind::ResourceBusy.into())
 }
 
-/// Removes files that [`replace`] left in a folder when it was interrupted: they are named as it names them, and nobody
-/// holds their lock.
+/// Removes files that [`replace`] left in a folder when it was interrupted: they are named as it
+/// names them, and nobody holds their lock.
 fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();

@@ -1,5 +1,6 @@
-//! Whether configs and weights can belong together, asked before a network is built: a config of a few bytes can describe layers
-//! without end. Both the manifest of a bundle and the folder of a checkpoint ask here.
+//! Whether configs and weights can belong together, asked before a network is built: a config of a
+//! few bytes can describe layers without end. Both the manifest of a bundle and the folder of a
+//! checkpoint ask here.
 
 use crate::{
     components::ComponentConfigs,
@@ -11,9 +12,10 @@ use crate::{
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// Fewest tensors of a residual block (two normalisations, two convolutions, each with a bias), of a transformer block (two
-/// attentions, three normalisations, a feed-forward network), of a layer of CLIP (four projections, two of each other part), and of a
-/// residual block of `AutoencoderDC` (two convolutions, one of them with a bias, and a normalisation) or of `AutoencoderTiny` (three
+/// Fewest tensors of a residual block (two normalisations, two convolutions, each with a bias), of
+/// a transformer block (two attentions, three normalisations, a feed-forward network), of a layer
+/// of CLIP (four projections, two of each other part), and of a residual block of `AutoencoderDC`
+/// (two convolutions, one of them with a bias, and a normalisation) or of `AutoencoderTiny` (three
 /// convolutions with their biases).
 const RESNET: u64 = 8;
 const TRANSFORMER: u64 = 20;
@@ -22,7 +24,8 @@ const DC_BLOCK: u64 = 4;
 const TINY_BLOCK: u64 = 6;
 
 /// # Errors
-/// The config and what is wrong with it: numbers that no model has, or more layers than there are tensors for.
+/// The config and what is wrong with it: numbers that no model has, or more layers than there are
+/// tensors for.
 pub(crate) fn check<'a>(
     configs: &ComponentConfigs,
     tensors: impl Iterator<Item = &'a str>,

@@ -11,8 +11,8 @@
 //!
 //! Whatever leaves or enters a device is a [`tensor::HostTensor`].
 //!
-//! Dimension letters used throughout: `B` batch, `T` tokens (77 for CLIP), `E` embedding width, `C` channels,
-//! `h`, `w` latent height and width, `H`, `W` image height and width in pixels.
+//! Dimension letters used throughout: `B` batch, `T` tokens (77 for CLIP), `E` embedding width, `C`
+//! channels, `h`, `w` latent height and width, `H`, `W` image height and width in pixels.
 
 pub mod bundle;
 #[cfg(not(target_family = "wasm"))]

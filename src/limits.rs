@@ -1,6 +1,7 @@
 //! How much of a stranger's file is read: every limit on bytes, counts and sizes, with its reason.
 //!
-//! A limit is a few times what the largest known model needs. What is beyond is refused before memory is asked for.
+//! A limit is a few times what the largest known model needs. What is beyond is refused before
+//! memory is asked for.
 
 #[cfg(not(target_family = "wasm"))]
 use crate::error::{Error, Result};
@@ -10,15 +11,18 @@ use std::{fs::File, io::Read, path::Path};
 /// Characters of an error message, so that a name of a megabyte does not fill a terminal.
 pub const MESSAGE_CHARS: usize = 600;
 
-/// Bytes of a JSON or text file of a model: manifests, configs, vocabularies, indices of shards. The largest known are the
-/// tokenizers of CLIP, 4 MB; the manifest of Stable Diffusion XL would have 1 MB.
+/// Bytes of a JSON or text file of a model: manifests, configs, vocabularies, indices of shards.
+/// The largest known are the tokenizers of CLIP, 4 MB; the manifest of Stable Diffusion XL would
+/// have 1 MB.
 pub const TEXT_BYTES: u64 = 16 << 20;
 
-/// Bytes of the header of a safetensors file. Stable Diffusion XL in one file has 2,500 tensors in 300 kB.
+/// Bytes of the header of a safetensors file. Stable Diffusion XL in one file has 2,500 tensors in
+/// 300 kB.
 pub const HEADER_BYTES: u64 = 16 << 20;
 
-/// Bytes of the pickle in a PyTorch file, which has names and shapes: 170 kB in Stable Diffusion, three times that with the state of
-/// an optimizer. An opcode of one byte can take a hundred in memory.
+/// Bytes of the pickle in a PyTorch file, which has names and shapes: 170 kB in Stable Diffusion,
+/// three times that with the state of an optimizer. An opcode of one byte can take a hundred in
+/// memory.
 pub const PICKLE_BYTES: u64 = 4 << 20;
 
 /// Largest number in a component's configuration. The largest known is a vocabulary, 49,408.
@@ -27,8 +31,8 @@ pub const CONFIG_NUMBER: u64 = 1 << 20;
 /// Levels of a U-Net or an autoencoder, each of which halves the picture: 2048 pixels are 2^11.
 pub const LEVELS: usize = 12;
 
-/// Values of one tensor. 2^31 of them decode to 8 GiB, which is more than a browser can hold and 30 times Stable Diffusion's
-/// largest.
+/// Values of one tensor. 2^31 of them decode to 8 GiB, which is more than a browser can hold and 30
+/// times Stable Diffusion's largest.
 pub const TENSOR_VALUES: u64 = 1 << 31;
 
 /// Tokens of a vocabulary and merges of a tokenizer: CLIP's has 49,408.
@@ -37,10 +41,12 @@ pub const VOCABULARY: usize = 1 << 18;
 /// Bytes of one token of a vocabulary: CLIP's longest has 22 letters.
 pub const TOKEN_BYTES: usize = 256;
 
-/// Tokens that a tokenizer has beside its vocabulary: a few, or one for each learned word (textual inversion).
+/// Tokens that a tokenizer has beside its vocabulary: a few, or one for each learned word (textual
+/// inversion).
 pub const ADDED_TOKENS: usize = 4096;
 
-/// Longest `model_max_length` of a tokenizer: CLIP's is 77. `transformers` writes 1e30 for "unlimited", which no text encoder is.
+/// Longest `model_max_length` of a tokenizer: CLIP's is 77. `transformers` writes 1e30 for
+/// "unlimited", which no text encoder is.
 pub const MODEL_MAX_LENGTH: usize = 4096;
 
 // Pictures and DICOM.
@@ -48,17 +54,20 @@ pub const MODEL_MAX_LENGTH: usize = 4096;
 /// Most pixels of a picture that is decoded. Detectors have up to 20 million, stitched films up to 60.
 pub const PICTURE_PIXELS: u64 = 1 << 26;
 
-/// Most bytes of a picture's file: [`PICTURE_PIXELS`] of 16 bits take half of it without compression.
+/// Most bytes of a picture's file: [`PICTURE_PIXELS`] of 16 bits take half of it without
+/// compression.
 pub const PICTURE_BYTES: u64 = 256 << 20;
 
-/// Most bytes of a deflated DICOM data set: [`PICTURE_PIXELS`] of 16 bits, and 16 MB of everything else.
+/// Most bytes of a deflated DICOM data set: [`PICTURE_PIXELS`] of 16 bits, and 16 MB of everything
+/// else.
 pub const DICOM_INFLATED_BYTES: u64 = 2 * PICTURE_PIXELS + (16 << 20);
 
-/// Most bytes of a DICOM element that is kept: a look-up table has at most 65,536 entries of 2 bytes.
+/// Most bytes of a DICOM element that is kept: a look-up table has at most 65,536 entries of 2
+/// bytes.
 pub const DICOM_VALUE_BYTES: u32 = 1 << 17;
 
-/// Most pixels of all scans of a JPEG together. A progressive file has about ten scans; one that is made to be slow has
-/// thousands, of a few bytes each.
+/// Most pixels of all scans of a JPEG together. A progressive file has about ten scans; one that is
+/// made to be slow has thousands, of a few bytes each.
 pub const JPEG_SCANNED_PIXELS: u64 = 1 << 30;
 
 /// # Errors
@@ -86,7 +95,8 @@ pub const ROW_BYTES: u64 = 1 << 20;
 /// Most bytes of a report's file.
 pub const REPORT_BYTES: u64 = 1 << 20;
 
-/// Most bytes of an image's text. A text encoder hears 77 tokens, and the longest reports have 10,000 letters.
+/// Most bytes of an image's text. A text encoder hears 77 tokens, and the longest reports have
+/// 10,000 letters.
 pub const CAPTION_BYTES: usize = 1 << 16;
 
 /// Most bytes of the description of a run.

@@ -97,10 +97,12 @@ struct Generate {
     /// cpu or gpu
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     backend: Backend,
-    /// What is asked of a GPU: all that the adapter has, or WebGPU's default limits without optional features
+    /// What is asked of a GPU: all that the adapter has, or WebGPU's default limits without
+    /// optional features
     #[arg(long, value_name = "adapter|default", default_value = "adapter")]
     limits: Limits,
-    /// What the GPU computes in: f16 or f32 [default: f16 where the adapter has it and is a graphics card]
+    /// What the GPU computes in: f16 or f32
+    /// [default: f16 where the adapter has it and is a graphics card]
     #[arg(long, value_name = "f16|f32")]
     precision: Option<Precision>,
     /// Begin from this picture (PNG, JPEG, WebP, DICOM), whose middle is fitted to the image's size
@@ -112,14 +114,16 @@ struct Generate {
     /// How little of `--image` is left under the paint: above 0 and at most 1
     #[arg(long, value_name = "S", default_value_t = 0.6, requires = "image")]
     strength: f64,
-    /// Start from the tensor `latents` [1, C, h, w] of this safetensors file instead of the seed's noise
+    /// Start from the tensor `latents` [1, C, h, w] of this safetensors file instead of the seed's
+    /// noise
     #[arg(long, value_name = "FILE")]
     latents: Option<PathBuf>,
-    /// Also write `prompt_embeds`, the final `latents` and `image` in [-1, 1] to this safetensors file
+    /// Also write `prompt_embeds`, the final `latents` and `image` in [-1, 1] to this safetensors
+    /// file
     #[arg(long, value_name = "FILE")]
     dump: Option<PathBuf>,
-    /// Draw up to N images, each with the next seed, until the model's reader sees what was asked for; the best one is kept, and its
-    /// file says how many there were
+    /// Draw up to N images, each with the next seed, until the model's reader sees what was asked
+    /// for; the best one is kept, and its file says how many there were
     #[arg(long, value_name = "N")]
     verify: Option<usize>,
     /// Where the image goes: a DICOM Secondary Capture where the name ends in .dcm, else a PNG

@@ -1,9 +1,11 @@
-//! One file of a diffusers checkpoint -> Weights, with the names that diffusers has for its tensors today.
+//! One file of a diffusers checkpoint -> Weights, with the names that diffusers has for its tensors
+//! today.
 //!
-//! Published checkpoints hold three older conventions, which transformers and diffusers translate on loading, and so does this:
-//! transformers before 5 wrote `text_model.` before every name of the text encoder; some files hold the buffer `position_ids`
-//! beside the weights; and the attention of the autoencoders of Stable Diffusion 1 and 2 is called `query`, `key`, `value`,
-//! `proj_attn` (`diffusers/models/modeling_utils.py`, `_convert_deprecated_attention_blocks`).
+//! Published checkpoints hold three older conventions, which transformers and diffusers translate
+//! on loading, and so does this: transformers before 5 wrote `text_model.` before every name of the
+//! text encoder; some files hold the buffer `position_ids` beside the weights; and the attention of
+//! the autoencoders of Stable Diffusion 1 and 2 is called `query`, `key`, `value`, `proj_attn`
+//! (`diffusers/models/modeling_utils.py`, `_convert_deprecated_attention_blocks`).
 
 use safetensors::SafeTensors;
 
@@ -12,12 +14,13 @@ use crate::error::{Error, Result};
 use crate::tensor::HostTensor;
 use crate::weights::Weights;
 
-/// The tensors of one safetensors file of `component` (`text_encoder`, `unet` or `vae`), as `{component}.{name}`. `file` is its
-/// name for messages.
+/// The tensors of one safetensors file of `component` (`text_encoder`, `unet` or `vae`), as
+/// `{component}.{name}`. `file` is its name for messages.
 ///
 /// # Errors
-/// [`Error::Safetensors`] if it is no safetensors file, [`Error::TensorType`] or [`Error::NotFinite`] naming a tensor that
-/// cannot be used, [`Error::DuplicateTensor`] if two of its names are the same one.
+/// [`Error::Safetensors`] if it is no safetensors file, [`Error::TensorType`] or
+/// [`Error::NotFinite`] naming a tensor that cannot be used, [`Error::DuplicateTensor`] if two of
+/// its names are the same one.
 pub fn read_safetensors(component: &str, file: &str, bytes: &[u8]) -> Result<Weights> {
     let tensors = SafeTensors::deserialize(bytes).map_err(|e| Error::Safetensors {
         file: file.into(),
@@ -40,7 +43,8 @@ pub fn read_safetensors(component: &str, file: &str, bytes: &[u8]) -> Result<Wei
     Ok(weights)
 }
 
-/// What a whole CLIP, or one with its projection, has beside the text encoder; transformers' `CLIPTextModel` leaves it out.
+/// What a whole CLIP, or one with its projection, has beside the text encoder; transformers'
+/// `CLIPTextModel` leaves it out.
 const NOT_TEXT: [&str; 4] = [
     "text_projection",
     "visual_projection",
@@ -48,7 +52,8 @@ const NOT_TEXT: [&str; 4] = [
     "vision_model",
 ];
 
-/// Today's name of a tensor, without the component; `None` for a buffer that is no weight, and for what is not of the component.
+/// Today's name of a tensor, without the component; `None` for a buffer that is no weight, and for
+/// what is not of the component.
 pub(crate) fn current_name(component: &str, key: &str) -> Option<String> {
     match component {
         "text_encoder" => {

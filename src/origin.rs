@@ -20,12 +20,13 @@ pub const PROMPT: &str = "Prompt";
 /// Keyword of what it should not show.
 pub const NEGATIVE_PROMPT: &str = "Negative prompt";
 
-/// Keywords and values: `Synthetic`, `Software`, `Model`, `Prompt`, `Negative prompt`, `Seed`, `Steps`, `Guidance scale`,
-/// `Scheduler`, `Size`, `Engine` where it is known, `Strength` where a picture was given, and `Selected` where others were
-/// drawn and not kept.
+/// Keywords and values: `Synthetic`, `Software`, `Model`, `Prompt`, `Negative prompt`, `Seed`,
+/// `Steps`, `Guidance scale`, `Scheduler`, `Size`, `Engine` where it is known, `Strength` where a
+/// picture was given, and `Selected` where others were drawn and not kept.
 ///
-/// `Size` is that of the image which the model drew, also where the file shows it larger or beside another one. `model` is the
-/// model's name. Images of one seed differ by rounding between engines. `request.scheduler` should be the scheduler that ran; `None` reads as the model's own.
+/// `Size` is that of the image which the model drew, also where the file shows it larger or beside
+/// another one. `model` is the model's name. Images of one seed differ by rounding between engines.
+/// `request.scheduler` should be the scheduler that ran; `None` reads as the model's own.
 pub fn texts(
     request: &Request,
     model: &str,
@@ -63,7 +64,8 @@ pub fn texts(
     texts
 }
 
-/// What a PNG or a DICOM file of ours says about itself: keywords and values as [`texts`] gave them. `None` for any other file.
+/// What a PNG or a DICOM file of ours says about itself: keywords and values as [`texts`] gave
+/// them. `None` for any other file.
 pub fn read(bytes: &[u8]) -> Option<Vec<(String, String)>> {
     let found = match is_dicom(bytes) {
         true => of_dicom(bytes)?,
@@ -84,7 +86,8 @@ fn of_png(bytes: &[u8]) -> Option<Vec<(String, String)>> {
     chunks.map(text).collect()
 }
 
-/// The settings are in Derivation Description, the prompts in Image Comments ([`crate::dicom::write`]).
+/// The settings are in Derivation Description, the prompts in Image Comments
+/// ([`crate::dicom::write`]).
 fn of_dicom(bytes: &[u8]) -> Option<Vec<(String, String)>> {
     let header = Header::read(Cursor::new(bytes)).ok()?;
     let settings = header.text(tags::DERIVATION_DESCRIPTION)?;

@@ -1,7 +1,7 @@
 //! Equality with diffusers, measured: runs a golden case of `tests/reference` and gives its errors.
 //!
-//! In the library and on bytes alone, because the same cases run natively and in a browser, on every backend. The bounds
-//! belong to the tests; nothing else uses this.
+//! In the library and on bytes alone, because the same cases run natively and in a browser, on
+//! every backend. The bounds belong to the tests; nothing else uses this.
 
 use std::collections::BTreeMap;
 
@@ -65,7 +65,8 @@ struct RunRequest {
 /// Runs one case on `device` and compares each of its outputs.
 ///
 /// # Errors
-/// Whatever loading or running the model gives; [`Error::Output`] where an output has another shape than the golden.
+/// Whatever loading or running the model gives; [`Error::Output`] where an output has another shape
+/// than the golden.
 pub async fn compare(files: &Files, device: &Device) -> Result<Errors> {
     let case = Case::read(files)?;
     if files.contains_key("model_index.json") {
@@ -99,7 +100,8 @@ pub fn relative_l2(found: &[f32], expected: &[f32]) -> f64 {
 /// The tensors of a `case.safetensors`, `input.*` and `output.*`; token ids as numbers.
 ///
 /// # Errors
-/// [`Error::Safetensors`] if it is no safetensors file, or holds other types than float32 and int64.
+/// [`Error::Safetensors`] if it is no safetensors file, or holds other types than float32 and
+/// int64.
 pub fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, HostTensor>> {
     let bad = |why: String| Error::Safetensors {
         file: CASE.into(),
@@ -144,7 +146,8 @@ pub fn run_request(files: &Files) -> Result<Request> {
     })
 }
 
-/// The weights in the files of `folder` (`""`, or a name with `/`), with the component's name before each key.
+/// The weights in the files of `folder` (`""`, or a name with `/`), with the component's name
+/// before each key.
 ///
 /// # Errors
 /// As [`read_safetensors`].

@@ -1,6 +1,7 @@
 //! A picture's file -> pixels, upright and of bounded size: what `roentgen` and `train` read alike.
 //!
-//! The page leaves PNG, JPEG and WebP to the browser, which turns and limits them likewise; see `web/engine/picture.js`.
+//! The page leaves PNG, JPEG and WebP to the browser, which turns and limits them likewise; see
+//! `web/engine/picture.js`.
 
 use std::io::Cursor;
 use std::panic;
@@ -26,7 +27,8 @@ impl Picture {
     /// Reads a file, told from others by its first bytes.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Picture`] where it cannot be decoded or has more than [`limits::PICTURE_PIXELS`].
+    /// [`Error::Io`]; [`Error::Picture`] where it cannot be decoded or has more than
+    /// [`limits::PICTURE_PIXELS`].
     pub fn open(path: &Path) -> Result<Self> {
         let bytes = limits::read(path, limits::PICTURE_BYTES)?;
         Self::decode(&bytes).map_err(|why| Error::Picture {
@@ -47,8 +49,8 @@ impl Picture {
         decoded.map_err(|why| why.split_whitespace().collect::<Vec<_>>().join(" "))
     }
 
-    /// As a viewer shows it, in 8 bits, grey or RGB: a radiograph in its window, 16 bits by those that are used, what is
-    /// transparent on black.
+    /// As a viewer shows it, in 8 bits, grey or RGB: a radiograph in its window, 16 bits by those
+    /// that are used, what is transparent on black.
     pub fn shown(self) -> DynamicImage {
         use DynamicImage::{ImageLuma8, ImageRgb8};
         let image = match self {
@@ -93,8 +95,8 @@ impl Picture {
         }
     }
 
-    /// Grey in 8 bits for training: what has more is stretched over the anatomy ([`contrast::narrow`]), with or without a
-    /// window, as all data sets are stretched alike.
+    /// Grey in 8 bits for training: what has more is stretched over the anatomy
+    /// ([`contrast::narrow`]), with or without a window, as all data sets are stretched alike.
     pub fn stretched(self) -> GrayImage {
         match self {
             Self::Radiograph(found) => grey(found.stretched(), found.width, found.height),
@@ -107,8 +109,8 @@ impl Picture {
         }
     }
 
-    /// The middle of the picture in `width` times `height` pixels, in 8 bits, grey or RGB. It is cropped before it is
-    /// resized, so that a picture of one pixel by millions does not grow.
+    /// The middle of the picture in `width` times `height` pixels, in 8 bits, grey or RGB. It is
+    /// cropped before it is resized, so that a picture of one pixel by millions does not grow.
     pub fn fit(self, width: u32, height: u32) -> Image {
         let picture = self.shown();
         let (w, h) = (u64::from(picture.width()), u64::from(picture.height()));
@@ -120,7 +122,8 @@ impl Picture {
         };
         let (w, h) = (part(w, h, width_, height_), part(h, w, height_, width_));
         let (x, y) = ((picture.width() - w) / 2, (picture.height() - h) / 2);
-        // Catmull-Rom widens its support when it reduces, so it does not alias, and rings less at edges than Lanczos.
+        // Catmull-Rom widens its support when it reduces, so it does not alias, and rings less at
+        // edges than Lanczos.
         let picture =
             picture
                 .crop_imm(x, y, w, h)
@@ -162,7 +165,8 @@ fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
     Ok(image)
 }
 
-/// Whether each chunk of a WebP file is in it: the decoder asks for as much memory as a chunk says that it has.
+/// Whether each chunk of a WebP file is in it: the decoder asks for as much memory as a chunk says
+/// that it has.
 ///
 /// # Errors
 /// The end of a sentence on the file.

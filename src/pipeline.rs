@@ -140,7 +140,8 @@ impl PipelineBuilder {
         })
     }
 
-    /// What the U-Net and the autoencoder shall compute in; f32 where nobody says otherwise. The text encoder stays in f32: it runs once.
+    /// What the U-Net and the autoencoder shall compute in; f32 where nobody says otherwise. The
+    /// text encoder stays in f32: it runs once.
     pub fn in_precision(self, precision: Precision) -> Self {
         Self { precision, ..self }
     }
@@ -179,15 +180,16 @@ impl Pipeline {
         &self.configs
     }
 
-    /// Denoises the seed's latents towards the prompt and decodes them. `on_step` runs after every step; an error from
-    /// it ([`Error::Cancelled`], say) ends the run.
+    /// Denoises the seed's latents towards the prompt and decodes them. `on_step` runs after every
+    /// step; an error from it ([`Error::Cancelled`], say) ends the run.
     ///
-    /// Where f16 gives no image, all of it is drawn once more in f32, from the same noise and with its steps counted from 1 again, and
-    /// [`Generated::repeated`] says why. On some adapters a number that f16 has not becomes its largest, 65504, and goes unseen.
+    /// Where f16 gives no image, all of it is drawn once more in f32, from the same noise and with
+    /// its steps counted from 1 again, and [`Generated::repeated`] says why. On some adapters a
+    /// number that f16 has not becomes its largest, 65504, and goes unseen.
     ///
     /// # Errors
-    /// [`Error::Request`] naming the setting that is wrong; [`Error::Output`] if the latents are not finite;
-    /// [`Error::Device`] if the device fails.
+    /// [`Error::Request`] naming the setting that is wrong; [`Error::Output`] if the latents are
+    /// not finite; [`Error::Device`] if the device fails.
     pub async fn generate(
         &self,
         request: &Request,
@@ -266,7 +268,8 @@ impl Pipeline {
         })
     }
 
-    /// The prompt's embeddings, below those of the negative prompt where guidance needs them, as diffusers stacks them.
+    /// The prompt's embeddings, below those of the negative prompt where guidance needs them, as
+    /// diffusers stacks them.
     fn encode_prompt(&self, request: &Request, shape: [usize; 4]) -> Result<Prompt> {
         let tokens = self.tokenizer.encode(&request.prompt)?;
         let embeds = self.embed(&tokens.ids);

@@ -1,4 +1,5 @@
-//! Image -> PNG whose text chunks say that it is synthetic and what gave it; and PNG in 16 bits -> image.
+//! Image -> PNG whose text chunks say that it is synthetic and what gave it; and PNG in 16 bits ->
+//! image.
 
 use std::io::Cursor;
 
@@ -6,8 +7,8 @@ use crate::device::Backend;
 use crate::image::{Image, contrast};
 use crate::{Error, Result, limits, origin::texts, pipeline::Request};
 
-/// A PNG of 16 bits in 8, grey or RGB, by those that are used ([`contrast::by_bits_used`]): what a browser makes of one with
-/// 12 bits in it is black. Opacity is left out.
+/// A PNG of 16 bits in 8, grey or RGB, by those that are used ([`contrast::by_bits_used`]): what a
+/// browser makes of one with 12 bits in it is black. Opacity is left out.
 ///
 /// # Errors
 /// The end of a sentence on the file.
@@ -51,7 +52,8 @@ pub fn decode_wide(bytes: &[u8]) -> Result<Image, String> {
 
 /// Encodes the image with its origin ([`texts`]) as UTF-8 text chunks (iTXt).
 ///
-/// `image` has 1 (grey), 3 (RGB) or 4 (RGBA) channels; a colour image without colours is stored as grey.
+/// `image` has 1 (grey), 3 (RGB) or 4 (RGBA) channels; a colour image without colours is stored as
+/// grey.
 ///
 /// # Errors
 /// [`Error::Png`] if the sizes and the pixels do not belong together.

@@ -4,7 +4,8 @@ use burn::prelude::*;
 
 use crate::error::{Error, Result};
 
-/// A tensor in this process's memory, in f32 and PyTorch's layout: weights, images, latents, embeddings, attention maps.
+/// A tensor in this process's memory, in f32 and PyTorch's layout: weights, images, latents,
+/// embeddings, attention maps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostTensor {
     /// Sizes of the dimensions.

@@ -1,7 +1,9 @@
-//! Text -> [`Tokens`]: the CLIP byte-pair tokenizer, padded and truncated exactly as `transformers` does it.
+//! Text -> [`Tokens`]: the CLIP byte-pair tokenizer, padded and truncated exactly as `transformers`
+//! does it.
 //!
-//! The work is done by the `tokenizers` crate from a `tokenizer.json`. Older checkpoints hold `vocab.json` and
-//! `merges.txt` instead; from these the same `tokenizer.json` is composed that `transformers` composes.
+//! The work is done by the `tokenizers` crate from a `tokenizer.json`. Older checkpoints hold
+//! `vocab.json` and `merges.txt` instead; from these the same `tokenizer.json` is composed that
+//! `transformers` composes.
 
 mod accepted;
 mod words;
@@ -12,8 +14,9 @@ use crate::{Error, Result, limits};
 use serde_json::{Value, json};
 use tokenizers::{AddedToken, PaddingParams, PaddingStrategy, Tokenizer, TruncationParams};
 
-/// Tokens per prompt when the tokenizer's files name no other number: CLIP's `max_position_embeddings`.
-/// Source: <https://huggingface.co/openai/clip-vit-large-patch14/blob/main/tokenizer_config.json>.
+/// Tokens per prompt when the tokenizer's files name no other number: CLIP's
+/// `max_position_embeddings`. Source:
+/// <https://huggingface.co/openai/clip-vit-large-patch14/blob/main/tokenizer_config.json>.
 pub const MODEL_MAX_LENGTH: usize = 77;
 /// First token of every prompt.
 pub const BOS_TOKEN: &str = "<|startoftext|>";
@@ -23,20 +26,24 @@ pub const EOS_TOKEN: &str = "<|endoftext|>";
 /// The words of one prompt as the text encoder reads them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tokens {
-    /// `[T]`: BOS, at most `T - 2` text tokens, EOS, then padding. `T` is [`ClipTokenizer::model_max_length`].
+    /// `[T]`: BOS, at most `T - 2` text tokens, EOS, then padding. `T` is
+    /// [`ClipTokenizer::model_max_length`].
     pub ids: Vec<u32>,
     /// Text tokens that did not fit and were cut from the end. 0 when the whole prompt is in.
     pub truncated: usize,
 }
 
-/// What a checkpoint's `tokenizer_config.json` and `special_tokens_map.json` say beside the vocabulary.
+/// What a checkpoint's `tokenizer_config.json` and `special_tokens_map.json` say beside the
+/// vocabulary.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TokenizerOptions {
-    /// Token after EOS up to the full length. `None`: what `tokenizer.json` says, else [`EOS_TOKEN`].
+    /// Token after EOS up to the full length. `None`: what `tokenizer.json` says, else
+    /// [`EOS_TOKEN`].
     pub pad_token: Option<String>,
     /// Tokens per prompt. `None`: what `tokenizer.json` says, else [`MODEL_MAX_LENGTH`].
     pub model_max_length: Option<usize>,
-    /// BOS, EOS, unknown and padding token where a file describes them in full and not only by their text.
+    /// BOS, EOS, unknown and padding token where a file describes them in full and not only by
+    /// their text.
     pub special_tokens: [Option<AddedToken>; 4],
 }
 
@@ -89,7 +96,8 @@ impl TokenizerOptions {
     }
 }
 
-/// CLIP's tokenizer: NFC, white space runs to one space, lower case, byte-level BPE with `</w>` at word ends.
+/// CLIP's tokenizer: NFC, white space runs to one space, lower case, byte-level BPE with `</w>` at
+/// word ends.
 #[derive(Clone)]
 pub struct ClipTokenizer {
     /// Adds BOS and EOS, and neither cuts nor pads: [`ClipTokenizer::encode`] does.
@@ -101,7 +109,8 @@ pub struct ClipTokenizer {
 }
 
 impl ClipTokenizer {
-    /// Reads a `tokenizer.json`. Padding and length are taken from its `padding` and `truncation` entries.
+    /// Reads a `tokenizer.json`. Padding and length are taken from its `padding` and `truncation`
+    /// entries.
     ///
     /// # Errors
     /// [`Error::Tokenizer`] if it is no valid `tokenizer.json` or not of CLIP's kind.
@@ -130,7 +139,8 @@ impl ClipTokenizer {
             .or(json["padding"]["pad_token"].as_str())
             .unwrap_or(EOS_TOKEN)
             .to_owned();
-        // Parts that are not needed for encoding are not given to the library, which panics on some damaged ones.
+        // Parts that are not needed for encoding are not given to the library, which panics on some
+        // damaged ones.
         for part in ["truncation", "padding", "decoder"] {
             json[part] = Value::Null;
         }
@@ -148,9 +158,10 @@ impl ClipTokenizer {
         };
         let (bos, eos, pad_id) = (id(BOS_TOKEN)?, id(EOS_TOKEN)?, id(&pad_token)?);
 
-        // `transformers` makes the named tokens special, the pad token included: "!" in a prompt for SD 2.x is
-        // then the pad token (id 0) and not the word "!</w>". Tokens described in full are taken so; those that the
-        // files only name stay as tokenizer.json has them, or else are found before the text is lower-cased.
+        // `transformers` makes the named tokens special, the pad token included: "!" in a prompt
+        // for SD 2.x is then the pad token (id 0) and not the word "!</w>". Tokens described in
+        // full are taken so; those that the files only name stay as tokenizer.json has them, or
+        // else are found before the text is lower-cased.
         let named = [BOS_TOKEN, EOS_TOKEN, EOS_TOKEN, &pad_token];
         for (name, described) in named.into_iter().zip(&options.special_tokens) {
             let token = match described {
@@ -181,10 +192,12 @@ impl ClipTokenizer {
         })
     }
 
-    /// Composes the tokenizer from `vocab.json` and `merges.txt` as `transformers.CLIPTokenizer` does.
+    /// Composes the tokenizer from `vocab.json` and `merges.txt` as `transformers.CLIPTokenizer`
+    /// does.
     ///
     /// # Errors
-    /// [`Error::Json`], [`Error::Utf8`] or [`Error::Tokenizer`] if the files are damaged or do not belong together.
+    /// [`Error::Json`], [`Error::Utf8`] or [`Error::Tokenizer`] if the files are damaged or do not
+    /// belong together.
     pub fn from_vocab_and_merges(
         vocab_json: &[u8],
         merges: &[u8],
@@ -240,7 +253,8 @@ impl ClipTokenizer {
         Self::from_json_with(tokenizer.to_string().as_bytes(), options)
     }
 
-    /// The whole tokenizer as one `tokenizer.json`, padding and length included: what a bundle holds.
+    /// The whole tokenizer as one `tokenizer.json`, padding and length included: what a bundle
+    /// holds.
     ///
     /// # Errors
     /// [`Error::Tokenizer`] if it cannot be written as JSON.
@@ -261,7 +275,8 @@ impl ClipTokenizer {
         tokenizer.to_string(false).map_err(bad)
     }
 
-    /// Tokens of a prompt: BOS, text, EOS, padding; what does not fit is cut from the end of the text.
+    /// Tokens of a prompt: BOS, text, EOS, padding; what does not fit is cut from the end of the
+    /// text.
     ///
     /// # Errors
     /// [`Error::Tokenizer`] if the text cannot be split (a limit of the regular expression engine).
@@ -273,7 +288,8 @@ impl ClipTokenizer {
             .get_ids()
             .to_vec();
         let truncated = ids.len().saturating_sub(self.model_max_length);
-        // What is cut are the last words, not the EOS behind them, whose place in the sequence the model looks at.
+        // What is cut are the last words, not the EOS behind them, whose place in the sequence the
+        // model looks at.
         let eos = ids.len() - 1;
         ids.drain(eos - truncated..eos);
         ids.resize(self.model_max_length, self.pad_id);

@@ -1,8 +1,9 @@
 //! The engine as the page's worker sees it: the project's only `wasm_bindgen`.
 //!
-//! One [`Engine`] holds one model on one device. The worker creates it, gives it the shards one at a time, finishes it and
-//! then asks for images. Every failure reaches JavaScript as an `Error` with the text of [`enum@Error`] and its stable `code`; a
-//! panic, which no promise survives, is told to the function given to [`set_panic_handler`].
+//! One [`Engine`] holds one model on one device. The worker creates it, gives it the shards one at
+//! a time, finishes it and then asks for images. Every failure reaches JavaScript as an `Error`
+//! with the text of [`enum@Error`] and its stable `code`; a panic, which no promise survives, is
+//! told to the function given to [`set_panic_handler`].
 
 #[cfg(feature = "testing")]
 mod cases;
@@ -31,8 +32,9 @@ use crate::tensor::HostTensor;
 use crate::tokens::{ClipTokenizer, Part, PartTokens};
 use settings::Settings;
 
-/// A preview is decoded when the steps since the last one took this many times as long as decoding it did, so that
-/// previews add at most a fifth to the time of an image; unless the settings ask for all of them.
+/// A preview is decoded when the steps since the last one took this many times as long as decoding
+/// it did, so that previews add at most a fifth to the time of an image; unless the settings ask
+/// for all of them.
 const STEPS_PER_PREVIEW: f64 = 5.0;
 
 thread_local! {
@@ -49,8 +51,9 @@ unsafe extern "C" {
 
 /// Runs once when the module has been instantiated.
 ///
-/// A linker that finds no call of `__wasm_call_ctors` puts one in front of every export, and the GPU runtime's thousands of
-/// constructors would run again at each call (inventory 0.3.25, `lib.rs:105`).
+/// A linker that finds no call of `__wasm_call_ctors` puts one in front of every export, and the
+/// GPU runtime's thousands of constructors would run again at each call (inventory 0.3.25,
+/// `lib.rs:105`).
 #[wasm_bindgen(start)]
 fn start() {
     #[allow(unsafe_code, reason = "called exactly once, before any other export")]
@@ -108,8 +111,8 @@ pub struct Engine {
 
 #[wasm_bindgen]
 impl Engine {
-    /// Opens the device and prepares the empty model. `backend` is `cpu` or `gpu`, as this module was built; `adapter` is what
-    /// [`options`] and [`precision`] read.
+    /// Opens the device and prepares the empty model. `backend` is `cpu` or `gpu`, as this module
+    /// was built; `adapter` is what [`options`] and [`precision`] read.
     pub async fn create(
         backend: String,
         manifest: Vec<u8>,
@@ -129,7 +132,8 @@ impl Engine {
         })
     }
 
-    /// Checks, decodes and applies the next shard; its bytes are gone afterwards. After an error the engine is of no use.
+    /// Checks, decodes and applies the next shard; its bytes are gone afterwards. After an error
+    /// the engine is of no use.
     pub fn add_shard(&mut self, index: usize, bytes: Vec<u8>) -> Result<(), Thrown> {
         let Stage::Loading {
             mut decoder,
@@ -155,12 +159,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Draws one image: `{width, height, rgba, truncated, repeated, words?}`, `truncated` being the tokens of the prompt that did not fit,
-    /// `repeated` whether f16 gave no image, so that this one is f32's, and `words` what each word of the prompt was attended to, where
-    /// the settings ask for it.
+    /// Draws one image: `{width, height, rgba, truncated, repeated, words?}`, `truncated` being the
+    /// tokens of the prompt that did not fit, `repeated` whether f16 gave no image, so that this
+    /// one is f32's, and `words` what each word of the prompt was attended to, where the settings
+    /// ask for it.
     ///
-    /// After each step `on_step({step, total, preview?})` is called and the promise it returns awaited, so that the worker hears
-    /// its messages; where it resolves to `false`, the image ends with the error `cancelled`.
+    /// After each step `on_step({step, total, preview?})` is called and the promise it returns
+    /// awaited, so that the worker hears its messages; where it resolves to `false`, the image ends
+    /// with the error `cancelled`.
     pub async fn generate(&self, settings: JsValue, on_step: Function) -> Result<Object, Thrown> {
         let Stage::Ready(pipeline) = &self.stage else {
             return Err(wrong_stage().into());
@@ -196,7 +202,8 @@ impl Engine {
             })
             .await;
         let generated = generated.map_err(|error| thrown.unwrap_or_else(|| error.into()))?;
-        // A browser that rejects a kernel skips it without a word (cubecl #1641): what comes out then is stale or flat.
+        // A browser that rejects a kernel skips it without a word (cubecl #1641): what comes out
+        // then is stale or flat.
         let generated = generated.check()?;
         let object = picture(&generated.to_image());
         set(&object, "truncated", &generated.truncated.into());
@@ -211,8 +218,8 @@ impl Engine {
         Ok(object)
     }
 
-    /// The words of a prompt, `[{from, to, read, known}]`: where each stands, whether it is within what the model reads, and
-    /// whether its tokenizer knows it.
+    /// The words of a prompt, `[{from, to, read, known}]`: where each stands, whether it is within
+    /// what the model reads, and whether its tokenizer knows it.
     pub fn words(&self, prompt: &str) -> Result<Array, Thrown> {
         let Stage::Ready(pipeline) = &self.stage else {
             return Err(wrong_stage().into());
@@ -237,8 +244,9 @@ impl Engine {
 #[cfg(feature = "gpu")]
 #[wasm_bindgen]
 impl Engine {
-    /// Has the browser compile the pipelines that one stage (`text_encoder`, `unet`, `decoder`) of an image at the model's own
-    /// settings takes, before its weights are here. Nothing is computed, and the browser, which compiles elsewhere, is not waited for.
+    /// Has the browser compile the pipelines that one stage (`text_encoder`, `unet`, `decoder`) of
+    /// an image at the model's own settings takes, before its weights are here. Nothing is
+    /// computed, and the browser, which compiles elsewhere, is not waited for.
     pub fn warm_up(&self, stage: &str) -> Result<(), Thrown> {
         let Stage::Loading { decoder, builder } = &self.stage else {
             return Err(wrong_stage().into());
@@ -252,7 +260,8 @@ impl Engine {
 
 /// Encodes pixels as a PNG which says in its text chunks that it is synthetic, and what gave it.
 ///
-/// `rgba` is what a canvas has: `width * height * 4` bytes. `engine` is the one that drew, `cpu` or `gpu`, if that is known.
+/// `rgba` is what a canvas has: `width * height * 4` bytes. `engine` is the one that drew, `cpu` or
+/// `gpu`, if that is known.
 #[wasm_bindgen]
 pub fn encode_png(
     width: usize,
@@ -287,8 +296,8 @@ pub fn encode_dicom(
     )?)
 }
 
-/// The pixels of a file that browsers do not show, or show too dark, `{width, height, rgba}`: DICOM, and PNG in 16 bits of
-/// which only a part is used.
+/// The pixels of a file that browsers do not show, or show too dark, `{width, height, rgba}`:
+/// DICOM, and PNG in 16 bits of which only a part is used.
 #[wasm_bindgen]
 pub fn read_picture(bytes: Vec<u8>, file: String) -> Result<Object, Thrown> {
     let read = match dicom::read::is_dicom(&bytes) {
@@ -298,7 +307,8 @@ pub fn read_picture(bytes: Vec<u8>, file: String) -> Result<Object, Thrown> {
     Ok(picture(&read.map_err(|why| Error::Picture { file, why })?))
 }
 
-/// What a PNG or a DICOM file of ours says about itself, `{keyword: value}`; null for any other file.
+/// What a PNG or a DICOM file of ours says about itself, `{keyword: value}`; null for any other
+/// file.
 #[wasm_bindgen]
 pub fn read_origin(bytes: &[u8]) -> JsValue {
     let Some(texts) = origin::read(bytes) else {
@@ -337,7 +347,8 @@ fn options(adapter: &JsValue) -> Result<device::Options> {
     })
 }
 
-/// `{precision?: "f16" | "f32"}`: what the model shall compute in, instead of what suits the device.
+/// `{precision?: "f16" | "f32"}`: what the model shall compute in, instead of what suits the
+/// device.
 fn precision(adapter: &JsValue) -> Result<Option<Precision>> {
     let named = Reflect::get(adapter, &JsValue::from_str("precision")).ok();
     let named = named.and_then(|precision| precision.as_string());

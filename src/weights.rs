@@ -1,7 +1,8 @@
 //! Weights -> modules and back: every key and every shape of a checkpoint is accounted for.
 //!
-//! Field names are the checkpoint's keys, so the only differences that burn makes are undone here: a linear layer's
-//! weight is transposed, and a normalisation calls its weight and bias `gamma` and `beta`.
+//! Field names are the checkpoint's keys, so the only differences that burn makes are undone here:
+//! a linear layer's weight is transposed, and a normalisation calls its weight and bias `gamma` and
+//! `beta`.
 
 #[cfg(feature = "gpu")]
 mod absent;
@@ -111,15 +112,16 @@ impl Path {
         key(&self.names.join("."))
     }
 
-    /// Whether the parameter is the weight of a linear layer, `[in, out]` in burn and `[out, in]` in the file.
+    /// Whether the parameter is the weight of a linear layer, `[in, out]` in burn and `[out, in]`
+    /// in the file.
     fn is_linear_weight(&self) -> bool {
         self.containers.last().is_some_and(|c| c == "Struct:Linear")
             && self.names.last().is_some_and(|n| n == "weight")
     }
 }
 
-/// The checkpoint's name of the parameter at a path through a module. An enum's variant is a step of the path, alone with a capital
-/// letter, and not of the name.
+/// The checkpoint's name of the parameter at a path through a module. An enum's variant is a step
+/// of the path, alone with a capital letter, and not of the name.
 fn key(path: &str) -> String {
     let steps = path.split('.');
     let named = |step: &&str| !step.starts_with(|c: char| c.is_ascii_uppercase());
@@ -148,11 +150,12 @@ impl WeightLoader {
         }
     }
 
-    /// Puts `weights` into their parameters. On a GPU, quantized ones stay integers there: see [`Packed`].
+    /// Puts `weights` into their parameters. On a GPU, quantized ones stay integers there: see
+    /// [`Packed`].
     ///
     /// # Errors
-    /// [`Error::UnknownTensor`] for a name that the module does not have or that came before, [`Error::TensorShape`]
-    /// for one that does not fit.
+    /// [`Error::UnknownTensor`] for a name that the module does not have or that came before,
+    /// [`Error::TensorShape`] for one that does not fit.
     pub fn apply<M: Module, W: Into<Stored>>(
         &mut self,
         module: M,
@@ -193,14 +196,16 @@ pub fn load<M: Module>(module: M, weights: Weights) -> Result<M> {
     Ok(module)
 }
 
-/// Name and shape, as the checkpoint has them, of every parameter; nothing is allocated for one that is not yet there.
+/// Name and shape, as the checkpoint has them, of every parameter; nothing is allocated for one
+/// that is not yet there.
 pub fn expected(module: &impl Module) -> BTreeMap<String, Vec<usize>> {
     let mut shapes = Shapes::default();
     module.visit(&mut shapes);
     shapes.found
 }
 
-/// Reads a module's weights back from the device, in the checkpoint's names and layout. Blocks, so native only.
+/// Reads a module's weights back from the device, in the checkpoint's names and layout. Blocks, so
+/// native only.
 #[cfg(not(target_family = "wasm"))]
 pub fn collect(module: &impl Module) -> Weights {
     let mut collecting = Collecting::default();
@@ -272,8 +277,9 @@ struct Loading {
     error: Option<Error>,
 }
 
-/// Whether a tensor of the shape `found` fits a parameter of the `expected` one, both as a checkpoint has them. A linear layer may
-/// come as the 1x1 convolution that it equals (SD 1.x `proj_in`, old autoencoders).
+/// Whether a tensor of the shape `found` fits a parameter of the `expected` one, both as a
+/// checkpoint has them. A linear layer may come as the 1x1 convolution that it equals (SD 1.x
+/// `proj_in`, old autoencoders).
 fn fits(found: &Stored, expected: &[usize], is_linear: bool) -> bool {
     let shape = match found.shape() {
         [rows @ .., 1, 1] if is_linear && rows.len() == 2 => rows,

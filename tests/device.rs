@@ -1,4 +1,5 @@
-//! Devices: a network equals diffusers on one that has WebGPU's default limits and no optional feature.
+//! Devices: a network equals diffusers on one that has WebGPU's default limits and no optional
+//! feature.
 
 #![cfg(all(feature = "cpu", feature = "gpu"))]
 
@@ -17,7 +18,8 @@ use roentgen_web::parity::{compare, relative_l2};
 use roentgen_web::pipeline::{Pipeline, PipelineBuilder};
 use roentgen_web::pipeline::{STAGES, stages::input};
 
-/// Adapters are looked for by one test at a time: wgpu's EGL adapters, which come along, cannot be dropped on two threads at once.
+/// Adapters are looked for by one test at a time: wgpu's EGL adapters, which come along, cannot be
+/// dropped on two threads at once.
 fn alone() -> MutexGuard<'static, ()> {
     static LOOKING: Mutex<()> = Mutex::new(());
     LOOKING.lock().unwrap_or_else(PoisonError::into_inner)
@@ -58,7 +60,8 @@ fn the_default_limits_are_enough() {
     }
 }
 
-/// The shipped model is in q8: its weights stay integers on the GPU, and mean what they mean on the CPU.
+/// The shipped model is in q8: its weights stay integers on the GPU, and mean what they mean on the
+/// CPU.
 #[test]
 fn a_quantized_model_stays_so_on_a_gpu() {
     let Some(device) = clamped() else { return };

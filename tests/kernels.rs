@@ -1,4 +1,5 @@
-//! Every kernel against its plain reference, on every case of the table: those of the CPU, and those of a GPU for both classes of adapters.
+//! Every kernel against its plain reference, on every case of the table: those of the CPU, and
+//! those of a GPU for both classes of adapters.
 
 #![cfg(all(feature = "cpu", feature = "gpu"))]
 
@@ -50,8 +51,9 @@ fn kernels_equal_their_plain_references() {
         let mut worst = (0.0, String::new());
         let mut exact: BTreeMap<String, [usize; 2]> = BTreeMap::new(); // of all, for each operation
         for (i, case) in cases.iter().enumerate() {
-            // A packed weight's plain reference decodes it and multiplies in f32; on the CPU it is decoded as it is loaded. Some of the
-            // cases, in either format by turns: a software adapter takes long to compile tiles of cards that decode.
+            // A packed weight's plain reference decodes it and multiplies in f32; on the CPU it is
+            // decoded as it is loaded. Some of the cases, in either format by turns: a software
+            // adapter takes long to compile tiles of cards that decode.
             let every = class.map(|class| match class {
                 AdapterClass::Software => 3,
                 AdapterClass::Gpu => 19,
@@ -78,7 +80,8 @@ fn kernels_equal_their_plain_references() {
                 count += 1;
             }
         }
-        // A kernel adds in another order: where most outcomes are the same to the last bit, the plain way was taken.
+        // A kernel adds in another order: where most outcomes are the same to the last bit, the
+        // plain way was taken.
         let taken = exact.values().all(|[same, all]| same * 2 < *all);
         assert!(taken, "{name}, exact of all: {exact:?}");
         println!("{name}: the worst {:.1e} in {}", worst.0, worst.1);
@@ -92,7 +95,8 @@ fn kernels_equal_their_plain_references() {
     );
 }
 
-/// A map that nobody else has is written over, by the kernels that may; one that somebody has stays as it is.
+/// A map that nobody else has is written over, by the kernels that may; one that somebody has stays
+/// as it is.
 #[test]
 fn kernels_write_over_what_nobody_else_has() {
     let _alone = alone();

@@ -1,4 +1,5 @@
-//! Every tensor of a checkpoint is accounted for: missing, extra and misshapen ones are errors which name them.
+//! Every tensor of a checkpoint is accounted for: missing, extra and misshapen ones are errors
+//! which name them.
 
 mod common;
 

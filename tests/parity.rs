@@ -1,7 +1,8 @@
-//! Every network and a whole run against diffusers, on the CPU and through wgpu, from one table of cases.
+//! Every network and a whole run against diffusers, on the CPU and through wgpu, from one table of
+//! cases.
 //!
-//! The goldens and the program which made them are in `tests/reference`; what is compared is in `src/parity.rs`, which the
-//! browser tests run too.
+//! The goldens and the program which made them are in `tests/reference`; what is compared is in
+//! `src/parity.rs`, which the browser tests run too.
 
 mod common;
 

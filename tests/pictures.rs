@@ -1,4 +1,5 @@
-//! Pictures and radiographs of every kind against what pydicom and Pillow read, and those that are made to do harm.
+//! Pictures and radiographs of every kind against what pydicom and Pillow read, and those that are
+//! made to do harm.
 #![cfg(feature = "pictures")]
 
 mod common;
@@ -79,7 +80,8 @@ fn pictures_are_read_as_by_pillow() {
 
 #[test]
 fn the_middle_is_cropped_before_it_is_resized() {
-    // A picture of one pixel by eight million, which would be a thousand million pixels if it were resized first.
+    // A picture of one pixel by eight million, which would be a thousand million pixels if it were
+    // resized first.
     let tall = Picture::decode(&png(1, 8_000_000, 8)).unwrap();
     let found = tall.fit(128, 128);
     assert_eq!(

@@ -1,4 +1,5 @@
-//! Whole runs from checkpoint folders against diffusers' `StableDiffusionPipeline`, with given latents.
+//! Whole runs from checkpoint folders against diffusers' `StableDiffusionPipeline`, with given
+//! latents.
 
 mod common;
 
@@ -109,7 +110,8 @@ fn another_decoder_gives_diffusers_image() {
     );
 }
 
-/// Each token's share of the cross-attention, against diffusers with a processor that keeps the probabilities.
+/// Each token's share of the cross-attention, against diffusers with a processor that keeps the
+/// probabilities.
 #[test]
 fn attention_is_diffusers_attention() {
     let golden_maps = tensors(&files(&golden("attention"))["case.safetensors"]).unwrap();

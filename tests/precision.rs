@@ -19,7 +19,8 @@ use roentgen_web::parity::{relative_l2, run_request};
 use roentgen_web::pipeline::stages::input;
 use roentgen_web::pipeline::{Pipeline, PipelineBuilder, Request, Step};
 
-/// A device that computes in f16, for one test at a time: which kernels are taken is the same for a whole program.
+/// A device that computes in f16, for one test at a time: which kernels are taken is the same for a
+/// whole program.
 fn able() -> Option<(Device, MutexGuard<'static, ()>)> {
     static WORKING: Mutex<()> = Mutex::new(());
     let working = WORKING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -32,8 +33,9 @@ fn able() -> Option<(Device, MutexGuard<'static, ()>)> {
     able.map(|device| (device, working))
 }
 
-/// Every tenth case in f16, against the plain reference in f32 with the same inputs. All sums are f32, so that only the outcome is rounded, each
-/// number by half of the last of its 11 digits at the most; and 1e-5 for sums in another order, as in f32.
+/// Every tenth case in f16, against the plain reference in f32 with the same inputs. All sums are
+/// f32, so that only the outcome is rounded, each number by half of the last of its 11 digits at
+/// the most; and 1e-5 for sums in another order, as in f32.
 #[test]
 fn a_kernel_rounds_its_outcome_and_nothing_else() {
     let Some((device, _working)) = able() else {
@@ -80,7 +82,8 @@ fn shipped(device: &Device, precision: Precision) -> Pipeline {
     builder.finish().unwrap()
 }
 
-/// Some hundred layers one after another, each rounding to some 2e-4 of its outcome, much of which later layers do not hear of.
+/// Some hundred layers one after another, each rounding to some 2e-4 of its outcome, much of which
+/// later layers do not hear of.
 #[test]
 fn the_shipped_model_is_the_same_to_three_digits() {
     let Some((device, _working)) = able() else {
@@ -129,7 +132,8 @@ fn an_autoencoder_of_pixel_shuffles_is_the_same_to_three_digits() {
     }
 }
 
-/// A checkpoint with random weights, one of them a million times as large: what that layer gives is no number of f16, whose largest is
+/// A checkpoint with random weights, one of them a million times as large: what that layer gives is
+/// no number of f16, whose largest is
 /// 65504. The normalisation after it makes f32's image an ordinary one.
 fn enlarged(device: &Device, precision: Precision, name: &str) -> Pipeline {
     let model = ModelFolder::open(&golden("pipeline_sd1")).unwrap();

@@ -1,4 +1,5 @@
-//! Schedulers against diffusers, in float64: whole loops over an analytic model, and the schedules of training.
+//! Schedulers against diffusers, in float64: whole loops over an analytic model, and the schedules
+//! of training.
 //!
 //! The goldens and the program which made them are in `tests/reference`.
 
@@ -96,7 +97,8 @@ fn loops_equal_diffusers() {
         let named = config.class_name() == Some(kind.class_name());
         let mut scheduler = Scheduler::new(&config, (!named).then_some(kind)).unwrap();
         scheduler.set_timesteps(case.steps).unwrap();
-        // Whole timesteps are the same; those between have numpy's rounding of a logarithm in their last bit.
+        // Whole timesteps are the same; those between have numpy's rounding of a logarithm in their
+        // last bit.
         let timesteps = golden("timesteps");
         if timesteps.iter().all(|t| t.fract() == 0.0) {
             assert_eq!(scheduler.timesteps(), timesteps, "{name}");
@@ -129,7 +131,8 @@ fn loops_equal_diffusers() {
             all.extend(&sample);
         }
         assert!(error <= TOLERANCE, "{name}: {error:.1e}");
-        // Over the whole loop: where sigma starts at many thousands, diffusers' float32 has lost the last sample's digits.
+        // Over the whole loop: where sigma starts at many thousands, diffusers' float32 has lost
+        // the last sample's digits.
         let shipped = wide(&goldens.f32(&format!("{index}.shipped")));
         let shipped = relative_l2(&all, &shipped);
         assert!(
@@ -189,7 +192,8 @@ fn schedules_of_training_equal_diffusers() {
         let scheduler = Scheduler::new(&config, None).unwrap();
         let expected = wide(&goldens.f32(&format!("{name}.alphas_cumprod")));
         if name == "zero_snr" {
-            // torch takes its square roots from a vector library which is not exact to the last bit.
+            // torch takes its square roots from a vector library which is not exact to the last
+            // bit.
             assert!(relative_l2(scheduler.alphas_cumprod(), &expected) <= TOLERANCE);
         } else {
             assert_eq!(scheduler.alphas_cumprod(), expected, "{name}");

@@ -1,4 +1,5 @@
-//! The tokenizer against transformers' `CLIPTokenizer`: published files and today's, both paddings, awkward prompts.
+//! The tokenizer against transformers' `CLIPTokenizer`: published files and today's, both paddings,
+//! awkward prompts.
 
 use roentgen_web::tokens::{ClipTokenizer, TokenizerOptions};
 use serde::Deserialize;

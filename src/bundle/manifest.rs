@@ -1,4 +1,5 @@
-//! `bundle.json`: what a bundle is and which files it has. Everything in it is checked before anything is fetched.
+//! `bundle.json`: what a bundle is and which files it has. Everything in it is checked before
+//! anything is fetched.
 
 use super::{MANIFEST_FILE, Precision, SCHEMA_VERSIONS, SHARD_BYTES, quantize::matrix};
 use crate::{
@@ -48,7 +49,8 @@ pub struct Manifest {
     /// Prompts that show what the model can do.
     #[serde(default)]
     pub examples: Vec<String>,
-    /// Other sizes (width, height) at which somebody has looked at the model's images and found them good.
+    /// Other sizes (width, height) at which somebody has looked at the model's images and found
+    /// them good.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sizes: Vec<[usize; 2]>,
 }
@@ -73,7 +75,8 @@ pub struct TensorEntry {
     pub shape: Vec<usize>,
     /// Number format.
     pub dtype: Precision,
-    /// Indices of the shards that hold it, ascending. More than one: the rows (first dimension) are split over them.
+    /// Indices of the shards that hold it, ascending. More than one: the rows (first dimension) are
+    /// split over them.
     pub shards: Vec<usize>,
 }
 
@@ -89,8 +92,8 @@ pub struct Defaults {
     pub width: usize,
     /// Image height in pixels.
     pub height: usize,
-    /// Scheduler by its short name (`ddim`, `pndm`, `euler`, `euler-a`, `dpm++2m`, `lcm`); `None` is the one that the model's
-    /// scheduler configuration names.
+    /// Scheduler by its short name (`ddim`, `pndm`, `euler`, `euler-a`, `dpm++2m`, `lcm`); `None`
+    /// is the one that the model's scheduler configuration names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduler: Option<String>,
 }
@@ -99,8 +102,9 @@ impl Manifest {
     /// Reads and checks a `bundle.json`.
     ///
     /// # Errors
-    /// [`Error::TooLarge`], [`Error::Utf8`], [`Error::Json`]: not JSON of this kind. [`Error::SchemaVersion`]: another version.
-    /// [`Error::FileName`]: a file outside the folder. [`Error::Manifest`]: what it says cannot be.
+    /// [`Error::TooLarge`], [`Error::Utf8`], [`Error::Json`]: not JSON of this kind.
+    /// [`Error::SchemaVersion`]: another version. [`Error::FileName`]: a file outside the folder.
+    /// [`Error::Manifest`]: what it says cannot be.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         if bytes.len() as u64 > TEXT_BYTES {
             return Err(Error::TooLarge {
@@ -267,7 +271,8 @@ impl FileEntry {
 }
 
 impl TensorEntry {
-    /// Names under which the shards hold the tensor `name`: one for plain numbers, integers and scales for quantized.
+    /// Names under which the shards hold the tensor `name`: one for plain numbers, integers and
+    /// scales for quantized.
     pub(super) fn stored_names(&self, name: &str) -> impl Iterator<Item = String> + use<> {
         let names = match self.dtype.suffix() {
             None => [Some(name.to_owned()), None],
@@ -349,7 +354,8 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
 }
 
 /// # Errors
-/// [`Error::FileName`] unless it is a plain name that stays in its folder on every system and in every URL.
+/// [`Error::FileName`] unless it is a plain name that stays in its folder on every system and in
+/// every URL.
 pub(crate) fn check_file_name(file: &str) -> Result<()> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     if file.is_empty() || file.len() > 200 || file.starts_with('.') || !file.bytes().all(plain) {

@@ -19,7 +19,8 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// Suffix of the stored integers' name; none for plain numbers, which are stored under the tensor's own name.
+    /// Suffix of the stored integers' name; none for plain numbers, which are stored under the
+    /// tensor's own name.
     pub(crate) fn suffix(self) -> Option<&'static str> {
         match self {
             Precision::F32 | Precision::F16 => None,
@@ -62,7 +63,8 @@ impl FromStr for Precision {
 pub enum Policy {
     /// One format, with the exceptions that [`precision_for`] makes.
     Uniform(Precision),
-    /// q4 for the U-Net's matrices, q8 for its convolutions, for the text encoder and for the autoencoder.
+    /// q4 for the U-Net's matrices, q8 for its convolutions, for the text encoder and for the
+    /// autoencoder.
     Mixed,
 }
 
@@ -88,8 +90,9 @@ impl FromStr for Policy {
     }
 }
 
-/// Weights at the edges of the networks: few numbers, and their error goes straight into the image, the latents, a distance or, of the
-/// embeddings of time and of the text as a whole, into every resnet.
+/// Weights at the edges of the networks: few numbers, and their error goes straight into the image,
+/// the latents, a distance or, of the embeddings of time and of the text as a whole, into every
+/// resnet.
 const EDGES: [&str; 11] = [
     "unet.time_embedding.",
     "unet.add_embedding.",
@@ -107,12 +110,13 @@ const EDGES: [&str; 11] = [
 /// Columns below which a quantized row would be mostly scales and last partial blocks.
 const SHORTEST_ROW: usize = super::BLOCK;
 
-/// The number format for the tensor `name` (component first) of this `shape` in a bundle that aims at `target`.
+/// The number format for the tensor `name` (component first) of this `shape` in a bundle that aims
+/// at `target`.
 ///
-/// `f32` and `f16` are meant literally. The others quantize matrices and convolutions and keep as f16: biases and
-/// normalisations, the first and last convolutions, the embeddings of time and of the text as a whole, position embeddings, and rows shorter than a
-/// block. `q4` keeps as q8 the token table, which touches everything, and the autoencoder, whose error the eye sees
-/// directly.
+/// `f32` and `f16` are meant literally. The others quantize matrices and convolutions and keep as
+/// f16: biases and normalisations, the first and last convolutions, the embeddings of time and of
+/// the text as a whole, position embeddings, and rows shorter than a block. `q4` keeps as q8 the
+/// token table, which touches everything, and the autoencoder, whose error the eye sees directly.
 pub fn precision_for(target: impl Into<Policy>, name: &str, shape: &[usize]) -> Precision {
     let target = target.into();
     if let Policy::Uniform(plain @ (Precision::F32 | Precision::F16)) = target {

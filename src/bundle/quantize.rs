@@ -1,14 +1,17 @@
-//! Block quantization: integers with one f16 scale for each block of a row, `weight = integer * scale`.
+//! Block quantization: integers with one f16 scale for each block of a row,
+//! `weight = integer * scale`.
 //!
-//! A tensor is seen as `[rows, columns]` with `rows = shape[0]` and `columns` the product of the rest, which is the
-//! reduction axis of a linear layer `[out, in]` and of a convolution `[out, in, kh, kw]`; a one-dimensional tensor is
-//! one row. Each row is cut into blocks of [`BLOCK`] columns; the last may be shorter. q8 keeps one byte a weight; q4
-//! two weights a byte, the first in the low nibble, each row starting a new byte.
+//! A tensor is seen as `[rows, columns]` with `rows = shape[0]` and `columns` the product of the
+//! rest, which is the reduction axis of a linear layer `[out, in]` and of a convolution
+//! `[out, in, kh, kw]`; a one-dimensional tensor is one row. Each row is cut into blocks of
+//! [`BLOCK`] columns; the last may be shorter. q8 keeps one byte a weight; q4 two weights a byte,
+//! the first in the low nibble, each row starting a new byte.
 
 use crate::{Error, Result};
 use half::f16;
 
-/// Weights that share a scale. 32 costs half a bit a weight in scales and is what GGML's Q8_0 and Q4_0 use.
+/// Weights that share a scale. 32 costs half a bit a weight in scales and is what GGML's Q8_0 and
+/// Q4_0 use.
 pub const BLOCK: usize = 32;
 
 /// Integers and scales of one tensor, or of some of its rows.
@@ -48,7 +51,8 @@ fn encode_q8(name: &str, columns: usize, data: &[f32]) -> Result<Quantized> {
     })
 }
 
-/// Quantizes to integers -8..=7 with the scale that gives the least squared error among a small search.
+/// Quantizes to integers -8..=7 with the scale that gives the least squared error among a small
+/// search.
 fn encode_q4(name: &str, columns: usize, data: &[f32]) -> Result<Quantized> {
     encode(name, 4, columns, data, |block, bytes| {
         let scale = search_q4(block);
@@ -99,7 +103,8 @@ fn encode(
     })
 }
 
-/// Squared error of the best q4 scale: each candidate is refined to the least-squares scale of its own integers.
+/// Squared error of the best q4 scale: each candidate is refined to the least-squares scale of its
+/// own integers.
 fn search_q4(block: &[f32]) -> f16 {
     let largest = largest(block);
     let mut best = (f32::INFINITY, usable(largest / 7.0));
@@ -132,8 +137,8 @@ fn largest(block: &[f32]) -> f32 {
     block.iter().fold(0.0, |m: f32, x| m.max(x.abs()))
 }
 
-/// The scale as f16, rounded up so that it never clips and never is zero. Blocks of small weights have subnormal
-/// scales: a reader has to widen them without flushing.
+/// The scale as f16, rounded up so that it never clips and never is zero. Blocks of small weights
+/// have subnormal scales: a reader has to widen them without flushing.
 fn usable(scale: f32) -> f16 {
     let near = f16::from_f32(scale);
     if near.to_f32() < scale || near == f16::ZERO {
@@ -151,7 +156,8 @@ impl Quantized {
     /// Quantizes rows to integers of 8 or 4 bits.
     ///
     /// # Errors
-    /// [`Error::Quantized`] if a weight is too large for an f16 scale; [`Error::NotFinite`] for NaN and infinity.
+    /// [`Error::Quantized`] if a weight is too large for an f16 scale; [`Error::NotFinite`] for NaN
+    /// and infinity.
     pub fn encode(name: &str, bits: usize, columns: usize, data: &[f32]) -> Result<Self> {
         match bits {
             8 => encode_q8(name, columns, data),
@@ -162,8 +168,8 @@ impl Quantized {
     /// Rows as they are stored. `ints` and `scales` fit `columns`, which the caller has checked.
     ///
     /// # Errors
-    /// [`Error::Scale`] for a scale that is not finite or not above zero; [`Error::Quantized`] if the unused nibble of an odd
-    /// row of q4 is not 8.
+    /// [`Error::Scale`] for a scale that is not finite or not above zero; [`Error::Quantized`] if
+    /// the unused nibble of an odd row of q4 is not 8.
     pub(crate) fn new(
         name: &str,
         bits: usize,
@@ -237,8 +243,8 @@ impl Quantized {
         out
     }
 
-    /// The integers as kernels read them: [`row_words`] of 32 bits for each row, the first integer in the lowest bits, none below
-    /// zero, as 128 is added in q8 and 8 in q4.
+    /// The integers as kernels read them: [`row_words`] of 32 bits for each row, the first integer
+    /// in the lowest bits, none below zero, as 128 is added in q8 and 8 in q4.
     pub(crate) fn words(&self) -> Vec<i32> {
         let sign = if self.bits == 8 { 0x80 } else { 0 };
         let word = |bytes: &[u8]| {

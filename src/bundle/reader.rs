@@ -1,4 +1,5 @@
-//! The optional reader of a bundle: which version of the format says it, and how it joins a bundle that is there already.
+//! The optional reader of a bundle: which version of the format says it, and how it joins a bundle
+//! that is there already.
 
 #[cfg(not(target_family = "wasm"))]
 use super::{BundleWriter, MANIFEST_FILE};
@@ -8,7 +9,8 @@ use crate::{Error, Result, components::ComponentConfigs};
 use crate::{limits, reader::ReaderConfig};
 
 impl Manifest {
-    /// The lowest version of the format that can say all of `components`: what older code can read, it shall.
+    /// The lowest version of the format that can say all of `components`: what older code can read,
+    /// it shall.
     pub(super) fn version_for(components: &ComponentConfigs) -> u32 {
         SCHEMA_VERSIONS[usize::from(components.reader.is_some())]
     }
@@ -27,12 +29,13 @@ impl Manifest {
 
 #[cfg(not(target_family = "wasm"))]
 impl BundleWriter {
-    /// Makes what was added the reader of the bundle in the folder, in place of the one that it has. The bundle's other
-    /// files stay as they are, so that who has them downloads the reader alone.
+    /// Makes what was added the reader of the bundle in the folder, in place of the one that it
+    /// has. The bundle's other files stay as they are, so that who has them downloads the reader
+    /// alone.
     ///
     /// # Errors
-    /// [`crate::Error::Io`] or [`crate::Error::Manifest`] if there is no bundle; [`crate::Error::Manifest`] if what was
-    /// added is no such reader.
+    /// [`crate::Error::Io`] or [`crate::Error::Manifest`] if there is no bundle;
+    /// [`crate::Error::Manifest`] if what was added is no such reader.
     pub fn join(mut self, reader: ReaderConfig) -> Result<Manifest> {
         self.flush()?;
         let path = self.dir.join(MANIFEST_FILE);

@@ -46,13 +46,15 @@ impl ShardReader {
         Ok(decoded.collect())
     }
 
-    /// Checks shard `index`; gives the tensors that are complete with it, quantized ones as they are stored.
+    /// Checks shard `index`; gives the tensors that are complete with it, quantized ones as they
+    /// are stored.
     ///
     /// # Errors
     /// [`Error::Request`]: not the shard that comes next. [`Error::FileSize`], [`Error::Hash`]: not the manifest's
-    /// bytes. [`Error::Safetensors`]: no such file. [`Error::UnknownTensor`], [`Error::MissingTensor`]: it holds other
-    /// tensors than the manifest says. [`Error::StoredAs`], [`Error::TensorShape`], [`Error::Quantized`],
-    /// [`Error::Scale`], [`Error::NotFinite`]: a tensor is not what it should be.
+    /// bytes. [`Error::Safetensors`]: no such file. [`Error::UnknownTensor`],
+    /// [`Error::MissingTensor`]: it holds other tensors than the manifest says.
+    /// [`Error::StoredAs`], [`Error::TensorShape`], [`Error::Quantized`], [`Error::Scale`],
+    /// [`Error::NotFinite`]: a tensor is not what it should be.
     pub fn read_shard(&mut self, index: usize, bytes: &[u8]) -> Result<StoredWeights> {
         let Some(file) = self
             .manifest
@@ -131,7 +133,8 @@ impl ShardReader {
     }
 }
 
-/// The rows of one tensor that a shard holds. Its data are as long as its own shape says: safetensors has checked that.
+/// The rows of one tensor that a shard holds. Its data are as long as its own shape says:
+/// safetensors has checked that.
 fn read(name: &str, entry: &TensorEntry, stored: &[TensorView]) -> Result<Stored> {
     let shape = entry.shape.clone();
     let whole = entry.shards.len() == 1;

@@ -1,7 +1,7 @@
 //! Weights -> bundle, streamed: at most one shard is held in memory.
 //!
-//! Shards and tokenizer are named after their hash and `bundle.json` is renamed into place last, so a bundle that is being
-//! replaced stays readable until the new one is whole.
+//! Shards and tokenizer are named after their hash and `bundle.json` is renamed into place last, so
+//! a bundle that is being replaced stays readable until the new one is whole.
 
 use super::{
     BLOCK, Defaults, FileEntry, MANIFEST_FILE, Manifest, Policy, Precision, SHARD_BYTES,
@@ -24,7 +24,8 @@ use std::{
 const SHARD: [&str; 2] = ["weights-", ".safetensors"];
 const TOKENIZER: [&str; 2] = ["tokenizer-", ".json"];
 
-/// Header bytes of one stored tensor beside its name: number format, up to four sizes, offsets, punctuation.
+/// Header bytes of one stored tensor beside its name: number format, up to four sizes, offsets,
+/// punctuation.
 const HEADER_ENTRY: usize = 192;
 
 /// Digits of a file's SHA-256 in its name: 64 bits, so that no two files of a folder have one name.
@@ -68,8 +69,8 @@ struct Part {
 }
 
 impl BundleWriter {
-    /// A writer into the folder `dir`, which is made if it is not there. `target` names the policy for
-    /// number formats, see [`precision_for`].
+    /// A writer into the folder `dir`, which is made if it is not there. `target` names the policy
+    /// for number formats, see [`precision_for`].
     ///
     /// # Errors
     /// [`Error::Io`] if the folder cannot be made.
@@ -100,10 +101,12 @@ impl BundleWriter {
         })
     }
 
-    /// Adds one tensor by its full name, `unet.conv_in.weight`, in the format that the policy gives it.
+    /// Adds one tensor by its full name, `unet.conv_in.weight`, in the format that the policy gives
+    /// it.
     ///
     /// # Errors
-    /// [`Error::DuplicateTensor`], [`Error::NotFinite`], [`Error::Quantized`] (a weight too large for f16), [`Error::Io`].
+    /// [`Error::DuplicateTensor`], [`Error::NotFinite`], [`Error::Quantized`] (a weight too large
+    /// for f16), [`Error::Io`].
     pub fn add(&mut self, name: &str, weight: &HostTensor) -> Result<()> {
         self.add_as(
             name,
@@ -179,11 +182,12 @@ impl BundleWriter {
         Ok(())
     }
 
-    /// Writes the last shard, the tokenizer and at last the manifest; removes what other bundles, or attempts at them, left here
-    /// under names like ours.
+    /// Writes the last shard, the tokenizer and at last the manifest; removes what other bundles,
+    /// or attempts at them, left here under names like ours.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Manifest`] or [`Error::FileName`] if `info` is not fit for a manifest.
+    /// [`Error::Io`]; [`Error::Manifest`] or [`Error::FileName`] if `info` is not fit for a
+    /// manifest.
     pub fn finish(mut self, info: BundleInfo, tokenizer: &ClipTokenizer) -> Result<Manifest> {
         self.flush()?;
         let tokenizer = tokenizer.to_json()?;
@@ -246,7 +250,8 @@ impl BundleWriter {
     }
 }
 
-/// A bundle that could not be finished takes its files with it: a full disk is not to stay full of them.
+/// A bundle that could not be finished takes its files with it: a full disk is not to stay full of
+/// them.
 impl Drop for BundleWriter {
     fn drop(&mut self) {
         if self.written.is_empty() {
@@ -267,7 +272,8 @@ impl Drop for BundleWriter {
     }
 }
 
-/// Removes files of ours that the manifest does not name. It is not asked what an old one named: that may be anybody's.
+/// Removes files of ours that the manifest does not name. It is not asked what an old one named:
+/// that may be anybody's.
 fn sweep(dir: &Path, manifest: &Manifest) -> Result<()> {
     let io = || Error::io(dir);
     for entry in fs::read_dir(dir).map_err(io())? {
@@ -299,7 +305,8 @@ fn is_ours(file: &str) -> bool {
     })
 }
 
-/// One part of a tensor, `[rows, columns]`, as the shard holds it. `shape` is that of a plain tensor's part.
+/// One part of a tensor, `[rows, columns]`, as the shard holds it. `shape` is that of a plain
+/// tensor's part.
 fn encode(
     name: &str,
     shape: Vec<usize>,

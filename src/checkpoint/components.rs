@@ -14,10 +14,12 @@ pub struct Components {
 }
 
 impl Components {
-    /// Reads a bundle, a diffusers checkpoint, or a folder that has some components of one only, such as `vae/`.
+    /// Reads a bundle, a diffusers checkpoint, or a folder that has some components of one only,
+    /// such as `vae/`.
     ///
     /// # Errors
-    /// Those of [`ModelFolder::open`], whose requirement of `scheduler/` and of configs does not hold here.
+    /// Those of [`ModelFolder::open`], whose requirement of `scheduler/` and of configs does not
+    /// hold here.
     pub fn open(dir: &Path) -> Result<Self> {
         let there = files::COMPONENTS.map(|component| dir.join(component).is_dir());
         if dir.join(MANIFEST_FILE).is_file() || !there.contains(&true) {

@@ -17,7 +17,8 @@ use std::path::Path;
 /// Where a diffusers checkpoint has its text encoder's config.
 pub(super) const TEXT_CONFIG: &str = "text_encoder/config.json";
 
-/// Steps and guidance of diffusers' `StableDiffusionPipeline.__call__`, for checkpoints, which name none.
+/// Steps and guidance of diffusers' `StableDiffusionPipeline.__call__`, for checkpoints, which name
+/// none.
 const DIFFUSERS_STEPS: usize = 50;
 const DIFFUSERS_GUIDANCE: f64 = 7.5;
 
@@ -51,7 +52,8 @@ pub(super) fn required(dir: &Path, file: &str) -> Result<Vec<u8>> {
     formats::text(&dir.join(file))?.ok_or_else(|| no_model(dir, &format!("it has no {file}")))
 }
 
-/// The config of the text encoder, which a whole CLIP has inside its own (transformers: `CLIPTextConfig.from_pretrained`).
+/// The config of the text encoder, which a whole CLIP has inside its own (transformers:
+/// `CLIPTextConfig.from_pretrained`).
 ///
 /// # Errors
 /// [`Error::Config`] for a text encoder of another family.

@@ -1,4 +1,5 @@
-//! A `.ckpt` -> `.safetensors`: the same tensors under the same names, which then need no pickle to be read.
+//! A `.ckpt` -> `.safetensors`: the same tensors under the same names, which then need no pickle to
+//! be read.
 
 use super::{
     formats,
@@ -8,11 +9,13 @@ use crate::{Error, Result, files};
 use safetensors::tensor::{Metadata, TensorInfo};
 use std::{collections::HashMap, fs, io::Write, path::Path};
 
-/// Writes the tensors of any weight file that is read here, bytes unchanged, one in memory at a time; gives their number.
+/// Writes the tensors of any weight file that is read here, bytes unchanged, one in memory at a
+/// time; gives their number.
 ///
 /// # Errors
-/// [`Error::Config`] for a pickle that is not read, or a file without tensors; [`Error::WrongFile`], [`Error::Safetensors`];
-/// [`Error::Request`] if both are the same file; [`Error::Io`].
+/// [`Error::Config`] for a pickle that is not read, or a file without tensors;
+/// [`Error::WrongFile`], [`Error::Safetensors`]; [`Error::Request`] if both are the same file;
+/// [`Error::Io`].
 pub fn to_safetensors(from: &Path, to: &Path) -> Result<usize> {
     if fs::canonicalize(from).is_ok_and(|from| fs::canonicalize(to).is_ok_and(|to| from == to)) {
         return Err(Error::request(

@@ -10,8 +10,9 @@ use std::{
 /// The components that have weights.
 pub(super) const COMPONENTS: [&str; 3] = ["text_encoder", "unet", "vae"];
 
-/// Names that `save_pretrained` gives weights, by preference: safetensors first, full precision first, whole before sharded. The
-/// fourth and fifth are the index of a half-precision variant as diffusers and as transformers name it.
+/// Names that `save_pretrained` gives weights, by preference: safetensors first, full precision
+/// first, whole before sharded. The fourth and fifth are the index of a half-precision variant as
+/// diffusers and as transformers name it.
 const NAMES: [(&str, bool); 7] = [
     (".safetensors", false),
     (".safetensors.index.json", true),
@@ -28,10 +29,12 @@ const STEMS: [&str; 3] = ["diffusion_pytorch_model", "model", "pytorch_model"];
 /// Ends of file names that may be weights, for the advice to rename them.
 const WEIGHTS: [&str; 6] = ["safetensors", "bin", "ckpt", "pt", "pth", "gguf"];
 
-/// Where the tensors of a checkpoint are, and what of its files no part of Stable Diffusion reads, in words.
+/// Where the tensors of a checkpoint are, and what of its files no part of Stable Diffusion reads,
+/// in words.
 ///
 /// # Errors
-/// [`Error::ModelFolder`] for a component without weights; those of [`formats::tensors`]; [`Error::DuplicateTensor`].
+/// [`Error::ModelFolder`] for a component without weights; those of [`formats::tensors`];
+/// [`Error::DuplicateTensor`].
 pub(super) fn places(dir: &Path) -> Result<(Places, Vec<String>)> {
     let (mut all, mut notes) = (Places::default(), Vec::new());
     for component in COMPONENTS {

@@ -16,12 +16,12 @@ use std::{
 /// Bytes that are looked at to tell a file's kind.
 const SNIFFED: u64 = 128;
 
-/// Every tensor of a weight file under the file's own names, in the order in which safetensors has them. `file` is the index that
-/// the places are given.
+/// Every tensor of a weight file under the file's own names, in the order in which safetensors has
+/// them. `file` is the index that the places are given.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::WrongFile`] for a Git LFS pointer, GGUF or a web page; [`Error::Safetensors`] for a damaged header;
-/// [`Error::Config`] for a pickle that is not read.
+/// [`Error::Io`]; [`Error::WrongFile`] for a Git LFS pointer, GGUF or a web page;
+/// [`Error::Safetensors`] for a damaged header; [`Error::Config`] for a pickle that is not read.
 pub(super) fn tensors(path: &Path, file: usize) -> Result<Vec<Place>> {
     let (mut opened, size) = limits::open(path)?;
     let mut first = Vec::new();

@@ -1,8 +1,10 @@
-//! diffusers' configurations of an original Stable Diffusion file, from its tensors' shapes and the family's habits.
+//! diffusers' configurations of an original Stable Diffusion file, from its tensors' shapes and the
+//! family's habits.
 //!
-//! Shapes say all but four things. Heads, normalisation groups and the latents' scale have been the same in every SD 1.x
-//! and every SD 2.x (diffusers: `scripts/convert_original_stable_diffusion_to_diffusers.py`); whether an SD 2.x
-//! predicts noise or v has to be told.
+//! Shapes say all but four things. Heads, normalisation groups and the latents' scale have been the
+//! same in every SD 1.x and every SD 2.x (diffusers:
+//! `scripts/convert_original_stable_diffusion_to_diffusers.py`); whether an SD 2.x predicts noise
+//! or v has to be told.
 
 use super::tensors::Places;
 use crate::{
@@ -15,11 +17,13 @@ use crate::{
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// Channels of an attention head in SD 2.x and in both text encoders; SD 1.x has eight heads at every level.
+/// Channels of an attention head in SD 2.x and in both text encoders; SD 1.x has eight heads at
+/// every level.
 const HEAD: usize = 64;
 const SD1_HEADS: usize = 8;
 
-/// Latent height and width of the models that predict noise (512 pixels) and of those that predict v (768).
+/// Latent height and width of the models that predict noise (512 pixels) and of those that predict
+/// v (768).
 const EPSILON_SIZE: usize = 64;
 const V_SIZE: usize = 96;
 
@@ -161,7 +165,8 @@ fn vae(shapes: &Shapes) -> Result<AutoencoderKLConfig> {
     })
 }
 
-/// `scheduler_config.json` of runwayml/stable-diffusion-v1-5 and stabilityai/stable-diffusion-2-1-base.
+/// `scheduler_config.json` of runwayml/stable-diffusion-v1-5 and
+/// stabilityai/stable-diffusion-2-1-base.
 fn scheduler(v: bool) -> Result<SchedulerConfig> {
     let config = json!({
         "_class_name": "PNDMScheduler",

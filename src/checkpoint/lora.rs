@@ -1,8 +1,10 @@
-//! LoRA, low-rank adaptation: `W + weight * alpha / r * B A` (Hu et al. 2021, arXiv 2106.09685, section 4.1), added to a
-//! checkpoint's weights once, as diffusers' `load_lora_weights` and `fuse_lora` do.
+//! LoRA, low-rank adaptation: `W + weight * alpha / r * B A` (Hu et al. 2021, arXiv 2106.09685,
+//! section 4.1), added to a checkpoint's weights once, as diffusers' `load_lora_weights` and
+//! `fuse_lora` do.
 //!
-//! Files of diffusers, kohya and PEFT are read (`diffusers/loaders/lora_conversion_utils.py`, `utils/state_dict_utils.py`,
-//! `peft/tuners/lora/layer.py`). Adapters of other kinds (DoRA, LoHa, LoKr) are refused.
+//! Files of diffusers, kohya and PEFT are read (`diffusers/loaders/lora_conversion_utils.py`,
+//! `utils/state_dict_utils.py`, `peft/tuners/lora/layer.py`). Adapters of other kinds (DoRA, LoHa,
+//! LoKr) are refused.
 
 mod config;
 mod keys;
@@ -76,7 +78,8 @@ struct Change {
 
 impl Lora {
     /// # Errors
-    /// Those of [`formats::tensors`]; [`Error::Config`] for another kind of adapter, or one that was made for another model.
+    /// Those of [`formats::tensors`]; [`Error::Config`] for another kind of adapter, or one that
+    /// was made for another model.
     pub fn open(lora: &LoraFile, shapes: &Shapes) -> Result<Self> {
         let path = file(&lora.path);
         let fault = |why: String| Error::config(path.display().to_string(), why);
@@ -212,7 +215,8 @@ impl Change {
     }
 }
 
-/// The weights of linear and convolutional layers by their modules, with `_` for every `.`, as kohya's names have them.
+/// The weights of linear and convolutional layers by their modules, with `_` for every `.`, as
+/// kohya's names have them.
 fn targets<'a>(shapes: &Shapes<'a>) -> HashMap<String, &'a str> {
     let matrices = shapes.iter().filter(|(_, shape)| shape.len() >= 2);
     matrices

@@ -1,9 +1,10 @@
-//! The layout in which Stable Diffusion 1.x and 2.x were published: one file with `model.diffusion_model.*`,
-//! `first_stage_model.*` and `cond_stage_model.*` (CompVis/stable-diffusion, Stability-AI/stablediffusion), and its
-//! tensors' names in diffusers' words.
+//! The layout in which Stable Diffusion 1.x and 2.x were published: one file with
+//! `model.diffusion_model.*`, `first_stage_model.*` and `cond_stage_model.*`
+//! (CompVis/stable-diffusion, Stability-AI/stablediffusion), and its tensors' names in diffusers'
+//! words.
 //!
-//! The networks are the same; blocks are counted through (`input_blocks.4`) where diffusers counts levels and resnets, and
-//! OpenCLIP keeps queries, keys and values in one matrix.
+//! The networks are the same; blocks are counted through (`input_blocks.4`) where diffusers counts
+//! levels and resnets, and OpenCLIP keeps queries, keys and values in one matrix.
 
 mod layout;
 
@@ -20,12 +21,13 @@ const VAE: &str = "first_stage_model.";
 const CLIP: &str = "cond_stage_model.transformer.";
 const OPEN_CLIP: &str = "cond_stage_model.model.";
 
-/// Layers of OpenCLIP-H. SD 2.x takes what the last but one gives (`FrozenOpenCLIPEmbedder`, `layer="penultimate"`), so that the
-/// last is of no use: diffusers' models have 23, and converters from them write 23.
+/// Layers of OpenCLIP-H. SD 2.x takes what the last but one gives (`FrozenOpenCLIPEmbedder`,
+/// `layer="penultimate"`), so that the last is of no use: diffusers' models have 23, and converters
+/// from them write 23.
 const OPEN_CLIP_LAYERS: usize = 24;
 
-/// Whether a file's text encoder is OpenCLIP's (SD 2.x), and where the tensors of its model are. `layers` is what a config says
-/// of the text encoder.
+/// Whether a file's text encoder is OpenCLIP's (SD 2.x), and where the tensors of its model are.
+/// `layers` is what a config says of the text encoder.
 pub(super) fn places(path: &Path, layers: Option<usize>) -> Result<(bool, Places)> {
     let tensors = formats::tensors(path, 0)?;
     let mut layout = Layout::of(tensors.iter().map(|place| &place.name[..]));
@@ -67,7 +69,8 @@ pub(super) fn places(path: &Path, layers: Option<usize>) -> Result<(bool, Places
 /// How many of the layers in a file are used, counted from the first.
 ///
 /// # Errors
-/// Why that cannot be known: a layer too few or too many gives a model that draws, and draws something else.
+/// Why that cannot be known: a layer too few or too many gives a model that draws, and draws
+/// something else.
 fn used_layers(found: usize, configured: Option<usize>) -> Result<usize, String> {
     match configured {
         Some(used) if found == used || found == used + 1 => Ok(used),
@@ -95,7 +98,8 @@ fn unusable(path: &Path, why: &str) -> Error {
 
 fn whole(name: String, tensor: Place) -> Place {
     let mut place = tensor.named(name);
-    // The autoencoder's attention is made of 1x1 convolutions here and of the same matrices in diffusers.
+    // The autoencoder's attention is made of 1x1 convolutions here and of the same matrices in
+    // diffusers.
     let matrix = [
         ".to_q.weight",
         ".to_k.weight",

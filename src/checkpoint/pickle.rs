@@ -1,8 +1,10 @@
-//! Weights in PyTorch's files (`.ckpt`, `.pt`, `.bin`): a zip archive of a pickle and the tensors' bytes.
+//! Weights in PyTorch's files (`.ckpt`, `.pt`, `.bin`): a zip archive of a pickle and the tensors'
+//! bytes.
 //!
-//! A pickle is a program for Python, which may call any function. [`pytorch_reader`] (burn's reader of these files) runs none of
-//! it: it knows the few calls that make tensors and keeps the name alone of every other. A file that names functions which no
-//! checkpoint needs is refused before that, as it was made to be run.
+//! A pickle is a program for Python, which may call any function. [`pytorch_reader`] (burn's reader
+//! of these files) runs none of it: it knows the few calls that make tensors and keeps the name
+//! alone of every other. A file that names functions which no checkpoint needs is refused before
+//! that, as it was made to be run.
 
 mod globals;
 
@@ -13,10 +15,12 @@ use safetensors::Dtype;
 use std::{collections::HashMap, fs::File, io::Read, path::Path};
 use zip::ZipArchive;
 
-/// Where training programs put the weights among their other state. Files of weights alone have no such key.
+/// Where training programs put the weights among their other state. Files of weights alone have no
+/// such key.
 const STATE_DICT: &str = "state_dict";
 
-/// Whether a file begins as PyTorch's do: as a zip archive (since 1.6, 2020) or as a bare pickle of protocol 2 and later (before).
+/// Whether a file begins as PyTorch's do: as a zip archive (since 1.6, 2020) or as a bare pickle of
+/// protocol 2 and later (before).
 pub(super) fn is_pickle(first: &[u8]) -> bool {
     let is_safetensors = first.get(8) == Some(&b'{');
     first.starts_with(b"PK\x03\x04") || (first.first() == Some(&0x80) && !is_safetensors)
@@ -25,7 +29,8 @@ pub(super) fn is_pickle(first: &[u8]) -> bool {
 /// Every tensor under its name in the state dictionary, ordered by name.
 ///
 /// # Errors
-/// [`Error::Config`] for an archive that is no checkpoint, names functions that it has no need of, or is damaged; [`Error::Io`].
+/// [`Error::Config`] for an archive that is no checkpoint, names functions that it has no need of,
+/// or is damaged; [`Error::Io`].
 pub(super) fn tensors(path: &Path, file: usize) -> Result<Vec<Place>> {
     let bad = |why: String| Error::config(path.display().to_string(), why);
     let program = program(path)?;

@@ -56,7 +56,8 @@ pub struct Memory {
     /// The tiles that kernels have for graphics cards, whatever the adapter is
     #[arg(long)]
     gpu_tiles: bool,
-    /// Compute nothing, so that no size takes long: kernels are compiled, and the memory they would work in is counted
+    /// Compute nothing, so that no size takes long: kernels are compiled, and the memory they would
+    /// work in is counted
     #[arg(long, conflicts_with_all = ["compare", "out"])]
     dry_run: bool,
     /// Also run each stage on the CPU and say how far the outputs are apart
@@ -83,7 +84,8 @@ pub struct Random {
     out: PathBuf,
 }
 
-/// Prints `{adapter, stages: {name: {first, runs}}}` in milliseconds; the first run compiles, so that it is told apart.
+/// Prints `{adapter, stages: {name: {first, runs}}}` in milliseconds; the first run compiles, so
+/// that it is told apart.
 pub fn stages(args: &Stages) -> Result<()> {
     let model = ModelFolder::open(&args.model)?;
     let pipeline = crate::load(&model, args.backend, args.limits, args.precision)?;
@@ -110,8 +112,8 @@ pub fn stages(args: &Stages) -> Result<()> {
     Ok(())
 }
 
-/// Prints `{adapter, loaded: usage, stages: {name: usage}}`, a usage being `{launches, in_use, reserved}`, of a stage also with its
-/// `error` to the CPU.
+/// Prints `{adapter, loaded: usage, stages: {name: usage}}`, a usage being
+/// `{launches, in_use, reserved}`, of a stage also with its `error` to the CPU.
 #[cfg(feature = "gpu")]
 pub fn memory(args: &Memory) -> Result<()> {
     use roentgen_web::device::{AdapterClass, watch::Usage};

@@ -10,8 +10,9 @@ use burn::tensor::{
     },
 };
 
-/// The optional features that burn uses where the adapter has them (cubecl-wgpu 0.11.3, `runtime.rs:696`,
-/// `backend/wgsl.rs:107`). It asks the adapter and not the device, so that the device must have each of them.
+/// The optional features that burn uses where the adapter has them (cubecl-wgpu 0.11.3,
+/// `runtime.rs:696`, `backend/wgsl.rs:107`). It asks the adapter and not the device, so that the
+/// device must have each of them.
 const OPTIONAL: Features = Features::SHADER_F16
     .union(Features::SHADER_F64)
     .union(Features::SHADER_INT64)
@@ -68,7 +69,8 @@ fn demands(limits: Limits, adapter: &wgpu::Adapter) -> (Features, wgpu::Limits) 
     }
     let mut features = OPTIONAL;
     if cfg!(not(target_family = "wasm")) {
-        // For whoever measures kernels. In a browser an adapter only seems to have it: see `adapter`.
+        // For whoever measures kernels. In a browser an adapter only seems to have it: see
+        // `adapter`.
         features |= Features::TIMESTAMP_QUERY;
     }
     let own = adapter.limits();
@@ -85,7 +87,8 @@ fn demands(limits: Limits, adapter: &wgpu::Adapter) -> (Features, wgpu::Limits) 
         max_compute_workgroups_per_dimension: own.max_compute_workgroups_per_dimension,
         min_uniform_buffer_offset_alignment: own.min_uniform_buffer_offset_alignment,
         min_storage_buffer_offset_alignment: own.min_storage_buffer_offset_alignment,
-        // What draws triangles matters not: an adapter with less of it than WebGPU's default computes as well.
+        // What draws triangles matters not: an adapter with less of it than WebGPU's default
+        // computes as well.
         ..default.or_worse_values_from(&own)
     };
     (adapter.features() & features, demanded)
@@ -93,10 +96,11 @@ fn demands(limits: Limits, adapter: &wgpu::Adapter) -> (Features, wgpu::Limits) 
 
 /// The browser's adapter.
 ///
-/// burn's runtime panics in a browser whose adapter does not name `timestamp-query`, though it uses it for nothing but
-/// profiles (cubecl-wgpu 0.11.3, `compute/stream.rs:69`, `:196`). So `web/engine/backend.js` has every adapter name it, and
-/// no device is asked for it. It also has the adapter name the default limits only where those are asked for: burn reads
-/// the size of workgroups from the adapter.
+/// burn's runtime panics in a browser whose adapter does not name `timestamp-query`, though it uses
+/// it for nothing but profiles (cubecl-wgpu 0.11.3, `compute/stream.rs:69`, `:196`). So
+/// `web/engine/backend.js` has every adapter name it, and no device is asked for it. It also has
+/// the adapter name the default limits only where those are asked for: burn reads the size of
+/// workgroups from the adapter.
 #[cfg(target_family = "wasm")]
 async fn adapter(limits: Limits) -> Result<(wgpu::Instance, wgpu::Adapter)> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();

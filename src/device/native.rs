@@ -1,4 +1,5 @@
-//! Which of a computer's adapters is taken, and how one is had that offers the default limits and no more.
+//! Which of a computer's adapters is taken, and how one is had that offers the default limits and
+//! no more.
 
 use super::{Limits, gpu::unusable};
 use crate::Result;
@@ -8,7 +9,8 @@ use std::sync::{Mutex, PoisonError};
 /// The graphics APIs by preference; burn's own order (cubecl-wgpu 0.11.3, `graphics.rs`).
 const APIS: [Backend; 4] = [Backend::Metal, Backend::Vulkan, Backend::Dx12, Backend::Gl];
 
-/// The best adapter: a card before a program on the CPU, the better API before the other, the discrete card first.
+/// The best adapter: a card before a program on the CPU, the better API before the other, the
+/// discrete card first.
 pub(super) async fn adapter(limits: Limits) -> Result<(wgpu::Instance, wgpu::Adapter)> {
     let mut best: Option<((bool, usize, u8), wgpu::Instance, wgpu::Adapter)> = None;
     for (order, api) in APIS.into_iter().enumerate() {
@@ -36,7 +38,8 @@ pub(super) async fn adapter(limits: Limits) -> Result<(wgpu::Instance, wgpu::Ada
     }
 }
 
-/// The instance of an API, made once and kept: the Vulkan loader crashes where instances come and go on several threads.
+/// The instance of an API, made once and kept: the Vulkan loader crashes where instances come and
+/// go on several threads.
 fn instance(api: Backend) -> wgpu::Instance {
     static INSTANCES: Mutex<Vec<(Backend, wgpu::Instance)>> = Mutex::new(Vec::new());
     let mut instances = INSTANCES.lock().unwrap_or_else(PoisonError::into_inner);
@@ -65,8 +68,9 @@ type Narrow = hal::api::Metal;
 #[cfg(not(target_vendor = "apple"))]
 type Narrow = hal::api::Vulkan;
 
-/// The adapter once more, naming the default limits and no optional feature as all it has: burn reads features and the size
-/// of workgroups from the adapter, so that a device with less would be given kernels it cannot run.
+/// The adapter once more, naming the default limits and no optional feature as all it has: burn
+/// reads features and the size of workgroups from the adapter, so that a device with less would be
+/// given kernels it cannot run.
 fn narrowed(instance: &wgpu::Instance, wanted: &wgpu::AdapterInfo) -> Result<wgpu::Adapter> {
     use hal::Instance as _;
     #[allow(

@@ -1,4 +1,5 @@
-//! What work asks of a GPU: how often it launches a kernel, and how much memory it holds at the most.
+//! What work asks of a GPU: how often it launches a kernel, and how much memory it holds at the
+//! most.
 
 use burn::tensor::Device;
 use cubecl::dry_run::DryRun;
@@ -50,7 +51,8 @@ impl Seen {
 }
 
 impl Watch {
-    /// Begins to watch, in a `dry_run` where that is wanted: kernels are compiled and buffers counted, and nothing is computed.
+    /// Begins to watch, in a `dry_run` where that is wanted: kernels are compiled and buffers
+    /// counted, and nothing is computed.
     pub fn new(device: &Device, dry_run: bool) -> Self {
         let seen = Arc::new(Seen {
             device: device.clone(),

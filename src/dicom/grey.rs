@@ -1,11 +1,12 @@
-//! The grey-scale pipeline: stored values -> what a viewer shows (PS3.4, N.2; the modules are PS3.3's).
+//! The grey-scale pipeline: stored values -> what a viewer shows (PS3.4, N.2; the modules are
+//! PS3.3's).
 //!
 //! ```text
 //! stored value -> modality LUT or rescale -> VOI LUT or window -> presentation: MONOCHROME1, INVERSE
 //! ```
 //!
-//! A stored value has at most 16 bits, so the whole pipeline becomes one table. Held to pydicom, which does the same with
-//! `apply_modality_lut` and `apply_voi_lut`.
+//! A stored value has at most 16 bits, so the whole pipeline becomes one table. Held to pydicom,
+//! which does the same with `apply_modality_lut` and `apply_voi_lut`.
 
 use dicom_core::{PrimitiveValue, Tag};
 use dicom_dictionary_std::tags;
@@ -20,7 +21,8 @@ pub(super) struct Grey {
     inverse: bool,
     /// Lowest and highest value that stands for no measurement (C.7.5.1.1.2).
     padding: Option<(f64, f64)>,
-    /// Whether black and white are the ends of what the bits can hold, where no window says otherwise.
+    /// Whether black and white are the ends of what the bits can hold, where no window says
+    /// otherwise.
     full: bool,
 }
 
@@ -102,14 +104,14 @@ impl Grey {
         })
     }
 
-    /// Whether the file says which values are black and white; else the darkest and the brightest one are. Eight bits
-    /// without a window are taken as they are.
+    /// Whether the file says which values are black and white; else the darkest and the brightest
+    /// one are. Eight bits without a window are taken as they are.
     pub(super) fn windowed(&self) -> bool {
         self.voi.is_some() || self.full
     }
 
-    /// Replaces each stored value by what is shown, 0 (black) to 65535. Padding is shown black; returns how many pixels
-    /// it is.
+    /// Replaces each stored value by what is shown, 0 (black) to 65535. Padding is shown black;
+    /// returns how many pixels it is.
     pub(super) fn show(&self, pixels: &mut [u16]) -> usize {
         let values: Vec<f64> = self.encoding.values().collect();
         let is_padding = |value: f64| match self.padding {
@@ -218,7 +220,8 @@ impl Window {
         Some(Self {
             center,
             width,
-            // LINEAR starts at a width of 1; rescaled values may have narrower windows all the same.
+            // LINEAR starts at a width of 1; rescaled values may have narrower windows all the
+            // same.
             function: match function {
                 Function::Linear if width < 1.0 => Function::LinearExact,
                 function => function,
@@ -245,8 +248,8 @@ impl Window {
 }
 
 impl Lut {
-    /// The first table of a sequence, `None` where there is none. `has_negative`: whether its input may be below 0, so that
-    /// the first value mapped may be.
+    /// The first table of a sequence, `None` where there is none. `has_negative`: whether its input
+    /// may be below 0, so that the first value mapped may be.
     fn read(header: &Header, sequence: Tag, has_negative: bool) -> Result<Option<Self>, String> {
         let Some((descriptor, data)) = header.table(sequence) else {
             return Ok(None);
@@ -310,8 +313,9 @@ impl Lut {
     }
 }
 
-/// Whether the lowest value is white. MONOCHROME1 says so (C.7.6.3.1.2), and so does INVERSE (C.11.6), which digital
-/// radiographs repeat with MONOCHROME1 (C.8.11.3.1.2): together they turn the image over once.
+/// Whether the lowest value is white. MONOCHROME1 says so (C.7.6.3.1.2), and so does INVERSE
+/// (C.11.6), which digital radiographs repeat with MONOCHROME1 (C.8.11.3.1.2): together they turn
+/// the image over once.
 fn is_inverse(header: &Header) -> Result<bool, String> {
     let inverse = header.text(tags::PRESENTATION_LUT_SHAPE).as_deref() == Some("INVERSE");
     match header.text(tags::PHOTOMETRIC_INTERPRETATION).as_deref() {

@@ -1,7 +1,7 @@
 //! DICOM file -> the elements that an image and its description need, and where its pixels lie.
 //!
-//! The data set is read as a stream of tokens: values that nobody asks for are skipped, nested sequences cost no stack,
-//! and no length is believed before it is compared with the file's.
+//! The data set is read as a stream of tokens: values that nobody asks for are skipped, nested
+//! sequences cost no stack, and no length is believed before it is compared with the file's.
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
@@ -260,8 +260,8 @@ fn size(source: &mut impl Seek) -> io::Result<u64> {
     Ok(end)
 }
 
-/// The transfer syntax that the file's meta information names (PS3.10, 7.1); `source` then stands at the data set. The
-/// group's own length is not read: it is often wrong.
+/// The transfer syntax that the file's meta information names (PS3.10, 7.1); `source` then stands
+/// at the data set. The group's own length is not read: it is often wrong.
 fn transfer_syntax(source: &mut (impl Read + Seek)) -> io::Result<String> {
     let mut uid = String::new();
     loop {

@@ -1,7 +1,8 @@
 //! DICOM: an image as Secondary Capture, and a radiograph to begin from.
 //!
-//! Reading goes header -> stored values -> grey values: [`header`] finds the elements, `pixels` decodes the stored
-//! values, `grey` applies the grey-scale pipeline, and [`read`](mod@read) puts the three together.
+//! Reading goes header -> stored values -> grey values: [`header`] finds the elements, `pixels`
+//! decodes the stored values, `grey` applies the grey-scale pipeline, and [`read`](mod@read) puts
+//! the three together.
 
 mod grey;
 pub mod header;

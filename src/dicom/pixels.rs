@@ -93,7 +93,8 @@ impl Frame {
     }
 }
 
-/// The fragments of encapsulated pixel data, of one frame and so joined, without the table of offsets before them (PS3.5, A.4).
+/// The fragments of encapsulated pixel data, of one frame and so joined, without the table of
+/// offsets before them (PS3.5, A.4).
 fn fragments(mut data: &[u8]) -> Result<Cow<'_, [u8]>, String> {
     let mut joined: Option<Cow<'_, [u8]>> = None;
     let mut is_table = true;
@@ -119,7 +120,8 @@ fn fragments(mut data: &[u8]) -> Result<Cow<'_, [u8]>, String> {
     joined.ok_or_else(|| "has no image in it".into())
 }
 
-/// Run-length encoding (PS3.5, G): a header of 16 numbers, then a segment for each byte of a pixel, the highest first.
+/// Run-length encoding (PS3.5, G): a header of 16 numbers, then a segment for each byte of a pixel,
+/// the highest first.
 fn rle(fragment: &[u8], frame: Frame) -> Result<Vec<u16>, String> {
     let number = |i: usize| {
         let bytes = fragment.get(4 * i..4 * i + 4)?;
@@ -142,7 +144,8 @@ fn rle(fragment: &[u8], frame: Frame) -> Result<Vec<u16>, String> {
     Ok(values)
 }
 
-/// Shifts the bytes that PackBits (PS3.5, G.3.2) gives into the low ends of `values`. What follows the last is not read.
+/// Shifts the bytes that PackBits (PS3.5, G.3.2) gives into the low ends of `values`. What follows
+/// the last is not read.
 fn unpack(mut coded: &[u8], mut values: &mut [u16]) -> Option<()> {
     while !values.is_empty() {
         let (control, rest) = coded.split_first()?;

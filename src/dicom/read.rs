@@ -21,18 +21,21 @@ pub struct Radiograph {
     pub height: usize,
     /// Row by row, 0 is black.
     pub values: Vec<u16>,
-    /// Whether the file says which values are black and white; else the darkest and the brightest one are.
+    /// Whether the file says which values are black and white; else the darkest and the brightest
+    /// one are.
     pub windowed: bool,
     /// How many pixels are padding around what was measured. They are 0.
     pub padded: usize,
 }
 
-/// The one grey image of a file after its whole grey-scale pipeline (`grey`), so that bones are white.
+/// The one grey image of a file after its whole grey-scale pipeline (`grey`), so that bones are
+/// white.
 ///
 /// Pixels may be uncompressed, deflated, RLE or JPEG (8 bits, or lossless).
 ///
 /// # Errors
-/// The end of a sentence on the file which says why it is of no use, on one line whatever the file holds.
+/// The end of a sentence on the file which says why it is of no use, on one line whatever the file
+/// holds.
 pub fn read(bytes: &[u8]) -> Result<Radiograph, String> {
     decode(bytes).map_err(|why| one_line(&why))
 }

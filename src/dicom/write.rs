@@ -1,7 +1,7 @@
 //! Image -> DICOM file that says that it is synthetic and what gave it.
 //!
-//! Sections are those of the DICOM standard (PS3.3: modules, PS3.5: values). Dates and times stay empty: nobody was examined,
-//! and so the same image gives the same file.
+//! Sections are those of the DICOM standard (PS3.3: modules, PS3.5: values). Dates and times stay
+//! empty: nobody was examined, and so the same image gives the same file.
 
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
@@ -20,8 +20,9 @@ const LONG_TEXT: usize = 10240;
 
 /// Encodes the image as Secondary Capture in 8 bits of grey, uncompressed.
 ///
-/// `image` has 1, 3 or 4 channels; colours are mixed to grey. `model` is the model's name. `marked` says that words are in the
-/// pixels. The prompts are in Image Comments, everything else that gave the image in Derivation Description.
+/// `image` has 1, 3 or 4 channels; colours are mixed to grey. `model` is the model's name. `marked`
+/// says that words are in the pixels. The prompts are in Image Comments, everything else that gave
+/// the image in Derivation Description.
 ///
 /// # Errors
 /// [`Error::Dicom`] if the sizes and the pixels do not belong together.
@@ -165,8 +166,9 @@ pub fn encode(
     Ok(bytes)
 }
 
-/// A unique identifier that is the same for the same image: a UUID of version 8 (RFC 9562) from the SHA-256 of all that is
-/// said of the image and of its pixels, in decimal below the root for UUIDs (PS3.5, B.2).
+/// A unique identifier that is the same for the same image: a UUID of version 8 (RFC 9562) from the
+/// SHA-256 of all that is said of the image and of its pixels, in decimal below the root for UUIDs
+/// (PS3.5, B.2).
 fn uid(level: &str, texts: &[(&str, String)], pixels: &[u8]) -> String {
     let mut hash = Sha256::new();
     hash.update(level);
@@ -181,7 +183,8 @@ fn uid(level: &str, texts: &[(&str, String)], pixels: &[u8]) -> String {
     format!("2.25.{}", u128::from_be_bytes(uuid))
 }
 
-/// A text as ST and LT may have it: no control characters but the ends of lines, and of `most` characters at most.
+/// A text as ST and LT may have it: no control characters but the ends of lines, and of `most`
+/// characters at most.
 fn text(value: &str, most: usize) -> String {
     let allowed = |c: char| !c.is_control() || matches!(c, '\r' | '\n' | '\t');
     let clean = value.chars().map(|c| if allowed(c) { c } else { ' ' });

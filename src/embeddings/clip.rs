@@ -1,7 +1,10 @@
-//! Tokens -> Embeddings: the CLIP text encoder (transformers: `models/clip/modeling_clip.py`, `CLIPTextModel`).
+//! Tokens -> Embeddings: the CLIP text encoder (transformers: `models/clip/modeling_clip.py`,
+//! `CLIPTextModel`).
 //!
-//! SD 1.x: <https://huggingface.co/CompVis/stable-diffusion-v1-4/blob/main/text_encoder/config.json> (quick_gelu, 12
-//! layers). SD 2.x: OpenCLIP-H with gelu and 23 of its 24 layers, so that "the penultimate layer" is simply the last.
+//! SD 1.x:
+//! <https://huggingface.co/CompVis/stable-diffusion-v1-4/blob/main/text_encoder/config.json>
+//! (quick_gelu, 12 layers). SD 2.x: OpenCLIP-H with gelu and 23 of its 24 layers, so that "the
+//! penultimate layer" is simply the last.
 
 use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear};
 use burn::prelude::*;
@@ -202,7 +205,8 @@ impl CLIPEncoderLayer {
 }
 
 impl CLIPTextModel {
-    /// The last hidden state after the final normalisation, which is what Stable Diffusion attends to.
+    /// The last hidden state after the final normalisation, which is what Stable Diffusion attends
+    /// to.
     ///
     /// # Shapes
     /// - `ids`: `[B, T]`, T at most `max_position_embeddings`, values below `vocab_size`

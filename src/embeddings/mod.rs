@@ -1,8 +1,9 @@
 //! Tokens -> Embeddings: the text encoder, and the embeddings that a U-Net attends to.
 //!
-//! Embeddings may keep a record of how much each latent position attends to each token. It is that of DAAM (Tang et al. 2022,
-//! arXiv:2210.04885): cross-attention averaged over heads, layers and steps, each layer resized to the latents. (DAAM sums
-//! instead of averaging, and resizes with cubic splines, which can fall below zero.)
+//! Embeddings may keep a record of how much each latent position attends to each token. It is that
+//! of DAAM (Tang et al. 2022, arXiv:2210.04885): cross-attention averaged over heads, layers and
+//! steps, each layer resized to the latents. (DAAM sums instead of averaging, and resizes with
+//! cubic splines, which can fall below zero.)
 
 mod clip;
 
@@ -53,7 +54,8 @@ impl Embeddings {
         }
     }
 
-    /// Adds what a layer of `size` (height, width) attends to, which is computed only where there is a record.
+    /// Adds what a layer of `size` (height, width) attends to, which is computed only where there
+    /// is a record.
     ///
     /// # Shapes
     /// - `probabilities` gives `[B, h*w, T]`
@@ -72,14 +74,16 @@ impl Embeddings {
         });
     }
 
-    /// The mean of all that was seen, `[T, h, w]`, which sums to 1 over the tokens; `None` where nothing was.
+    /// The mean of all that was seen, `[T, h, w]`, which sums to 1 over the tokens; `None` where
+    /// nothing was.
     pub(crate) fn mean_attention(&self) -> Option<Tensor<3>> {
         let record = self.record.as_ref()?.borrow();
         Some(record.sum.clone()? / record.seen as f64)
     }
 }
 
-/// Linear interpolation, `[T, h, w]` to `[T, H, W]`, as two matrix products (torch: `bilinear`, `align_corners=False`).
+/// Linear interpolation, `[T, h, w]` to `[T, H, W]`, as two matrix products (torch: `bilinear`,
+/// `align_corners=False`).
 fn resize(maps: Tensor<3>, size: [usize; 2]) -> Tensor<3> {
     let [t, h, w] = maps.dims();
     if [h, w] == size {

@@ -43,7 +43,8 @@ pub struct DiagonalGaussian {
     pub logvar: Tensor<4>,
 }
 
-/// Log-variance of latents that are certain, as diffusers' `DiagonalGaussianDistribution` bounds it.
+/// Log-variance of latents that are certain, as diffusers' `DiagonalGaussianDistribution` bounds
+/// it.
 const LEAST_LOGVAR: f64 = -30.0;
 
 impl TryFrom<Value> for AutoencoderConfig {

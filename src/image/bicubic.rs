@@ -4,14 +4,16 @@ use super::fault;
 use crate::error::Result;
 use crate::tensor::HostTensor;
 
-/// `a` of Keys' cubic (1981): -1/2 is Catmull-Rom, as in Pillow and in PyTorch's antialiased resizing.
+/// `a` of Keys' cubic (1981): -1/2 is Catmull-Rom, as in Pillow and in PyTorch's antialiased
+/// resizing.
 const A: f64 = -0.5;
 
 /// Keys of a config that say how fine the images are which the encoder was trained on.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EncoderSize {
-    /// An image with sides of `sample_size` pixels is reduced to sides of so many and enlarged again before it is encoded, so that
-    /// images which were stored small and large have latents of one kind. `None`: images are encoded as they are.
+    /// An image with sides of `sample_size` pixels is reduced to sides of so many and enlarged
+    /// again before it is encoded, so that images which were stored small and large have latents of
+    /// one kind. `None`: images are encoded as they are.
     ///
     /// This key is ours; diffusers' classes ignore it.
     pub encoder_sample_size: Option<usize>,
@@ -21,7 +23,8 @@ pub struct EncoderSize {
 
 impl EncoderSize {
     /// # Errors
-    /// [`crate::Error::Config`] if `encoder_sample_size` is there without a `sample_size` that is as large.
+    /// [`crate::Error::Config`] if `encoder_sample_size` is there without a `sample_size` that is
+    /// as large.
     pub(super) fn check(self) -> Result<()> {
         match (self.encoder_sample_size, self.sample_size) {
             (None, _) => Ok(()),
@@ -47,14 +50,16 @@ impl EncoderSize {
     }
 }
 
-/// `[B, C, H, W]` to `[B, C, size[0], size[1]]`: bicubic, the cubic widened where the image is reduced so that nothing aliases, and
-/// Catmull-Rom's where it is enlarged. The same numbers as PyTorch's `interpolate(mode="bicubic", antialias=True)`.
+/// `[B, C, H, W]` to `[B, C, size[0], size[1]]`: bicubic, the cubic widened where the image is
+/// reduced so that nothing aliases, and Catmull-Rom's where it is enlarged. The same numbers as
+/// PyTorch's `interpolate(mode="bicubic", antialias=True)`.
 pub fn resize(image: &HostTensor, size: [usize; 2]) -> HostTensor {
     let [b, c, h, w] = image.shape[..] else {
         panic!("an image has 4 dimensions, not {:?}", image.shape)
     };
     let [rows, columns] = [Taps::new(h, size[0]), Taps::new(w, size[1])];
-    // Across first: each row of each plane is a signal; then down, each row as a whole being one value of it.
+    // Across first: each row of each plane is a signal; then down, each row as a whole being one
+    // value of it.
     let across = columns.apply(&image.data, 1);
     HostTensor {
         shape: vec![b, c, size[0], size[1]],
@@ -109,7 +114,8 @@ impl Taps {
     }
 }
 
-/// Keys 1981, "Cubic convolution interpolation for digital image processing", equation 15 with `a` = [`A`].
+/// Keys 1981, "Cubic convolution interpolation for digital image processing", equation 15 with `a` =
+/// [`A`].
 fn cubic(x: f64) -> f64 {
     let x = x.abs();
     if x < 1.0 {

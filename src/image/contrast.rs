@@ -2,15 +2,15 @@
 
 /// Percentile of the grey values which becomes black.
 pub const BLACK_PERCENTILE: f64 = 1.0;
-/// Percentile of the grey values which becomes white. Side markers and wires are brighter than anatomy and cover
-/// less than half a percent of the image.
+/// Percentile of the grey values which becomes white. Side markers and wires are brighter than
+/// anatomy and cover less than half a percent of the image.
 pub const WHITE_PERCENTILE: f64 = 99.5;
-/// Narrowest range of 256 grey values that is stretched to the full range (a gain of four at most), so that an almost
-/// blank exposure does not turn into noise.
+/// Narrowest range of 256 grey values that is stretched to the full range (a gain of four at most),
+/// so that an almost blank exposure does not turn into noise.
 pub const MIN_RANGE: f32 = 64.0;
 
-/// 16 bits to 8: the values between [`BLACK_PERCENTILE`] and [`WHITE_PERCENTILE`], however few of the bits are used. As many
-/// zeros as `padded` says are no part of the picture and do not count.
+/// 16 bits to 8: the values between [`BLACK_PERCENTILE`] and [`WHITE_PERCENTILE`], however few of
+/// the bits are used. As many zeros as `padded` says are no part of the picture and do not count.
 pub fn narrow(values: &[u16], padded: usize) -> Vec<u8> {
     let mut histogram = vec![0usize; 1 << 16];
     for value in values {
@@ -26,7 +26,8 @@ pub fn narrow(values: &[u16], padded: usize) -> Vec<u8> {
     values.iter().map(grey).collect()
 }
 
-/// 16 bits to 8: white is the largest number of the bits that are used, 8 at least, as white is 255 in a file of 8 bits.
+/// 16 bits to 8: white is the largest number of the bits that are used, 8 at least, as white is 255
+/// in a file of 8 bits.
 pub fn by_bits_used(values: &[u16]) -> Vec<u8> {
     let white = u32::from(white(values));
     let eight = |v: &u16| ((u32::from(*v) * 255 + white / 2) / white) as u8;
@@ -39,7 +40,8 @@ fn white(values: &[u16]) -> u16 {
     u16::MAX >> brightest.max(255).leading_zeros()
 }
 
-/// Smallest grey value which at least `percent` % of the pixels do not exceed, from the number of pixels of each value.
+/// Smallest grey value which at least `percent` % of the pixels do not exceed, from the number of
+/// pixels of each value.
 pub fn percentile(histogram: &[usize], percent: f64) -> f32 {
     let pixels: usize = histogram.iter().sum();
     let wanted = (pixels as f64 * percent / 100.0).ceil() as usize;

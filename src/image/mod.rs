@@ -18,7 +18,8 @@ pub use tiny::{AutoencoderTiny, AutoencoderTinyConfig};
 
 use crate::error::Error;
 
-/// Pixels that a latent position stands for after so many levels. A config that was not checked yet can name any number.
+/// Pixels that a latent position stands for after so many levels. A config that was not checked yet
+/// can name any number.
 fn downscale(levels: usize) -> usize {
     let halvings = levels.saturating_sub(1);
     1usize.checked_shl(halvings as u32).unwrap_or(usize::MAX)

@@ -35,8 +35,8 @@ impl Image {
         }
     }
 
-    /// `[1, channels, H, W]` in -1 to 1. Colours are mixed to grey (ITU-R BT.601) where `channels` is 1, and grey is
-    /// repeated where it is more; opacity is ignored.
+    /// `[1, channels, H, W]` in -1 to 1. Colours are mixed to grey (ITU-R BT.601) where `channels`
+    /// is 1, and grey is repeated where it is more; opacity is ignored.
     pub fn to_weight(&self, channels: usize) -> HostTensor {
         let grey = |p: &[u8]| match p {
             [r, g, b, ..] => 0.299 * f32::from(*r) + 0.587 * f32::from(*g) + 0.114 * f32::from(*b),

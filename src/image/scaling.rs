@@ -7,9 +7,10 @@ use crate::error::Result;
 
 /// `(z - mean) / std * scaling_factor`, with `mean` 0 and `std` 1 where the config names none.
 ///
-/// `latents_mean` and `latents_std` hold a number for each channel; they give all channels one variance, so that one noise level is
-/// as strong in each. Formula and keys are those of diffusers' `StableDiffusionXLImg2ImgPipeline` and `LTXPipeline`.
-/// `shift_factor` is a mean for all channels alike (`StableDiffusion3Pipeline`).
+/// `latents_mean` and `latents_std` hold a number for each channel; they give all channels one
+/// variance, so that one noise level is as strong in each. Formula and keys are those of diffusers'
+/// `StableDiffusionXLImg2ImgPipeline` and `LTXPipeline`. `shift_factor` is a mean for all channels
+/// alike (`StableDiffusion3Pipeline`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct LatentScaling {
     /// What is subtracted: one number, or one for each channel.
@@ -19,11 +20,12 @@ pub struct LatentScaling {
 }
 
 impl LatentScaling {
-    /// From a config's keys, for latents of so many `channels`. `by_channel` is `latents_mean` and `latents_std`.
+    /// From a config's keys, for latents of so many `channels`. `by_channel` is `latents_mean` and
+    /// `latents_std`.
     ///
     /// # Errors
-    /// [`crate::Error::Config`] if a number cannot scale, if only one of the two lists is there, if they have other lengths
-    /// than there are channels, or if `shift_factor` is there too.
+    /// [`crate::Error::Config`] if a number cannot scale, if only one of the two lists is there, if
+    /// they have other lengths than there are channels, or if `shift_factor` is there too.
     pub fn new(
         scaling_factor: f64,
         shift_factor: Option<f64>,

@@ -1,5 +1,6 @@
-//! `AutoencoderTiny` (diffusers: `models/autoencoders/autoencoder_tiny.py`, `EncoderTiny` and `DecoderTiny` in `vae.py`): TAESD, which
-//! imitates another autoencoder's latents with 3x3 convolutions and ReLU alone (<https://github.com/madebyollin/taesd>).
+//! `AutoencoderTiny` (diffusers: `models/autoencoders/autoencoder_tiny.py`, `EncoderTiny` and
+//! `DecoderTiny` in `vae.py`): TAESD, which imitates another autoencoder's latents with 3x3
+//! convolutions and ReLU alone (<https://github.com/madebyollin/taesd>).
 
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{PaddingConfig2d, Relu};
@@ -81,7 +82,8 @@ pub struct AutoencoderTiny {
     pub(super) scaling: LatentScaling,
 }
 
-/// PyTorch's `nn.Sequential`, whose activations and interpolations are counted in the names of what follows them.
+/// PyTorch's `nn.Sequential`, whose activations and interpolations are counted in the names of what
+/// follows them.
 #[derive(Module, Debug)]
 struct Sequential {
     layers: Vec<Layer>,
@@ -156,7 +158,8 @@ impl AutoencoderTinyConfig {
                     blocks.len()
                 )));
             }
-            // Each level's convolutions are as wide as their level, so that another width would not fit.
+            // Each level's convolutions are as wide as their level, so that another width would not
+            // fit.
             if channels[0] == 0 || channels.iter().any(|c| *c != channels[0]) {
                 return Err(fault(format!(
                     "{half}_block_out_channels {channels:?} must be equal numbers"

@@ -5,11 +5,13 @@ use burn::tensor::{FloatDType, module::attention as stock, ops::AttentionModuleO
 
 use super::autocast::{lowered, raised};
 
-/// Elements of the score matrix `[B, heads, Tq, Tk]` that may exist at once where a backend materialises it: 64 MiB in f32, half
-/// of WebGPU's default binding size. Longer queries go through in slices.
+/// Elements of the score matrix `[B, heads, Tq, Tk]` that may exist at once where a backend
+/// materialises it: 64 MiB in f32, half of WebGPU's default binding size. Longer queries go through
+/// in slices.
 const MAX_SCORES: usize = 1 << 24;
 
-/// `softmax(q k^T / sqrt(d)) v` for each of `heads` heads, which lie one after another in `C = heads * d`.
+/// `softmax(q k^T / sqrt(d)) v` for each of `heads` heads, which lie one after another in
+/// `C = heads * d`.
 ///
 /// # Shapes
 /// - `q`: `[B, Tq, C]`; `k`, `v`: `[B, Tk, C]`; output: `[B, Tq, C]`

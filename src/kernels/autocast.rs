@@ -1,5 +1,6 @@
-//! Mixed precision for training: the products of convolutions, linear layers and attention in 16 bits, every weight, sum,
-//! norm and gradient of a weight in 32 (what `torch.autocast` does with the operations on its list).
+//! Mixed precision for training: the products of convolutions, linear layers and attention in 16
+//! bits, every weight, sum, norm and gradient of a weight in 32 (what `torch.autocast` does with
+//! the operations on its list).
 
 use std::cell::Cell;
 
@@ -15,8 +16,9 @@ thread_local! {
     static PRECISION: Cell<Option<FloatDType>> = const { Cell::new(None) };
 }
 
-/// Does `work` with such products in `precision` where they are burn's own operations on this thread, as they are wherever
-/// gradients are wanted. The gradients are computed in the precision of what they are gradients of, and arrive in 32 bits.
+/// Does `work` with such products in `precision` where they are burn's own operations on this
+/// thread, as they are wherever gradients are wanted. The gradients are computed in the precision
+/// of what they are gradients of, and arrive in 32 bits.
 pub fn autocast<R>(precision: Option<FloatDType>, work: impl FnOnce() -> R) -> R {
     let before = PRECISION.replace(precision);
     let result = work();

@@ -1,4 +1,5 @@
-//! One operation on one shape, with numbers made for it: what kernels are tested and measured with, natively and in a browser.
+//! One operation on one shape, with numbers made for it: what kernels are tested and measured with,
+//! natively and in a browser.
 
 #[cfg(feature = "training")]
 mod gradients;
@@ -80,7 +81,8 @@ pub enum Case {
     },
 }
 
-/// Number `i` of a `place` of a case. Hashed (Wellons' lowbias32), as the largest weight has 29 million.
+/// Number `i` of a `place` of a case. Hashed (Wellons' lowbias32), as the largest weight has 29
+/// million.
 fn hash(i: u32, place: u32) -> u32 {
     let mut x = i.wrapping_mul(8).wrapping_add(place);
     x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);
@@ -100,8 +102,8 @@ fn values<const D: usize>(shape: [usize; D], scale: f32, place: u32, device: &De
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
-/// What a case is applied to: such numbers, and those of the layer before lie around a `centre`. f16 has each of them, so that a case
-/// has the same ones in either precision.
+/// What a case is applied to: such numbers, and those of the layer before lie around a `centre`.
+/// f16 has each of them, so that a case has the same ones in either precision.
 struct Inputs<'a> {
     precision: Precision,
     device: &'a Device,
@@ -165,8 +167,8 @@ impl Case {
         }
     }
 
-    /// Runs the case on a device, with a kernel where one can be taken, its weight in f32 or packed in integers of so many `bits`, what
-    /// it is applied to in this `precision`.
+    /// Runs the case on a device, with a kernel where one can be taken, its weight in f32 or packed
+    /// in integers of so many `bits`, what it is applied to in this `precision`.
     pub fn run(
         &self,
         bits: Option<usize>,

@@ -1,7 +1,8 @@
-//! 2D convolution as a matrix product, with what belongs to the same pass: a doubled resolution of the input, bias, time embedding,
-//! residual.
+//! 2D convolution as a matrix product, with what belongs to the same pass: a doubled resolution of
+//! the input, bias, time embedding, residual.
 //!
-//! `out[b, m, p] = sum_k weight[m, k] * unfolded[b, k, p]`, where `k` counts input channels and taps, `[C_in, kh, kw]`.
+//! `out[b, m, p] = sum_k weight[m, k] * unfolded[b, k, p]`, where `k` counts input channels and
+//! taps, `[C_in, kh, kw]`.
 
 use burn::nn::{PaddingConfig2d, conv::Conv2d};
 use burn::prelude::*;

@@ -4,8 +4,8 @@ use burn::nn::GroupNorm;
 use burn::prelude::*;
 use burn::tensor::activation::silu;
 
-/// `[B, C, h, w]` to the same, each group of channels with mean 0 and variance 1 before scale and shift; then `x * sigmoid(x)` where
-/// `activated`.
+/// `[B, C, h, w]` to the same, each group of channels with mean 0 and variance 1 before scale and
+/// shift; then `x * sigmoid(x)` where `activated`.
 pub fn group_norm(norm: &GroupNorm, x: Tensor<4>, activated: bool) -> Tensor<4> {
     #[cfg(feature = "gpu")]
     if super::gpu::takes_group_norm(norm, &x) {

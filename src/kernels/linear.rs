@@ -62,8 +62,8 @@ pub fn linear_rows(layer: &Linear, x: Tensor<2>, activation: Activation) -> Tens
     out.swap_dims(1, 2).reshape([b, c_out])
 }
 
-/// `a * gelu(g)` of the halves `a` and `g` of `x W + b`, `[B, T, in]` to `[B, T, out / 2]` (diffusers: `models/activations.py`, class
-/// `GEGLU`).
+/// `a * gelu(g)` of the halves `a` and `g` of `x W + b`, `[B, T, in]` to `[B, T, out / 2]`
+/// (diffusers: `models/activations.py`, class `GEGLU`).
 pub fn geglu(layer: &Linear, x: Tensor<3>) -> Tensor<3> {
     #[cfg(feature = "gpu")]
     if let Some(out) = super::gpu::linear(layer, &x, Activation::Gelu, true, &mut None) {

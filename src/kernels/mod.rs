@@ -1,19 +1,21 @@
-//! The networks' operations, each in three ways: a plain one of burn's own operations, a kernel of ours for the GPU, and one for the
-//! CPU.
+//! The networks' operations, each in three ways: a plain one of burn's own operations, a kernel of
+//! ours for the GPU, and one for the CPU.
 //!
-//! Where gradients are wanted, the CPU's kernels run forward and backward (feature `training`, `cpu/gradient`), and elsewhere the plain
-//! way does. The GPU's kernels are written in CubeCL, so that one source serves WebGPU,
-//! native wgpu and CUDA. burn's stock operations there are naive where there is no tensor core that
-//! they know (3x3 convolutions), one thread a row (norms), or materialise the scores (attention), and many: a browser spends more
-//! time on launching than on computing. Ours fuse what follows into the pass over the output.
+//! Where gradients are wanted, the CPU's kernels run forward and backward (feature `training`,
+//! `cpu/gradient`), and elsewhere the plain way does. The GPU's kernels are written in CubeCL, so
+//! that one source serves WebGPU, native wgpu and CUDA. burn's stock operations there are naive
+//! where there is no tensor core that they know (3x3 convolutions), one thread a row (norms), or
+//! materialise the scores (attention), and many: a browser spends more time on launching than on
+//! computing. Ours fuse what follows into the pass over the output.
 //!
 //! A bundle's q8 and q4 weights stay integers on a GPU, see [`Packed`].
 //!
 //! Dimension letters as in the crate, and `P` for the pixels of a map, `h * w`.
 //!
-//! On a GPU features lie channel by channel, `[B, C, P]`, also where diffusers has rows of tokens, `[B, T, C]`: a linear layer is then
-//! a 1x1 convolution, neighbouring threads read neighbouring pixels in every kernel, and the permutations between the two
-//! are views that copy nothing. On the CPU they lie pixel by pixel, for the same reason.
+//! On a GPU features lie channel by channel, `[B, C, P]`, also where diffusers has rows of tokens,
+//! `[B, T, C]`: a linear layer is then a 1x1 convolution, neighbouring threads read neighbouring
+//! pixels in every kernel, and the permutations between the two are views that copy nothing. On the
+//! CPU they lie pixel by pixel, for the same reason.
 
 pub mod attention;
 mod autocast;
@@ -62,7 +64,8 @@ static PLAIN: AtomicBool = AtomicBool::new(false);
 #[cfg(feature = "testing")]
 static TILES: RwLock<Option<AdapterClass>> = RwLock::new(None);
 
-/// From now on only the plain operations are taken, or the kernels again where they can run: what a benchmark compares.
+/// From now on only the plain operations are taken, or the kernels again where they can run: what a
+/// benchmark compares.
 #[cfg(feature = "testing")]
 pub fn take_plain(plain: bool) {
     PLAIN.store(plain, Ordering::Relaxed);
@@ -84,7 +87,8 @@ pub(crate) fn is_gpu(_device: &Device) -> bool {
     false
 }
 
-/// From now on tiles are those for a class of adapters, whatever the adapter is: each class is tested everywhere.
+/// From now on tiles are those for a class of adapters, whatever the adapter is: each class is
+/// tested everywhere.
 #[cfg(feature = "testing")]
 pub fn take_tiles_of(class: AdapterClass) {
     *TILES.write().unwrap_or_else(|e| e.into_inner()) = Some(class);

@@ -1,8 +1,8 @@
-//! Weights that stay integers: what a bundle stores as q8 or q4 lies on a GPU as it is stored, and kernels decode it as they read
-//! it. With their scales they take 9 or 5 bits each, and 32 in f32.
+//! Weights that stay integers: what a bundle stores as q8 or q4 lies on a GPU as it is stored, and
+//! kernels decode it as they read it. With their scales they take 9 or 5 bits each, and 32 in f32.
 //!
-//! To burn, such a weight is a parameter with a reparameterization: whoever asks for its value gets it decoded, and only the
-//! kernels ask for the integers.
+//! To burn, such a weight is a parameter with a reparameterization: whoever asks for its value gets
+//! it decoded, and only the kernels ask for the integers.
 
 use burn::module::{Param, ParamId, Reparameterization};
 use burn::prelude::*;

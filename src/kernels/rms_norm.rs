@@ -1,10 +1,11 @@
-//! What `AutoencoderDC` has between its convolutions, where it is trained on the CPU: burn goes over a map some eight times for
-//! each, and as often backward.
+//! What `AutoencoderDC` has between its convolutions, where it is trained on the CPU: burn goes
+//! over a map some eight times for each, and as often backward.
 
 use burn::prelude::*;
 
-/// The channels of each pixel over their root mean square (Zhang and Sennrich 2019, arXiv:1910.07467), times `weight`, plus `bias`,
-/// plus `residual`: `[B, C, h, w]` to the same. `None` where no kernel does it.
+/// The channels of each pixel over their root mean square (Zhang and Sennrich 2019,
+/// arXiv:1910.07467), times `weight`, plus `bias`, plus `residual`: `[B, C, h, w]` to the same.
+/// `None` where no kernel does it.
 #[cfg_attr(not(feature = "training"), allow(unused_variables))]
 pub fn rms_norm(
     weight_and_bias: [&Tensor<1>; 2],

@@ -1,6 +1,7 @@
-//! The table of cases: the layers of SD 1.x (<https://huggingface.co/CompVis/stable-diffusion-v1-4/blob/main/unet/config.json>),
-//! of SD 2.1 (<https://huggingface.co/stabilityai/stable-diffusion-2-1-base/blob/main/unet/config.json>) and of the shipped model, and
-//! primes, which no tile divides.
+//! The table of cases: the layers of SD 1.x
+//! (<https://huggingface.co/CompVis/stable-diffusion-v1-4/blob/main/unet/config.json>), of SD 2.1
+//! (<https://huggingface.co/stabilityai/stable-diffusion-2-1-base/blob/main/unet/config.json>) and
+//! of the shipped model, and primes, which no tile divides.
 
 mod primes;
 
@@ -62,13 +63,15 @@ pub fn layers(model: &str) -> Option<Vec<Case>> {
     network(model).map(|network| different(network.layers()))
 }
 
-/// Every case. In a `small` table maps are halved until each case is cheap: the same kernels, in a test's time.
+/// Every case. In a `small` table maps are halved until each case is cheap: the same kernels, in a
+/// test's time.
 pub fn cases(small: bool) -> Vec<Case> {
     let mut cases = primes::primes();
     for network in MODELS.into_iter().filter_map(network) {
         cases.extend(network.layers());
     }
-    // As large as a group of Stable Diffusion's decoder at 512x512, which the smaller maps below do not have.
+    // As large as a group of Stable Diffusion's decoder at 512x512, which the smaller maps below do
+    // not have.
     cases.push(Case::GroupNorm {
         shape: [1, 4, 512, 512],
         groups: 1,
@@ -123,7 +126,8 @@ impl Network {
         for (level, &(c, n, _)) in self.levels.iter().enumerate() {
             let below = self.levels[level.saturating_sub(1)].0;
             let above = self.levels[(level + 1).min(self.levels.len() - 1)].0;
-            // On the way up a resnet sees what comes from below beside what was kept on the way down.
+            // On the way up a resnet sees what comes from below beside what was kept on the way
+            // down.
             for c_in in [below, c, c + above, 2 * c, c + below] {
                 let shape = [b, c_in, n, n];
                 cases.push(Case::Conv2d {

@@ -1,4 +1,5 @@
-//! Maps as rows of tokens and back, and maps side by side, without moving values more than their order in memory asks for.
+//! Maps as rows of tokens and back, and maps side by side, without moving values more than their
+//! order in memory asks for.
 
 use burn::prelude::*;
 
@@ -22,7 +23,8 @@ pub fn map(rows: Tensor<3>, size: [usize; 2]) -> Tensor<4> {
     rows.swap_dims(1, 2).reshape([b, c, size[0], size[1]])
 }
 
-/// The same map twice, for a network that goes two ways. Where gradients are wanted, both must go into the loss.
+/// The same map twice, for a network that goes two ways. Where gradients are wanted, both must go
+/// into the loss.
 pub fn fork(x: Tensor<4>) -> [Tensor<4>; 2] {
     #[cfg(feature = "training")]
     if let Some(both) = super::cpu::gradient::fork(&x) {

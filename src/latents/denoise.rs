@@ -4,7 +4,8 @@
 //! latents ─scale_model_input─▶ U-Net(text) ─guidance─▶ prediction ─scheduler─▶ latents of the next timestep
 //! ```
 //!
-//! The scheduler computes on the host: its arithmetic is a few thousand values, and every platform then rounds alike.
+//! The scheduler computes on the host: its arithmetic is a few thousand values, and every platform
+//! then rounds alike.
 
 use burn::prelude::*;
 use burn::tensor::FloatDType;
@@ -20,8 +21,8 @@ use crate::tensor::HostTensor;
 pub struct Denoiser<'a> {
     /// The network.
     pub unet: &'a UNet2DConditionModel,
-    /// Weight of classifier-free guidance. It applies where the embeddings have two rows for each latent, those without the
-    /// prompt first.
+    /// Weight of classifier-free guidance. It applies where the embeddings have two rows for each
+    /// latent, those without the prompt first.
     pub guidance_scale: f64,
     /// Where the network is.
     pub device: &'a Device,
@@ -67,8 +68,8 @@ impl Denoiser<'_> {
     }
 }
 
-/// `unconditional + scale * (conditional - unconditional)` of the two halves (Ho and Salimans 2022, eq. 6, with diffusers'
-/// meaning of the scale).
+/// `unconditional + scale * (conditional - unconditional)` of the two halves (Ho and Salimans 2022,
+/// eq. 6, with diffusers' meaning of the scale).
 fn guide(prediction: &[f32], scale: f32) -> Vec<f32> {
     let (unconditional, conditional) = prediction.split_at(prediction.len() / 2);
     let pairs = unconditional.iter().zip(conditional);

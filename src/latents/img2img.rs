@@ -1,9 +1,10 @@
 //! Image to image, and inpainting: a picture to begin from instead of noise alone.
 //!
-//! diffusers: `StableDiffusionImg2ImgPipeline` and `StableDiffusionInpaintPipeline` (with a U-Net of four or so input
-//! channels, not the nine of inpainting checkpoints). Two things are done otherwise: the latents of the picture are the
-//! mean of their distribution, not a sample, so that a seed stands for one image; and pixels outside of the mask come
-//! back exactly as they were, where the autoencoder alone would soften them.
+//! diffusers: `StableDiffusionImg2ImgPipeline` and `StableDiffusionInpaintPipeline` (with a U-Net
+//! of four or so input channels, not the nine of inpainting checkpoints). Two things are done
+//! otherwise: the latents of the picture are the mean of their distribution, not a sample, so that
+//! a seed stands for one image; and pixels outside of the mask come back exactly as they were,
+//! where the autoencoder alone would soften them.
 
 use super::Latents;
 use super::scheduler::Scheduler;
@@ -16,8 +17,8 @@ use crate::tensor::HostTensor;
 pub struct Img2Img {
     /// As wide and high as the image to be made. Colours become grey in a grey model.
     pub image: Image,
-    /// Where to paint, as large as `image` and of 1 channel: 0 keeps the pixel, 255 replaces it, values between mix the
-    /// two. `None`: everywhere.
+    /// Where to paint, as large as `image` and of 1 channel: 0 keeps the pixel, 255 replaces it,
+    /// values between mix the two. `None`: everywhere.
     pub mask: Option<Image>,
     /// Share of the steps to take, above 0 and at most 1: how little of `image` is left.
     pub strength: f64,
@@ -65,13 +66,15 @@ impl Img2Img {
         Ok(calls - taken)
     }
 
-    /// Whether nothing of the picture is left under the mask: then diffusers starts from noise alone.
+    /// Whether nothing of the picture is left under the mask: then diffusers starts from noise
+    /// alone.
     fn is_new(&self) -> bool {
         self.mask.is_some() && self.strength == 1.0
     }
 
-    /// `[h * w]`: whether a latent is to be painted, which it is if any of its `f` times `f` pixels is more than half
-    /// in the mask. (diffusers looks at the upper left one alone and so loses thin strokes.)
+    /// `[h * w]`: whether a latent is to be painted, which it is if any of its `f` times `f` pixels
+    /// is more than half in the mask. (diffusers looks at the upper left one alone and so loses
+    /// thin strokes.)
     fn latent_mask(&self, f: usize) -> Option<Vec<bool>> {
         let mask = self.mask.as_ref()?;
         let (w, h) = (mask.width / f, mask.height / f);
@@ -128,8 +131,8 @@ impl Start {
         }
     }
 
-    /// From a picture with the latents `clean`, at call `begin` of the U-Net, where `scheduler` goes on. `downscale` is the
-    /// autoencoder's.
+    /// From a picture with the latents `clean`, at call `begin` of the U-Net, where `scheduler`
+    /// goes on. `downscale` is the autoencoder's.
     ///
     /// # Errors
     /// As [`Scheduler::begin_at`].

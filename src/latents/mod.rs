@@ -1,4 +1,5 @@
-//! Embeddings -> Latents: the noise of a seed, the schedulers, the U-Net, and the denoising loop's step.
+//! Embeddings -> Latents: the noise of a seed, the schedulers, the U-Net, and the denoising loop's
+//! step.
 
 pub mod denoise;
 pub mod img2img;

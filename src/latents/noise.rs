@@ -1,8 +1,9 @@
 //! Initial noise: the same numbers for a seed on every machine and backend.
 //!
-//! Counter-based, so a number depends on nothing but the seed and its place: Philox4x32-10 (Salmon et al. 2011, "Parallel random
-//! numbers: as easy as 1, 2, 3"), and Box-Muller in float64 by `libm`, whose functions are the same code on every target
-//! (those of the system's C library and of a browser differ in their last bits).
+//! Counter-based, so a number depends on nothing but the seed and its place: Philox4x32-10 (Salmon
+//! et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), and Box-Muller in float64 by
+//! `libm`, whose functions are the same code on every target (those of the system's C library and
+//! of a browser differ in their last bits).
 
 use std::f64::consts::TAU;
 
@@ -11,11 +12,13 @@ pub fn gaussian(seed: u64, n: usize) -> Vec<f32> {
     gaussian_stream(seed, 0, n)
 }
 
-/// `n` standard normal numbers of one of a seed's independent streams, in the order of the tensor's elements (row-major).
+/// `n` standard normal numbers of one of a seed's independent streams, in the order of the tensor's
+/// elements (row-major).
 ///
-/// Numbers `4 i` to `4 i + 3` come from the Philox block with counter `[i, i >> 32, stream, 0]` and key `[seed, seed >> 32]` (low words
-/// first). Its words `a, b, c, d` give the uniforms `u = (word + 1/2) / 2^32` and the numbers `r cos t`, `r sin t` with
-/// `r = sqrt(-2 ln u_a)`, `t = 2 pi u_b`, then the same from `c, d`. The largest possible number is 6.76.
+/// Numbers `4 i` to `4 i + 3` come from the Philox block with counter `[i, i >> 32, stream, 0]` and
+/// key `[seed, seed >> 32]` (low words first). Its words `a, b, c, d` give the uniforms
+/// `u = (word + 1/2) / 2^32` and the numbers `r cos t`, `r sin t` with `r = sqrt(-2 ln u_a)`,
+/// `t = 2 pi u_b`, then the same from `c, d`. The largest possible number is 6.76.
 pub fn gaussian_stream(seed: u64, stream: u32, n: usize) -> Vec<f32> {
     let key = [seed as u32, (seed >> 32) as u32];
     let block = |i: u64| philox4x32([i as u32, (i >> 32) as u32, stream, 0], key);

@@ -21,8 +21,8 @@ pub struct Attention {
 }
 
 impl Attention {
-    /// `query_dim` wide queries attend to `context_dim` wide keys and values. `qkv_bias` is false in the U-Net and
-    /// true in the autoencoder.
+    /// `query_dim` wide queries attend to `context_dim` wide keys and values. `qkv_bias` is false
+    /// in the U-Net and true in the autoencoder.
     pub fn init(
         query_dim: usize,
         context_dim: usize,
@@ -60,14 +60,16 @@ impl Attention {
         kernels::linear(&self.to_out[0], out, Activation::None, Some(residual))
     }
 
-    /// How much of each query's attention each key gets, the mean of all heads: `softmax(q k^T / sqrt(d))`.
+    /// How much of each query's attention each key gets, the mean of all heads:
+    /// `softmax(q k^T / sqrt(d))`.
     ///
     /// # Shapes
     /// - `x`: `[B, Tq, query_dim]`
     /// - `context`: `[B, Tk, context_dim]`
     /// - output: `[B, Tq, Tk]`, which sums to 1 over the keys
     pub fn probabilities(&self, x: Tensor<3>, context: Tensor<3>) -> Tensor<3> {
-        // These are burn's own operations, which want what they are given in the type of the weights.
+        // These are burn's own operations, which want what they are given in the type of the
+        // weights.
         let [x, context] = [x, context].map(|x| x.cast(FloatDType::F32));
         let q = split_heads(self.to_q.forward(x), self.heads);
         let k = split_heads(self.to_k.forward(context), self.heads);

@@ -1,4 +1,5 @@
-//! Halving and doubling the resolution (diffusers: `models/downsampling.py`, `models/upsampling.py`).
+//! Halving and doubling the resolution (diffusers: `models/downsampling.py`,
+//! `models/upsampling.py`).
 
 use burn::nn::{
     PaddingConfig2d,
@@ -16,7 +17,8 @@ pub struct Downsample2D {
 }
 
 impl Downsample2D {
-    /// `padding` 1 pads every side (U-Net); 0 pads the bottom and right edge only, as the autoencoder's encoder does.
+    /// `padding` 1 pads every side (U-Net); 0 pads the bottom and right edge only, as the
+    /// autoencoder's encoder does.
     pub fn init(channels: usize, padding: usize, device: &Device) -> Self {
         let padding = match padding {
             0 => PaddingConfig2d::Explicit(0, 0, 1, 1),
@@ -51,8 +53,8 @@ impl Upsample2D {
         }
     }
 
-    /// Doubles `x`, then crops to `size` where an odd resolution was halved on the way down. Cropping the doubled map
-    /// is the same as diffusers' nearest interpolation to `2n - 1`.
+    /// Doubles `x`, then crops to `size` where an odd resolution was halved on the way down.
+    /// Cropping the doubled map is the same as diffusers' nearest interpolation to `2n - 1`.
     ///
     /// # Shapes
     /// - `x`: `[B, C, h, w]`

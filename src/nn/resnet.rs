@@ -1,4 +1,5 @@
-//! `ResnetBlock2D` (diffusers: `models/resnet.py`): two normalised convolutions around the time embedding.
+//! `ResnetBlock2D` (diffusers: `models/resnet.py`): two normalised convolutions around the time
+//! embedding.
 
 use burn::nn::{GroupNorm, Linear, conv::Conv2d};
 use burn::prelude::*;
@@ -50,8 +51,8 @@ impl ResnetBlock2DConfig {
 impl ResnetBlock2D {
     /// # Shapes
     /// - `x`: `[B, C_in, h, w]`
-    /// - `temb`: `[B, D]`, present exactly when the block was made with `temb_channels`. It has been through the SiLU that
-    ///   diffusers puts here: it is the same in every block.
+    /// - `temb`: `[B, D]`, present exactly when the block was made with `temb_channels`. It has
+    ///   been through the SiLU that diffusers puts here: it is the same in every block.
     /// - output: `[B, C_out, h, w]`
     pub fn forward(&self, x: Tensor<4>, temb: Option<&Tensor<2>>) -> Tensor<4> {
         let time = self.time_emb_proj.as_ref().zip(temb);

@@ -1,8 +1,9 @@
 //! Maps that are too large for one buffer, as parts of their channels.
 //!
-//! WebGPU's default limits bind 128 MiB to a kernel. Stable Diffusion's decoder has one map of twice that at 512x512 pixels: the 256
-//! channels that its last doubling gives and the next block makes 128 of. Channels divide without a seam: a group of a
-//! normalisation stays whole, and a convolution is the sum of those over parts of its input.
+//! WebGPU's default limits bind 128 MiB to a kernel. Stable Diffusion's decoder has one map of
+//! twice that at 512x512 pixels: the 256 channels that its last doubling gives and the next block
+//! makes 128 of. Channels divide without a seam: a group of a normalisation stays whole, and a
+//! convolution is the sum of those over parts of its input.
 
 use std::ops::Range;
 
@@ -16,8 +17,8 @@ use crate::kernels::{self, Fused};
 /// Most values of a map that is kept whole: 128 MiB in f32.
 pub const WHOLE: usize = 1 << 25;
 
-/// `resnet` of `x` doubled by `upsampler`, where the doubled map has more than `whole` values and the resnet can take it in parts. Not where
-/// gradients are wanted.
+/// `resnet` of `x` doubled by `upsampler`, where the doubled map has more than `whole` values and
+/// the resnet can take it in parts. Not where gradients are wanted.
 ///
 /// # Shapes
 /// - `x`: `[B, C_in, h, w]`; output: `[B, C_out, 2h, 2w]`
@@ -61,7 +62,8 @@ pub fn upsampled(
     Some(resnet.second_half(hidden?, skipped?))
 }
 
-/// What a convolution gives to some of its output channels from some of its input channels; the first of these bring the bias.
+/// What a convolution gives to some of its output channels from some of its input channels; the
+/// first of these bring the bias.
 fn part(conv: &Conv2d, outputs: Range<usize>, inputs: Range<usize>) -> Conv2d {
     let [_, _, kh, kw] = conv.weight.dims();
     let weight = conv.weight.val();

@@ -1,4 +1,5 @@
-//! `Transformer2DModel` (diffusers: `models/transformers/transformer_2d.py`): text reaches the image here.
+//! `Transformer2DModel` (diffusers: `models/transformers/transformer_2d.py`): text reaches the
+//! image here.
 
 use burn::nn::{Dropout, DropoutConfig, GroupNorm, LayerNorm, LayerNormConfig, Linear};
 use burn::prelude::*;
@@ -10,7 +11,8 @@ use crate::kernels::{self, Activation};
 /// Epsilon of the layer normalisations (`norm_eps` of diffusers' `BasicTransformerBlock`).
 const EPS: f64 = 1e-5;
 
-/// Linear layer to twice the width, one half gating the other (`models/activations.py`, class `GEGLU`).
+/// Linear layer to twice the width, one half gating the other (`models/activations.py`, class
+/// `GEGLU`).
 #[derive(Module, Debug)]
 pub struct GEGLU {
     proj: Linear,
@@ -19,7 +21,8 @@ pub struct GEGLU {
 /// GEGLU and a linear layer back, with the inner width four times the outer.
 #[derive(Module, Debug)]
 pub struct FeedForward {
-    // A tuple, because the checkpoint's keys are `net.0.proj` and `net.2`, with dropout (no weights) between.
+    // A tuple, because the checkpoint's keys are `net.0.proj` and `net.2`, with dropout (no
+    // weights) between.
     net: (GEGLU, Dropout, Linear),
 }
 
@@ -95,8 +98,8 @@ pub struct Transformer2DModelConfig {
 
 /// A map of features as a sequence of positions, through transformer blocks, and back.
 ///
-/// `proj_in` and `proj_out` are linear layers whether the checkpoint stores them as such (SD 2.x) or as 1x1
-/// convolutions (SD 1.x): at one position both are the same product.
+/// `proj_in` and `proj_out` are linear layers whether the checkpoint stores them as such (SD 2.x)
+/// or as 1x1 convolutions (SD 1.x): at one position both are the same product.
 #[derive(Module, Debug)]
 pub struct Transformer2DModel {
     norm: GroupNorm,

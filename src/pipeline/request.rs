@@ -34,7 +34,8 @@ pub struct Request {
     pub source: Option<Img2Img>,
     /// Whether [`Generated::attention`] is wanted.
     pub words: bool,
-    /// How many images this one was selected from, 1 where it was not. It changes no image; its file says so.
+    /// How many images this one was selected from, 1 where it was not. It changes no image; its
+    /// file says so.
     pub selected_from: usize,
 }
 
@@ -64,8 +65,9 @@ pub struct Generated {
     pub truncated: usize,
     /// What came of f16, where the image had to be drawn once more in f32.
     pub repeated: Option<String>,
-    /// How much of the attention of each latent position each token of the prompt got, `[T, h, w]`, which sums to 1 over
-    /// the tokens: the mean over heads, layers and steps ([`crate::embeddings`]). Where it was wanted.
+    /// How much of the attention of each latent position each token of the prompt got, `[T, h, w]`,
+    /// which sums to 1 over the tokens: the mean over heads, layers and steps
+    /// ([`crate::embeddings`]). Where it was wanted.
     pub attention: Option<HostTensor>,
 }
 
@@ -132,7 +134,8 @@ impl Step<'_> {
 
 impl Generated {
     /// # Errors
-    /// [`Error::Output`] if the image is none: numbers that are not finite, or every pixel the same.
+    /// [`Error::Output`] if the image is none: numbers that are not finite, or every pixel the
+    /// same.
     pub fn check(self) -> Result<Self> {
         if let Some(bad) = self.image.data.iter().find(|v| !v.is_finite()) {
             return Err(Error::Output(format!("a pixel is {bad}")));

@@ -1,4 +1,5 @@
-//! One stage alone, on numbers that need no run before it: what `cargo xtask bench stages` measures, here and in a browser.
+//! One stage alone, on numbers that need no run before it: what `cargo xtask bench stages`
+//! measures, here and in a browser.
 
 use burn::prelude::*;
 
@@ -21,8 +22,8 @@ pub struct Input {
     pub text: HostTensor,
 }
 
-/// `count` numbers between -1.7 and 1.7, of variance near 1, the same in every language: a multiplicative hash of the index
-/// (Knuth, TAOCP 3, 6.4) as a fraction.
+/// `count` numbers between -1.7 and 1.7, of variance near 1, the same in every language: a
+/// multiplicative hash of the index (Knuth, TAOCP 3, 6.4) as a fraction.
 pub fn numbers(count: usize) -> Vec<f32> {
     let hash = |i: usize| (i as u32).wrapping_mul(2_654_435_761);
     let fraction = |i| f64::from(hash(i)) / 4_294_967_296.0;
@@ -70,7 +71,8 @@ impl Pipeline {
     /// Runs one stage and brings its output back from the device.
     ///
     /// # Errors
-    /// [`Error::Request`] for an unknown stage or sizes that do not fit; [`Error::Device`] if the device fails.
+    /// [`Error::Request`] for an unknown stage or sizes that do not fit; [`Error::Device`] if the
+    /// device fails.
     pub async fn stage(&self, stage: &str, input: &Input) -> Result<HostTensor> {
         let Input { sample, text } = input;
         let wrong = || {
@@ -107,8 +109,8 @@ impl Pipeline {
 
 #[cfg(feature = "gpu")]
 impl Pipeline {
-    /// Runs one stage, or only compiles it, and sees what it asks of the GPU, whose memory has the model's weights too. The output of a
-    /// `dry_run` means nothing.
+    /// Runs one stage, or only compiles it, and sees what it asks of the GPU, whose memory has the
+    /// model's weights too. The output of a `dry_run` means nothing.
     ///
     /// # Errors
     /// As [`Self::stage`].

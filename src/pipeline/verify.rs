@@ -16,11 +16,12 @@ pub struct Verified {
 }
 
 impl Pipeline {
-    /// Draws at most `tries` images, each with the seed after that of the one before, until the reader agrees.
+    /// Draws at most `tries` images, each with the seed after that of the one before, until the
+    /// reader agrees.
     ///
     /// # Errors
-    /// [`Error::Request`] if `tries` is 0, latents are given, the model has no reader, or its reader can tell nothing of what is asked; as
-    /// [`Self::generate`].
+    /// [`Error::Request`] if `tries` is 0, latents are given, the model has no reader, or its
+    /// reader can tell nothing of what is asked; as [`Self::generate`].
     pub async fn generate_verified(
         &self,
         request: &Request,

@@ -13,10 +13,11 @@ use crate::latents::Latents;
 use crate::weights;
 
 impl PipelineBuilder {
-    /// Has the GPU compile all that one of [`super::STAGES`] takes for an image at these settings, and computes nothing: shapes and
-    /// formats are enough for that, so that no weight need be here. A browser compiles in another process and is not waited for; what
-    /// CubeCL makes of the kernels before takes this thread, up to seconds (cubecl-opt 0.11.3 compares each operation of an unrolled kernel
-    /// with all before it, `scoped_map.rs:31`).
+    /// Has the GPU compile all that one of [`super::STAGES`] takes for an image at these settings,
+    /// and computes nothing: shapes and formats are enough for that, so that no weight need be
+    /// here. A browser compiles in another process and is not waited for; what CubeCL makes of the
+    /// kernels before takes this thread, up to seconds (cubecl-opt 0.11.3 compares each operation
+    /// of an unrolled kernel with all before it, `scoped_map.rs:31`).
     ///
     /// # Errors
     /// [`crate::Error::Request`] for an unknown stage.
@@ -26,7 +27,8 @@ impl PipelineBuilder {
         tensors: &BTreeMap<String, TensorEntry>,
         defaults: &Defaults,
     ) -> Result<()> {
-        // Of the whole program, so that nothing else may be awaited, or be launched, while it lives.
+        // Of the whole program, so that nothing else may be awaited, or be launched, while it
+        // lives.
         let dry_run = DryRun::new();
         let networks = Networks::new(&self.configs, &self.device)?;
         let pipeline = Pipeline {

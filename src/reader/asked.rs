@@ -9,8 +9,8 @@ pub struct Asked {
     pub normal: bool,
 }
 
-/// Labels as the data's tables have them, and how they are called in a sentence. A name counts with an `s` behind it too. The page has the same in
-/// `web/page/words.js`, and a test compares them.
+/// Labels as the data's tables have them, and how they are called in a sentence. A name counts with
+/// an `s` behind it too. The page has the same in `web/page/words.js`, and a test compares them.
 pub const NAMES: [(&str, &[&str]); 14] = [
     ("Atelectasis", &["atelectasis"]),
     (
@@ -149,7 +149,8 @@ mod tests {
         }
     }
 
-    /// Every name of `FINDINGS` in `web/page/words.js`, which the page's chips write, is heard as what it is.
+    /// Every name of `FINDINGS` in `web/page/words.js`, which the page's chips write, is heard as
+    /// what it is.
     #[test]
     fn the_page_s_words_are_known() {
         let words = include_str!("../../web/page/words.js");

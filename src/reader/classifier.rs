@@ -22,7 +22,8 @@ const PATCH: usize = 4;
 pub struct ClassifierConfig {
     /// Height and width of the images, in pixels.
     pub size: usize,
-    /// Channels of the levels, the first at a quarter of the size, each further one at half of the one before.
+    /// Channels of the levels, the first at a quarter of the size, each further one at half of the
+    /// one before.
     pub channels: Vec<usize>,
     /// Residual blocks of each level.
     pub layers_per_block: usize,
@@ -30,10 +31,11 @@ pub struct ClassifierConfig {
     pub norm_num_groups: usize,
 }
 
-/// The image at mean 0 and deviation 1, its squares of 4x4 pixels as channels, a convolution, residual blocks at each
-/// level, a linear head at each place, and over the places a smooth maximum, so that a small finding counts as much as a
-/// large one: the plan of ResNet-18 (He et al. 2015) with its blocks normalised first, by groups, so that an image's
-/// verdict does not depend on its batch.
+/// The image at mean 0 and deviation 1, its squares of 4x4 pixels as channels, a convolution,
+/// residual blocks at each level, a linear head at each place, and over the places a smooth
+/// maximum, so that a small finding counts as much as a large one: the plan of ResNet-18 (He et al. 2015)
+/// with its blocks normalised first, by groups, so that an image's verdict does not depend on its
+/// batch.
 #[derive(Module, Debug)]
 pub struct Classifier {
     conv_in: Conv2d,
@@ -84,8 +86,8 @@ impl ClassifierConfig {
         })
     }
 
-    /// Tensors of such a network: two normalisations and two convolutions of each block, with their biases; a block
-    /// that changes the channels has one more convolution, which is not counted.
+    /// Tensors of such a network: two normalisations and two convolutions of each block, with their
+    /// biases; a block that changes the channels has one more convolution, which is not counted.
     pub(crate) fn least_tensors(&self) -> u64 {
         let levels = self.channels.len() as u64;
         levels.saturating_mul((self.layers_per_block as u64).saturating_mul(8))
@@ -145,8 +147,9 @@ impl Classifier {
         map.reshape([b, c, h * w]).mean_dim(2).reshape([b, c])
     }
 
-    /// The logit of each label: `log(mean(exp(x)))` over the places, the pooling of Pinheiro and Collobert 2015 ("From
-    /// Image-level to Pixel-level Labeling with Convolutional Networks", eq. 1, r = 1).
+    /// The logit of each label: `log(mean(exp(x)))` over the places, the pooling of Pinheiro and
+    /// Collobert 2015 ("From Image-level to Pixel-level Labeling with Convolutional Networks", eq.
+    /// 1, r = 1).
     ///
     /// # Shapes
     /// - `evidence`: `[B, h, w, labels]`
@@ -159,8 +162,8 @@ impl Classifier {
         (mean.log() + most).reshape([b, labels])
     }
 
-    /// What each place says for each label, in logits: a class activation map (Zhou et al. 2016, "Learning Deep Features
-    /// for Discriminative Localization").
+    /// What each place says for each label, in logits: a class activation map (Zhou et al. 2016,
+    /// "Learning Deep Features for Discriminative Localization").
     ///
     /// # Shapes
     /// - `map`: `[B, D, h, w]`
@@ -184,8 +187,9 @@ fn patches(images: Tensor<4>) -> Tensor<4> {
         .reshape([b, PATCH * PATCH, h, w])
 }
 
-/// Each image at mean 0 and deviation 1: exposure is not what a classifier is asked about, and a generated image must not be
-/// told by it. The deviation is at least a hundredth of the range, so that a flat image stays flat.
+/// Each image at mean 0 and deviation 1: exposure is not what a classifier is asked about, and a
+/// generated image must not be told by it. The deviation is at least a hundredth of the range, so
+/// that a flat image stays flat.
 fn standardised(images: Tensor<4>) -> Tensor<4> {
     let [b, c, h, w] = images.dims();
     let flat = images.reshape([b, c * h * w]);

@@ -13,9 +13,11 @@ use crate::error::{Error, Result};
 pub struct ReaderConfig {
     /// The network.
     pub model: ClassifierConfig,
-    /// What logits are divided by, so that probabilities are as often right as they say (Guo et al. 2017).
+    /// What logits are divided by, so that probabilities are as often right as they say (Guo et al.
+    /// 2017).
     pub temperature: f32,
-    /// The largest [`super::distance`] at which an image is still taken for a frontal chest radiograph.
+    /// The largest [`super::distance`] at which an image is still taken for a frontal chest
+    /// radiograph.
     pub farthest: f32,
     /// What is asked about an image, in the order of the network's outputs.
     pub labels: Vec<LabelConfig>,

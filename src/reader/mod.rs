@@ -1,6 +1,8 @@
-//! Image -> [`Reading`]: what a small classifier sees on a radiograph, how good it is at that, and where it looks.
+//! Image -> [`Reading`]: what a small classifier sees on a radiograph, how good it is at that, and
+//! where it looks.
 //!
-//! An optional component of a bundle. It judges images; it draws none, and nothing it says is a diagnosis.
+//! An optional component of a bundle. It judges images; it draws none, and nothing it says is a
+//! diagnosis.
 
 mod asked;
 mod classifier;
@@ -24,7 +26,8 @@ use crate::tensor::HostTensor;
 #[derive(Module, Debug)]
 pub struct Reader {
     classifier: Classifier,
-    /// To features of mean 0 and deviation 1 that have nothing to do with each other, `[D]` to `[D]`.
+    /// To features of mean 0 and deviation 1 that have nothing to do with each other, `[D]` to
+    /// `[D]`.
     whitening: Linear,
 }
 
@@ -79,9 +82,9 @@ pub(crate) struct Judged {
     pub distance: f32,
 }
 
-/// Root mean square of whitened features: the Mahalanobis distance of the features from their mean (Lee et al. 2018, "A
-/// Simple Unified Framework for Detecting Out-of-Distribution Samples", for one class), by the root of their number.
-/// About 1 for what was whitened.
+/// Root mean square of whitened features: the Mahalanobis distance of the features from their mean
+/// (Lee et al. 2018, "A Simple Unified Framework for Detecting Out-of-Distribution Samples", for
+/// one class), by the root of their number. About 1 for what was whitened.
 pub fn distance(white: &[f32]) -> f32 {
     let squares: f32 = white.iter().map(|z| z * z).sum();
     (squares / white.len() as f32).sqrt()

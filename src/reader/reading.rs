@@ -33,16 +33,17 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// How sure it is that a label is there which was asked for, 0 to 1, 0.5 at the threshold. Findings are rare in the data and
-    /// frequent among images that were asked to show them: this is the probability where they are as frequent as makes the
-    /// threshold even odds.
+    /// How sure it is that a label is there which was asked for, 0 to 1, 0.5 at the threshold.
+    /// Findings are rare in the data and frequent among images that were asked to show them: this
+    /// is the probability where they are as frequent as makes the threshold even odds.
     pub fn sureness(&self) -> f32 {
         let there = self.probability * (1.0 - self.threshold);
         let absent = (1.0 - self.probability) * self.threshold;
         there / (there + absent).max(f32::MIN_POSITIVE)
     }
 
-    /// Whether it is there; `None` where the reader cannot tell. What was not asked for has to be likely among all images.
+    /// Whether it is there; `None` where the reader cannot tell. What was not asked for has to be
+    /// likely among all images.
     pub fn is_seen(&self, asked: bool) -> Option<bool> {
         let sure = if asked {
             self.sureness()
@@ -79,13 +80,15 @@ impl Reading {
         }
     }
 
-    /// Whether the image shows what `prompt` asks for. `None` where nothing is asked that the reader can tell.
+    /// Whether the image shows what `prompt` asks for. `None` where nothing is asked that the
+    /// reader can tell.
     pub fn agrees(&self, prompt: &str) -> Option<bool> {
         self.agreement(prompt).map(|sure| sure >= 0.5)
     }
 
-    /// How sure that is, 0 to 1: as sure as the least sure of the findings that are asked for and that the reader can tell; of a
-    /// normal chest, as sure as that the likeliest finding is not there.
+    /// How sure that is, 0 to 1: as sure as the least sure of the findings that are asked for and
+    /// that the reader can tell; of a normal chest, as sure as that the likeliest finding is not
+    /// there.
     pub fn agreement(&self, prompt: &str) -> Option<f32> {
         let asked = asked(prompt);
         if !self.is_radiograph {

@@ -1,13 +1,14 @@
 //! Which `tokenizer.json` is accepted: the parts that CLIP tokenizers have, within limits.
 //!
-//! The library reads tokenizers of every kind. Some of their parts ask for gigabytes or panic when they are damaged (a map of
-//! characters, a prefix of subwords, a list of replacements), and any regular expression can take for ever. CLIP has one of each.
+//! The library reads tokenizers of every kind. Some of their parts ask for gigabytes or panic when
+//! they are damaged (a map of characters, a prefix of subwords, a list of replacements), and any
+//! regular expression can take for ever. CLIP has one of each.
 
 use crate::limits::{ADDED_TOKENS, TOKEN_BYTES, VOCABULARY};
 use serde_json::{Value, json};
 
-/// CLIP's split (transformers: `convert_slow_tokenizer.py`, `CLIPConverter`), and that of transformers 5, which keeps the special
-/// tokens whole (`models/clip/tokenization_clip.py`).
+/// CLIP's split (transformers: `convert_slow_tokenizer.py`, `CLIPConverter`), and that of
+/// transformers 5, which keeps the special tokens whole (`models/clip/tokenization_clip.py`).
 const SPLITS: [&str; 2] = [
     r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+",
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+",

@@ -44,7 +44,8 @@ fn tokenizer(pad: Option<&str>) -> ClipTokenizer {
     ClipTokenizer::from_vocab_and_merges(&vocab, merges, &options).expect("a tokenizer")
 }
 
-/// Text, its ids between BOS and EOS for SD 1.x padding, and for SD 2.x padding (`!` is special then).
+/// Text, its ids between BOS and EOS for SD 1.x padding, and for SD 2.x padding (`!` is special
+/// then).
 #[rustfmt::skip]
 const CASES: &[(&str, &[u32], &[u32])] = &[
     ("", &[], &[]),
@@ -148,9 +149,9 @@ fn options_come_from_either_file() {
     );
 }
 
-/// Checked with transformers 5.23: a token described as `normalized` is also found in other letter case. Published
-/// SD checkpoints describe EOS so, which is also the unknown token; any key that names it by its text alone, as the
-/// pad token of SD 1.x does, takes that back.
+/// Checked with transformers 5.23: a token described as `normalized` is also found in other letter
+/// case. Published SD checkpoints describe EOS so, which is also the unknown token; any key that
+/// names it by its text alone, as the pad token of SD 1.x does, takes that back.
 #[test]
 fn special_tokens_are_as_the_files_describe_them() {
     let (vocab, merges) = files();
@@ -199,7 +200,8 @@ fn damaged_files_are_errors() {
     );
 }
 
-/// The library has parts that ask for gigabytes, panic, or take for ever; none of them is given to it.
+/// The library has parts that ask for gigabytes, panic, or take for ever; none of them is given to
+/// it.
 #[test]
 fn parts_that_no_clip_tokenizer_has() {
     let whole: Value = serde_json::from_str(&tokenizer(None).to_json().unwrap()).unwrap();

@@ -35,20 +35,22 @@ pub struct Word {
     pub place: Range<usize>,
     /// Whether all of it fits into [`super::Tokens::ids`].
     pub read: bool,
-    /// Whether the tokenizer has a token of its own for it: one that was learned from the captions has one for each word that
-    /// was not rare in them. With CLIP's own vocabulary, which was learned from the web, every word counts as known.
+    /// Whether the tokenizer has a token of its own for it: one that was learned from the captions
+    /// has one for each word that was not rare in them. With CLIP's own vocabulary, which was
+    /// learned from the web, every word counts as known.
     pub known: bool,
 }
 
-/// Tokens of CLIP's own vocabulary.
-/// Source: <https://huggingface.co/openai/clip-vit-large-patch14/blob/main/config.json> (`vocab_size`).
+/// Tokens of CLIP's own vocabulary. Source:
+/// <https://huggingface.co/openai/clip-vit-large-patch14/blob/main/config.json> (`vocab_size`).
 const CLIP_VOCAB_SIZE: usize = 49_408;
 
 /// What marks a token that ends a word.
 const WORD_END: &str = "</w>";
 
 impl ClipTokenizer {
-    /// The start, every word that fits, and the end of a prompt, in this order. What stands between two spaces is a word.
+    /// The start, every word that fits, and the end of a prompt, in this order. What stands between
+    /// two spaces is a word.
     ///
     /// # Errors
     /// As [`ClipTokenizer::encode`].
@@ -97,8 +99,8 @@ impl ClipTokenizer {
     }
 }
 
-/// The words among the tokens before `end`, each with its place in the text and those of its tokens that have a letter or a
-/// digit. Signs at its edges are left out.
+/// The words among the tokens before `end`, each with its place in the text and those of its tokens
+/// that have a letter or a digit. Signs at its edges are left out.
 fn grouped(text: &str, encoding: &Encoding, end: usize) -> Vec<(Range<usize>, Vec<usize>)> {
     let mut words: Vec<(Range<usize>, Vec<usize>)> = Vec::new();
     for at in 1..end {

@@ -10,7 +10,8 @@ use crate::error::Error;
 use crate::kernels::{Activation, cases::Case, table};
 use crate::tensor::HostTensor;
 
-/// `{version, repository}` of this engine; the repository's address is that of `Cargo.toml`, and empty where it names none.
+/// `{version, repository}` of this engine; the repository's address is that of `Cargo.toml`, and
+/// empty where it names none.
 #[wasm_bindgen]
 pub fn about() -> Object {
     let object = Object::new();
@@ -29,8 +30,9 @@ pub struct Cases {
 
 #[wasm_bindgen]
 impl Cases {
-    /// Opens the device, once in a worker's life. `adapter` is what [`options`] and [`precision`] read, with the tiles of
-    /// another class of adapters where it has `tiles`, which is `software` or `card`.
+    /// Opens the device, once in a worker's life. `adapter` is what [`options`] and [`precision`]
+    /// read, with the tiles of another class of adapters where it has `tiles`, which is `software`
+    /// or `card`.
     pub async fn open(backend: String, adapter: JsValue) -> Result<Cases, Thrown> {
         let device = device::open_with(backend.parse()?, options(&adapter)?).await?;
         let precision = Precision::on(&device, precision(&adapter)?.or(Some(Precision::F32)))?;
@@ -79,7 +81,8 @@ impl Cases {
         }
     }
 
-    /// `[{name, operations, weights}]`: the case in words, its multiplications and additions, and the values of its weight.
+    /// `[{name, operations, weights}]`: the case in words, its multiplications and additions, and
+    /// the values of its weight.
     pub fn list(&self) -> Array {
         let described = self.cases.iter().map(|case| {
             let object = Object::new();
@@ -91,7 +94,8 @@ impl Cases {
         described.collect()
     }
 
-    /// Case number `index` with its numbers in the device's memory, and its weight in f32 or in integers of so many `bits`.
+    /// Case number `index` with its numbers in the device's memory, and its weight in f32 or in
+    /// integers of so many `bits`.
     pub fn prepare(&self, index: usize, bits: Option<usize>) -> Result<Prepared, Thrown> {
         let case = self.cases.get(index).ok_or_else(|| {
             Error::request(
@@ -103,7 +107,8 @@ impl Cases {
         Ok(Prepared(case.run(bits, self.precision, &self.device)))
     }
 
-    /// A plain matrix product of two square matrices: of burn, or of the kernel below our linear layers.
+    /// A plain matrix product of two square matrices: of burn, or of the kernel below our linear
+    /// layers.
     pub fn product(&self, side: usize, ours: bool) -> Prepared {
         if ours {
             let layer = Case::Linear {

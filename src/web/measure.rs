@@ -1,4 +1,5 @@
-//! What tests and benchmarks ask of the engine, and no page: equality on this very device, stages alone, and what they cost.
+//! What tests and benchmarks ask of the engine, and no page: equality on this very device, stages
+//! alone, and what they cost.
 
 use burn::tensor::Device;
 use js_sys::{Array, Float32Array, Object, Uint8Array};
@@ -29,7 +30,8 @@ fn input(sample: Vec<f32>, shape: Vec<usize>, text: Vec<f32>, text_shape: Vec<us
 
 #[wasm_bindgen]
 impl Engine {
-    /// Runs one of [`crate::pipeline::STAGES`] alone and gives its output: for `cargo xtask bench stages`, which holds a clock.
+    /// Runs one of [`crate::pipeline::STAGES`] alone and gives its output: for
+    /// `cargo xtask bench stages`, which holds a clock.
     pub async fn stage(
         &self,
         stage: String,
@@ -47,7 +49,8 @@ impl Engine {
 #[cfg(feature = "gpu")]
 #[wasm_bindgen]
 impl Engine {
-    /// As [`Self::stage`], with what it asks of the GPU: `{output, launches, inUse, reserved}`, for `cargo xtask bench memory`.
+    /// As [`Self::stage`], with what it asks of the GPU: `{output, launches, inUse, reserved}`, for
+    /// `cargo xtask bench memory`.
     pub async fn watched(
         &self,
         stage: String,
@@ -87,13 +90,15 @@ pub struct Parity {
 
 #[wasm_bindgen]
 impl Parity {
-    /// Opens the device. `backend` is `cpu` or `gpu`, as this module was built; `adapter` is what `options` reads.
+    /// Opens the device. `backend` is `cpu` or `gpu`, as this module was built; `adapter` is what
+    /// `options` reads.
     pub async fn open(backend: String, adapter: JsValue) -> Result<Parity, Thrown> {
         let device = device::open_with(backend.parse()?, options(&adapter)?).await?;
         Ok(Parity { device })
     }
 
-    /// The relative L2 error of each output of a case. `files` has a `Uint8Array` for each path in the case's folder.
+    /// The relative L2 error of each output of a case. `files` has a `Uint8Array` for each path in
+    /// the case's folder.
     pub async fn compare(&self, files: Object) -> Result<Object, Thrown> {
         let read = |entry: JsValue| {
             let entry = Array::from(&entry);
@@ -112,9 +117,9 @@ impl Parity {
 #[cfg(feature = "gpu")]
 #[wasm_bindgen]
 impl Parity {
-    /// Every `every`-th case of the kernels' table against burn's own operations on this device, with tiles of either class and
-    /// weights in every format by turns: `{cases, worst, name}`. Cases with the largest weights, which a browser need not hold, are
-    /// left out.
+    /// Every `every`-th case of the kernels' table against burn's own operations on this device,
+    /// with tiles of either class and weights in every format by turns: `{cases, worst, name}`.
+    /// Cases with the largest weights, which a browser need not hold, are left out.
     pub async fn kernels(&self, every: usize) -> Result<Object, Thrown> {
         use crate::device::{AdapterClass, Precision::F32, adapter_class};
         use crate::kernels::{cases::distance, table, take_plain, take_tiles_of};

@@ -1,7 +1,8 @@
 //! Threads of the CPU engine: workers of the browser that share the kernels' work.
 //!
-//! The worker that owns the engine is one of them, so that work too small to be shared costs no waiting, and `n` threads take
-//! `n - 1` workers more. Each of these instantiates this module on the same memory and calls [`serve`].
+//! The worker that owns the engine is one of them, so that work too small to be shared costs no
+//! waiting, and `n` threads take `n - 1` workers more. Each of these instantiates this module on
+//! the same memory and calls [`serve`].
 
 use wasm_bindgen::prelude::*;
 

@@ -8,8 +8,9 @@ use crate::reader::{Reading, Seen, asked, is_finding};
 
 #[wasm_bindgen]
 impl Engine {
-    /// What the model's reader sees on a picture that was to show what `prompt` asks for, `Reading` in `web/engine/protocol.js`; null where
-    /// the model has no reader. `rgba` is what a canvas has.
+    /// What the model's reader sees on a picture that was to show what `prompt` asks for, `Reading`
+    /// in `web/engine/protocol.js`; null where the model has no reader. `rgba` is what a canvas
+    /// has.
     pub async fn read(
         &self,
         width: usize,

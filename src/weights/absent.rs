@@ -9,8 +9,8 @@ use super::{Names, key};
 use crate::bundle::{Precision, TensorEntry, matrix};
 use crate::kernels::Packed;
 
-/// Gives each parameter of `module` a buffer, or packed ones, as `tensors` says that its weight is stored. For dry runs, which read no
-/// value and for which the allocator only counts.
+/// Gives each parameter of `module` a buffer, or packed ones, as `tensors` says that its weight is
+/// stored. For dry runs, which read no value and for which the allocator only counts.
 pub(crate) fn absent<M: Module>(module: M, tensors: &BTreeMap<String, TensorEntry>) -> M {
     let mut names = Names::default();
     module.visit(&mut names);

@@ -4,7 +4,8 @@
 //! cargo bench --workspace --profile dev --bench kernels -- [part of a case's name] [--tiles software] [--full] [--bits 8|4] [--f16] [--beside]
 //! ```
 //!
-//! The profile does not matter to what runs on the device. Without `--full` maps are as small as in the tests.
+//! The profile does not matter to what runs on the device. Without `--full` maps are as small as in
+//! the tests.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -101,7 +102,8 @@ fn main() {
     }
 }
 
-/// Median seconds of a case with kernels (`false`) and with burn's own operations (`true`), in turn.
+/// Median seconds of a case with kernels (`false`) and with burn's own operations (`true`), in
+/// turn.
 fn measure(case: &Case, options: &Options, ways: &[bool], device: &Device) -> Vec<f64> {
     let precision = match options.f16 {
         true => Precision::F16,

@@ -109,7 +109,8 @@ fn mutated_bundles_are_errors_or_sound() {
         };
         *seen.entry(code).or_default() += 1;
     }
-    // The mutations reach every layer of the reader; were one missing here, they would have stopped before it.
+    // The mutations reach every layer of the reader; were one missing here, they would have stopped
+    // before it.
     for code in [
         "ok",
         "file-name",
@@ -133,7 +134,8 @@ fn mutated_bundles_are_errors_or_sound() {
     }
 }
 
-/// Networks are built from the configurations before the first weight is there to disagree with them.
+/// Networks are built from the configurations before the first weight is there to disagree with
+/// them.
 #[test]
 fn mutated_configurations_are_errors_or_networks() {
     let original = Bundle::written(Precision::F16, SHARD_BYTES).json();
@@ -175,7 +177,8 @@ fn mutate(bundle: &mut Bundle, random: &mut Random) {
     if bytes.is_empty() {
         return;
     }
-    // A shard is eight bytes of length, that much JSON, then the tensors; the other files are JSON throughout.
+    // A shard is eight bytes of length, that much JSON, then the tensors; the other files are JSON
+    // throughout.
     let length = bytes
         .get(..8)
         .map_or(0, |b| u64::from_le_bytes(b.try_into().expect("eight")));

@@ -28,7 +28,8 @@ fn config() -> ReaderConfig {
     }
 }
 
-/// Makes a reader of random weights that of the bundle in `folder`; tensors that `kept` refuses are left out.
+/// Makes a reader of random weights that of the bundle in `folder`; tensors that `kept` refuses are
+/// left out.
 fn join(folder: &Path, kept: fn(&str) -> bool) -> roentgen_web::Result<Manifest> {
     let reader = config().init(&Device::flex())?;
     let mut writer = BundleWriter::new(folder, Precision::Q8)?;

@@ -15,7 +15,8 @@ fn relative(a: &[f32], b: &[f32]) -> f64 {
 
 #[test]
 fn every_policy_within_its_bound() {
-    // f16: 2^-11 a weight. q8: half of 1/127 of the block's largest, uniformly. q4: the same with 1/8, searched.
+    // f16: 2^-11 a weight. q8: half of 1/127 of the block's largest, uniformly. q4: the same with
+    // 1/8, searched.
     for (policy, bound) in [
         (Precision::F32, 0.0),
         (Precision::F16, 5e-4),
@@ -158,7 +159,8 @@ fn the_writer_refuses_what_it_cannot_keep() {
     assert_eq!(again.unwrap_err().code(), "duplicate-tensor");
 }
 
-/// Only shards that the writer named are removed: a manifest can name anything that lies in its folder.
+/// Only shards that the writer named are removed: a manifest can name anything that lies in its
+/// folder.
 #[test]
 fn files_of_others_stay() {
     let folder = tempfile::tempdir().unwrap();

@@ -40,7 +40,8 @@ impl Random {
     }
 }
 
-/// Shapes of every kind: a bias, a matrix, rows that are no multiple of a block or odd, convolutions, a large table.
+/// Shapes of every kind: a bias, a matrix, rows that are no multiple of a block or odd,
+/// convolutions, a large table.
 pub const SHAPES: [(&str, &[usize]); 7] = [
     ("text_encoder.embeddings.token_embedding.weight", &[70, 32]),
     ("unet.conv_in.weight", &[8, 4, 3, 3]),
@@ -186,7 +187,8 @@ impl Bundle {
         self.manifest = serde_json::to_vec(manifest).expect("json");
     }
 
-    /// Makes the manifest say the true size and hash of each file, so that a change is not found by those.
+    /// Makes the manifest say the true size and hash of each file, so that a change is not found by
+    /// those.
     pub fn fix_hashes(&mut self) {
         let Ok(mut json) = serde_json::from_slice::<Value>(&self.manifest) else {
             return;

@@ -1,4 +1,5 @@
-//! Configs as diffusers and transformers write and accept them, and those of networks that cannot be.
+//! Configs as diffusers and transformers write and accept them, and those of networks that cannot
+//! be.
 
 use crate::support::*;
 use burn::prelude::*;
@@ -86,7 +87,8 @@ fn configs_in_other_spellings() {
     assert_eq!((model.defaults.height, model.defaults.width), (32, 48));
     let sizes = serde_json::to_value(&model.configs.unet).unwrap()["sample_size"].clone();
     assert_eq!(sizes, json!([8, 12]));
-    // The config of a whole CLIP has that of its text encoder inside; what it leaves out is transformers' default.
+    // The config of a whole CLIP has that of its text encoder inside; what it leaves out is
+    // transformers' default.
     let folder = copy();
     let file = folder.path().join("text_encoder/config.json");
     let mut text: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();

@@ -1,4 +1,5 @@
-//! Checkpoint folders in all the ways in which `save_pretrained` has written them give the same weights.
+//! Checkpoint folders in all the ways in which `save_pretrained` has written them give the same
+//! weights.
 
 use crate::support::*;
 use roentgen_web::{bundle::Manifest, checkpoint::ModelFolder, tensor::HostTensor};

@@ -97,7 +97,8 @@ fn a_lora_on_a_bundle() {
     assert!(of(bundle.path()) != weights(&golden()));
 }
 
-/// On a bundle, another autoencoder's tensors come instead of its own, whatever shards those lie in.
+/// On a bundle, another autoencoder's tensors come instead of its own, whatever shards those lie
+/// in.
 #[test]
 fn another_decoder_on_a_bundle() {
     let decoder = golden().with_file_name("vae_tiny");

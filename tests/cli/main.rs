@@ -25,7 +25,8 @@ const CHECKPOINT: &str = concat!(
 /// An image of it, with whatever options follow.
 const GENERATE: [&str; 5] = ["generate", "--model", CHECKPOINT, "--prompt", "x"];
 
-/// Address space in kB, and time, within which anything is refused: what a stranger brings cannot ask for more.
+/// Address space in kB, and time, within which anything is refused: what a stranger brings cannot
+/// ask for more.
 const KILOBYTES: u32 = 3_000_000;
 const TIME: Duration = Duration::from_secs(20);
 

@@ -1,4 +1,5 @@
-//! The seeds, and every input that was a fault once, in each target. They are named by what was wrong.
+//! The seeds, and every input that was a fault once, in each target. They are named by what was
+//! wrong.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,6 @@
-//! The targets in libFuzzer. `FUZZ_TARGET` names one and `FUZZ_FOLDER` is where it may write; with `FUZZ_SEEDS` the seeds
-//! of all are written there and the targets are listed. `cargo xtask fuzz` sets them.
+//! The targets in libFuzzer. `FUZZ_TARGET` names one and `FUZZ_FOLDER` is where it may write; with
+//! `FUZZ_SEEDS` the seeds of all are written there and the targets are listed. `cargo xtask fuzz`
+//! sets them.
 
 #![no_main]
 
@@ -27,8 +28,8 @@ fuzz_target!(
             TARGETS.iter().for_each(|target| println!("{}", target.name));
             std::process::exit(0);
         }
-        // libfuzzer-sys ends the process at every panic. Ours are caught where a decoder's panic is an error; one that is not
-        // still ends the process, as it cannot pass C++.
+        // libfuzzer-sys ends the process at every panic. Ours are caught where a decoder's panic is
+        // an error; one that is not still ends the process, as it cannot pass C++.
         std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
         let folder = FOLDER.get_or_init(|| std::env::var_os("FUZZ_FOLDER").expect("a folder").into());
         (target().prepare)(folder);

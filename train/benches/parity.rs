@@ -1,11 +1,12 @@
-//! Every case of the kernels' table on a device beside burn's plain operations on the CPU: what it gives, and its gradients.
+//! Every case of the kernels' table on a device beside burn's plain operations on the CPU: what it
+//! gives, and its gradients.
 //!
 //! ```sh
 //! cargo bench -p train --bench parity -- cpu|cuda [EVERY]
 //! ```
 //!
-//! One row of CSV a comparison, as it is made; `EVERY` takes one case in so many. It fails where a relative L2 distance is above
-//! [`BOUND`].
+//! One row of CSV a comparison, as it is made; `EVERY` takes one case in so many. It fails where a
+//! relative L2 distance is above [`BOUND`].
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -19,7 +20,8 @@ use roentgen_web::parity::relative_l2;
 use train::training::device::{self, Kind};
 use train::training::tensors::values;
 
-/// Tensor cores may round f32 to ten bits after the point; on the CPU 1e-5 is met (`train/tests/kernel_gradients.rs`).
+/// Tensor cores may round f32 to ten bits after the point; on the CPU 1e-5 is met
+/// (`train/tests/kernel_gradients.rs`).
 const BOUND: f64 = 2e-3;
 
 fn main() -> ExitCode {

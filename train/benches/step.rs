@@ -4,7 +4,8 @@
 //! cargo bench -p train --bench step -- tests/peers/training.json [NAME,..] [SECONDS] [REPLICAS] [plain] [cpu|cuda]
 //! ```
 //!
-//! On the CPU, or on the device that is named. `plain` takes burn's own operations instead of our kernels. `tests/peers/training.py` does the same steps in PyTorch and diffusers.
+//! On the CPU, or on the device that is named. `plain` takes burn's own operations instead of our
+//! kernels. `tests/peers/training.py` does the same steps in PyTorch and diffusers.
 
 use std::time::Instant;
 

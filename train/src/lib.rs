@@ -13,12 +13,14 @@
 //! ─export─▶ bundle, ─diffusers─▶ diffusers checkpoint
 //! ```
 //!
-//! Or as it is: `Stable Diffusion checkpoint ─import─▶ bundle`. Or faster: `bundle + prompts ─distil─▶ the same model in a few steps`.
+//! Or as it is: `Stable Diffusion checkpoint ─import─▶ bundle`. Or faster:
+//! `bundle + prompts ─distil─▶ the same model in a few steps`.
 //!
 //! And how good it is: `bundle + val split ─evaluate─▶ figures`.
 //!
-//! Folders: [`data`] reads files, [`training`] is what all trainings share, [`stages`] has one module for each thing that is
-//! trained, [`exchange`] brings models in and out, [`evaluate`] measures.
+//! Folders: [`data`] reads files, [`training`] is what all trainings share, [`stages`] has one
+//! module for each thing that is trained, [`exchange`] brings models in and out, [`evaluate`]
+//! measures.
 
 pub mod data;
 pub mod evaluate;

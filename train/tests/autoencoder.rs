@@ -157,7 +157,8 @@ fn it_learns_resumes_exactly_and_its_latents_are_whitened() {
     );
     assert_eq!(more[1][3], 3e-3);
 
-    // Each channel has the mean 0 and the variance 1, as diffusion sees it, though the encoder's own differ.
+    // Each channel has the mean 0 and the variance 1, as diffusion sees it, though the encoder's
+    // own differ.
     let device = Device::flex();
     let module = Autoencoder {
         vae: run.vae.model.init(&device).unwrap(),

@@ -1,4 +1,5 @@
-//! A model trained from nothing in diffusers' layout: its latents are shifted, which diffusers' pipeline does not know.
+//! A model trained from nothing in diffusers' layout: its latents are shifted, which diffusers'
+//! pipeline does not know.
 
 use burn::prelude::*;
 use roentgen_web::checkpoint::ModelFolder;

@@ -1,4 +1,5 @@
-//! Distilling a small checkpoint of random weights: trajectories, resuming, learning, and the bundle that comes out.
+//! Distilling a small checkpoint of random weights: trajectories, resuming, learning, and the
+//! bundle that comes out.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -105,8 +106,8 @@ fn a_resumed_distillation_goes_on_to_the_same_losses_and_leaves_a_bundle() {
     assert!(error.to_string().contains("other settings"), "{error}");
 }
 
-/// The trajectories are what the page draws, and the student comes nearer to their ends than its teacher, who takes as
-/// few steps without guidance.
+/// The trajectories are what the page draws, and the student comes nearer to their ends than its
+/// teacher, who takes as few steps without guidance.
 #[test]
 fn trajectories_are_the_page_s_and_the_student_follows_them() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! Fine-tuning a small checkpoint of random weights: resuming, freezing, adapters, and both ways out.
+//! Fine-tuning a small checkpoint of random weights: resuming, freezing, adapters, and both ways
+//! out.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -65,7 +66,8 @@ fn train(run: &FineTuneRun, dir: &Path, name: &str) -> (RunFolder, Weights) {
     (folder, trained)
 }
 
-/// Names of the tensors that differ. SD 1 stores two of them as convolutions, which changes their shapes alone.
+/// Names of the tensors that differ. SD 1 stores two of them as convolutions, which changes their
+/// shapes alone.
 fn changed(before: &Weights, after: &Weights) -> Vec<String> {
     assert!(before.keys().eq(after.keys()));
     let names = before.keys().filter(|n| before[*n].data != after[*n].data);

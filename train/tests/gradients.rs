@@ -1,4 +1,5 @@
-//! One step against diffusers and PyTorch: the loss and the norm of every gradient, on the same batch and weights.
+//! One step against diffusers and PyTorch: the loss and the norm of every gradient, on the same
+//! batch and weights.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,8 +22,9 @@ use train::training::run::MixedPrecision;
 /// Largest relative error of a loss or a norm.
 const TOLERANCE: f64 = 1e-3;
 
-/// Below this share of the norm of all gradients together, a gradient is one that vanishes: softmax does not hear what is
-/// added to all keys alike, so the biases of the text encoder's keys have none, and what float32 gives is rounding.
+/// Below this share of the norm of all gradients together, a gradient is one that vanishes: softmax
+/// does not hear what is added to all keys alike, so the biases of the text encoder's keys have
+/// none, and what float32 gives is rounding.
 const VANISHING: f64 = 1e-6;
 
 /// What `tests/reference/gradients.py` wrote.
@@ -33,7 +35,8 @@ struct Step {
     norms: BTreeMap<String, f64>,
 }
 
-/// Puts the gradient in the place of every parameter, so that they can be collected under their names.
+/// Puts the gradient in the place of every parameter, so that they can be collected under their
+/// names.
 struct IntoGradients(GradientsParams);
 
 impl ModuleMapper for IntoGradients {
@@ -174,7 +177,8 @@ fn gradients(precision: MixedPrecision) -> Vec<f64> {
     values.map(|g| f64::from(*g) / scale).collect()
 }
 
-/// Half a unit in the last place is 4e-3 of a bfloat16 and 5e-4 of a float16, and a network is some fifty products deep.
+/// Half a unit in the last place is 4e-3 of a bfloat16 and 5e-4 of a float16, and a network is some
+/// fifty products deep.
 #[test]
 fn products_in_16_bits_point_the_same_way() {
     let norm = |g: &[f64]| g.iter().map(|g| g * g).sum::<f64>().sqrt();

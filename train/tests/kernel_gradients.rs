@@ -1,4 +1,5 @@
-//! The gradients of every kernel of the CPU against burn's own of the plain operations, on every case of the table.
+//! The gradients of every kernel of the CPU against burn's own of the plain operations, on every
+//! case of the table.
 
 use burn::prelude::*;
 use roentgen_web::kernels::table::cases;
@@ -7,7 +8,8 @@ use roentgen_web::kernels::take_plain;
 /// Largest relative L2 distance; sums of some ten thousand terms in another order.
 const BOUND: f64 = 1e-5;
 
-/// Relative L2 distance; of gradients that vanish, as those of a single value's norm, the distance to what others are like.
+/// Relative L2 distance; of gradients that vanish, as those of a single value's norm, the distance
+/// to what others are like.
 fn distance(found: &[f32], expected: &[f32]) -> f64 {
     let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
     let pairs = found.iter().zip(expected);

@@ -1,5 +1,6 @@
-//! What is left when a program is killed, or its disk is full, at each of its writes, renames and removals: what was good
-//! before, or what is good after. Needs strace, which `cargo xtask test` installs where it can.
+//! What is left when a program is killed, or its disk is full, at each of its writes, renames and
+//! removals: what was good before, or what is good after. Needs strace, which `cargo xtask test`
+//! installs where it can.
 #![cfg(target_os = "linux")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +15,8 @@ use tempfile::TempDir;
 
 mod tiny;
 
-/// Every call by which a program changes a file or a folder; those that do it by mapped memory are none of ours.
+/// Every call by which a program changes a file or a folder; those that do it by mapped memory are
+/// none of ours.
 const CHANGES: &str = "write,pwrite64,writev,fsync,fdatasync,ftruncate,rename,renameat,renameat2,unlink,unlinkat,rmdir,mkdir,mkdirat,copy_file_range,sendfile";
 
 const CHECKPOINTS: [&str; 2] = ["pipeline_sd1", "pipeline_dc"];
@@ -62,8 +64,8 @@ fn traced(command: &Command, injection: &str, log: &Path) -> Command {
     strace
 }
 
-/// Runs a command that stops after each of its changes, and hands out a copy of `folder` as a kill would leave it there.
-/// The number of copies.
+/// Runs a command that stops after each of its changes, and hands out a copy of `folder` as a kill
+/// would leave it there. The number of copies.
 fn at_each_change(command: &Command, folder: &Path, mut look: impl FnMut(&Path)) -> usize {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("log");
@@ -357,7 +359,8 @@ fn a_training_goes_on_whenever_it_was_killed() {
     let folder = training.path("run");
     let mut seen = BTreeSet::new();
     let count = at_each_change(&training.vae(&folder), &folder, |left| {
-        // A line of the log more or less is the same state. A sheet of a step that is done is not drawn again.
+        // A line of the log more or less is the same state. A sheet of a step that is done is not
+        // drawn again.
         let state = visible(left)
             .into_iter()
             .filter(|(path, _)| !path.ends_with("log.csv"));

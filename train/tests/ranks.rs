@@ -1,5 +1,5 @@
-//! A training shared between processes takes the steps of one process, and ends everywhere when it ends anywhere.
-//! `cargo xtask test ranks` runs this where there is an MPI.
+//! A training shared between processes takes the steps of one process, and ends everywhere when it
+//! ends anywhere. `cargo xtask test ranks` runs this where there is an MPI.
 
 use std::fs;
 use std::path::{Path, PathBuf};

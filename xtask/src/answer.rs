@@ -1,4 +1,5 @@
-//! The body of an answer: the bytes of a file, all that are asked for, or fewer where the connection is cut on purpose.
+//! The body of an answer: the bytes of a file, all that are asked for, or fewer where the
+//! connection is cut on purpose.
 
 use std::io;
 use std::pin::Pin;
@@ -7,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 
-/// How long after the last bytes the connection is cut: a reset makes a browser throw away what it has not read yet.
+/// How long after the last bytes the connection is cut: a reset makes a browser throw away what it
+/// has not read yet.
 const ARRIVING: Duration = Duration::from_millis(500);
 
 /// Bytes of one frame where a pace is kept.
@@ -67,7 +69,8 @@ impl Answer {
         Answer::first(bytes, after, Then::Cut(None))
     }
 
-    /// Announces all of these, sends the first ones and then nothing, as a server that has gone to sleep.
+    /// Announces all of these, sends the first ones and then nothing, as a server that has gone to
+    /// sleep.
     pub fn hold(bytes: Bytes, after: usize) -> Answer {
         Answer::first(bytes, after, Then::Hold)
     }

@@ -6,7 +6,8 @@ use anyhow::Result;
 
 use crate::workspace::{command, run};
 
-/// Installs packages when this is a Debian-like machine and the user is root. `false`: it is not, and nothing was done.
+/// Installs packages when this is a Debian-like machine and the user is root. `false`: it is not,
+/// and nothing was done.
 pub fn install(packages: &[&str]) -> Result<bool> {
     if !Path::new("/usr/bin/apt-get").exists() || !is_root() {
         return Ok(false);

@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: the page measured as a visitor has it; `bench stages` measures the networks alone.
+//! `cargo xtask bench`: the page measured as a visitor has it; `bench stages` measures the networks
+//! alone.
 
 mod memory;
 mod record;

@@ -1,4 +1,5 @@
-//! `cargo xtask test`: everything that must hold, in the order in which mistakes are cheapest to find.
+//! `cargo xtask test`: everything that must hold, in the order in which mistakes are cheapest to
+//! find.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -97,7 +98,8 @@ impl Step {
             }),
             Step::Browser => browser::run(options.bundle.as_deref(), &options.filter),
             Step::Cuda => workspace::run(
-                // The CUDA version is otherwise read off a toolkit, which type-checking does not need.
+                // The CUDA version is otherwise read off a toolkit, which type-checking does not
+                // need.
                 cargo(&["check", "--locked", "-p", "train", "--features", "cuda"])
                     .env("CUDARC_CUDA_VERSION", "12080"),
             ),
@@ -135,7 +137,8 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Trains over the ranks of an MPI. Only `train` and its binding to MPI are compiled beyond what the native tests need.
+/// Trains over the ranks of an MPI. Only `train` and its binding to MPI are compiled beyond what
+/// the native tests need.
 fn ranks() -> Result<()> {
     for program in ["mpirun", "mpicc"] {
         if workspace::output(workspace::command(program).arg("--version")).is_none() {
@@ -158,8 +161,9 @@ fn ranks() -> Result<()> {
     .context("where mpi-sys does not compile, install libclang (Debian: libclang-dev)")
 }
 
-/// A Vulkan driver, for the wgpu backend: Mesa's lavapipe where there is none and it can be installed.
-/// What stops a program at each of its writes; tests that need it are skipped where it is not.
+/// A Vulkan driver, for the wgpu backend: Mesa's lavapipe where there is none and it can be
+/// installed. What stops a program at each of its writes; tests that need it are skipped where it
+/// is not.
 fn strace() -> Result<()> {
     let is_there = workspace::output(workspace::command("strace").arg("--version")).is_some();
     if cfg!(target_os = "linux") && !is_there && !apt::install(&["strace"])? {

@@ -1,4 +1,5 @@
-//! Compressed copies beside the files of a site, for hosts that send them as they are; and how much visitors load.
+//! Compressed copies beside the files of a site, for hosts that send them as they are; and how much
+//! visitors load.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -22,7 +23,8 @@ const ENDINGS: [&str; 9] = [
     "webmanifest",
 ];
 
-/// Brotli's best quality takes half a minute for an engine; the next but one takes a second, and 3 % more bytes.
+/// Brotli's best quality takes half a minute for an engine; the next but one takes a second, and 3
+/// % more bytes.
 const QUALITY: u32 = 9;
 const WINDOW: u32 = 22;
 

@@ -1,4 +1,5 @@
-//! What `roentgen-web.d.ts` declares, read as far as the checks need it: names of exports, and names of members.
+//! What `roentgen-web.d.ts` declares, read as far as the checks need it: names of exports, and
+//! names of members.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -146,8 +147,8 @@ mod tests {
             found.extend(quoted(folder, ".js", "new Problem(\""));
             found.extend(quoted(folder, ".js", "code: \""));
         }
-        // Of the native program; of a worker that gets two jobs, which no client gives it; of a thread that has ended, after
-        // which the client draws the image again without threads.
+        // Of the native program; of a worker that gets two jobs, which no client gives it; of a
+        // thread that has ended, after which the client draws the image again without threads.
         for other in ["io", "model-folder", "busy", "thread"] {
             assert!(found.remove(other), "{other}");
         }

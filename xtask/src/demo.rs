@@ -24,10 +24,12 @@ pub struct Options {
     /// Port to serve on [default: 8080, or any free one when that is taken]
     #[arg(long)]
     port: Option<u16>,
-    /// Serve the model bundle of this folder alone [default: models/default, with models/fast to choose]
+    /// Serve the model bundle of this folder alone
+    /// [default: models/default, with models/fast to choose]
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
-    /// Send no headers that isolate the page, as hosts of plain files do: its first visit then computes with one thread
+    /// Send no headers that isolate the page, as hosts of plain files do: its first visit then
+    /// computes with one thread
     #[arg(long)]
     not_isolated: bool,
     /// Write the finished site to this folder and serve nothing
@@ -48,8 +50,8 @@ pub fn run(options: &Options) -> Result<()> {
         );
         return print_sizes(folder);
     }
-    // A newcomer sees the page with the first engine; the others take minutes more. Whoever has them waits, and is never served
-    // those of an older state.
+    // A newcomer sees the page with the first engine; the others take minutes more. Whoever has
+    // them waits, and is never served those of an older state.
     let (now, later): (Vec<_>, Vec<_>) = Engine::ALL
         .into_iter()
         .partition(|engine| *engine == Engine::Cpu || engine.is_built());

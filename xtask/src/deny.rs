@@ -9,7 +9,8 @@ use crate::workspace::{cargo, command, output, run, run_for, target};
 
 const VERSION: &str = "0.20.2";
 
-/// How long the list of known faults may take to come. It comes from GitHub, which not every machine reaches.
+/// How long the list of known faults may take to come. It comes from GitHub, which not every
+/// machine reaches.
 const ADVISORIES: Duration = Duration::from_secs(120);
 
 /// Checks with cargo-deny, which is built once where there is none.

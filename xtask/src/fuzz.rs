@@ -1,4 +1,5 @@
-//! `cargo xtask fuzz`: what strangers bring, mutated by libFuzzer towards code that no input has reached yet.
+//! `cargo xtask fuzz`: what strangers bring, mutated by libFuzzer towards code that no input has
+//! reached yet.
 
 use std::ffi::OsString;
 use std::fs;
@@ -48,7 +49,8 @@ pub struct Options {
     /// Inputs for each
     #[arg(long, default_value_t = 100_000)]
     runs: usize,
-    /// The mutations' seed; inputs found by former runs are kept, so a run differs from the last anyway
+    /// The mutations' seed; inputs found by former runs are kept, so a run differs from the last
+    /// anyway
     #[arg(long, default_value_t = 1895)]
     seed: u32,
     /// Forget what former runs found
@@ -194,7 +196,8 @@ fn fuzz(program: &Path, folder: &Path, name: &str, options: &Options) -> Result<
     }
     let seeds = target().join("fuzz/seeds");
     let log = folder.join("log");
-    // What is asked for and not used counts too, which libFuzzer's own limit leaves out. One arena, as each reserves 64 MB.
+    // What is asked for and not used counts too, which libFuzzer's own limit leaves out. One arena,
+    // as each reserves 64 MB.
     let limited = format!("ulimit -v {}; exec \"$0\" \"$@\"", MEGABYTES * 1024);
     let mut fuzzer = command("sh");
     fuzzer.args(["-c", &limited]).arg(program);

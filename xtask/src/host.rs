@@ -1,7 +1,8 @@
 //! Which hosts a server on this machine answers for.
 //!
-//! A page of another site can give its own name this machine's address (DNS rebinding): the browser then takes what is served here
-//! for that site's, and lets its scripts read it. The name that was asked for tells: it comes with each request.
+//! A page of another site can give its own name this machine's address (DNS rebinding): the browser
+//! then takes what is served here for that site's, and lets its scripts read it. The name that was
+//! asked for tells: it comes with each request.
 
 use hyper::Uri;
 use hyper::header::{HOST, HeaderMap};
@@ -9,7 +10,8 @@ use hyper::header::{HOST, HeaderMap};
 /// Names of this machine for itself.
 const NAMES: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
 
-/// A sentence where a request is not meant for a server on `port` of this machine, which may have one name more.
+/// A sentence where a request is not meant for a server on `port` of this machine, which may have
+/// one name more.
 pub fn check(uri: &Uri, headers: &HeaderMap, port: u16, more: Option<&str>) -> Result<(), String> {
     let mut named = headers.get_all(HOST).iter();
     let host = match (uri.authority(), named.next(), named.next()) {

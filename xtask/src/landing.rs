@@ -1,4 +1,5 @@
-//! `cargo xtask landing`: the picture of an image forming that a visitor sees before the first press, from the shipped model.
+//! `cargo xtask landing`: the picture of an image forming that a visitor sees before the first
+//! press, from the shipped model.
 
 use std::fs;
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use crate::workspace::root;
 /// Most bytes of the picture: a visitor's phone has it at once.
 const MOST_BYTES: usize = 150_000;
 
-/// Draws the image of `LANDING` (web/page/landing.js) in the page and puts its steps on one canvas; the browser encodes it.
+/// Draws the image of `LANDING` (web/page/landing.js) in the page and puts its steps on one canvas;
+/// the browser encodes it.
 const DRAW: &str = r"(async () => {
   const {LANDING} = await import('./page/landing.js');
   const {Client} = await import('./engine/client.js');

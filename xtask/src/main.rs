@@ -54,7 +54,8 @@ enum Task {
     Bench(bench::Options),
     /// Take pictures of the page with an image made in it: desktop and phone, light and dark
     Screenshot(screenshot::Options),
-    /// Draw the image that forms on the page before the first press: web/landing.webp, from the shipped model
+    /// Draw the image that forms on the page before the first press: web/landing.webp, from the
+    /// shipped model
     Landing,
     /// Build the wasm engines only, as releases of the page have them
     Wasm {

@@ -1,4 +1,5 @@
-//! Packages of npm that the checks read or run: fetched once into the target folder, and the ones that are meant.
+//! Packages of npm that the checks read or run: fetched once into the target folder, and the ones
+//! that are meant.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! `cargo xtask web`: the module `roentgen-web` and the element as a folder for npm, or for any static host.
+//! `cargo xtask web`: the module `roentgen-web` and the element as a folder for npm, or for any
+//! static host.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +16,8 @@ use crate::workspace::{root, target};
 /// What `web` can be told.
 #[derive(Args)]
 pub struct Options {
-    /// Write to this folder, which is new or empty [default: roentgen-web in the target folder, made anew]
+    /// Write to this folder, which is new or empty
+    /// [default: roentgen-web in the target folder, made anew]
     #[arg(long, value_name = "DIR")]
     dist: Option<PathBuf>,
     /// Put the model bundle of this folder into the package [default: models/default]
@@ -55,7 +57,8 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Writes the package to a folder which is new or empty; of the models it has the one that the module takes by itself.
+/// Writes the package to a folder which is new or empty; of the models it has the one that the
+/// module takes by itself.
 pub fn write(site: &Site, folder: &Path, model: bool) -> Result<()> {
     site.write_folders(folder, |mount| {
         mount.starts_with("pkg/") || (model && mount == "models/default")

@@ -1,4 +1,5 @@
-//! `release.js`: the files that the page is made of, under a name for just these, so that a browser takes a release whole or not at all.
+//! `release.js`: the files that the page is made of, under a name for just these, so that a browser
+//! takes a release whole or not at all.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,8 @@ const ENDINGS: [&str; 8] = [
     "webmanifest",
     "webp",
 ];
-/// What visits without a network do not have: the worker that keeps the rest, types, the page that measures, pictures for a README.
+/// What visits without a network do not have: the worker that keeps the rest, types, the page that
+/// measures, pictures for a README.
 const LEFT_OUT: [&str; 4] = ["sw.js", "protocol.js", "measure", "screenshots"];
 
 /// Writes the `release.js` of the page in `page` with its engines; the folder that has it.

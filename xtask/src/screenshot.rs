@@ -1,4 +1,5 @@
-//! `cargo xtask screenshot`: pictures of the page for its README, on a desktop and on a phone, light and dark.
+//! `cargo xtask screenshot`: pictures of the page for its README, on a desktop and on a phone,
+//! light and dark.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! Serves the page on this machine: right media types, ranges, nothing outside the site's folders, and a memory of what was asked.
+//! Serves the page on this machine: right media types, ranges, nothing outside the site's folders,
+//! and a memory of what was asked.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -48,7 +49,8 @@ struct State {
     open: AtomicBool,
     /// Whether ranges are ignored, as the simplest servers do.
     whole: AtomicBool,
-    /// Whether pages are isolated from those of other origins, which browsers reward with a finer clock.
+    /// Whether pages are isolated from those of other origins, which browsers reward with a finer
+    /// clock.
     isolated: AtomicBool,
     /// Whether pages are sandboxed, as in a frame that lets them run scripts and no more.
     sandboxed: AtomicBool,
@@ -81,7 +83,8 @@ pub enum Instead {
     Endless,
 }
 
-/// An answer that ends early: after so many bytes the connection is closed, or stays open and silent.
+/// An answer that ends early: after so many bytes the connection is closed, or stays open and
+/// silent.
 #[derive(Clone, Copy)]
 enum Cut {
     Close(usize),
@@ -89,10 +92,11 @@ enum Cut {
 }
 
 impl Serving {
-    /// Serves `site` on 127.0.0.1, under `prefix` (`""`, or a path like `/project` to be like a project page).
+    /// Serves `site` on 127.0.0.1, under `prefix` (`""`, or a path like `/project` to be like a
+    /// project page).
     ///
-    /// `port` 0 takes any free one. With `watch`, pages carry a policy that has the browser report each request to another
-    /// origin, from the page and from its workers.
+    /// `port` 0 takes any free one. With `watch`, pages carry a policy that has the browser report
+    /// each request to another origin, from the page and from its workers.
     pub fn start(site: Arc<Site>, port: u16, prefix: &str, watch: bool) -> Result<Serving> {
         let listener = TcpListener::bind(("127.0.0.1", port)).with_context(|| {
             format!("cannot serve on 127.0.0.1:{port}; if another program uses it, name another one with --port")
@@ -135,7 +139,8 @@ impl Serving {
         self.address.port()
     }
 
-    /// Paths asked for since the last call, without the service worker's, for a newer one of which the browser looks at a time of its own.
+    /// Paths asked for since the last call, without the service worker's, for a newer one of which
+    /// the browser looks at a time of its own.
     pub fn take_paths(&self) -> Vec<String> {
         let mut paths = std::mem::take(&mut self.state.asked().paths);
         paths.retain(|path| !path.ends_with("/sw.js") && !path.ends_with("/release.js"));
@@ -153,7 +158,8 @@ impl Serving {
         self.state.asked().cuts.extend(cuts);
     }
 
-    /// Sends so many bytes of the next answer with weights, and then nothing for as long as the browser waits.
+    /// Sends so many bytes of the next answer with weights, and then nothing for as long as the
+    /// browser waits.
     pub fn hold(&self, after: usize) {
         self.state.asked().cuts.push_back(Cut::Hold(after));
     }
@@ -221,7 +227,8 @@ async fn accept(listener: TcpListener, state: Arc<State>) -> Result<()> {
 }
 
 impl State {
-    /// The lists; their holders only push and take, so that a panic in one leaves nothing half done.
+    /// The lists; their holders only push and take, so that a panic in one leaves nothing half
+    /// done.
     fn asked(&self) -> MutexGuard<'_, Asked> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -268,7 +275,8 @@ impl State {
             Some(Instead::StartPage) => format!("{}/", self.prefix),
             None => path,
         };
-        // Read at once: the largest file is a shard of 32 MiB, and the only reader is on this machine.
+        // Read at once: the largest file is a shard of 32 MiB, and the only reader is on this
+        // machine.
         let file = path
             .strip_prefix(&self.prefix)
             .and_then(|path| self.site.file(path));

@@ -1,4 +1,5 @@
-//! The page as a static site: which file answers which address. Served or copied, it is the same list.
+//! The page as a static site: which file answers which address. Served or copied, it is the same
+//! list.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -24,8 +25,8 @@ pub struct Site {
 }
 
 impl Site {
-    /// Builds the engines for tests and takes `web/`, and the model bundles that are shipped or, where one is named, that one
-    /// alone.
+    /// Builds the engines for tests and takes `web/`, and the model bundles that are shipped or,
+    /// where one is named, that one alone.
     pub fn build(engines: &[Engine], bundle: Option<&Path>) -> Result<Site> {
         Site::with_engines(engines, Purpose::Testing, bundle)
     }
@@ -62,7 +63,8 @@ impl Site {
             .map_or(Path::new(""), |(_, folder)| folder)
     }
 
-    /// The page's modules and some engines under `page/`: without a page at the top there is no policy.
+    /// The page's modules and some engines under `page/`: without a page at the top there is no
+    /// policy.
     pub fn of_engines(engines: &[Engine]) -> Result<Site> {
         let mut mounts = Vec::new();
         for &engine in engines {
@@ -136,7 +138,8 @@ impl Site {
         Some(format!("default-src {policy}"))
     }
 
-    /// The file at an address (decoded, without query); nothing outside the folders, and nothing hidden, has one.
+    /// The file at an address (decoded, without query); nothing outside the folders, and nothing
+    /// hidden, has one.
     pub fn file(&self, address: &str) -> Option<PathBuf> {
         let address = address.strip_prefix('/')?;
         if address.contains('\\') || !Path::new(address).components().all(plain) {
@@ -159,7 +162,8 @@ impl Site {
         places.find_map(there)
     }
 
-    /// The file or folder that a path leads to, links followed; nothing where a link leads out of the site.
+    /// The file or folder that a path leads to, links followed; nothing where a link leads out of
+    /// the site.
     fn inside(&self, path: &Path) -> Option<PathBuf> {
         let real = path.canonicalize().ok()?;
         let holds = |(_, folder): &(String, PathBuf)| {
@@ -203,7 +207,8 @@ fn plain(part: Component) -> bool {
     matches!(part, Component::Normal(name) if !name.to_string_lossy().starts_with('.'))
 }
 
-/// Writes `index.json`, which tells the page what it may offer before anything of it is downloaded; the folder that has it.
+/// Writes `index.json`, which tells the page what it may offer before anything of it is downloaded;
+/// the folder that has it.
 fn list(bundles: &[(&str, PathBuf)]) -> Result<PathBuf> {
     let mut entries = Vec::new();
     for (name, folder) in bundles {

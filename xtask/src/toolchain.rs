@@ -1,4 +1,5 @@
-//! A Rust toolchain that builds for `wasm32-unknown-unknown`: rustup's where it has the target or can fetch it, else Debian's.
+//! A Rust toolchain that builds for `wasm32-unknown-unknown`: rustup's where it has the target or
+//! can fetch it, else Debian's.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +13,8 @@ use crate::workspace::{cargo, command, output, run_for};
 /// The target triple of the page.
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Debian has compiler, sources and linker of a Rust for the web in packages of their own, but no compiled `std` for the target.
+/// Debian has compiler, sources and linker of a Rust for the web in packages of their own, but no
+/// compiled `std` for the target.
 const DEBIAN_PACKAGES: [&str; 5] = [
     "rustc-web",
     "cargo-web",
@@ -57,7 +59,8 @@ impl Toolchain {
         )
     }
 
-    /// The same for threads: the `std` that comes compiled has no atomics, so that this one builds its own.
+    /// The same for threads: the `std` that comes compiled has no atomics, so that this one builds
+    /// its own.
     pub fn with_source() -> Result<Toolchain> {
         if pinned_has_source() {
             return Ok(Toolchain::PinnedSource);
@@ -101,8 +104,9 @@ impl Toolchain {
     }
 }
 
-/// Has cargo build `std`. A stable compiler needs RUSTC_BOOTSTRAP=1 for that, as build-std is not stable yet, and neither is what
-/// js-sys takes of it for threads (`thread_local`, `stdarch_wasm_atomic_wait`).
+/// Has cargo build `std`. A stable compiler needs RUSTC_BOOTSTRAP=1 for that, as build-std is not
+/// stable yet, and neither is what js-sys takes of it for threads (`thread_local`,
+/// `stdarch_wasm_atomic_wait`).
 fn building_std(mut cargo: Command) -> Command {
     cargo.env("RUSTC_BOOTSTRAP", "1");
     cargo.args(["-Z", "build-std=std,panic_abort"]);

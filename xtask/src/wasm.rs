@@ -1,5 +1,5 @@
-//! The engines of the page: the root crate for wasm, for the CPU with one thread and with several, and for WebGPU, with the
-//! JavaScript beside each.
+//! The engines of the page: the root crate for wasm, for the CPU with one thread and with several,
+//! and for WebGPU, with the JavaScript beside each.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,13 +16,15 @@ const NAME: &str = "roentgen_web";
 /// Names the wasm that a folder was made from.
 const STAMP: &str = ".made-from";
 
-/// Every browser with WebGPU has SIMD, so that the engines can share what does not depend on the backend.
+/// Every browser with WebGPU has SIMD, so that the engines can share what does not depend on the
+/// backend.
 const SIMD: &str = "-C target-feature=+simd128";
 
 /// What threads need beside it.
 const ATOMICS: &str = "-C target-feature=+simd128,+atomics,+bulk-memory";
 
-/// The memory of threads: it comes from outside and has a greatest size, 4 GiB, and each thread makes its own variables in it.
+/// The memory of threads: it comes from outside and has a greatest size, 4 GiB, and each thread
+/// makes its own variables in it.
 const SHARED_MEMORY: [&str; 8] = [
     "--shared-memory",
     "--import-memory",
@@ -114,8 +116,9 @@ impl Engine {
         }
     }
 
-    /// Where cargo puts what it builds. These are no folders of everything else's: the compiler may be another one, they can be built
-    /// side by side, and nothing of one without atomics is of use to one with them.
+    /// Where cargo puts what it builds. These are no folders of everything else's: the compiler may
+    /// be another one, they can be built side by side, and nothing of one without atomics is of use
+    /// to one with them.
     fn target(self) -> PathBuf {
         target().join(match self {
             Engine::CpuThreads => "wasm-threads",
@@ -182,7 +185,8 @@ pub fn build(engine: Engine, purpose: Purpose) -> Result<PathBuf> {
     Ok(package)
 }
 
-/// Writes the JavaScript and the wasm that belongs to it, unless `folder` holds what was made from this very `wasm`.
+/// Writes the JavaScript and the wasm that belongs to it, unless `folder` holds what was made from
+/// this very `wasm`.
 fn bind(wasm: &Path, folder: &Path) -> Result<()> {
     let made_from =
         fs::metadata(wasm).with_context(|| format!("cargo has not written {}", wasm.display()))?;

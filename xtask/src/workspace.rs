@@ -21,8 +21,9 @@ pub fn target() -> PathBuf {
     root().join(named.map_or_else(|| PathBuf::from("target"), PathBuf::from))
 }
 
-/// A command in the workspace, without what the `cargo run` around this program has put into the environment: a child
-/// cargo must see the same variables as one that a person starts, or it builds things anew.
+/// A command in the workspace, without what the `cargo run` around this program has put into the
+/// environment: a child cargo must see the same variables as one that a person starts, or it builds
+/// things anew.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.current_dir(root());

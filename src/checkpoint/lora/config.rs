@@ -1,20 +1,24 @@
-//! What PEFT notes beside a LoRA's matrices: in `adapter_config.json`, or in the header of diffusers' file.
+//! What PEFT notes beside a LoRA's matrices: in `adapter_config.json`, or in the header of
+//! diffusers' file.
 
 use super::super::formats;
 use crate::{Error, Result};
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// diffusers' entry in the header: the config of each component, its keys after the component's name.
+/// diffusers' entry in the header: the config of each component, its keys after the component's
+/// name.
 const METADATA: &str = "lora_adapter_metadata";
 
-/// Keys of PEFT's `LoraConfig`, as a flat object: `unet.lora_alpha`, or `lora_alpha` for all. Empty where the file says nothing.
+/// Keys of PEFT's `LoraConfig`, as a flat object: `unet.lora_alpha`, or `lora_alpha` for all. Empty
+/// where the file says nothing.
 #[derive(Debug, Default)]
 pub(super) struct AdapterConfig(Map<String, Value>);
 
 impl AdapterConfig {
     /// # Errors
-    /// [`Error::Json`] for what is no JSON object; [`Error::Config`] for options that make it another kind of adapter.
+    /// [`Error::Json`] for what is no JSON object; [`Error::Config`] for options that make it
+    /// another kind of adapter.
     pub fn read(lora: &Path) -> Result<Self> {
         let beside = lora.with_file_name("adapter_config.json");
         let json = match formats::metadata(lora)?.remove(METADATA) {
@@ -71,7 +75,8 @@ impl AdapterConfig {
     }
 }
 
-/// Whether a key of `alpha_pattern`, a regular expression for the end of a layer's path (peft: `get_pattern_key`), means this layer.
+/// Whether a key of `alpha_pattern`, a regular expression for the end of a layer's path (peft:
+/// `get_pattern_key`), means this layer.
 fn matches(pattern: &str, module: &str) -> Result<bool, String> {
     let whole = pattern.strip_prefix('^');
     let plain = whole.unwrap_or(pattern).replace("\\.", ".");

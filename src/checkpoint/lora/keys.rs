@@ -3,8 +3,8 @@
 /// One tensor of a LoRA.
 #[derive(Debug, PartialEq)]
 pub(super) struct Key {
-    /// The layer that it changes, `unet_down_blocks_0_attentions_0_proj_in`: its path in the model with `_` for `.`. Without the
-    /// component where the file does not name it.
+    /// The layer that it changes, `unet_down_blocks_0_attentions_0_proj_in`: its path in the model
+    /// with `_` for `.`. Without the component where the file does not name it.
     pub module: String,
     pub part: Part,
 }
@@ -19,7 +19,8 @@ pub(super) enum Part {
     Alpha,
 }
 
-/// Ends of names: diffusers today and PEFT, kohya, diffusers before PEFT for the U-Net, for the text encoder, and for attention.
+/// Ends of names: diffusers today and PEFT, kohya, diffusers before PEFT for the U-Net, for the
+/// text encoder, and for attention.
 const ENDS: [(&str, Part); 11] = [
     (".lora_A.weight", Part::Down),
     (".lora_B.weight", Part::Up),
@@ -90,7 +91,8 @@ pub(super) fn read(key: &str) -> Result<Key, String> {
     Ok(Key { module, part })
 }
 
-/// Today's name of a projection of attention, which diffusers once called the same in both networks.
+/// Today's name of a projection of attention, which diffusers once called the same in both
+/// networks.
 fn attention(module: &str, text: bool) -> String {
     let names = [
         ("_to_q", "_q_proj"),

@@ -62,7 +62,8 @@ impl Layout {
         layout
     }
 
-    /// diffusers' names; `None` for what is no weight of the three networks (averages of training, schedules).
+    /// diffusers' names; `None` for what is no weight of the three networks (averages of training,
+    /// schedules).
     pub(super) fn names(&self, key: &str) -> Option<Named> {
         let component = |component: &str, name: Option<String>| {
             name.map_or(Named::Unknown, |name| {
@@ -211,7 +212,8 @@ impl Layout {
     }
 }
 
-/// Level of a block that is counted through from `first`, and which of the level's it is. `ends` are the last of each level.
+/// Level of a block that is counted through from `first`, and which of the level's it is. `ends`
+/// are the last of each level.
 fn place(ends: &[usize], n: usize, first: usize) -> Option<(usize, usize)> {
     let level = ends.iter().filter(|end| **end < n).count();
     let start = match level {
@@ -248,7 +250,8 @@ fn vae_resnet(key: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The names of the second level's first block and its neighbours in SD 1.x (two resnets a level, four levels).
+    /// The names of the second level's first block and its neighbours in SD 1.x (two resnets a
+    /// level, four levels).
     #[test]
     fn blocks_are_counted_by_level() {
         let downs = [3, 6, 9].map(|n| format!("{UNET}input_blocks.{n}.0.op.weight"));

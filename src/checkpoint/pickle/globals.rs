@@ -2,8 +2,9 @@
 //!
 //! Opcodes and the lengths of their arguments: CPython's `Lib/pickletools.py`.
 
-/// Modules with what a checkpoint may take from them; `*` is everything. Tensors, their number formats, ordered dictionaries, the
-/// numbers of numpy that training programs keep beside them, and the classes under which PyTorch Lightning files its own state.
+/// Modules with what a checkpoint may take from them; `*` is everything. Tensors, their number
+/// formats, ordered dictionaries, the numbers of numpy that training programs keep beside them, and
+/// the classes under which PyTorch Lightning files its own state.
 const ALLOWED: &[(&str, &[&str])] = &[
     (
         "torch",
@@ -84,7 +85,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// # Errors
-/// A sentence that names the first function or class that no checkpoint needs, or what is no pickle of protocols 0 to 3.
+/// A sentence that names the first function or class that no checkpoint needs, or what is no pickle
+/// of protocols 0 to 3.
 pub(super) fn check(pickle: &[u8]) -> Result<(), String> {
     let mut reader = Reader { pickle };
     loop {

@@ -120,7 +120,8 @@ fn check_levels(half: &str, channels: &[usize], layers: &[usize]) -> Result<()> 
             layers.len()
         )));
     }
-    // diffusers leaves the change of resolution out with the blocks, so that the levels around such a one do not fit.
+    // diffusers leaves the change of resolution out with the blocks, so that the levels around such
+    // a one do not fit.
     let inner = layers.iter().take(levels - 1).skip(1);
     if inner.clone().any(|n| *n == 0) || layers == [0] {
         return Err(fault(format!(

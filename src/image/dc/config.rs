@@ -51,7 +51,8 @@ pub struct AutoencoderDCConfig {
     pub encoder_block_out_channels: Vec<usize>,
     /// Width of each level of the decoder, from the outermost in.
     pub decoder_block_out_channels: Vec<usize>,
-    /// Blocks at each level of the encoder. The first level may have none: then the image itself is halved.
+    /// Blocks at each level of the encoder. The first level may have none: then the image itself is
+    /// halved.
     pub encoder_layers_per_block: Vec<usize>,
     /// Blocks at each level of the decoder; as above.
     pub decoder_layers_per_block: Vec<usize>,
@@ -63,7 +64,8 @@ pub struct AutoencoderDCConfig {
     pub decoder_norm_types: Names,
     /// Activation inside the decoder's blocks; the encoder's is `silu`.
     pub decoder_act_fns: Names,
-    /// Whether the encoder's last features, averaged by groups of channels, are added to the latents.
+    /// Whether the encoder's last features, averaged by groups of channels, are added to the
+    /// latents.
     pub encoder_out_shortcut: bool,
     /// Whether the latents, each channel repeated, are added to the decoder's first features.
     pub decoder_in_shortcut: bool,
@@ -71,7 +73,8 @@ pub struct AutoencoderDCConfig {
     pub decoder_conv_act_fn: String,
     /// Latents are multiplied by this before diffusion, so that their variance is about 1.
     pub scaling_factor: f64,
-    /// Mean of each latent channel; see [`LatentScaling`]. diffusers' class ignores it, some of its pipelines read it.
+    /// Mean of each latent channel; see [`LatentScaling`]. diffusers' class ignores it, some of its
+    /// pipelines read it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latents_mean: Option<Vec<f64>>,
     /// Standard deviation of each latent channel; there exactly when `latents_mean` is.
@@ -80,7 +83,8 @@ pub struct AutoencoderDCConfig {
     /// See [`EncoderSize`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoder_sample_size: Option<usize>,
-    /// Image height and width that the model was trained for, where somebody says so; diffusers' class has no such key.
+    /// Image height and width that the model was trained for, where somebody says so; diffusers'
+    /// class has no such key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample_size: Option<usize>,
     /// Every other key of the file.

@@ -1,4 +1,5 @@
-//! The decoder of `AutoencoderDC` (diffusers: `models/autoencoders/autoencoder_dc.py`, class `Decoder`).
+//! The decoder of `AutoencoderDC` (diffusers: `models/autoencoders/autoencoder_dc.py`, class
+//! `Decoder`).
 
 use burn::nn::conv::Conv2d;
 use burn::prelude::*;
@@ -14,7 +15,8 @@ use crate::nn::conv3x3;
 #[derive(Module, Debug)]
 pub(super) struct Decoder {
     conv_in: Conv2d,
-    /// What doubles the resolution, and the blocks of each level after it; from the outermost in, as diffusers numbers them.
+    /// What doubles the resolution, and the blocks of each level after it; from the outermost in,
+    /// as diffusers numbers them.
     up_blocks: Vec<Vec<Layer>>,
     norm_out: RMSNorm,
     conv_out: Layer,
@@ -41,7 +43,8 @@ impl Decoder {
             blocks.extend((0..layers[level]).map(|_| block()));
             blocks
         };
-        // Without blocks at the first level, the second one's channels go straight to the image's pixels.
+        // Without blocks at the first level, the second one's channels go straight to the image's
+        // pixels.
         let outermost = channels[usize::from(layers[0] == 0)];
         Ok(Self {
             conv_in: conv3x3(latents, channels[last], device),

@@ -1,4 +1,5 @@
-//! The encoder of `AutoencoderDC` (diffusers: `models/autoencoders/autoencoder_dc.py`, class `Encoder`).
+//! The encoder of `AutoencoderDC` (diffusers: `models/autoencoders/autoencoder_dc.py`, class
+//! `Encoder`).
 
 use burn::nn::conv::Conv2d;
 use burn::prelude::*;

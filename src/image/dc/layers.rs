@@ -54,7 +54,8 @@ impl DCDownBlock2d {
     }
 }
 
-/// Doubles the resolution; the shortcut repeats channels and makes pixels of them (class `DCUpBlock2d`).
+/// Doubles the resolution; the shortcut repeats channels and makes pixels of them (class
+/// `DCUpBlock2d`).
 #[derive(Module, Debug)]
 pub(super) struct DCUpBlock2d {
     conv: Conv2d,
@@ -115,7 +116,8 @@ fn two_ways(
     }
 }
 
-/// One element of a level, or a half's first or last layer. diffusers keeps these in lists of mixed types.
+/// One element of a level, or a half's first or last layer. diffusers keeps these in lists of mixed
+/// types.
 #[derive(Module, Debug)]
 #[expect(
     clippy::large_enum_variant,

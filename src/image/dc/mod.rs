@@ -1,5 +1,6 @@
-//! `AutoencoderDC` (diffusers: `models/autoencoders/autoencoder_dc.py`; Chen et al. 2024, arXiv:2410.10733): resolutions change by
-//! moving pixels into channels and back, and shortcuts that learn nothing do the same beside every such change.
+//! `AutoencoderDC` (diffusers: `models/autoencoders/autoencoder_dc.py`; Chen et al. 2024,
+//! arXiv:2410.10733): resolutions change by moving pixels into channels and back, and shortcuts
+//! that learn nothing do the same beside every such change.
 
 mod check;
 mod config;

@@ -1,13 +1,15 @@
 //! Operations that move or mix the values of a map, in the order in which they lie.
 //!
-//! Maps `[B, C, h, w]` lie pixel by pixel on the CPU and channel by channel on a GPU (see [`crate::kernels`]). burn's own operations
-//! copy a map into the order of its shape first, so they are given a view whose shape is in the order of memory.
+//! Maps `[B, C, h, w]` lie pixel by pixel on the CPU and channel by channel on a GPU (see
+//! [`crate::kernels`]). burn's own operations copy a map into the order of its shape first, so they
+//! are given a view whose shape is in the order of memory.
 
 use burn::prelude::*;
 
 use crate::kernels;
 
-/// Applies `work` to maps as `[B, h, w, C]` with channels at axis 3, or as `[B, C, h, w]` with channels at axis 1.
+/// Applies `work` to maps as `[B, h, w, C]` with channels at axis 3, or as `[B, C, h, w]` with
+/// channels at axis 1.
 pub(super) fn in_order<const N: usize>(
     maps: [Tensor<4>; N],
     work: impl FnOnce([Tensor<4>; N], usize) -> Tensor<4>,
@@ -24,12 +26,14 @@ pub(super) fn in_order<const N: usize>(
     }
 }
 
-/// The pixels of each 2x2 square as channels (PyTorch: `pixel_unshuffle(x, 2)`): `[B, C, 2h, 2w]` to `[B, 4C, h, w]`.
+/// The pixels of each 2x2 square as channels (PyTorch: `pixel_unshuffle(x, 2)`): `[B, C, 2h, 2w]`
+/// to `[B, 4C, h, w]`.
 pub(super) fn pixel_unshuffle(x: Tensor<4>) -> Tensor<4> {
     let [b, c, h, w] = x.dims();
     let (h, w) = (h / 2, w / 2);
     in_order([x], |[x], axis| {
-        // The same permutation takes [B, C, h, 2, w, 2] to [B, C, 2, 2, h, w] and [B, h, 2, w, 2, C] to [B, h, w, C, 2, 2].
+        // The same permutation takes [B, C, h, 2, w, 2] to [B, C, 2, 2, h, w] and
+        // [B, h, 2, w, 2, C] to [B, h, w, C, 2, 2].
         let axes = [0, 1, 3, 5, 2, 4];
         match axis {
             1 => x
@@ -44,7 +48,8 @@ pub(super) fn pixel_unshuffle(x: Tensor<4>) -> Tensor<4> {
     })
 }
 
-/// Four channels as the pixels of a 2x2 square (PyTorch: `pixel_shuffle(x, 2)`): `[B, 4C, h, w]` to `[B, C, 2h, 2w]`.
+/// Four channels as the pixels of a 2x2 square (PyTorch: `pixel_shuffle(x, 2)`): `[B, 4C, h, w]` to
+/// `[B, C, 2h, 2w]`.
 pub(super) fn pixel_shuffle(x: Tensor<4>) -> Tensor<4> {
     let [b, c, h, w] = x.dims();
     let c = c / 4;
@@ -83,7 +88,8 @@ pub(super) fn mean_of_channels(x: Tensor<4>, size: usize) -> Tensor<4> {
     })
 }
 
-/// Each channel `times` times (PyTorch: `repeat_interleave`): `[B, C, h, w]` to `[B, times C, h, w]`.
+/// Each channel `times` times (PyTorch: `repeat_interleave`): `[B, C, h, w]` to
+/// `[B, times C, h, w]`.
 pub(super) fn repeat_channels(x: Tensor<4>, times: usize) -> Tensor<4> {
     if times == 1 {
         return x;
@@ -101,8 +107,8 @@ pub(super) fn repeat_channels(x: Tensor<4>, times: usize) -> Tensor<4> {
     })
 }
 
-/// `mean_of_channels(pixel_unshuffle(x), size)`, `[B, C, 2h, 2w]` to `[B, 4C / size, h, w]`. Where a group has pixels side by side,
-/// which come first, their mean is taken before anything moves.
+/// `mean_of_channels(pixel_unshuffle(x), size)`, `[B, C, 2h, 2w]` to `[B, 4C / size, h, w]`. Where
+/// a group has pixels side by side, which come first, their mean is taken before anything moves.
 pub(super) fn mean_of_squares(x: Tensor<4>, size: usize) -> Tensor<4> {
     if !size.is_multiple_of(2) {
         return mean_of_channels(pixel_unshuffle(x), size);

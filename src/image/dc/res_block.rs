@@ -68,7 +68,8 @@ pub(super) fn convolve(conv: &Conv2d, x: Tensor<4>, residual: Option<Tensor<4>>)
     kernels::conv2d_fused(conv, x, fused)
 }
 
-/// The channels of each pixel over their root mean square (Zhang and Sennrich 2019, arXiv:1910.07467), times `weight`, plus `bias`.
+/// The channels of each pixel over their root mean square (Zhang and Sennrich 2019,
+/// arXiv:1910.07467), times `weight`, plus `bias`.
 #[derive(Module, Debug)]
 pub(super) struct RMSNorm {
     weight: Param<Tensor<1>>,

@@ -4,7 +4,8 @@ use super::*;
 use burn::tensor::Gradients;
 
 impl Case {
-    /// The gradient of each input and parameter, of the sum of the outputs times fixed numbers, on a device with autodiff.
+    /// The gradient of each input and parameter, of the sum of the outputs times fixed numbers, on
+    /// a device with autodiff.
     pub fn gradients(&self, device: &Device) -> Vec<(&'static str, Tensor<1>)> {
         let input = Inputs {
             precision: Precision::F32,

@@ -1,5 +1,5 @@
-//! Attention, four queries at a time: their scores, the softmax of these, and the mean of the values that they weigh, all in the
-//! nearest cache.
+//! Attention, four queries at a time: their scores, the softmax of these, and the mean of the
+//! values that they weigh, all in the nearest cache.
 
 #[cfg(feature = "training")]
 use super::gradient;
@@ -122,7 +122,8 @@ impl WithTiles for Queries<'_> {
         let d = c / heads;
         let width = VECTORS * S::F32_LANES;
         let stride = keys.next_multiple_of(width);
-        // As many queries at once as make it worth to fetch a head's keys and values, where these are many.
+        // As many queries at once as make it worth to fetch a head's keys and values, where these
+        // are many.
         let group = R * (d / 16).clamp(1, 4);
         let mut scores = vec![0.0; group * stride];
         let count = self.out.len() / c;

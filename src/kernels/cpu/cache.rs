@@ -7,8 +7,9 @@ use super::panels::Panels;
 use burn::tensor::Bytes;
 use burn_flex::FlexTensor;
 
-/// Bytes that may be kept; what is made of more weights than that is made again each time. Winograd's tiles take four times the
-/// weights, and a model for this engine has some ten million of them.
+/// Bytes that may be kept; what is made of more weights than that is made again each time.
+/// Winograd's tiles take four times the weights, and a model for this engine has some ten million
+/// of them.
 const BUDGET: usize = 512 << 20;
 
 /// What a weight is made into.
@@ -25,8 +26,8 @@ pub enum PanelLayout {
 }
 
 struct Entry {
-    /// Bytes that change are moved away from their weak pointers, so that an entry whose pointer leads somewhere is of those
-    /// very values.
+    /// Bytes that change are moved away from their weak pointers, so that an entry whose pointer
+    /// leads somewhere is of those very values.
     weight: Weak<Bytes>,
     made: Arc<Panels>,
     bytes: usize,

@@ -3,10 +3,12 @@
 use super::super::linear::Activation;
 use pulp::Simd;
 
-/// Adding it to a float of at most 2^22 rounds that float and leaves the integer in the lowest bits.
+/// Adding it to a float of at most 2^22 rounds that float and leaves the integer in the lowest
+/// bits.
 const ROUND: f32 = 12_582_912.0;
 
-/// `2^f` between -1/2 and 1/2 as a polynomial, lowest power first: the one of this degree whose largest relative error is least, 7.5e-8.
+/// `2^f` between -1/2 and 1/2 as a polynomial, lowest power first: the one of this degree whose
+/// largest relative error is least, 7.5e-8.
 const TWO_TO_THE: [f32; 6] = [
     1.000_000_1,
     0.693_146_97,
@@ -16,12 +18,14 @@ const TWO_TO_THE: [f32; 6] = [
     0.001_327_647_2,
 ];
 
-/// `e^x`, to about 2e-7 near 0 and 1e-6 at -10; `x` below -60 and above 88 is taken for these. Beyond -60 it is nothing beside 1, but
-/// a product with it, as a softmax or a gradient has, would soon be denormal, which takes a processor fifty times as long.
+/// `e^x`, to about 2e-7 near 0 and 1e-6 at -10; `x` below -60 and above 88 is taken for these.
+/// Beyond -60 it is nothing beside 1, but a product with it, as a softmax or a gradient has, would
+/// soon be denormal, which takes a processor fifty times as long.
 #[inline(always)]
 pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let value = |v: f32| simd.splat_f32s(v);
-    // Floats of one sign are in the order of their bits, which compare in one instruction; a browser needs eight for floats.
+    // Floats of one sign are in the order of their bits, which compare in one instruction; a
+    // browser needs eight for floats.
     let bits = simd.transmute_u32s_f32s(x);
     let bits = simd.min_u32s(bits, simd.splat_u32s((-60f32).to_bits())); // all of a positive sign are below
     let bits = simd.transmute_i32s_f32s(simd.transmute_f32s_u32s(bits));
@@ -40,8 +44,9 @@ pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.transmute_f32s_u32s(simd.add_u32s(simd.transmute_u32s_f32s(sum), n))
 }
 
-/// `value` where `x * slope` is above -40, where a sigmoid is 4e-18; else 0. What is smaller is nothing in a sum, but times a
-/// gradient it is soon denormal, and a product of denormal numbers takes a processor fifty times as long.
+/// `value` where `x * slope` is above -40, where a sigmoid is 4e-18; else 0. What is smaller is
+/// nothing in a sum, but times a gradient it is soon denormal, and a product of denormal numbers
+/// takes a processor fifty times as long.
 #[inline(always)]
 fn above_nothing<S: Simd>(simd: S, x: S::f32s, slope: f32, value: S::f32s) -> S::f32s {
     let counts = simd.greater_than_or_equal_f32s(x, simd.splat_f32s(-40.0 / slope));
@@ -65,7 +70,8 @@ fn sigmoid<S: Simd>(simd: S, x: S::f32s, slope: f32) -> S::f32s {
     simd.div_f32s(one, simd.add_f32s(one, shrunk))
 }
 
-/// `1 + erf(x / sqrt(2))`, with the error function of Abramowitz and Stegun 7.1.26, to 1.5e-7; and `e^(-x^2 / 2)`.
+/// `1 + erf(x / sqrt(2))`, with the error function of Abramowitz and Stegun 7.1.26, to 1.5e-7; and
+/// `e^(-x^2 / 2)`.
 #[inline(always)]
 fn normal<S: Simd>(simd: S, x: S::f32s) -> [S::f32s; 2] {
     let value = |v: f32| simd.splat_f32s(v);

@@ -1,13 +1,14 @@
 //! The kernels of the CPU, for one thread of a browser first of all, and for every core.
 //!
-//! Maps lie pixel by pixel here, `[B, h, w, C]`, and so are rows of tokens: a pixel's channels follow one another, so that one
-//! innermost loop ([`tile`]) multiplies tokens, the pixels under a convolution's taps, the tiles of Winograd's, queries and
-//! attention's weights where they lie, and what comes out is a row again. A tensor's shape stays `[B, C, h, w]`, as a view. burn's
-//! own backend unfolds its convolutions' input, permutes on the way in and out, and goes over the output again for everything
-//! that follows.
+//! Maps lie pixel by pixel here, `[B, h, w, C]`, and so are rows of tokens: a pixel's channels
+//! follow one another, so that one innermost loop ([`tile`]) multiplies tokens, the pixels under a
+//! convolution's taps, the tiles of Winograd's, queries and attention's weights where they lie, and
+//! what comes out is a row again. A tensor's shape stays `[B, C, h, w]`, as a view. burn's own
+//! backend unfolds its convolutions' input, permutes on the way in and out, and goes over the
+//! output again for everything that follows.
 //!
-//! Each operation is `None` for tensors that it cannot take: those of another backend, and those that gradients are wanted of where
-//! the feature `training` is missing.
+//! Each operation is `None` for tensors that it cannot take: those of another backend, and those
+//! that gradients are wanted of where the feature `training` is missing.
 
 mod attention;
 mod cache;
@@ -63,7 +64,8 @@ fn vectorized<Op: WithSimd>(lanes: Lanes, op: Op) -> Op::Output {
     {
         return pulp::Simd::vectorize(simd, op);
     }
-    // One after another and no `Arch::dispatch`, which would compile everything for each of them once more.
+    // One after another and no `Arch::dispatch`, which would compile everything for each of them
+    // once more.
     #[cfg(target_arch = "x86_64")]
     return match pulp::x86::V3::try_new() {
         Some(simd) => pulp::Simd::vectorize(simd, op),

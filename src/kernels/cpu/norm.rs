@@ -1,7 +1,7 @@
 //! Normalisations of rows of channels.
 //!
-//! Variances are those of differences to the mean, in a pass of their own: the difference of two sums of squares loses too many
-//! digits where the mean is large.
+//! Variances are those of differences to the mean, in a pass of their own: the difference of two
+//! sums of squares loses too many digits where the mean is large.
 
 use super::super::linear::Activation;
 use super::math::activate;
@@ -9,7 +9,8 @@ use super::tile::{Lanes, load, store};
 use super::{each_chunk, map_chunks, share, vectorized};
 use pulp::{Simd, WithSimd};
 
-/// Pixels that are summed up in f32 before they go into an f64, and that are in the nearest cache while channels are gone through.
+/// Pixels that are summed up in f32 before they go into an f64, and that are in the nearest cache
+/// while channels are gone through.
 const BLOCK: usize = 64;
 
 /// What a value costs beside a multiply-add, read and written as it is, and with SiLU.
@@ -25,7 +26,8 @@ pub struct Affine<'a> {
     pub epsilon: f64,
 }
 
-/// What a group normalisation's forward pass leaves for its backward pass, for each image and channel.
+/// What a group normalisation's forward pass leaves for its backward pass, for each image and
+/// channel.
 #[derive(Clone, Debug)]
 #[cfg_attr(not(feature = "training"), expect(dead_code))]
 pub struct Moments {
@@ -64,7 +66,8 @@ fn totals(x: &[f32], c: usize, center: Option<&[f32]>) -> Vec<f64> {
     total
 }
 
-/// The mean of each channel's group over the pixels of an image, `[P, C]`, and one over its standard deviation.
+/// The mean of each channel's group over the pixels of an image, `[P, C]`, and one over its
+/// standard deviation.
 pub fn moments(x: &[f32], c: usize, groups: usize, epsilon: f64) -> [Vec<f32>; 2] {
     let size = c / groups;
     let count = (x.len() / groups) as f64;
@@ -82,7 +85,8 @@ pub fn moments(x: &[f32], c: usize, groups: usize, epsilon: f64) -> [Vec<f32>; 2
     [center, scale.collect()]
 }
 
-/// An image `[P, C]` with the given moments of each channel to the scaled and shifted one; then SiLU where `activated`.
+/// An image `[P, C]` with the given moments of each channel to the scaled and shifted one; then
+/// SiLU where `activated`.
 pub fn group_norm(
     x: &[f32],
     [center, scale]: [&[f32]; 2],

@@ -1,4 +1,5 @@
-//! The right side of a product, as the innermost loop reads it: strips of as many columns as a tile has, one after another.
+//! The right side of a product, as the innermost loop reads it: strips of as many columns as a tile
+//! has, one after another.
 
 use super::filled_chunks;
 use super::tile::Lanes;
@@ -6,7 +7,8 @@ use super::tile::Lanes;
 /// Rows that are laid out at a time.
 const ROWS: usize = 64;
 
-/// A matrix `[depth, columns]` as `[strip, depth, columns of a tile]`, with zeros where the last strip has columns too many.
+/// A matrix `[depth, columns]` as `[strip, depth, columns of a tile]`, with zeros where the last
+/// strip has columns too many.
 pub struct Panels {
     values: Vec<f32>,
     depth: usize,
@@ -97,8 +99,8 @@ impl Panels {
         }
     }
 
-    /// Of a matrix of which the second half of the columns gates the first: a strip of the first half, one of the second, and
-    /// so on, so that both are there when a tile is done.
+    /// Of a matrix of which the second half of the columns gates the first: a strip of the first
+    /// half, one of the second, and so on, so that both are there when a tile is done.
     pub fn gated(depth: usize, columns: usize, value: impl Fn(usize, usize) -> f32) -> Self {
         let half = columns / 2;
         let lanes = Lanes::of(half);

@@ -1,5 +1,5 @@
-//! The pixels that a convolution's taps see, read where they lie: a row of the product for each pixel of the output, a piece of it
-//! for each tap.
+//! The pixels that a convolution's taps see, read where they lie: a row of the product for each
+//! pixel of the output, a piece of it for each tap.
 
 use super::product::Rows;
 

@@ -1,7 +1,9 @@
-//! The points at which Winograd's convolutions evaluate rows and columns (Toom and Cook), and what they make of weights and pixels.
+//! The points at which Winograd's convolutions evaluate rows and columns (Toom and Cook), and what
+//! they make of weights and pixels.
 //!
-//! For output tiles of two pixels they are 0, ±1 and infinity. For four they are 0, ±sqrt(1/2), ±sqrt(2) and infinity, whose powers stay
-//! closer to 1 than those of the usual 0, ±1, ±2 and infinity, and so the rounding errors.
+//! For output tiles of two pixels they are 0, ±1 and infinity. For four they are 0, ±sqrt(1/2),
+//! ±sqrt(2) and infinity, whose powers stay closer to 1 than those of the usual 0, ±1, ±2 and
+//! infinity, and so the rounding errors.
 //!
 //! `Y = A^T ((G g G^T) * (B^T d B)) A` for weights `g` and pixels `d`, so the weights' gradient is
 //! `G^T ((A dY A^T) * (B^T d B)) G`, summed over the tiles.
@@ -10,7 +12,8 @@ use std::f32::consts::{FRAC_1_SQRT_2 as A, SQRT_2 as B};
 
 use pulp::Simd;
 
-// Functions and no closures: a closure may be compiled by itself, without the vectors that it is called with.
+// Functions and no closures: a closure may be compiled by itself, without the vectors that it is
+// called with.
 
 #[inline(always)]
 fn add<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
@@ -58,7 +61,8 @@ pub fn input_line<S: Simd, const T: usize>(simd: S, d: [S::f32s; T]) -> [S::f32s
         v[2] = sub(simd, d[2], d[1]);
         v[3] = sub(simd, d[3], d[1]);
     } else {
-        // The coefficients of x (x^2 - 1/2) (x^2 - 2), without the factor that is zero at the point.
+        // The coefficients of x (x^2 - 1/2) (x^2 - 2), without the factor that is zero at the
+        // point.
         v[0] = add(simd, sub(simd, d[0], times(simd, d[2], 2.5)), d[4]);
         v[5] = add(simd, sub(simd, d[1], times(simd, d[3], 2.5)), d[5]);
         for (at, p, q2) in [(1, A, 2.0), (3, B, 0.5)] {

@@ -1,7 +1,8 @@
 //! Workers of a browser that share the kernels' work with the one that owns the engine.
 //!
-//! A kernel takes some 100 µs, and a thread that sleeps takes 50 µs to wake up: so workers look for the next kernel's tasks for a while
-//! before they sleep, and the owner for their end. rayon's threads sleep at once where `std::thread::yield_now` does nothing, as in wasm.
+//! A kernel takes some 100 µs, and a thread that sleeps takes 50 µs to wake up: so workers look for
+//! the next kernel's tasks for a while before they sleep, and the owner for their end. rayon's
+//! threads sleep at once where `std::thread::yield_now` does nothing, as in wasm.
 
 use std::cell::{Cell, UnsafeCell};
 use std::hint::spin_loop;
@@ -21,7 +22,8 @@ struct Job {
 /// The job, which the owner writes while nobody is inside.
 struct Shared(UnsafeCell<Option<Job>>);
 
-// SAFETY: `run` writes it before it opens a turn and after everybody has left; workers read it in between.
+// SAFETY: `run` writes it before it opens a turn and after everybody has left; workers read it in
+// between.
 unsafe impl Sync for Shared {}
 
 static JOB: Shared = Shared(UnsafeCell::new(None));
@@ -60,8 +62,8 @@ pub fn threads() -> usize {
     1 + WORKERS.load(SeqCst)
 }
 
-/// Does `task` for each number below `count`, on every thread, and returns when all is done. A task that comes here itself does its own
-/// tasks alone.
+/// Does `task` for each number below `count`, on every thread, and returns when all is done. A task
+/// that comes here itself does its own tasks alone.
 pub fn run(count: usize, task: &(dyn Fn(usize) + Sync)) {
     if threads() == 1 || IN_TASK.get() {
         return (0..count).for_each(task);
@@ -115,7 +117,8 @@ pub fn serve() -> ! {
         done = next_turn(done);
         INSIDE.fetch_add(1, SeqCst);
         if TURN.load(SeqCst) == done {
-            // SAFETY: the turn was open after this thread came inside, so the owner waits until it has left.
+            // SAFETY: the turn was open after this thread came inside, so the owner waits until it
+            // has left.
             let job = unsafe { *JOB.0.get() };
             let Job { task, count } = job.expect("an open turn has a job");
             work(count, task);

@@ -1,4 +1,5 @@
-//! A matrix product with what follows it: linear layers, and convolutions as the product of patches and weights.
+//! A matrix product with what follows it: linear layers, and convolutions as the product of patches
+//! and weights.
 
 use super::super::linear::Activation;
 use super::math::activate;
@@ -7,8 +8,8 @@ use super::tile::{Tile, VECTORS, WithTiles, load, multiply, store, tiled, zeros}
 use super::{filled_chunks, share};
 use pulp::Simd;
 
-/// Rows that go through the strips together at most: a strip then stays in the nearest cache while they do, and all strips are
-/// read once for them.
+/// Rows that go through the strips together at most: a strip then stays in the nearest cache while
+/// they do, and all strips are read once for them.
 const CHUNK: usize = 64;
 
 /// The left side of a product, each row in pieces of one length, which lie anywhere.
@@ -52,8 +53,8 @@ impl Rows for Matrix<'_> {
     }
 }
 
-/// What a product's sums go through: `activation(sum + shift) + residual`; where it is gated, `(sum + shift)` times the activation
-/// of the gate's `(sum + shift)`, plus the residual.
+/// What a product's sums go through: `activation(sum + shift) + residual`; where it is gated,
+/// `(sum + shift)` times the activation of the gate's `(sum + shift)`, plus the residual.
 #[derive(Clone, Copy, Default)]
 pub struct Finish<'a> {
     /// As long as a row of sums; nothing is added where it is empty.

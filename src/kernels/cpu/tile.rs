@@ -193,7 +193,8 @@ impl Lines for &[&[f32]] {
     }
 }
 
-/// `tile[r] + sum_i left[i][row + r] * right[i]` for the vectors of `right` from `column` on, and `count` lines; `R` is 1, 4 or 8.
+/// `tile[r] + sum_i left[i][row + r] * right[i]` for the vectors of `right` from `column` on, and
+/// `count` lines; `R` is 1, 4 or 8.
 #[cfg(feature = "training")]
 #[inline(always)]
 pub fn outer<S: Simd, const R: usize>(

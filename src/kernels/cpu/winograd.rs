@@ -1,8 +1,11 @@
-//! 3x3 convolutions with fewer multiplications (Winograd 1980; Lavin and Gray 2015, arXiv:1509.09308).
+//! 3x3 convolutions with fewer multiplications (Winograd 1980; Lavin and Gray 2015,
+//! arXiv:1509.09308).
 //!
-//! An output tile of `M x M` pixels is a polynomial product, which is evaluated at `T = M + 2` points in either direction: image
-//! tiles of `T x T` pixels and weights are transformed (a few additions), each of the `T * T` places is a matrix product of its own over
-//! the channels, and the products are transformed back. `M = 2` takes 16 multiplications where 36 were, `M = 4` 36 where 144 were.
+//! An output tile of `M x M` pixels is a polynomial product, which is evaluated at `T = M + 2`
+//! points in either direction: image tiles of `T x T` pixels and weights are transformed (a few
+//! additions), each of the `T * T` places is a matrix product of its own over the channels, and the
+//! products are transformed back. `M = 2` takes 16 multiplications where 36 were, `M = 4` 36 where
+//! 144 were.
 
 #[cfg(all(test, feature = "testing"))]
 mod tests;
@@ -19,17 +22,20 @@ use super::{filled, parts, scratch, threads};
 use pulp::{Scalar, Simd};
 use std::ops::Range;
 
-/// Bytes of transformed pixels that a task keeps at once: they stay in the second cache while the weights go past.
+/// Bytes of transformed pixels that a task keeps at once: they stay in the second cache while the
+/// weights go past.
 const CACHED: usize = 1280 << 10;
 
-/// Tiles that a task takes at least, so that the weights are not read more often than it computes with them.
+/// Tiles that a task takes at least, so that the weights are not read more often than it computes
+/// with them.
 const FEWEST: usize = 16;
 
 /// Tiles that could be computed while the weights of a place are transformed, written and read.
 const TRANSFORM: usize = 64;
 
-/// Side of the output's tiles for `count` maps of this size, by the products that they take with so many rows at once, and by
-/// the weights, which are `fresh` at each step of a training; `None` where the direct way takes fewest.
+/// Side of the output's tiles for `count` maps of this size, by the products that they take with so
+/// many rows at once, and by the weights, which are `fresh` at each step of a training; `None`
+/// where the direct way takes fewest.
 pub fn side(count: usize, [h, w]: [usize; 2], fresh: bool) -> Option<usize> {
     const ROWS: usize = 4;
     let transform = if fresh { TRANSFORM } else { 0 };
@@ -82,7 +88,8 @@ impl Grid {
     }
 }
 
-/// `[B, h, w, C_out]` of images of that size (after doubling) with a ring of zeros around; `m` is 2 or 4.
+/// `[B, h, w, C_out]` of images of that size (after doubling) with a ring of zeros around; `m` is 2
+/// or 4.
 pub fn convolve(
     images: &Patches<'_>,
     weights: &Panels,
@@ -115,7 +122,8 @@ pub fn convolve(
         });
     };
     let pixels = count * h * w;
-    // As many tiles as are multiplied at once take as long as one: a small map is shared by its channels, and not by its tiles.
+    // As many tiles as are multiplied at once take as long as one: a small map is shared by its
+    // channels, and not by its tiles.
     let threads = parts.min(threads());
     if all < threads * weights.lanes().rows() && threads > 1 {
         let width = weights.lanes().columns();
@@ -216,7 +224,8 @@ impl Task<'_> {
         let [h, w] = images.out_size;
         let tiles = range.len();
         let width = VECTORS * S::F32_LANES;
-        // [T * T, tiles, C_in], and [T * T, tiles, columns of a tile] of one strip of output channels
+        // [T * T, tiles, C_in], and [T * T, tiles, columns of a tile] of one strip of output
+        // channels
         let sizes = [T * T * tiles * c_in, T * T * tiles * width];
         let (transformed, products) = memory[..sizes[0] + sizes[1]].split_at_mut(sizes[0]);
         pixels::<S, T>(simd, images, grid, range.clone(), transformed);
@@ -297,7 +306,8 @@ pub fn pixels<S: Simd, const T: usize>(
     }
 }
 
-/// Transforms the vector of channels at `c` of a tile's pixels; the values of a place go `offset` after `place * stride`.
+/// Transforms the vector of channels at `c` of a tile's pixels; the values of a place go `offset`
+/// after `place * stride`.
 #[inline(always)]
 fn input<S: Simd, const T: usize>(
     simd: S,

@@ -5,8 +5,8 @@ use std::mem::MaybeUninit;
 #[cfg(feature = "workers")]
 use std::sync::{Mutex, PoisonError};
 
-/// Multiply-adds that are worth handing over: some 20 µs of a thread, as rayon's sleep and take a few to wake up, and a quarter of it among
-/// a browser's workers, which look for work.
+/// Multiply-adds that are worth handing over: some 20 µs of a thread, as rayon's sleep and take a
+/// few to wake up, and a quarter of it among a browser's workers, which look for work.
 const WORTH: usize = if cfg!(feature = "workers") {
     1 << 16
 } else {
@@ -31,8 +31,8 @@ pub fn share(count: usize, work: usize) -> usize {
     count.div_ceil(parts(count.saturating_mul(work))).max(1)
 }
 
-/// The same for images, whose work may be shared inside: a browser's workers share nothing inside of a task, so an image is one only
-/// where each thread gets one.
+/// The same for images, whose work may be shared inside: a browser's workers share nothing inside
+/// of a task, so an image is one only where each thread gets one.
 pub fn share_images(count: usize, work: usize) -> usize {
     match count < threads() {
         true => count.max(1),
@@ -97,8 +97,9 @@ pub fn map_chunks<T: Send>(
         .collect()
 }
 
-/// `len` values in parts of these `sizes`, each of which a task fills, zeros at first. Each part is cleared by its own task, just before it
-/// is filled: then it is in the cache, and every thread clears some.
+/// `len` values in parts of these `sizes`, each of which a task fills, zeros at first. Each part is
+/// cleared by its own task, just before it is filled: then it is in the cache, and every thread
+/// clears some.
 pub fn filled(
     sizes: impl IntoIterator<Item = usize>,
     len: usize,
@@ -130,7 +131,8 @@ pub fn filled_chunks(
     filled(sizes, len, run)
 }
 
-/// As [`filled_chunks`], but where memory was given back, `run` sees what was left there: it writes every value.
+/// As [`filled_chunks`], but where memory was given back, `run` sees what was left there: it writes
+/// every value.
 pub fn overwritten_chunks(
     len: usize,
     size: usize,
@@ -146,8 +148,8 @@ pub fn overwritten_chunks(
     values
 }
 
-/// Keeps the largest memory of this thread that one step after another needs, such as that of a layer's transformed weights, so that
-/// nobody clears it anew.
+/// Keeps the largest memory of this thread that one step after another needs, such as that of a
+/// layer's transformed weights, so that nobody clears it anew.
 #[cfg(feature = "training")]
 pub fn give_back(values: Vec<f32>) {
     let kept = GIVEN_BACK.take();
@@ -165,7 +167,8 @@ thread_local! {
     static GIVEN_BACK: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Runs with `len` values of this thread's that are used again and again: they hold what was left there.
+/// Runs with `len` values of this thread's that are used again and again: they hold what was left
+/// there.
 pub fn scratch<T>(len: usize, run: impl FnOnce(&mut [f32]) -> T) -> T {
     let mut values = SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_default();
     if values.len() < len {

@@ -6,8 +6,8 @@ use burn::tensor::Tensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-/// Widest head that a unit's registers hold: the widest of SD 1.x's U-Net. The autoencoder's one head of 512 is left to the
-/// plain way.
+/// Widest head that a unit's registers hold: the widest of SD 1.x's U-Net. The autoencoder's one
+/// head of 512 is left to the plain way.
 const WIDEST: usize = 160;
 
 /// Neighbouring keys that lie in one vector of workgroup memory.
@@ -72,10 +72,12 @@ pub fn attention(
     Some(tensor::<3>(out).swap_dims(1, 2))
 }
 
-/// Each unit has one query in registers and goes over the keys in groups of [`KEYS`], with the running maximum and sum of
-/// Milakov and Gimelshein 2018 (arXiv:1805.02867), as FlashAttention does. Where keys are `shared`, a workgroup reads a group
-/// together, four of them in a vector, and loops over a head's channels are unrolled, so that its arrays stay in registers. A
-/// software adapter has them in memory either way. CubeCL's passes take time in the square of what is unrolled.
+/// Each unit has one query in registers and goes over the keys in groups of [`KEYS`], with the
+/// running maximum and sum of Milakov and Gimelshein 2018 (arXiv:1805.02867), as FlashAttention
+/// does. Where keys are `shared`, a workgroup reads a group together, four of them in a vector, and
+/// loops over a head's channels are unrolled, so that its arrays stay in registers. A software
+/// adapter has them in memory either way. CubeCL's passes take time in the square of what is
+/// unrolled.
 #[cube(launch_unchecked)]
 fn kernel<F: Float>(
     q: &[F],

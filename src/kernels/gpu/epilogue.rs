@@ -1,4 +1,5 @@
-//! What follows the sums of a product: bias, time embedding, activation, gate and residual, and where the outcome goes.
+//! What follows the sums of a product: bias, time embedding, activation, gate and residual, and
+//! where the outcome goes.
 
 use cubecl::prelude::*;
 use std::f32::consts::FRAC_1_SQRT_2;
@@ -7,8 +8,8 @@ use super::product::{ProductSpec, Uniforms, weight_row};
 use super::tile::Tile;
 use crate::kernels::Activation;
 
-/// Stores the sums of one unit, whose first line is `line` and whose first pixel is `pixel`; its others follow as many lines and
-/// pixels on as the workgroup has units along them.
+/// Stores the sums of one unit, whose first line is `line` and whose first pixel is `pixel`; its
+/// others follow as many lines and pixels on as the workgroup has units along them.
 #[cube]
 pub fn store<F: Float>(
     out: &mut [F],

@@ -50,8 +50,9 @@ pub fn group_norm(norm: &GroupNorm, x: Tensor<4>, activated: bool) -> Tensor<4> 
     tensor(out)
 }
 
-/// A workgroup for each group of each image. The variance is that of differences to the mean, in a pass of its own: the
-/// difference of two sums of squares loses too many digits where the mean is large.
+/// A workgroup for each group of each image. The variance is that of differences to the mean, in a
+/// pass of its own: the difference of two sums of squares loses too many digits where the mean is
+/// large.
 #[cube(launch_unchecked)]
 fn kernel<F: Float>(
     x: &[F],

@@ -1,8 +1,9 @@
 //! Between burn's tensors and the buffers of a kernel.
 //!
-//! Maps and rows come in f32 or in f16; weights, norms' parameters and time embeddings in f32 always. In registers and workgroup memory
-//! every number is f32: what f16 halves is what is read from and written to memory, and a kernel converts each number once as it
-//! reads it. Sums have to be f32, and a product of two f16 numbers that is added to one takes conversions beside the fused
+//! Maps and rows come in f32 or in f16; weights, norms' parameters and time embeddings in f32
+//! always. In registers and workgroup memory every number is f32: what f16 halves is what is read
+//! from and written to memory, and a kernel converts each number once as it reads it. Sums have to
+//! be f32, and a product of two f16 numbers that is added to one takes conversions beside the fused
 //! multiply-add that f32 is alone.
 
 use burn::prelude::*;
@@ -14,7 +15,8 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::{ElemType, FloatKind};
 use cubecl::prelude::BufferArg;
 
-/// The buffer of a tensor that a kernel of ours can take: on a GPU, in f32 or f16, without gradients; `None` for any other.
+/// The buffer of a tensor that a kernel of ours can take: on a GPU, in f32 or f16, without
+/// gradients; `None` for any other.
 pub fn on_gpu<const D: usize>(tensor: &Tensor<D>) -> Option<CubeTensor> {
     if crate::kernels::is_plain() || !matches!(tensor.dtype(), DType::F32 | DType::F16) {
         return None;
@@ -56,7 +58,8 @@ pub fn empty(like: &CubeTensor, shape: impl Into<burn::tensor::Shape>) -> CubeTe
     )
 }
 
-/// The buffer of `x` for an output of as many values in the same order, where nobody else has it: a map less in memory.
+/// The buffer of `x` for an output of as many values in the same order, where nobody else has it: a
+/// map less in memory.
 pub fn in_place(x: &CubeTensor, shape: impl Into<burn::tensor::Shape>) -> Option<CubeTensor> {
     x.can_mut().then(|| {
         CubeTensor::new_contiguous(

@@ -39,7 +39,8 @@ pub fn layer_norm(norm: &LayerNorm, epsilon: f64, x: &Tensor<3>) -> Option<Tenso
     Some(tensor::<3>(out).swap_dims(1, 2))
 }
 
-/// Each token has `slices` units, which take every `slices`-th channel; neighbouring units have neighbouring tokens.
+/// Each token has `slices` units, which take every `slices`-th channel; neighbouring units have
+/// neighbouring tokens.
 #[cube(launch_unchecked)]
 fn kernel<F: Float>(
     x: &[F],

@@ -1,5 +1,6 @@
-//! The kernels of a GPU, in CubeCL: one source serves WebGPU, native wgpu and CUDA. Each function is `None` for tensors that it
-//! cannot take: those of another backend, and those that gradients are wanted of.
+//! The kernels of a GPU, in CubeCL: one source serves WebGPU, native wgpu and CUDA. Each function
+//! is `None` for tensors that it cannot take: those of another backend, and those that gradients
+//! are wanted of.
 
 mod attention;
 mod conv2d;

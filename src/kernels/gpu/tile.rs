@@ -1,8 +1,9 @@
 //! How much of an output one workgroup, and one of its units, computes.
 //!
-//! A GPU shares what it reads within a workgroup: tiles in workgroup memory, two barriers for each step along the sum. A
-//! software adapter (SwiftShader, lavapipe) runs units one after another in vector lanes, and a barrier costs it more
-//! than a read: there each unit keeps a tile in registers and reads for itself.
+//! A GPU shares what it reads within a workgroup: tiles in workgroup memory, two barriers for each
+//! step along the sum. A software adapter (SwiftShader, lavapipe) runs units one after another in
+//! vector lanes, and a barrier costs it more than a read: there each unit keeps a tile in registers
+//! and reads for itself.
 
 use crate::device::AdapterClass;
 use crate::kernels::class;
@@ -48,7 +49,8 @@ impl Tile {
     }
 }
 
-/// For GPUs, the largest first. 8 KiB of workgroup memory each, 256 units at most: WebGPU's default limits are 16 KiB and 256.
+/// For GPUs, the largest first. 8 KiB of workgroup memory each, 256 units at most: WebGPU's default
+/// limits are 16 KiB and 256.
 const GPU: [Tile; 3] = [
     Tile::new(128, 128, 8, [8, 8]),
     Tile::new(64, 64, 16, [4, 4]),
@@ -58,8 +60,8 @@ const GPU: [Tile; 3] = [
 /// Fewer workgroups than this leave parts of a GPU idle, so that a smaller tile is better.
 const BUSY: usize = 64;
 
-/// For programs, the one with most pixels first: 8 x 4 sums in registers; where pixels are few, neighbouring units take other
-/// channels of the same.
+/// For programs, the one with most pixels first: 8 x 4 sums in registers; where pixels are few,
+/// neighbouring units take other channels of the same.
 const SOFTWARE: [Tile; 4] = [
     Tile::new(8, 256, 0, [8, 4]),
     Tile::new(32, 64, 0, [8, 4]),
@@ -81,8 +83,9 @@ pub fn tile(shape: [usize; 3]) -> Tile {
     }
 }
 
-/// Whether packed weights are decoded into a buffer of their own before a product, and not by each workgroup as it reads them: a
-/// program's units share nothing, so that each would decode the same weights again.
+/// Whether packed weights are decoded into a buffer of their own before a product, and not by each
+/// workgroup as it reads them: a program's units share nothing, so that each would decode the same
+/// weights again.
 pub fn decodes_first() -> bool {
     class() == AdapterClass::Software
 }
@@ -90,8 +93,9 @@ pub fn decodes_first() -> bool {
 /// Units that share the work on a group of `size` values; a power of two.
 pub fn norm_units(size: usize) -> usize {
     match class() {
-        // As many as vector lanes, which then read neighbours. More where a loop would be long: llvmpipe ends one after 65,535 rounds
-        // without a word (gallivm, `LP_MAX_TGSI_LOOP_ITERATIONS`).
+        // As many as vector lanes, which then read neighbours. More where a loop would be long:
+        // llvmpipe ends one after 65,535 rounds without a word (gallivm,
+        // `LP_MAX_TGSI_LOOP_ITERATIONS`).
         AdapterClass::Software => (size / 8192).next_power_of_two().clamp(8, 256),
         AdapterClass::Gpu => (size / 8).next_power_of_two().clamp(32, 256),
     }
@@ -111,7 +115,8 @@ pub fn token_slices() -> usize {
 /// Queries of a workgroup of the attention, one for each unit.
 pub const QUERIES: usize = 64;
 
-/// Keys that it takes at once: two groups of 8 keys of the widest head are 10 KiB of workgroup memory.
+/// Keys that it takes at once: two groups of 8 keys of the widest head are 10 KiB of workgroup
+/// memory.
 pub const KEYS: usize = 8;
 
 /// Whether a workgroup of the attention reads its keys together.

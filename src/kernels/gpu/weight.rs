@@ -39,7 +39,8 @@ pub struct Weight {
 }
 
 impl Weight {
-    /// The buffers of a parameter that lies in `order` where it is not packed; `None` if it is not on a GPU.
+    /// The buffers of a parameter that lies in `order` where it is not packed; `None` if it is not
+    /// on a GPU.
     pub fn of<const D: usize>(param: &Param<Tensor<D>>, order: WeightOrder) -> Option<Self> {
         let plain = |values, order| Self {
             values,

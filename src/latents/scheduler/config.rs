@@ -1,15 +1,17 @@
 //! `scheduler_config.json`: the raw keys, and how a scheduler reads them.
 //!
-//! diffusers' `Kind.from_config(config)` gives a scheduler each key that the file has and that this kind knows, and its own
-//! default for each key the file lacks (defaults differ between kinds). So the file is kept as it is, and every scheduler
-//! reads its own keys from it. Source: `diffusers/configuration_utils.py`, `ConfigMixin.extract_init_dict`.
+//! diffusers' `Kind.from_config(config)` gives a scheduler each key that the file has and that this
+//! kind knows, and its own default for each key the file lacks (defaults differ between kinds). So
+//! the file is kept as it is, and every scheduler reads its own keys from it. Source:
+//! `diffusers/configuration_utils.py`, `ConfigMixin.extract_init_dict`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
-/// A diffusers `scheduler_config.json`, key by key; unknown keys are kept, so that it can be written back unchanged.
+/// A diffusers `scheduler_config.json`, key by key; unknown keys are kept, so that it can be
+/// written back unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SchedulerConfig(pub Map<String, Value>);
@@ -17,8 +19,9 @@ pub struct SchedulerConfig(pub Map<String, Value>);
 impl SchedulerConfig {
     /// Reads the bytes of a `scheduler_config.json`.
     ///
-    /// diffusers writes Python's `-Infinity` (the default of `lambda_min_clipped`), which is not JSON; it is read as the
-    /// string `"-Infinity"`, and so written back as JSON that every reader takes.
+    /// diffusers writes Python's `-Infinity` (the default of `lambda_min_clipped`), which is not
+    /// JSON; it is read as the string `"-Infinity"`, and so written back as JSON that every reader
+    /// takes.
     ///
     /// # Errors
     /// [`Error::Config`] where the bytes are not a JSON object.
@@ -32,8 +35,9 @@ impl SchedulerConfig {
         self.0.get("_class_name").and_then(Value::as_str)
     }
 
-    /// The value of a key, if the file gives one. A `null` is none, and so is a key listed in `_use_default_values`,
-    /// where diffusers notes that a value in the file was only its own class's default.
+    /// The value of a key, if the file gives one. A `null` is none, and so is a key listed in
+    /// `_use_default_values`, where diffusers notes that a value in the file was only its own
+    /// class's default.
     fn value(&self, key: &str) -> Option<&Value> {
         let defaults = self.0.get("_use_default_values").and_then(Value::as_array);
         let is_default = defaults.is_some_and(|keys| keys.iter().any(|k| k == key));

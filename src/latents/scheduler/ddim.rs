@@ -1,5 +1,6 @@
-//! DDIM with eta 0 (Song et al. 2020, arXiv 2010.02502, eq. 12): predict the clean sample, take the noise back to the level of
-//! the previous timestep. Source: `diffusers/schedulers/scheduling_ddim.py`.
+//! DDIM with eta 0 (Song et al. 2020, arXiv 2010.02502, eq. 12): predict the clean sample, take the
+//! noise back to the level of the previous timestep. Source:
+//! `diffusers/schedulers/scheduling_ddim.py`.
 
 use super::config::{SchedulerConfig, bad_key};
 use super::schedule::{BETAS, NoiseSchedule, PredictionType, TimestepSpacing, spaced_timesteps};
@@ -17,7 +18,8 @@ pub(super) struct Ddim {
     final_alpha_cumprod: f64,
     clip: Option<f64>,
     timesteps: Vec<f64>,
-    /// Distance from one timestep to the next, which diffusers does not take from the timesteps themselves.
+    /// Distance from one timestep to the next, which diffusers does not take from the timesteps
+    /// themselves.
     stride: usize,
 }
 

@@ -1,5 +1,6 @@
-//! DPM-Solver++ 2M (Lu et al. 2022, arXiv 2211.01095, algorithm 2): an exponential integrator of the predicted clean sample,
-//! over the last two predictions. Source: `diffusers/schedulers/scheduling_dpmsolver_multistep.py`.
+//! DPM-Solver++ 2M (Lu et al. 2022, arXiv 2211.01095, algorithm 2): an exponential integrator of
+//! the predicted clean sample, over the last two predictions. Source:
+//! `diffusers/schedulers/scheduling_dpmsolver_multistep.py`.
 
 use super::config::{SchedulerConfig, bad_key};
 use super::schedule::{BETAS, NoiseSchedule, PredictionType, TimestepSpacing, linspace, trailing};
@@ -56,7 +57,8 @@ impl DpmSolverMultistep {
             ("bh1", SolverType::Midpoint),
             ("bh2", SolverType::Midpoint),
         ];
-        // DDPM's key, which diffusers reads: a learned variance doubles the model's channels, the others do not matter here.
+        // DDPM's key, which diffusers reads: a learned variance doubles the model's channels, the
+        // others do not matter here.
         let variances = [
             "none",
             "fixed_small",
@@ -94,9 +96,11 @@ impl DpmSolverMultistep {
         })
     }
 
-    /// Timesteps before Karras: one more than asked for is spread over the schedule, and the last (0) is left out.
+    /// Timesteps before Karras: one more than asked for is spread over the schedule, and the last
+    /// (0) is left out.
     fn spaced_timesteps(&self, count: usize) -> Vec<f64> {
-        // `lambda` is half the logarithm of the signal to noise ratio; it falls as the timesteps rise.
+        // `lambda` is half the logarithm of the signal to noise ratio; it falls as the timesteps
+        // rise.
         let lambda = |a: &f64| 0.5 * (a / (1.0 - a)).ln();
         let clipped = |a: &&f64| lambda(a) < self.lambda_min_clipped;
         let clipped = self
@@ -190,7 +194,8 @@ impl Solver for DpmSolverMultistep {
             PredictionType::VPrediction => combine([(alpha_s, sample), (-sigma_s, model_output)]),
         };
         let (alpha_t, sigma_t) = alpha_sigma(self.levels[index + 1]);
-        // h is the step in lambda, so exp(-h) the ratio of noise levels: exactly 0 at the end, where lambda is infinite.
+        // h is the step in lambda, so exp(-h) the ratio of noise levels: exactly 0 at the end,
+        // where lambda is infinite.
         let ratio = self.levels[index + 1] / self.levels[index];
         let gain = alpha_t * (1.0 - ratio);
         let first = [(sigma_t / sigma_s, sample), (gain, original.as_slice())];

@@ -1,5 +1,5 @@
-//! Euler steps in the noise level sigma (Karras et al. 2022, arXiv 2206.00364, algorithm 2 without churn).
-//! Source: `diffusers/schedulers/scheduling_euler_discrete.py`.
+//! Euler steps in the noise level sigma (Karras et al. 2022, arXiv 2206.00364, algorithm 2 without
+//! churn). Source: `diffusers/schedulers/scheduling_euler_discrete.py`.
 
 use super::config::SchedulerConfig;
 use super::schedule::{BETAS, NoiseSchedule, PredictionType, TimestepSpacing, spaced_timesteps};

@@ -1,5 +1,6 @@
-//! Euler steps that go further down than the next noise level and then add noise up to it (k-diffusion's `sample_euler_ancestral`).
-//! Source: `diffusers/schedulers/scheduling_euler_ancestral_discrete.py`.
+//! Euler steps that go further down than the next noise level and then add noise up to it
+//! (k-diffusion's `sample_euler_ancestral`). Source:
+//! `diffusers/schedulers/scheduling_euler_ancestral_discrete.py`.
 
 use super::config::{SchedulerConfig, bad_key};
 use super::schedule::{BETAS, NoiseSchedule, PredictionType, TimestepSpacing, spaced_timesteps};
@@ -37,7 +38,8 @@ impl EulerAncestral {
         })
     }
 
-    /// Where the step from `sigma` to `next` ends before noise is added, and the standard deviation of that noise.
+    /// Where the step from `sigma` to `next` ends before noise is added, and the standard deviation
+    /// of that noise.
     fn down_and_up(&self, index: usize) -> (f64, f64) {
         let (sigma, next) = (self.levels[index], self.levels[index + 1]);
         let up = next * next * (sigma * sigma - next * next) / (sigma * sigma);

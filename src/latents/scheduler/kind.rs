@@ -56,8 +56,9 @@ impl SchedulerKind {
         named.unwrap_or_else(stand_in)
     }
 
-    /// For a config of a class that is not here: its name, and the kind that draws in its place where nobody chooses. All classes
-    /// know the same schedules of noise; each stand-in is the class here that takes steps of the same sort.
+    /// For a config of a class that is not here: its name, and the kind that draws in its place
+    /// where nobody chooses. All classes know the same schedules of noise; each stand-in is the
+    /// class here that takes steps of the same sort.
     pub fn stand_in(config: &SchedulerConfig) -> Option<(&str, Self)> {
         let class = config.class_name().unwrap_or("(none)");
         if Self::ALL.iter().any(|kind| kind.class_name() == class) {

@@ -1,5 +1,6 @@
-//! Multistep sampling of latent consistency models (Luo et al. 2023, arXiv 2310.04378, algorithm 3): the model predicts the clean
-//! sample at once, and noise takes it to the next timestep. Source: `diffusers/schedulers/scheduling_lcm.py`.
+//! Multistep sampling of latent consistency models (Luo et al. 2023, arXiv 2310.04378, algorithm
+//! 3): the model predicts the clean sample at once, and noise takes it to the next timestep.
+//! Source: `diffusers/schedulers/scheduling_lcm.py`.
 
 use super::config::{SchedulerConfig, bad_key};
 use super::schedule::{BetaDefaults, NoiseSchedule, PredictionType};
@@ -76,7 +77,8 @@ impl Solver for Lcm {
             return Err(bad_steps(why));
         }
         let stride = self.schedule.num_train_timesteps() / original;
-        // Evenly spaced among the falling timesteps of distillation; numpy.linspace multiplies by the rounded step.
+        // Evenly spaced among the falling timesteps of distillation; numpy.linspace multiplies by
+        // the rounded step.
         let step = original as f64 / count as f64;
         let index = |i: usize| (i as f64 * step) as usize;
         let timestep = |i| ((original - index(i)) * stride - 1) as f64;

@@ -1,7 +1,7 @@
 //! Schedulers: how the model's prediction at one timestep becomes the sample of the next.
 //!
-//! They run on the host in float64, with diffusers' names and config keys; one file each. [`Scheduler`] is what the denoising
-//! loop holds:
+//! They run on the host in float64, with diffusers' names and config keys; one file each.
+//! [`Scheduler`] is what the denoising loop holds:
 //!
 //! ```
 //! # use roentgen_web::latents::scheduler::{Scheduler, SchedulerConfig};
@@ -51,8 +51,8 @@ pub struct SchedulerOutput<T> {
 trait Solver: fmt::Debug + Send {
     fn schedule(&self) -> &NoiseSchedule;
 
-    /// Prepares for `count` steps, which is at least 1 and at most the timesteps of training; gives the timesteps of
-    /// the model's calls.
+    /// Prepares for `count` steps, which is at least 1 and at most the timesteps of training; gives
+    /// the timesteps of the model's calls.
     fn set_timesteps(&mut self, count: usize) -> Result<Vec<f64>>;
 
     fn init_noise_sigma(&self) -> f64 {
@@ -63,7 +63,8 @@ trait Solver: fmt::Debug + Send {
         1.0
     }
 
-    /// What a clean sample and noise are multiplied with, to be the sample of the call `index` at the timestep `t`.
+    /// What a clean sample and noise are multiplied with, to be the sample of the call `index` at
+    /// the timestep `t`.
     fn noise_weights(&self, _index: usize, t: f64) -> (f64, f64) {
         let a = self.schedule().alphas_cumprod[t as usize];
         (a.sqrt(), (1.0 - a).sqrt())
@@ -90,11 +91,12 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// What diffusers' `Kind.from_config(config)` gives; without a `kind`, the one that the config names or its
-    /// [`SchedulerKind::stand_in`].
+    /// What diffusers' `Kind.from_config(config)` gives; without a `kind`, the one that the config
+    /// names or its [`SchedulerKind::stand_in`].
     ///
     /// # Errors
-    /// [`Error::Config`], which names the key, for options that are unknown or not supported; it says which kinds do not need them.
+    /// [`Error::Config`], which names the key, for options that are unknown or not supported; it
+    /// says which kinds do not need them.
     pub fn new(config: &SchedulerConfig, kind: Option<SchedulerKind>) -> Result<Self> {
         let named = kind.unwrap_or_else(|| SchedulerKind::named(config));
         Self::of(config, named).map_err(|error| {
@@ -143,8 +145,9 @@ impl Scheduler {
         })
     }
 
-    /// Chooses the noise that is added at steps, where the kind adds any; 0 without. The step after the call `i` takes the stream
-    /// `i + 1` of [`gaussian_stream`], stream 0 being the initial noise.
+    /// Chooses the noise that is added at steps, where the kind adds any; 0 without. The step after
+    /// the call `i` takes the stream `i + 1` of [`gaussian_stream`], stream 0 being the initial
+    /// noise.
     pub fn set_seed(&mut self, seed: u64) {
         self.seed = seed;
     }
@@ -154,7 +157,8 @@ impl Scheduler {
         self.kind
     }
 
-    /// The noise schedule of training, for [`NoiseSchedule::add_noise`] and [`NoiseSchedule::velocity`].
+    /// The noise schedule of training, for [`NoiseSchedule::add_noise`] and
+    /// [`NoiseSchedule::velocity`].
     pub fn schedule(&self) -> &NoiseSchedule {
         self.solver.schedule()
     }
@@ -167,7 +171,8 @@ impl Scheduler {
     /// Starts a loop of `num_inference_steps` steps.
     ///
     /// # Errors
-    /// [`Error::Request`] where the count is 0, above the timesteps of training, or not possible with this config.
+    /// [`Error::Request`] where the count is 0, above the timesteps of training, or not possible
+    /// with this config.
     pub fn set_timesteps(&mut self, num_inference_steps: usize) -> Result<()> {
         let train = self.solver.schedule().num_train_timesteps();
         if num_inference_steps == 0 || num_inference_steps > train {
@@ -175,7 +180,8 @@ impl Scheduler {
             return Err(bad_steps(why));
         }
         let timesteps = self.solver.set_timesteps(num_inference_steps)?;
-        // `steps_offset` with very many steps leads beyond the last timestep, where diffusers fails or reads nonsense.
+        // `steps_offset` with very many steps leads beyond the last timestep, where diffusers fails
+        // or reads nonsense.
         let inside = |t: &f64| *t >= 0.0 && *t <= (train - 1) as f64;
         if timesteps.is_empty() || !timesteps.iter().all(inside) {
             let why = format!(
@@ -188,7 +194,8 @@ impl Scheduler {
         Ok(())
     }
 
-    /// The timesteps for the model, one for each call of it; PNDM calls it more often than there are steps.
+    /// The timesteps for the model, one for each call of it; PNDM calls it more often than there
+    /// are steps.
     pub fn timesteps(&self) -> &[f64] {
         &self.timesteps
     }
@@ -198,7 +205,8 @@ impl Scheduler {
         self.solver.init_noise_sigma()
     }
 
-    /// Makes the call `index` of [`Scheduler::timesteps`] the first one (diffusers: `set_begin_index`).
+    /// Makes the call `index` of [`Scheduler::timesteps`] the first one (diffusers:
+    /// `set_begin_index`).
     ///
     /// # Errors
     /// [`Error::Request`] for PNDM, whose first step takes two calls, unless `index` is 0.

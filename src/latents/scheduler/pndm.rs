@@ -1,6 +1,7 @@
-//! PNDM, pseudo numerical methods (Liu et al. 2022, arXiv 2202.09778): linear multistep over the last four predictions of noise
-//! (PLMS), started by repeating the first step (`skip_prk_steps`, as Stable Diffusion does) or by Runge-Kutta steps.
-//! Source: `diffusers/schedulers/scheduling_pndm.py`.
+//! PNDM, pseudo numerical methods (Liu et al. 2022, arXiv 2202.09778): linear multistep over the
+//! last four predictions of noise (PLMS), started by repeating the first step (`skip_prk_steps`, as
+//! Stable Diffusion does) or by Runge-Kutta steps. Source:
+//! `diffusers/schedulers/scheduling_pndm.py`.
 
 use super::config::{SchedulerConfig, bad_key};
 use super::schedule::{BETAS, NoiseSchedule, PredictionType, TimestepSpacing, spaced_timesteps};
@@ -60,8 +61,8 @@ impl Pndm {
         })
     }
 
-    /// Timesteps of the Runge-Kutta start: the four largest, each with the point half a stride above the next one, every
-    /// inner one twice.
+    /// Timesteps of the Runge-Kutta start: the four largest, each with the point half a stride
+    /// above the next one, every inner one twice.
     fn prk_timesteps(&self, falling: &[f64]) -> Vec<f64> {
         let half = (self.stride / 2) as f64;
         let rising = falling[..ORDER].iter().rev();
@@ -124,7 +125,8 @@ impl Pndm {
     fn step_plms(&mut self, index: usize, model_output: &[f64], sample: &[f64]) -> Vec<f64> {
         let t = self.timesteps[index] as i64;
         if index == 1 {
-            // The second call repeats the first step, now with the mean of the outputs at both of its ends.
+            // The second call repeats the first step, now with the mean of the outputs at both of
+            // its ends.
             let mean = combine([(0.5, model_output), (0.5, &self.ets[0])]);
             return self.prev_sample(&self.cur_sample, t + self.stride, t, &mean);
         }

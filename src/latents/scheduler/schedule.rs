@@ -1,9 +1,9 @@
 //! What all schedulers share: betas and their cumulative products, and the ways to space timesteps.
 //!
-//! diffusers keeps these tables in float32, and a model is trained with the rounded numbers; so the same roundings are done
-//! here, and everything after them is float64.
-//! Sources: `diffusers/schedulers/scheduling_ddim.py` (`__init__`, `betas_for_alpha_bar`, `rescale_zero_terminal_snr`) and
-//! `scheduling_ddpm.py` (`add_noise`, `get_velocity`).
+//! diffusers keeps these tables in float32, and a model is trained with the rounded numbers; so the
+//! same roundings are done here, and everything after them is float64. Sources:
+//! `diffusers/schedulers/scheduling_ddim.py` (`__init__`, `betas_for_alpha_bar`,
+//! `rescale_zero_terminal_snr`) and `scheduling_ddpm.py` (`add_noise`, `get_velocity`).
 
 use std::f64::consts::FRAC_PI_2;
 
@@ -17,7 +17,8 @@ pub enum PredictionType {
     Epsilon,
     /// The clean sample itself.
     Sample,
-    /// The velocity `v = sqrt(a) * noise - sqrt(1 - a) * sample` (Salimans and Ho 2022, arXiv 2202.00512).
+    /// The velocity `v = sqrt(a) * noise - sqrt(1 - a) * sample` (Salimans and Ho 2022, arXiv
+    /// 2202.00512).
     VPrediction,
 }
 
@@ -51,7 +52,8 @@ impl TimestepSpacing {
     }
 }
 
-/// The noise schedule of training: `sqrt(a_t)` of the sample and `sqrt(1 - a_t)` of noise at timestep `t`.
+/// The noise schedule of training: `sqrt(a_t)` of the sample and `sqrt(1 - a_t)` of noise at
+/// timestep `t`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NoiseSchedule {
     /// `a_t`, one for each timestep of training: float32 values, as diffusers has them.
@@ -80,8 +82,8 @@ enum BetaSchedule {
 }
 
 impl NoiseSchedule {
-    /// Reads `num_train_timesteps`, `beta_start`, `beta_end`, `beta_schedule` and `trained_betas`, and
-    /// `rescale_betas_zero_snr` where the kind of scheduler knows it (PNDM does not).
+    /// Reads `num_train_timesteps`, `beta_start`, `beta_end`, `beta_schedule` and `trained_betas`,
+    /// and `rescale_betas_zero_snr` where the kind of scheduler knows it (PNDM does not).
     pub(super) fn read(
         config: &SchedulerConfig,
         defaults: &BetaDefaults,
@@ -132,7 +134,8 @@ impl NoiseSchedule {
         self.alphas_cumprod.len()
     }
 
-    /// `sqrt(a_t) * original + sqrt(1 - a_t) * noise`, as `DDPMScheduler.add_noise` does for one sample.
+    /// `sqrt(a_t) * original + sqrt(1 - a_t) * noise`, as `DDPMScheduler.add_noise` does for one
+    /// sample.
     ///
     /// # Errors
     /// [`Error::Request`] if there is no such timestep.
@@ -142,7 +145,8 @@ impl NoiseSchedule {
         Ok(original.iter().zip(noise).map(mix).collect())
     }
 
-    /// The target of v-prediction, `sqrt(a_t) * noise - sqrt(1 - a_t) * sample`: `DDPMScheduler.get_velocity` for one sample.
+    /// The target of v-prediction, `sqrt(a_t) * noise - sqrt(1 - a_t) * sample`:
+    /// `DDPMScheduler.get_velocity` for one sample.
     ///
     /// # Errors
     /// [`Error::Request`] if there is no such timestep.
@@ -167,8 +171,9 @@ impl NoiseSchedule {
     }
 }
 
-/// `torch.linspace` in float32: both halves are counted from their own end, with fused multiply-add, as ATen's vector
-/// kernels do (its fallback without them rounds twice and differs in the last bit).
+/// `torch.linspace` in float32: both halves are counted from their own end, with fused
+/// multiply-add, as ATen's vector kernels do (its fallback without them rounds twice and differs in
+/// the last bit).
 fn linspace_f32(start: f64, end: f64, steps: usize) -> Vec<f32> {
     let (start, end) = (start as f32, end as f32);
     if steps == 1 {
@@ -232,9 +237,10 @@ pub(super) fn linspace(stop: f64, count: usize) -> Vec<f64> {
     values
 }
 
-/// The `trailing` spacing of all kinds: from timestep `last` down by `train / count`, by `numpy.arange(last, 0, -step)`, whose
-/// length and values come from separate roundings. For some counts (61, 122) that gives one value too many, a timestep of
-/// -1, at which diffusers takes a step that makes no sense; it is left out here.
+/// The `trailing` spacing of all kinds: from timestep `last` down by `train / count`, by
+/// `numpy.arange(last, 0, -step)`, whose length and values come from separate roundings. For some
+/// counts (61, 122) that gives one value too many, a timestep of -1, at which diffusers takes a
+/// step that makes no sense; it is left out here.
 pub(super) fn trailing(last: usize, train: usize, count: usize) -> Vec<f64> {
     let (start, step) = (last as f64, train as f64 / count as f64);
     let delta = (start - step) - start;
@@ -243,7 +249,8 @@ pub(super) fn trailing(last: usize, train: usize, count: usize) -> Vec<f64> {
     timesteps.filter(|t| *t >= 0.0).collect()
 }
 
-/// The whole-number timesteps of DDIM, PNDM and Euler, falling. Linspace is not rounded, as Euler does not round it.
+/// The whole-number timesteps of DDIM, PNDM and Euler, falling. Linspace is not rounded, as Euler
+/// does not round it.
 pub(super) fn spaced_timesteps(
     spacing: TimestepSpacing,
     train: usize,

@@ -1,7 +1,7 @@
 //! Noise levels `sigma = sqrt((1 - a) / a)`, in which Euler and DPM-Solver work.
 //!
-//! Source: `diffusers/schedulers/scheduling_euler_discrete.py`. diffusers keeps sigmas in float32; so do these tables, because
-//! a timestep cut to a whole number turns on their last bit.
+//! Source: `diffusers/schedulers/scheduling_euler_discrete.py`. diffusers keeps sigmas in float32;
+//! so do these tables, because a timestep cut to a whole number turns on their last bit.
 
 use super::config::SchedulerConfig;
 use super::schedule::NoiseSchedule;
@@ -20,7 +20,8 @@ pub(super) struct Sigmas {
 }
 
 impl Sigmas {
-    /// Reads `use_karras_sigmas` and `final_sigmas_type`, and `sigma_min` and `sigma_max` where the kind knows them.
+    /// Reads `use_karras_sigmas` and `final_sigmas_type`, and `sigma_min` and `sigma_max` where the
+    /// kind knows them.
     pub(super) fn read(
         config: &SchedulerConfig,
         schedule: &mut NoiseSchedule,
@@ -45,7 +46,8 @@ impl Sigmas {
     /// Those of a kind that knows none of these keys.
     pub(super) fn plain(config: &SchedulerConfig, schedule: &mut NoiseSchedule) -> Result<Self> {
         if config.flag("rescale_betas_zero_snr", false)? {
-            // The first sigma would be infinite; diffusers takes the smallest float16 for the last product.
+            // The first sigma would be infinite; diffusers takes the smallest float16 for the last
+            // product.
             let last = schedule.num_train_timesteps() - 1;
             schedule.alphas_cumprod[last] = f64::from(2f32.powi(-24));
         }
@@ -79,8 +81,9 @@ impl Sigmas {
         low_sigma + (high_sigma - low_sigma) * (t - low as f64)
     }
 
-    /// The schedule of Karras et al. 2022 (arXiv 2206.00364, eq. 5): `sigma^(1/7)` falls linearly from `first` to `last`,
-    /// where the file does not give other ends. Returns the sigmas with the final one, and their timesteps.
+    /// The schedule of Karras et al. 2022 (arXiv 2206.00364, eq. 5): `sigma^(1/7)` falls linearly
+    /// from `first` to `last`, where the file does not give other ends. Returns the sigmas with the
+    /// final one, and their timesteps.
     pub(super) fn karras(&self, first: f64, last: f64, count: usize) -> (Vec<f64>, Vec<f64>) {
         const RHO: f64 = 7.0; // the value of the paper
         let max = self.range.1.unwrap_or(first).powf(1.0 / RHO);
@@ -92,13 +95,15 @@ impl Sigmas {
         (self.with_final(sigmas), timesteps)
     }
 
-    /// First and last sigma of these falling timesteps, not rounded: where Euler's Karras schedule starts and ends.
+    /// First and last sigma of these falling timesteps, not rounded: where Euler's Karras schedule
+    /// starts and ends.
     pub(super) fn at_ends(&self, timesteps: &[f64]) -> (f64, f64) {
         let sigma = |t: Option<&f64>| t.map_or(0.0, |t| self.interpolate(*t));
         (sigma(timesteps.first()), sigma(timesteps.last()))
     }
 
-    /// The largest and the smallest sigma of training: where DPM-Solver's Karras schedule starts and ends.
+    /// The largest and the smallest sigma of training: where DPM-Solver's Karras schedule starts
+    /// and ends.
     pub(super) fn ends(&self) -> (f64, f64) {
         (
             f64::from(self.table[self.table.len() - 1]),
@@ -106,7 +111,8 @@ impl Sigmas {
         )
     }
 
-    /// The timestep of a noise level, linear in its logarithm between whole timesteps: `_sigma_to_t`.
+    /// The timestep of a noise level, linear in its logarithm between whole timesteps:
+    /// `_sigma_to_t`.
     fn timestep(&self, sigma: f64) -> f64 {
         let log_sigma = sigma.max(1e-10).ln();
         let below = self

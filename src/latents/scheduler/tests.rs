@@ -1,4 +1,5 @@
-//! What no golden shows: refusals, counts, names. Equality with diffusers is in `tests/schedulers.rs`.
+//! What no golden shows: refusals, counts, names. Equality with diffusers is in
+//! `tests/schedulers.rs`.
 
 use super::*;
 
@@ -169,7 +170,8 @@ fn usual_step_counts_are_never_refused() {
                     assert!(set.is_err(), "more steps than it was distilled on: {steps}");
                     continue;
                 }
-                // DPM-Solver divides by one more than the count, so 499 is the last whole stride of 2; 500 has stride 1.
+                // DPM-Solver divides by one more than the count, so 499 is the last whole stride of
+                // 2; 500 has stride 1.
                 assert!(set.is_ok(), "{kind} {spacing} {steps}");
             }
         }

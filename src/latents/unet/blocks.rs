@@ -1,5 +1,5 @@
-//! The U-Net's levels (diffusers: `models/unets/unet_2d_blocks.py`). A level without attention is the same block with
-//! an empty list of transformers.
+//! The U-Net's levels (diffusers: `models/unets/unet_2d_blocks.py`). A level without attention is
+//! the same block with an empty list of transformers.
 
 use burn::prelude::*;
 
@@ -88,7 +88,8 @@ impl UpBlock2D {
     ///
     /// # Shapes
     /// - `x`: `[B, C_in, h, w]`; `temb`: `[B, D]`; `text`: `[B, T, E]`
-    /// - output: `[B, C_out, 2h, 2w]` (cropped to the next skip's size), or `[B, C_out, h, w]` at the last level
+    /// - output: `[B, C_out, 2h, 2w]` (cropped to the next skip's size), or `[B, C_out, h, w]` at
+    ///   the last level
     pub fn forward(
         &self,
         mut x: Tensor<4>,

@@ -18,7 +18,8 @@ use crate::nn::{
     transformer::Transformer2DModelConfig,
 };
 
-/// diffusers' `UNet2DConditionModel` config. Keys that this crate has no code for must have their plain values.
+/// diffusers' `UNet2DConditionModel` config. Keys that this crate has no code for must have their
+/// plain values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UNet2DConditionConfig {
@@ -50,7 +51,8 @@ pub struct UNet2DConditionConfig {
     pub norm_eps: f64,
     /// Width of the text embeddings.
     pub cross_attention_dim: PerLevel,
-    /// The number of heads, in spite of its name (diffusers keeps it so for Stable Diffusion's sake).
+    /// The number of heads, in spite of its name (diffusers keeps it so for Stable Diffusion's
+    /// sake).
     pub attention_head_dim: PerLevel,
     /// The number of heads under its right name; wins where present.
     pub num_attention_heads: Option<PerLevel>,
@@ -60,7 +62,8 @@ pub struct UNet2DConditionConfig {
     pub addition_embed_type: Option<String>,
     /// Heads of the attention that makes one vector of the text.
     pub addition_embed_type_num_heads: usize,
-    /// Whether the checkpoint stores `proj_in` and `proj_out` as linear layers (SD 2.x) or 1x1 convolutions (SD 1.x).
+    /// Whether the checkpoint stores `proj_in` and `proj_out` as linear layers (SD 2.x) or 1x1
+    /// convolutions (SD 1.x).
     pub use_linear_projection: bool,
     /// Every other key of the file.
     #[serde(flatten)]
@@ -101,8 +104,8 @@ impl Default for UNet2DConditionConfig {
     }
 }
 
-/// Keys of diffusers' config that change the network, with the only value that this crate has code for. `null` is
-/// always fine.
+/// Keys of diffusers' config that change the network, with the only value that this crate has code
+/// for. `null` is always fine.
 const PLAIN: &[(&str, &str)] = &[
     ("act_fn", "\"silu\""),
     ("attention_type", "\"default\""),
@@ -133,8 +136,8 @@ pub(super) fn fault(why: String) -> Error {
     Error::config("unet/config.json", why)
 }
 
-/// Whether a value says what `plain` does: numbers as numbers (`1` and `1.0`), a list as all of its values (one for each level),
-/// activations under every name that diffusers knows.
+/// Whether a value says what `plain` does: numbers as numbers (`1` and `1.0`), a list as all of its
+/// values (one for each level), activations under every name that diffusers knows.
 fn same(value: &Value, plain: &Value) -> bool {
     match (value, value.as_f64(), plain.as_f64()) {
         (_, Some(a), Some(b)) => a == b,
@@ -195,7 +198,8 @@ impl UNet2DConditionConfig {
         Ok(())
     }
 
-    /// What adds the text, whose embeddings are `cross[0]` wide, to time embeddings that are `temb` wide.
+    /// What adds the text, whose embeddings are `cross[0]` wide, to time embeddings that are `temb`
+    /// wide.
     fn text_embedding(
         &self,
         cross: &[usize],
@@ -303,7 +307,8 @@ impl UNet2DConditionConfig {
         let mid_block = match &self.mid_block_type {
             None => None,
             Some(kind) => Some(MidBlock2D {
-                // diffusers makes the attention-free middle with `num_layers=0`: one resnet instead of two.
+                // diffusers makes the attention-free middle with `num_layers=0`: one resnet instead
+                // of two.
                 resnets: (0..if kind == "UNetMidBlock2D" { 1 } else { 2 })
                     .map(|_| resnet(channels[last], channels[last]))
                     .collect(),

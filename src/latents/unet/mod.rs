@@ -1,4 +1,5 @@
-//! `UNet2DConditionModel` (diffusers: `models/unets/unet_2d_condition.py`): noise in latents, given time and text.
+//! `UNet2DConditionModel` (diffusers: `models/unets/unet_2d_condition.py`): noise in latents, given
+//! time and text.
 
 pub mod blocks;
 pub mod config;

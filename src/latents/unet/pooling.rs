@@ -1,5 +1,5 @@
-//! The text as a whole, as an addition to the time embedding (diffusers: `models/embeddings.py`, classes `TextTimeEmbedding` and
-//! `AttentionPooling`, as in DeepFloyd IF).
+//! The text as a whole, as an addition to the time embedding (diffusers: `models/embeddings.py`,
+//! classes `TextTimeEmbedding` and `AttentionPooling`, as in DeepFloyd IF).
 
 use burn::module::Param;
 use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear};

@@ -54,7 +54,8 @@ impl TimestepEmbedding {
     }
 
     /// # Shapes
-    /// - `x`: `[B, channels]`; output: `[B, width]`, through one more SiLU, which is where every block begins
+    /// - `x`: `[B, channels]`; output: `[B, width]`, through one more SiLU, which is where every
+    ///   block begins
     /// - `addition`: as the output, added before that SiLU
     pub fn forward(&self, x: Tensor<2>, addition: Option<Tensor<2>>) -> Tensor<2> {
         let x = kernels::linear_rows(&self.linear_1, x, Activation::Silu);

@@ -79,7 +79,8 @@ pub(crate) fn is_silu(act_fn: &str) -> bool {
     ["silu", "swish"].contains(&act_fn.to_lowercase().as_str())
 }
 
-/// Today's name of a block type: diffusers leaves a prefix of its first releases out (`get_down_block`).
+/// Today's name of a block type: diffusers leaves a prefix of its first releases out
+/// (`get_down_block`).
 pub(crate) fn block_type(name: &str) -> &str {
     name.strip_prefix("UNetRes").unwrap_or(name)
 }

@@ -1,6 +1,8 @@
-//! What strangers bring, as fuzz targets: bytes in, a result or an error out, in bounded time and memory.
+//! What strangers bring, as fuzz targets: bytes in, a result or an error out, in bounded time and
+//! memory.
 //!
-//! `cargo xtask fuzz` runs them in libFuzzer; the test `inputs` runs what is in `regressions/` and the seeds.
+//! `cargo xtask fuzz` runs them in libFuzzer; the test `inputs` runs what is in `regressions/` and
+//! the seeds.
 
 mod models;
 mod pictures;

@@ -1,8 +1,10 @@
-//! A stand-in for `cubecl-llvm` 0.11.3, which `cubecl-cuda` 0.11.3 requires even where it compiles kernels with NVRTC.
+//! A stand-in for `cubecl-llvm` 0.11.3, which `cubecl-cuda` 0.11.3 requires even where it compiles
+//! kernels with NVRTC.
 //!
-//! The real one downloads a whole LLVM while it is built. With `cubecl-cuda`'s feature `cpp`, which `train`'s feature
-//! `cuda` sets, none of it ever runs, so this crate has the names that `cubecl-cuda` mentions and nothing behind them:
-//! asked to compile, it refuses in words. To be dropped when upstream makes LLVM optional.
+//! The real one downloads a whole LLVM while it is built. With `cubecl-cuda`'s feature `cpp`, which
+//! `train`'s feature `cuda` sets, none of it ever runs, so this crate has the names that
+//! `cubecl-cuda` mentions and nothing behind them: asked to compile, it refuses in words. To be
+//! dropped when upstream makes LLVM optional.
 
 use cubecl_core::ir::nvidia::SmArch;
 use cubecl_core::prelude::KernelDefinition;
@@ -49,8 +51,8 @@ pub mod shared {
             Nvptx,
         }
 
-        /// Would narrow `_props` to what the LLVM backend compiles. It is asked only when that backend is chosen,
-        /// which then refuses every kernel.
+        /// Would narrow `_props` to what the LLVM backend compiles. It is asked only when that
+        /// backend is chosen, which then refuses every kernel.
         pub fn restrict_features(_props: &mut DeviceProperties, _target: GpuTarget) {}
     }
 }

@@ -26,7 +26,8 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Reads everything of one split that has something to say, brought to `size` x `size` pixels: see [`Self::read`].
+    /// Reads everything of one split that has something to say, brought to `size` x `size` pixels:
+    /// see [`Self::read`].
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -34,11 +35,12 @@ impl Dataset {
         Self::read(dir, &split.into(), Fit::Exactly(size as u32))
     }
 
-    /// Reads the selected rows of `dir` (one table, or a folder of sources) and their images, in the tables' order. A
-    /// row or image that cannot be used is left out and noted in `sources`.
+    /// Reads the selected rows of `dir` (one table, or a folder of sources) and their images, in
+    /// the tables' order. A row or image that cannot be used is left out and noted in `sources`.
     ///
     /// # Errors
-    /// [`Error::Io`] where a table cannot be opened, [`Error::Config`] where a column is missing or no image is left.
+    /// [`Error::Io`] where a table cannot be opened, [`Error::Config`] where a column is missing or
+    /// no image is left.
     pub fn read(dir: &Path, selection: &Selection, fit: Fit) -> Result<Dataset> {
         let mut found = collection::read(dir, selection)?;
         let rows = std::mem::take(&mut found.records);
@@ -91,9 +93,9 @@ impl Dataset {
         }
     }
 
-    /// Adds the mirror image of every image with boxes, its sides exchanged: as many lefts as rights, and twice as many.
-    /// Prompts call it mirrored, so that nobody learns hearts on the right (the labelled, non-leaking augmentation of
-    /// Karras et al. 2022, "EDM", appendix F.2).
+    /// Adds the mirror image of every image with boxes, its sides exchanged: as many lefts as
+    /// rights, and twice as many. Prompts call it mirrored, so that nobody learns hearts on the
+    /// right (the labelled, non-leaking augmentation of Karras et al. 2022, "EDM", appendix F.2).
     pub fn mirror_boxed(&mut self) {
         for i in 0..self.len() {
             if !self.records[i].boxes.is_empty() {
@@ -122,7 +124,8 @@ impl Dataset {
         self.records.is_empty()
     }
 
-    /// Grey pixels of one image, row by row: `[side, side]`, 0 is black; `side` is [`Self::size`] after [`Fit::Exactly`].
+    /// Grey pixels of one image, row by row: `[side, side]`, 0 is black; `side` is [`Self::size`]
+    /// after [`Fit::Exactly`].
     ///
     /// # Panics
     /// Where `index` is not below `len()`.
@@ -186,7 +189,8 @@ impl Dataset {
     }
 }
 
-/// For the log: how many were read, and from each source how many, and how many were left out, by reason.
+/// For the log: how many were read, and from each source how many, and how many were left out, by
+/// reason.
 impl fmt::Display for Dataset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let size = self.size;

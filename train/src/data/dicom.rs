@@ -25,7 +25,8 @@ pub fn is_dicom(path: &Path) -> bool {
     matches!(file, Ok(Ok(()))) && header::is_dicom(&start)
 }
 
-/// What the header says: view, sex and age. Nobody graded the image. The second is what of it cannot be read, if anything.
+/// What the header says: view, sex and age. Nobody graded the image. The second is what of it
+/// cannot be read, if anything.
 ///
 /// # Errors
 /// The end of a sentence which says why this file is of no use.
@@ -69,7 +70,8 @@ pub fn record(path: &Path, name: &str) -> Result<(Record, Option<String>), Strin
     ))
 }
 
-/// An age string (`054Y`, `018M`, `003W`, `010D`; PS3.5, 6.2) in full years. Public data sets write bare numbers of years.
+/// An age string (`054Y`, `018M`, `003W`, `010D`; PS3.5, 6.2) in full years. Public data sets write
+/// bare numbers of years.
 fn years(age: &str) -> Option<u32> {
     let (number, unit) = age.split_at(age.trim_end_matches(|c: char| !c.is_ascii_digit()).len());
     if !number.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -1,6 +1,6 @@
-//! Labels mined from reports that a classifier does not believe. Of such labels 65 to 80 in 100 are right when radiologists
-//! look again (Oakden-Rayner 2019, "Exploring large-scale public medical image datasets"), so prompts leave the least
-//! credible ones out: neither named nor denied.
+//! Labels mined from reports that a classifier does not believe. Of such labels 65 to 80 in 100 are
+//! right when radiologists look again (Oakden-Rayner 2019, "Exploring large-scale public medical
+//! image datasets"), so prompts leave the least credible ones out: neither named nor denied.
 
 use std::path::Path;
 
@@ -36,8 +36,8 @@ pub fn write(doubts: &[Doubt], path: &Path) -> Result<()> {
     files::replace(path, bytes)
 }
 
-/// Moves the findings that the table at `path` lists to [`Record::doubtful`], and returns how many. What radiologists
-/// drew is beyond doubt.
+/// Moves the findings that the table at `path` lists to [`Record::doubtful`], and returns how many.
+/// What radiologists drew is beyond doubt.
 ///
 /// # Errors
 /// As [`read_table`].

@@ -1,4 +1,5 @@
-//! How often each image is drawn: what is rare more often than it is there, and every fourth image has a side.
+//! How often each image is drawn: what is rare more often than it is there, and every fourth image
+//! has a side.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -10,10 +11,11 @@ use crate::data::findings::Finding;
 use crate::data::location::Side;
 use crate::data::record::{AgeGroup, Record};
 
-/// How much more often than the most frequent kind a rare one is drawn at most: more teaches copies.
+/// How much more often than the most frequent kind a rare one is drawn at most: more teaches
+/// copies.
 const MOST: f64 = 8.0;
-/// Share of the images drawn that have a side, where there are any: one in ten images has one, and a prompt's effect is
-/// learned in proportion to how often it is seen.
+/// Share of the images drawn that have a side, where there are any: one in ten images has one, and
+/// a prompt's effect is learned in proportion to how often it is seen.
 const SIDED: f64 = 0.25;
 
 /// Draws indices by weight.
@@ -56,7 +58,8 @@ fn kinds(record: Option<&Record>) -> Vec<Kind> {
 }
 
 impl Weighted {
-    /// Items of `(index, kinds)`, each by its rarest kind: by the inverse root of how frequent that is.
+    /// Items of `(index, kinds)`, each by its rarest kind: by the inverse root of how frequent that
+    /// is.
     fn new<K: Copy + Eq + Hash>(items: Vec<(usize, Vec<K>)>) -> Self {
         let mut counts: HashMap<K, usize> = HashMap::new();
         for kind in items.iter().flat_map(|(_, kinds)| kinds) {

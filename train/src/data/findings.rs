@@ -46,8 +46,8 @@ const fn mass(one: &'static str) -> Noun {
     Noun { one, many: "" }
 }
 
-/// What prompts know of a finding. The terms are those that clinicians use in published captions and that labellers of
-/// reports look for; the sentences are ours.
+/// What prompts know of a finding. The terms are those that clinicians use in published captions
+/// and that labellers of reports look for; the sentences are ours.
 struct Row {
     finding: Finding,
     /// The name in NIH's files.
@@ -292,8 +292,8 @@ impl Finding {
         !matches!(self, Edema | Hernia | Infiltration | Pneumonia)
     }
 
-    /// Whether two findings describe shadows that readers mix up: where one was labelled, the absence of the other
-    /// in the labels says nothing, so a prompt must not deny it.
+    /// Whether two findings describe shadows that readers mix up: where one was labelled, the
+    /// absence of the other in the labels says nothing, so a prompt must not deny it.
     pub fn overlaps(self, other: Finding) -> bool {
         const GROUPS: [&[Finding]; 4] = [
             &[Atelectasis, Consolidation, Edema, Infiltration, Pneumonia],

@@ -12,7 +12,8 @@ use roentgen_web::picture::Picture;
 pub enum Fit {
     /// So many pixels, whatever is stored.
     Exactly(u32),
-    /// So many pixels where that many are stored, else half as many, a quarter and so on: never enlarged.
+    /// So many pixels where that many are stored, else half as many, a quarter and so on: never
+    /// enlarged.
     AtMost(u32),
 }
 
@@ -38,13 +39,13 @@ pub struct Grey {
     pub native: u32,
 }
 
-/// Reads the largest centred square of anything that a radiograph comes in: WebP, PNG, JPEG or DICOM, told apart by
-/// their first bytes, in 8 or 16 bits.
+/// Reads the largest centred square of anything that a radiograph comes in: WebP, PNG, JPEG or
+/// DICOM, told apart by their first bytes, in 8 or 16 bits.
 ///
-/// The contrast is stretched linearly from the 1st and 99.5th percentile to 0 and 255. All data sets get the same
-/// treatment: it hardly changes the NIH images (whose percentiles are near 5 and 235), lifts the flat ones of the
-/// Hannover set (about 90 and 210) and takes away most of the difference in exposure between the sources, which a
-/// prompt could not ask for.
+/// The contrast is stretched linearly from the 1st and 99.5th percentile to 0 and 255. All data
+/// sets get the same treatment: it hardly changes the NIH images (whose percentiles are near 5 and
+/// 235), lifts the flat ones of the Hannover set (about 90 and 210) and takes away most of the
+/// difference in exposure between the sources, which a prompt could not ask for.
 ///
 /// # Errors
 /// A sentence which says why this file is of no use.
@@ -63,7 +64,8 @@ pub fn mirror(pixels: &[u8]) -> Vec<u8> {
     rows.flat_map(|row| row.iter().rev().copied()).collect()
 }
 
-/// Anything that a radiograph comes in: WebP, PNG, JPEG or DICOM, told apart by their first bytes, in 8 or 16 bits.
+/// Anything that a radiograph comes in: WebP, PNG, JPEG or DICOM, told apart by their first bytes,
+/// in 8 or 16 bits.
 fn open(path: &Path) -> Result<GrayImage, String> {
     Picture::open(path)
         .map(Picture::stretched)
@@ -92,7 +94,8 @@ fn normalise(image: GrayImage, fit: Fit) -> Result<Grey, String> {
         return Err("has no pixels".into());
     }
     let size = fit.side(native);
-    // Catmull-Rom widens its support when it reduces, so it does not alias, and rings less at bone edges than Lanczos.
+    // Catmull-Rom widens its support when it reduces, so it does not alias, and rings less at bone
+    // edges than Lanczos.
     let image = if native == size {
         image
     } else {

@@ -21,7 +21,8 @@ pub struct BoundingBox {
 }
 
 impl BoundingBox {
-    /// A box of `finding` from its left and upper edge, width and height, all in fractions of the image.
+    /// A box of `finding` from its left and upper edge, width and height, all in fractions of the
+    /// image.
     ///
     /// # Errors
     /// A sentence if it lies outside the image by more than the pixel that published boxes do.
@@ -141,7 +142,8 @@ fn side(b: &BoundingBox) -> Option<Side> {
     if matches!(b.finding, Cardiomegaly | Emphysema) {
         None // the heart lies in the middle, and no emphysema is on one side alone
     } else if left < 0.38 && right > 0.62 {
-        // A box that reaches into both lungs marks a shadow in both, if it is of a kind that can be in both.
+        // A box that reaches into both lungs marks a shadow in both, if it is of a kind that can be
+        // in both.
         match b.finding {
             Atelectasis | Consolidation | Edema | Effusion | Infiltration | Pneumonia => {
                 Some(Side::Bilateral)
@@ -157,8 +159,8 @@ fn side(b: &BoundingBox) -> Option<Side> {
     }
 }
 
-/// Thirds of the lungs, which in these images reach from about 0.12 to 0.75 of the height. Only for shadows in the
-/// lung itself, and not for those that fill more than one zone.
+/// Thirds of the lungs, which in these images reach from about 0.12 to 0.75 of the height. Only for
+/// shadows in the lung itself, and not for those that fill more than one zone.
 fn zone(b: &BoundingBox) -> Option<Zone> {
     use Finding::*;
     if !matches!(
@@ -175,9 +177,9 @@ fn zone(b: &BoundingBox) -> Option<Zone> {
     })
 }
 
-/// Size by the share of the image that the boxes of one side cover. The limits are near the quartiles of the 899 boxes
-/// of NIH ChestX-ray14 that the data set holds. ChestX-Det draws the heart closer: its quartiles of the width are 0.38 and
-/// 0.45, NIH's 0.43 and 0.50.
+/// Size by the share of the image that the boxes of one side cover. The limits are near the
+/// quartiles of the 899 boxes of NIH ChestX-ray14 that the data set holds. ChestX-Det draws the
+/// heart closer: its quartiles of the width are 0.38 and 0.45, NIH's 0.43 and 0.50.
 fn size(
     finding: Finding,
     boxes: &[&BoundingBox],

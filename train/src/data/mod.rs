@@ -1,4 +1,5 @@
-//! Files on disk -> radiographs and what is known about them: readers, images, findings, locations, prompts.
+//! Files on disk -> radiographs and what is known about them: readers, images, findings, locations,
+//! prompts.
 
 pub mod dataset;
 pub mod dicom;

@@ -1,4 +1,5 @@
-//! Radiographs moved a little, as patients stand a little differently: more examples of the same findings.
+//! Radiographs moved a little, as patients stand a little differently: more examples of the same
+//! findings.
 
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -8,8 +9,8 @@ const SHIFT: f32 = 4.0 / 256.0;
 /// Most that it is turned, in degrees.
 const TURN: f32 = 2.0;
 
-/// A square image shifted by at most 1/64 of its side and turned by at most two degrees about its centre. What lies outside is the
-/// outermost pixel.
+/// A square image shifted by at most 1/64 of its side and turned by at most two degrees about its
+/// centre. What lies outside is the outermost pixel.
 pub fn moved(pixels: &[u8], rng: &mut StdRng) -> Vec<u8> {
     let side = pixels.len().isqrt();
     let most = SHIFT * side as f32;
@@ -25,7 +26,8 @@ pub fn moved(pixels: &[u8], rng: &mut StdRng) -> Vec<u8> {
     (0..side * side).map(at).collect()
 }
 
-/// Catmull-Rom between the 4x4 pixels around a place; two lines between pixels would blur every copy.
+/// Catmull-Rom between the 4x4 pixels around a place; two lines between pixels would blur every
+/// copy.
 fn sample(pixels: &[u8], side: usize, place: [f32; 2]) -> u8 {
     let first = place.map(|v| v.floor());
     let [rows, columns] = [0, 1].map(|d| weights(place[d] - first[d]));

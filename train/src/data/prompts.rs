@@ -1,8 +1,8 @@
 //! A record -> a prompt in the words of an impression, in one of many paraphrases.
 //!
-//! No report text comes with most images, so a prompt says what the tables say: view, sex, age, the findings, the side,
-//! zone and size that a radiologist's box shows, and what clinicians wrote where they did. A finding is denied only where
-//! somebody looked for it.
+//! No report text comes with most images, so a prompt says what the tables say: view, sex, age, the
+//! findings, the side, zone and size that a radiologist's box shows, and what clinicians wrote
+//! where they did. A finding is denied only where somebody looked for it.
 
 pub mod facts;
 mod impression;
@@ -20,7 +20,8 @@ use crate::data::record::Record;
 use impression::NORMAL;
 use statement::Statement;
 
-/// The prompts of the contact sheet: view, sex, age, normal and the findings which show at 128 pixels.
+/// The prompts of the contact sheet: view, sex, age, normal and the findings which show at 128
+/// pixels.
 pub const CONTACT_SHEET: [&str; 16] = [
     "PA chest radiograph of a 40-year-old man. Normal chest.",
     "PA chest radiograph of a 40-year-old woman. Normal chest.",
@@ -52,7 +53,8 @@ pub const EXAMPLES: [&str; 8] = [
     "PA chest radiograph of a 65-year-old man. Emphysema.",
 ];
 
-/// Composes a prompt. The same record and seed give the same prompt; other seeds give other paraphrases.
+/// Composes a prompt. The same record and seed give the same prompt; other seeds give other
+/// paraphrases.
 pub fn compose(record: &Record, seed: u64) -> String {
     say(record, seed).1
 }

@@ -1,7 +1,8 @@
 //! A folder or table of somebody's radiographs -> which images there are and what is said of each.
 //!
-//! Each layout has a file of its own; all give a [`Listing`], and the images are read later, a few at a time. Nothing that
-//! is wrong with a row or an image stops a run: it is left out, and the reasons are printed with their counts.
+//! Each layout has a file of its own; all give a [`Listing`], and the images are read later, a few
+//! at a time. Nothing that is wrong with a row or an image stops a run: it is left out, and the
+//! reasons are printed with their counts.
 
 mod captions;
 mod chestx_det;
@@ -105,7 +106,8 @@ impl fmt::Display for Listing {
 /// Finds out how the data at `path` (a CSV file or a folder) lies, and lists its training split.
 ///
 /// # Errors
-/// [`Error::Config`] if it is none of the layouts or nothing in it can be used, [`Error::Io`] if it cannot be read.
+/// [`Error::Config`] if it is none of the layouts or nothing in it can be used, [`Error::Io`] if it
+/// cannot be read.
 pub fn list(path: &Path) -> Result<(Layout, Listing)> {
     let (layout, table) = detect(path)?;
     let dir = match table.parent() {

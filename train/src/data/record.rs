@@ -75,10 +75,12 @@ pub fn optional<T: FromStr<Err = String>>(cell: &str) -> Result<Option<T>, Strin
 /// Who says what the findings are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Labels {
-    /// Mined from report text, or one diagnosis for the image: a finding that is not listed may still be there.
+    /// Mined from report text, or one diagnosis for the image: a finding that is not listed may
+    /// still be there.
     #[default]
     Reports,
-    /// Drawn by the radiologists of ChestX-Det, who looked for every finding of [`Finding::is_drawn`].
+    /// Drawn by the radiologists of ChestX-Det, who looked for every finding of
+    /// [`Finding::is_drawn`].
     Radiologists,
 }
 
@@ -104,9 +106,11 @@ pub struct Record {
     pub findings: Option<Vec<Finding>>,
     /// Who says so.
     pub labels: Labels,
-    /// Findings that some label claims and that are not to be trusted: a prompt neither names nor denies them.
+    /// Findings that some label claims and that are not to be trusted: a prompt neither names nor
+    /// denies them.
     pub doubtful: Vec<Finding>,
-    /// Remarks of the source outside the vocabulary, `|` separated, e.g. `viral pneumonia`; empty for none.
+    /// Remarks of the source outside the vocabulary, `|` separated, e.g. `viral pneumonia`; empty
+    /// for none.
     pub other: String,
     /// What clinicians wrote of this image, as sentences; empty for nothing.
     pub text: String,

@@ -1,9 +1,10 @@
 //! Sides read off the image, for findings whose boxes nobody drew.
 //!
-//! A large effusion or consolidation on one side whitens that lung field. Two measurements have to agree: how far the
-//! difference between both fields lies from that of normal images, and a linear reading of the whole image learned
-//! from radiologists' boxes. What they read is whiteness; a nodule, a pneumothorax or a band of atelectasis has none to
-//! speak of, so those have no side without a box.
+//! A large effusion or consolidation on one side whitens that lung field. Two measurements have to
+//! agree: how far the difference between both fields lies from that of normal images, and a linear
+//! reading of the whole image learned from radiologists' boxes. What they read is whiteness; a
+//! nodule, a pneumothorax or a band of atelectasis has none to speak of, so those have no side
+//! without a box.
 
 use nalgebra::{DMatrix, DVector};
 use sha2::{Digest, Sha256};
@@ -20,7 +21,8 @@ pub const WHITE: [Finding; 4] = [
     Finding::Pneumonia,
     Finding::Infiltration,
 ];
-/// Lung field at the image's left, in fractions of width and height; the other one is its mirror image.
+/// Lung field at the image's left, in fractions of width and height; the other one is its mirror
+/// image.
 const FIELD: [[f64; 2]; 2] = [[0.10, 0.42], [0.45, 0.75]];
 /// Least distance from normal images, in their deviations, at which a side is believed.
 const SURE: f32 = 2.0;
@@ -33,7 +35,8 @@ const DEVIATION: f32 = 1.4826;
 /// Parts of the patients, each held out in turn.
 const FOLDS: u8 = 5;
 
-/// Mean grey of the patient's left lower lung field minus that of the right, in grey levels: positive where the left is whiter.
+/// Mean grey of the patient's left lower lung field minus that of the right, in grey levels:
+/// positive where the left is whiter.
 ///
 /// # Panics
 /// Where `pixels` are not `size` x `size`.
@@ -93,7 +96,8 @@ fn median(mut values: Vec<f32>) -> Option<f32> {
     (n > 0).then(|| (values[(n - 1) / 2] + values[n / 2]) / 2.0)
 }
 
-/// The image minus its mirror image, each pixel the mean of an equal area: `[16, 8]`, of which the other half is the negative.
+/// The image minus its mirror image, each pixel the mean of an equal area: `[16, 8]`, of which the
+/// other half is the negative.
 fn unevenness(pixels: &[u8], size: usize) -> Vec<f64> {
     let edge = |i: usize| i * size / SMALL;
     let mean = |y: usize, x: usize| {
@@ -156,7 +160,8 @@ pub struct Agreement {
 }
 
 impl Agreement {
-    /// Share of the sides read that are right, where boxes are on one side; `None` where nothing was read.
+    /// Share of the sides read that are right, where boxes are on one side; `None` where nothing
+    /// was read.
     pub fn precision(&self) -> Option<f64> {
         let read = self.right + self.wrong;
         (read > 0).then(|| self.right as f64 / read as f64)
@@ -210,7 +215,8 @@ fn fold(patient: &str) -> u8 {
     Sha256::digest(patient)[0] % FOLDS
 }
 
-/// How well sides are read, by finding: each fifth of the patients with the others' boxes learned from.
+/// How well sides are read, by finding: each fifth of the patients with the others' boxes learned
+/// from.
 pub fn agreement(data: &Dataset) -> [(Finding, Agreement); 4] {
     let reader = Reader::new(data);
     let mut found = WHITE.map(|finding| (finding, Agreement::default()));
@@ -238,8 +244,8 @@ pub fn agreement(data: &Dataset) -> [(Finding, Agreement); 4] {
     found
 }
 
-/// Notes the sides that can be read in the records of `data`, and returns how many: of adults of NIH ChestX-ray14 whose
-/// labels come from reports, for findings of [`WHITE`] without a box.
+/// Notes the sides that can be read in the records of `data`, and returns how many: of adults of
+/// NIH ChestX-ray14 whose labels come from reports, for findings of [`WHITE`] without a box.
 pub fn read(data: &mut Dataset) -> usize {
     let reader = Reader::new(data);
     let ridge = reader.learn(|_| true);

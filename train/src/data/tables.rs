@@ -23,8 +23,8 @@ pub struct Skipped {
 /// Reasons that [`summary`] tells; a table may have a new one in each row.
 const REASONS: usize = 12;
 
-/// How many were left out, by reason, each with the first one's name: `; 3 left out: is flat (a.png)`. The most frequent
-/// reasons come first.
+/// How many were left out, by reason, each with the first one's name:
+/// `; 3 left out: is flat (a.png)`. The most frequent reasons come first.
 pub fn summary(skipped: &[Skipped]) -> String {
     let mut reasons: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
     for s in skipped {
@@ -44,12 +44,12 @@ pub fn summary(skipped: &[Skipped]) -> String {
     text
 }
 
-/// Hands each row of a CSV file (gzipped, if its name ends in `.gz`) to `take`; rows that do not parse, and those that
-/// `take` refuses with the name of a file and a reason, are noted.
+/// Hands each row of a CSV file (gzipped, if its name ends in `.gz`) to `take`; rows that do not
+/// parse, and those that `take` refuses with the name of a file and a reason, are noted.
 ///
 /// # Errors
-/// [`Error::Io`] where the file cannot be opened, [`Error::Config`] where it is no table, has no such column, or has a row
-/// of more than [`limits::ROW_BYTES`].
+/// [`Error::Io`] where the file cannot be opened, [`Error::Config`] where it is no table, has no
+/// such column, or has a row of more than [`limits::ROW_BYTES`].
 pub fn read_table<T: for<'de> Deserialize<'de>>(
     path: &Path,
     skipped: &mut Vec<Skipped>,
@@ -63,7 +63,8 @@ pub fn read_table<T: for<'de> Deserialize<'de>>(
         let outcome = match row {
             Ok(row) => match row.deserialize::<T>(Some(&header)) {
                 Ok(row) => take(row),
-                // Without its column every row fails alike: that is the table's fault and stops the run.
+                // Without its column every row fails alike: that is the table's fault and stops the
+                // run.
                 Err(e) if e.to_string().contains("missing field") => {
                     return Err(config(e.to_string()));
                 }
@@ -79,8 +80,8 @@ pub fn read_table<T: for<'de> Deserialize<'de>>(
     Ok(())
 }
 
-/// A table's reader, whose first row are its columns, and how many bytes were read since this number was last set to 0. The
-/// table is gzipped if its name ends in `.gz`.
+/// A table's reader, whose first row are its columns, and how many bytes were read since this
+/// number was last set to 0. The table is gzipped if its name ends in `.gz`.
 ///
 /// # Errors
 /// [`Error::Io`] where it is no regular file.
@@ -98,7 +99,8 @@ pub fn open(path: &Path) -> Result<(csv::Reader<impl Read>, Rc<Cell<u64>>)> {
     Ok((csv::Reader::from_reader(bounded), read))
 }
 
-/// Reads until a row is longer than any that makes sense: a quotation mark without its other half makes one row of a table.
+/// Reads until a row is longer than any that makes sense: a quotation mark without its other half
+/// makes one row of a table.
 struct Bounded {
     file: Box<dyn Read>,
     read: Rc<Cell<u64>>,
@@ -117,7 +119,8 @@ impl Read for Bounded {
     }
 }
 
-/// Where a row's fault is, and what it is: the same words for the same fault, so that it is counted once.
+/// Where a row's fault is, and what it is: the same words for the same fault, so that it is counted
+/// once.
 fn fault(error: &csv::Error) -> (String, String) {
     let (position, why) = match error.kind() {
         csv::ErrorKind::Deserialize { pos, err } => {

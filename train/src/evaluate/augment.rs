@@ -1,5 +1,6 @@
-//! Whether generated images help to train a classifier: real images alone, generated ones alone, and both, judged on the
-//! real val split (the augmentation experiment of Chambon et al. 2022, section 4.4).
+//! Whether generated images help to train a classifier: real images alone, generated ones alone,
+//! and both, judged on the real val split (the augmentation experiment of Chambon et al. 2022,
+//! section 4.4).
 
 pub mod report;
 #[cfg(test)]
@@ -54,7 +55,8 @@ pub struct Augmentation {
 pub struct AugmentationRun {
     /// Shares of the real train split, above 0 and up to 1.
     pub fractions: Vec<f64>,
-    /// Seeds of the classifiers: their starting weights, their batches, and which patients a fraction has.
+    /// Seeds of the classifiers: their starting weights, their batches, and which patients a
+    /// fraction has.
     pub seeds: Vec<u64>,
     /// Images to generate, from prompts of the train split.
     pub images: usize,
@@ -62,7 +64,8 @@ pub struct AugmentationRun {
     pub steps: usize,
     /// See [`ClassifierRun::repeat_below`].
     pub repeat_below: f64,
-    /// As many steps for every arm; `sheet_every` is the number of steps between two looks at the val split.
+    /// As many steps for every arm; `sheet_every` is the number of steps between two looks at the
+    /// val split.
     pub optimization: Optimization,
     /// The classifier's network.
     pub model: ClassifierConfig,
@@ -155,8 +158,8 @@ impl Arm {
     }
 }
 
-/// Indices of the records of so many patients, in a random order, as make up `fraction` of the records. A larger fraction
-/// has all of a smaller one's with the same seed.
+/// Indices of the records of so many patients, in a random order, as make up `fraction` of the
+/// records. A larger fraction has all of a smaller one's with the same seed.
 pub fn fraction(records: &[Record], fraction: f64, seed: u64) -> Vec<usize> {
     let mut of_patient: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (i, record) in records.iter().enumerate() {
@@ -175,9 +178,10 @@ pub fn fraction(records: &[Record], fraction: f64, seed: u64) -> Vec<usize> {
     taken
 }
 
-/// AUROC of each finding, and the steps it was taken at. The best look of a training is chosen by the mean AUROC of one
-/// half of the patients and counted on the other half, and the other way round; the two are averaged. So a classifier
-/// may stop before it has learnt few images by heart, and nothing is chosen by what it is then judged on.
+/// AUROC of each finding, and the steps it was taken at. The best look of a training is chosen by
+/// the mean AUROC of one half of the patients and counted on the other half, and the other way
+/// round; the two are averaged. So a classifier may stop before it has learnt few images by heart,
+/// and nothing is chosen by what it is then judged on.
 ///
 /// # Panics
 /// Where there are no looks: a training always has its last.
@@ -198,8 +202,8 @@ pub fn verdict(looks: &[Look]) -> ([Option<f64>; FINDINGS], [usize; 2]) {
 /// Generates what is missing, trains what is missing, and writes the report.
 ///
 /// # Errors
-/// [`Error::Config`] if the folder has another experiment's arms; as [`Dataset::load`], [`Generator::fill`],
-/// [`training::fit`] and [`AugmentationReport::write`].
+/// [`Error::Config`] if the folder has another experiment's arms; as [`Dataset::load`],
+/// [`Generator::fill`], [`training::fit`] and [`AugmentationReport::write`].
 pub fn run(a: &Augmentation, device: &Device) -> Result<AugmentationReport> {
     let run = AugmentationRun::read(&a.run)?;
     let size = run.model.size;

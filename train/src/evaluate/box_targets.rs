@@ -19,7 +19,8 @@ pub(super) struct BoxTargets {
     side: usize,
     /// `[B, side, side, LABELS]`: 1 where a box of the label is.
     there: Vec<f32>,
-    /// As many: 1 where the label has a box somewhere on the image, so that nothing is said of images nobody drew boxes on.
+    /// As many: 1 where the label has a box somewhere on the image, so that nothing is said of
+    /// images nobody drew boxes on.
     known: Vec<f32>,
 }
 

@@ -1,4 +1,5 @@
-//! The classifier on disk: the network of [`roentgen_web::reader`], trained in a folder, and its predictions on many images.
+//! The classifier on disk: the network of [`roentgen_web::reader`], trained in a folder, and its
+//! predictions on many images.
 
 use std::path::Path;
 

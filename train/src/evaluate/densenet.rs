@@ -1,7 +1,9 @@
-//! The DenseNet of torchxrayvision, whose features published Fréchet distances of chest radiographs are measured in (RoentGen's
-//! among them). Its weights are the user's to bring: they come from other data sets, under their terms.
+//! The DenseNet of torchxrayvision, whose features published Fréchet distances of chest radiographs
+//! are measured in (RoentGen's among them). Its weights are the user's to bring: they come from
+//! other data sets, under their terms.
 //!
-//! `torchxrayvision/models.py`, class `DenseNet` (of torchvision's `densenet.py`): names and numbers of layers are read off the file.
+//! `torchxrayvision/models.py`, class `DenseNet` (of torchvision's `densenet.py`): names and
+//! numbers of layers are read off the file.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,17 +31,20 @@ const BATCH: usize = 8;
 
 /// The network up to its last features.
 pub struct DenseNet {
-    /// Everything below `features.`, under the rest of the name; normalisations as a factor and a shift.
+    /// Everything below `features.`, under the rest of the name; normalisations as a factor and a
+    /// shift.
     tensors: BTreeMap<String, HostTensor>,
     device: Device,
 }
 
 impl DenseNet {
-    /// The weights in a safetensors file with the names of the library's `state_dict()`. The classifier's head is left alone.
+    /// The weights in a safetensors file with the names of the library's `state_dict()`. The
+    /// classifier's head is left alone.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Safetensors`] for what is none (a `.pt` file: the message says how to convert it), and
-    /// [`Error::MissingTensor`] or [`Error::TensorShape`] where it is not this network's.
+    /// [`Error::Io`], [`Error::Safetensors`] for what is none (a `.pt` file: the message says how
+    /// to convert it), and [`Error::MissingTensor`] or [`Error::TensorShape`] where it is not this
+    /// network's.
     pub fn open(path: &Path, device: &Device) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
         let file = SafeTensors::deserialize(&bytes).map_err(|e| Error::Safetensors {

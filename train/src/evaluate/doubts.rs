@@ -13,7 +13,8 @@ use crate::data::images::Fit;
 use crate::data::readers::collection::Selection;
 use crate::data::record::{Labels, Record};
 
-/// Share of the images with a label whose label is not believed: the least credible ones by the classifier.
+/// Share of the images with a label whose label is not believed: the least credible ones by the
+/// classifier.
 const SHARE: f64 = 0.1;
 
 /// The doubtful labels of the selected records in `data`, by the classifier in `classifier`.

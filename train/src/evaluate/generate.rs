@@ -56,13 +56,15 @@ pub struct Settings {
     pub size: usize,
     /// Seed of the plan.
     pub seed: u64,
-    /// Most images drawn for each, until the model's reader agrees with one; none where the first one is kept.
+    /// Most images drawn for each, until the model's reader agrees with one; none where the first
+    /// one is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<usize>,
 }
 
-/// `number` prompts, composed from the records in a random order, so that findings, views and ages have the records' own
-/// frequencies; after the last record, again from the first with another paraphrase. A larger number only adds to it.
+/// `number` prompts, composed from the records in a random order, so that findings, views and ages
+/// have the records' own frequencies; after the last record, again from the first with another
+/// paraphrase. A larger number only adds to it.
 pub fn plan(records: &[Record], number: usize, seed: u64) -> Vec<Planned> {
     let mut order: Vec<usize> = (0..records.len()).collect();
     order.shuffle(&mut step_rng(seed, 0));
@@ -161,8 +163,9 @@ impl Generator {
         })
     }
 
-    /// The same, but each image is the first of at most `tries` seeds that the model's reader agrees with, or the nearest to it.
-    /// Where a prompt asks for nothing that the reader tells, its first image is kept.
+    /// The same, but each image is the first of at most `tries` seeds that the model's reader
+    /// agrees with, or the nearest to it. Where a prompt asks for nothing that the reader tells,
+    /// its first image is kept.
     ///
     /// # Errors
     /// [`Error::Request`] if `tries` is 0 or the model has no reader.
@@ -178,10 +181,12 @@ impl Generator {
         Err(Error::request("verify", why))
     }
 
-    /// Makes the images that `folder` lacks. Two commands with the same settings add to each other's.
+    /// Makes the images that `folder` lacks. Two commands with the same settings add to each
+    /// other's.
     ///
     /// # Errors
-    /// [`Error::Config`] if the folder has images of other settings; as [`Pipeline::generate`]; [`Error::Io`].
+    /// [`Error::Config`] if the folder has images of other settings; as [`Pipeline::generate`];
+    /// [`Error::Io`].
     pub fn fill(&self, folder: &Path, planned: &[Planned]) -> Result<()> {
         self.claim(folder)?;
         let missing: Vec<&Planned> = planned
@@ -215,7 +220,8 @@ impl Generator {
             ProgressBar::new(planned.len() as u64).with_style(style.expect("a valid template"));
         let next = AtomicUsize::new(0);
         let failure = Mutex::new(None);
-        // Most operations on a CPU use one thread: an image on each core is faster than one image on all of them.
+        // Most operations on a CPU use one thread: an image on each core is faster than one image
+        // on all of them.
         let workers = std::thread::available_parallelism()
             .map_or(1, usize::from)
             .min(planned.len());

@@ -1,4 +1,5 @@
-//! What a classifier is asked about an image: the fourteen findings, the view, and whether it shows a child.
+//! What a classifier is asked about an image: the fourteen findings, the view, and whether it shows
+//! a child.
 
 use crate::data::findings::Finding;
 use crate::data::prompts::statement::Statement;
@@ -20,9 +21,9 @@ pub fn names() -> [&'static str; LABELS] {
     names
 }
 
-/// What the tables say of an image. A finding that is not listed is absent where somebody looked for all of them: NIH's
-/// labels, and images called normal; not where sources contradict each other. Other sources graded one finding, and
-/// nothing is known of the rest.
+/// What the tables say of an image. A finding that is not listed is absent where somebody looked
+/// for all of them: NIH's labels, and images called normal; not where sources contradict each
+/// other. Other sources graded one finding, and nothing is known of the rest.
 pub fn known(record: &Record) -> Truth {
     let graded = |finding: Finding| {
         let found = record.findings.as_ref()?;
@@ -42,8 +43,8 @@ pub fn known(record: &Record) -> Truth {
     truth
 }
 
-/// What a prompt asks for that says `said` of `record`. Prompts leave things out: what the record says and the prompt does
-/// not is neither asked for nor excluded.
+/// What a prompt asks for that says `said` of `record`. Prompts leave things out: what the record
+/// says and the prompt does not is neither asked for nor excluded.
 pub fn requested(record: &Record, said: &Statement) -> Truth {
     let mut truth = known(record);
     for (label, finding) in truth.iter_mut().zip(Finding::ALL) {

@@ -1,4 +1,5 @@
-//! Whether generated images are copies: how near each comes to a training image, beside what patients nobody trained on do.
+//! Whether generated images are copies: how near each comes to a training image, beside what
+//! patients nobody trained on do.
 
 use std::path::Path;
 
@@ -9,7 +10,8 @@ use super::metrics::manifold::{Neighbour, nearest};
 use crate::data::dataset::Dataset;
 use crate::training::sheet;
 
-/// Pixels across the pictures that are compared: a copy is found also if it is a little shifted or smoother.
+/// Pixels across the pictures that are compared: a copy is found also if it is a little shifted or
+/// smoother.
 const SMALL: usize = 32;
 /// Pairs on the sheet from each of the two spaces.
 const PAIRS: usize = 8;
@@ -32,8 +34,9 @@ impl Distances {
         }
     }
 
-    /// Share of the generated images that are nearer to a training image than all but one in a hundred of the real val
-    /// images are: 0.01 is expected of new patients, much more asks for a look at the pairs.
+    /// Share of the generated images that are nearer to a training image than all but one in a
+    /// hundred of the real val images are: 0.01 is expected of new patients, much more asks for a
+    /// look at the pairs.
     pub fn suspicious(&self) -> f64 {
         let limit = quantile(&self.val, 0.01);
         let near = self.generated.iter().filter(|n| n.distance < limit).count();
@@ -59,8 +62,8 @@ pub fn quantile(neighbours: &[Neighbour], share: f64) -> f64 {
     distances[(share * (distances.len() - 1) as f64).round() as usize]
 }
 
-/// Images as points whose Euclidean distance is the root mean square difference in grey levels (0 to 255) of pictures of
-/// 32 x 32 pixels.
+/// Images as points whose Euclidean distance is the root mean square difference in grey levels (0
+/// to 255) of pictures of 32 x 32 pixels.
 pub fn pixels<'a>(images: impl Iterator<Item = &'a [u8]>, size: usize) -> Features {
     let small = SMALL.min(size);
     let values = images.flat_map(|image| shrunk(image, size, small));
@@ -84,8 +87,8 @@ fn shrunk(image: &[u8], size: usize, small: usize) -> Vec<f32> {
         .collect()
 }
 
-/// The worst pairs as one PNG: the eight nearest by features, then the eight nearest by pixels, each generated image
-/// beside its training image.
+/// The worst pairs as one PNG: the eight nearest by features, then the eight nearest by pixels,
+/// each generated image beside its training image.
 ///
 /// # Errors
 /// As [`sheet::save`].

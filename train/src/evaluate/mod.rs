@@ -58,7 +58,8 @@ pub struct Evaluation {
     /// Folder of the trained classifier
     #[arg(long, value_name = "DIR")]
     pub classifier: PathBuf,
-    /// Weights of torchxrayvision's DenseNet, as safetensors: measures the Fréchet distance in its features too
+    /// Weights of torchxrayvision's DenseNet, as safetensors: measures the Fréchet distance in its
+    /// features too
     #[arg(long, value_name = "FILE")]
     pub xrv: Option<PathBuf>,
     /// Folder with metadata.csv and the images
@@ -105,8 +106,8 @@ struct Judged {
 /// Generates what is missing, measures, and writes the report.
 ///
 /// # Errors
-/// [`Error::Request`] where there are too few images to measure; as [`classifier::open`], [`Dataset::load`],
-/// [`Generator::fill`] and [`Report::write`].
+/// [`Error::Request`] where there are too few images to measure; as [`classifier::open`],
+/// [`Dataset::load`], [`Generator::fill`] and [`Report::write`].
 pub fn run(evaluation: &Evaluation, device: &Device) -> Result<Report> {
     let e = evaluation;
     if e.images <= NEIGHBOURS {
@@ -194,7 +195,8 @@ pub fn run(evaluation: &Evaluation, device: &Device) -> Result<Report> {
     Ok(report)
 }
 
-/// Distances between clouds of features: generated images from val, beside as many training images from val.
+/// Distances between clouds of features: generated images from val, beside as many training images
+/// from val.
 fn likeness(judged: &Judged, seed: u64) -> Vec<Figure> {
     let val = &judged.val.features;
     let generated = &judged.generated.features;
@@ -254,7 +256,8 @@ fn xrv_distance(xrv: &DenseNet, images: &Images, seed: u64) -> Figure {
     }
 }
 
-/// Indices of some training images. Distances between clouds depend on their size, so the real ones are as many as the generated.
+/// Indices of some training images. Distances between clouds depend on their size, so the real ones
+/// are as many as the generated.
 fn as_many(generated: usize, train: usize, seed: u64) -> Vec<usize> {
     let mut some: Vec<usize> = (0..train).collect();
     some.shuffle(&mut step_rng(seed, 2));

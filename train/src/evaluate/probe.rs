@@ -1,9 +1,12 @@
-//! What a text encoder says to the U-Net: how well a linear layer reads from its states what a prompt asks for.
+//! What a text encoder says to the U-Net: how well a linear layer reads from its states what a
+//! prompt asks for.
 //!
-//! A linear probe (Alain and Bengio 2016, arXiv 1610.01644), as RoentGen's authors put to their text encoders: logistic
-//! regression on the states of frozen encoders, learned on prompts of the `train` split and judged on those of `val`. It is asked at
-//! two places that hold no word of the prompt: the end-of-text token, and the mean of the padding behind it, which is most of what
-//! cross-attention reads. Prompts deny findings too ("No effusion"), so that the words alone do not decide.
+//! A linear probe (Alain and Bengio 2016, arXiv 1610.01644), as RoentGen's authors put to their
+//! text encoders: logistic regression on the states of frozen encoders, learned on prompts of the
+//! `train` split and judged on those of `val`. It is asked at two places that hold no word of the
+//! prompt: the end-of-text token, and the mean of the padding behind it, which is most of what
+//! cross-attention reads. Prompts deny findings too ("No effusion"), so that the words alone do not
+//! decide.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -34,7 +37,8 @@ use crate::training::tensors::{self, floats};
 
 /// Prompts that go through a text encoder at a time.
 const BATCH: usize = 64;
-/// Steps, rate and decay of the logistic regression, over all prompts at once; by then AUROCs stand still.
+/// Steps, rate and decay of the logistic regression, over all prompts at once; by then AUROCs stand
+/// still.
 const STEPS: usize = 400;
 const RATE: f64 = 2e-2;
 const DECAY: f32 = 1e-2;
@@ -42,7 +46,8 @@ const DECAY: f32 = 1e-2;
 /// What `train probe` is told.
 #[derive(Args, Clone, Debug)]
 pub struct Probe {
-    /// Folders of the bundles or checkpoints to compare; random weights of the first one's shape come before them
+    /// Folders of the bundles or checkpoints to compare; random weights of the first one's shape
+    /// come before them
     #[arg(long = "bundle", value_name = "DIR", required = true)]
     pub bundles: Vec<PathBuf>,
     /// Folder with metadata.csv; no image is read
@@ -102,7 +107,8 @@ struct Asked {
 /// Puts the same questions to every encoder, and writes the report.
 ///
 /// # Errors
-/// As [`ModelFolder::open`] and [`collection::read`]; [`Error::Request`] for too few prompts; [`Error::Io`].
+/// As [`ModelFolder::open`] and [`collection::read`]; [`Error::Request`] for too few prompts;
+/// [`Error::Io`].
 pub fn run(probe: &Probe, device: &Device) -> Result<ProbeReport> {
     if probe.prompts < BATCH {
         return Err(Error::request(
@@ -239,8 +245,9 @@ fn reading(
     }
 }
 
-/// Logits on `judge` of a logistic regression for each label, learned on `learn`. Every state is brought to mean 0 and
-/// deviation 1 on `learn` first, so that the decay means the same for every encoder.
+/// Logits on `judge` of a logistic regression for each label, learned on `learn`. Every state is
+/// brought to mean 0 and deviation 1 on `learn` first, so that the decay means the same for every
+/// encoder.
 fn logits(learn: &States, judge: &States, device: &Device) -> Vec<[f32; FACTS]> {
     let learning = device.clone().autodiff();
     let table = |values: &[f32], width: usize, device: &Device| {
@@ -316,7 +323,8 @@ impl ProbeReport {
 mod tests {
     use super::*;
 
-    /// States in which one number says the first fact, and the second is drawn without looking at them.
+    /// States in which one number says the first fact, and the second is drawn without looking at
+    /// them.
     #[test]
     fn what_is_in_the_states_is_read_and_what_is_not_is_not() {
         let drawn = |seed: u64, n: usize| -> (Vec<f32>, Vec<Facts>) {

@@ -1,4 +1,5 @@
-//! A trained classifier -> the reader of a bundle: calibrated, and honest about what it cannot tell.
+//! A trained classifier -> the reader of a bundle: calibrated, and honest about what it cannot
+//! tell.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -23,7 +24,8 @@ use crate::data::record::Split;
 mod others;
 mod pointing;
 
-/// Fewer positives than this say nothing about how well a label is told: its AUROC is written as chance.
+/// Fewer positives than this say nothing about how well a label is told: its AUROC is written as
+/// chance.
 const FEWEST_POSITIVES: usize = 10;
 /// Share of the val split that is still taken for radiographs.
 const KEPT: f64 = 0.99;
@@ -156,7 +158,8 @@ fn temperature(logits: &[[f32; LABELS]], truths: &[Truth]) -> f32 {
     best.expect("there are temperatures").1
 }
 
-/// The probability at which sensitivity and specificity are largest together (Youden 1950); 0.5 where one of them is not known.
+/// The probability at which sensitivity and specificity are largest together (Youden 1950); 0.5
+/// where one of them is not known.
 fn threshold(logits: &[[f32; LABELS]], truths: &[Truth], label: usize, temperature: f32) -> f32 {
     let of = logits.iter().zip(truths);
     let mut scores: Vec<(f32, bool)> = of
@@ -232,7 +235,8 @@ mod tests {
 
     #[test]
     fn a_sure_network_is_cooled_until_it_is_as_sure_as_right() {
-        // Right in three of four cases, whatever it says: the best probability is 0.75, and its logit ln 3.
+        // Right in three of four cases, whatever it says: the best probability is 0.75, and its
+        // logit ln 3.
         let mut truths = vec![[None; LABELS]; 4];
         for (i, truth) in truths.iter_mut().enumerate() {
             truth[0] = Some(i != 3);

@@ -31,7 +31,8 @@ pub struct Figure {
 pub struct Circumstances {
     /// Day, UTC.
     pub date: String,
-    /// Commit of the code, with `-dirty` after it if files were changed; empty outside a repository.
+    /// Commit of the code, with `-dirty` after it if files were changed; empty outside a
+    /// repository.
     pub commit: String,
     /// Operating system, architecture, cores.
     pub machine: String,
@@ -79,8 +80,9 @@ impl Circumstances {
     }
 }
 
-/// `2026-11-24` of the days since 1970: years counted from March, so that the leap day is the last (Hinnant,
-/// "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`, for days after 1970).
+/// `2026-11-24` of the days since 1970: years counted from March, so that the leap day is the last
+/// (Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`, for days after
+/// 1970).
 fn day(since_1970: u64) -> String {
     let days = since_1970 + 719_468; // from 0000-03-01
     let (era, of_era) = (days / 146_097, days % 146_097);

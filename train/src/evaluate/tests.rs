@@ -1,4 +1,5 @@
-//! A classifier on made-up images, and a whole evaluation of the small Stable Diffusion of the goldens with it.
+//! A classifier on made-up images, and a whole evaluation of the small Stable Diffusion of the
+//! goldens with it.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +22,8 @@ use crate::training::run::{LrScheduler, MixedPrecision, Optimization};
 
 pub(super) const SIZE: usize = 32;
 
-/// Images whose view can be seen (a bright bar at the left or at the right), a third of them of children.
+/// Images whose view can be seen (a bright bar at the left or at the right), a third of them of
+/// children.
 pub(super) fn write_data(dir: &Path) {
     let mut table =
         "file,dataset,patient,view,sex,age,age_group,findings,other,split\n".to_string();
@@ -175,7 +177,8 @@ fn a_classifier_learns_resumes_and_measures_a_model() {
     assert!(drawn > 1.0 && drawn < 2.0, "{drawn}");
 }
 
-/// A bundle whose reader never sees a finding: it agrees with every image of a normal chest and with no other.
+/// A bundle whose reader never sees a finding: it agrees with every image of a normal chest and
+/// with no other.
 fn with_reader(checkpoint: &Path, out: &Path) -> PathBuf {
     let [from, to] = [checkpoint, out].map(|path| path.display().to_string());
     let command = Import::augment_args(clap::Command::new("import"));

@@ -40,10 +40,11 @@ const BRIGHTNESS: f32 = 0.1;
 pub struct ClassifierRun {
     /// Seed of every random choice in the run.
     pub seed: u64,
-    /// A label rarer than this share of the images has its images drawn more often, by the root of how much rarer it
-    /// is: the repeat factor sampling of Gupta et al. 2019 (LVIS).
+    /// A label rarer than this share of the images has its images drawn more often, by the root of
+    /// how much rarer it is: the repeat factor sampling of Gupta et al. 2019 (LVIS).
     pub repeat_below: f64,
-    /// Steps, rates, sizes; `sheet_every` is the number of steps between two looks at the val split.
+    /// Steps, rates, sizes; `sheet_every` is the number of steps between two looks at the val
+    /// split.
     pub optimization: Optimization,
     /// The network.
     pub model: ClassifierConfig,
@@ -127,7 +128,8 @@ impl<'a> Labelled<'a> {
     }
 }
 
-/// Trains the classifier of `run` into `folder`, or goes on there; `folder/auroc.csv` has its AUROCs on `val`.
+/// Trains the classifier of `run` into `folder`, or goes on there; `folder/auroc.csv` has its
+/// AUROCs on `val`.
 ///
 /// # Errors
 /// As [`classifier::claim`] and [`Trainer::step`].
@@ -157,8 +159,8 @@ pub fn train(
     )
 }
 
-/// Trains the classifier of `run` on `data` into `folder`, or goes on there. `look` is given the step and the averaged
-/// network every `sheet_every` steps and at the end.
+/// Trains the classifier of `run` on `data` into `folder`, or goes on there. `look` is given the
+/// step and the averaged network every `sheet_every` steps and at the end.
 ///
 /// # Errors
 /// As [`classifier::claim`] and [`Trainer::step`], and what `look` gives.
@@ -242,8 +244,8 @@ fn repeats(truths: &[Truth], below: f64) -> Vec<usize> {
     truths.iter().map(repeat).collect()
 }
 
-/// Appends the image in -1 to 1, shifted, brightened and steepened a little; gives the shift of what is on it, in parts of
-/// its size. It is never mirrored: the heart has a side.
+/// Appends the image in -1 to 1, shifted, brightened and steepened a little; gives the shift of
+/// what is on it, in parts of its size. It is never mirrored: the heart has a side.
 fn augmented(image: &[u8], size: usize, rng: &mut StdRng, out: &mut Vec<f32>) -> [f32; 2] {
     let reach = (size as f64 * SHIFT) as i32;
     let [dx, dy] = [(); 2].map(|()| rng.random_range(-reach..=reach));

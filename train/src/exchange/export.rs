@@ -1,4 +1,5 @@
-//! A finished run -> a bundle: averaged weights, quantized, with the texts that have to ship with them.
+//! A finished run -> a bundle: averaged weights, quantized, with the texts that have to ship with
+//! them.
 
 use std::path::Path;
 
@@ -41,7 +42,8 @@ pub fn configs(run: &Run, tokenizer: &ClipTokenizer, latents: &Latents) -> Compo
 /// The autoencoder that a run has, whose decoder may have been trained twice.
 ///
 /// # Errors
-/// [`roentgen_web::Error::Config`] if it is not trained yet and the run starts from no model that has one; as [`start::component`].
+/// [`roentgen_web::Error::Config`] if it is not trained yet and the run starts from no model that
+/// has one; as [`start::component`].
 pub fn autoencoder(run: &Run, folder: &RunFolder) -> Result<Weights> {
     let trained = start::component(run, folder, "vae", &[adversarial::FOLDER, "vae"])?;
     trained.ok_or_else(|| vae::untrained(folder))

@@ -1,4 +1,5 @@
-//! A checkpoint -> a bundle, or a `.ckpt` -> `.safetensors`, tensor by tensor: whatever its size, one tensor is in memory at a time.
+//! A checkpoint -> a bundle, or a `.ckpt` -> `.safetensors`, tensor by tensor: whatever its size,
+//! one tensor is in memory at a time.
 
 use std::path::PathBuf;
 
@@ -15,10 +16,12 @@ use crate::exchange::export::INTENDED_USE;
 /// What `import` can be told.
 #[derive(Args, Clone, Debug)]
 pub struct Import {
-    /// A diffusers checkpoint (Stable Diffusion 1.x or 2.x), or a .safetensors, .ckpt or .pt file in the original layout
+    /// A diffusers checkpoint (Stable Diffusion 1.x or 2.x), or a .safetensors, .ckpt or .pt file
+    /// in the original layout
     #[arg(long, value_name = "PATH")]
     pub checkpoint: PathBuf,
-    /// For a file: the folder with `tokenizer/`, and any diffusers config that holds instead of what the file's shapes say
+    /// For a file: the folder with `tokenizer/`, and any diffusers config that holds instead of
+    /// what the file's shapes say
     #[arg(long, value_name = "DIR")]
     pub configs: Option<PathBuf>,
     /// For a file of SD 2.x: what it predicts, epsilon (512 pixels) or v (768 pixels)
@@ -30,10 +33,12 @@ pub struct Import {
     /// A LoRA to add to the weights, with how much of it (FILE:0.8); may be given several times
     #[arg(long, value_name = "FILE[:WEIGHT]")]
     pub lora: Vec<LoraFile>,
-    /// What to write: a bundle, or the same tensors as .safetensors, which every program reads without running anything
+    /// What to write: a bundle, or the same tensors as .safetensors, which every program reads
+    /// without running anything
     #[arg(long, value_enum, default_value_t = Target::Bundle)]
     pub to: Target,
-    /// f32, f16, q8, q4 or mixed (q4 for the U-Net's matrices, q8 for its convolutions and the rest)
+    /// f32, f16, q8, q4 or mixed (q4 for the U-Net's matrices, q8 for its convolutions and the
+    /// rest)
     #[arg(long, default_value = "mixed")]
     pub quantize: Policy,
     /// Folder of the bundle, or the .safetensors file
@@ -98,8 +103,9 @@ pub fn run(args: &Import) -> Result<()> {
 /// Writes the bundle of a checkpoint; a `README.md` that lies in the folder becomes its model card.
 ///
 /// # Errors
-/// As [`ModelFolder::open`], [`ModelFolder::open_original`] and [`BundleWriter`]; [`Error::UnknownTensor`],
-/// [`Error::TensorShape`] or [`Error::MissingTensor`] where weights and configs do not belong together.
+/// As [`ModelFolder::open`], [`ModelFolder::open_original`] and [`BundleWriter`];
+/// [`Error::UnknownTensor`], [`Error::TensorShape`] or [`Error::MissingTensor`] where weights and
+/// configs do not belong together.
 pub fn bundle(args: &Import) -> Result<Manifest> {
     let mut model = open(args)?;
     if let Some(decoder) = &args.decoder {

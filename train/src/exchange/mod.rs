@@ -1,4 +1,5 @@
-//! Models in and out: bundles, diffusers checkpoints, Stable Diffusion checkpoints, the tokenizer's files.
+//! Models in and out: bundles, diffusers checkpoints, Stable Diffusion checkpoints, the tokenizer's
+//! files.
 
 pub mod diffusers;
 pub mod export;

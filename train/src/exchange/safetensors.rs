@@ -1,5 +1,5 @@
-//! Tensors in memory -> a safetensors file. The library's writer wants a copy of all bytes, and leaves files of names that
-//! nobody knows when it is interrupted.
+//! Tensors in memory -> a safetensors file. The library's writer wants a copy of all bytes, and
+//! leaves files of names that nobody knows when it is interrupted.
 
 use std::io::Write;
 use std::path::Path;
@@ -21,7 +21,8 @@ pub enum Format {
     F16,
 }
 
-/// Writes tensors (name, shape, values), in their order. `metadata`: what the file says of itself, if anything.
+/// Writes tensors (name, shape, values), in their order. `metadata`: what the file says of itself,
+/// if anything.
 ///
 /// # Errors
 /// [`Error::Io`].

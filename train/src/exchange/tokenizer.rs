@@ -1,8 +1,9 @@
 //! Prompts -> a small tokenizer of CLIP's kind, saved as transformers saves one.
 //!
-//! Everything but the learned merges is CLIP's (Radford et al. 2021, `CLIPTokenizer` of transformers): NFC, single
-//! spaces and lower case, CLIP's split, byte-level BPE with `</w>` at the end of a word, `<|startoftext|>` and
-//! `<|endoftext|>` as the last two ids, 77 tokens padded with `<|endoftext|>`.
+//! Everything but the learned merges is CLIP's (Radford et al. 2021, `CLIPTokenizer` of
+//! transformers): NFC, single spaces and lower case, CLIP's split, byte-level BPE with `</w>` at
+//! the end of a word, `<|startoftext|>` and `<|endoftext|>` as the last two ids, 77 tokens padded
+//! with `<|endoftext|>`.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -67,8 +68,9 @@ pub fn train(prompts: impl Iterator<Item = String> + Send, vocab_size: usize) ->
     else {
         return Err(fail("it has no normalizer".into()));
     };
-    // The symbols go in as "special" tokens: they then have fixed ids, which also decide between equally frequent
-    // merges, and every byte has its token at the end of a word, so that any text can be encoded.
+    // The symbols go in as "special" tokens: they then have fixed ids, which also decide between
+    // equally frequent merges, and every byte has its token at the end of a word, so that any text
+    // can be encoded.
     let mut trainer = BpeTrainer::builder()
         .vocab_size(vocab_size - 2)
         .min_frequency(2)
@@ -111,11 +113,12 @@ pub fn train(prompts: impl Iterator<Item = String> + Send, vocab_size: usize) ->
     assemble(vocab, model["merges"].clone())
 }
 
-/// Writes `tokenizer.json` for this project and for transformers, and `vocab.json`, `merges.txt` and
-/// `tokenizer_config.json` for programs that know CLIP's older files.
+/// Writes `tokenizer.json` for this project and for transformers, and `vocab.json`, `merges.txt`
+/// and `tokenizer_config.json` for programs that know CLIP's older files.
 ///
 /// # Errors
-/// [`Error::Io`] where the folder cannot be written, [`Error::Tokenizer`] where the library refuses.
+/// [`Error::Io`] where the folder cannot be written, [`Error::Tokenizer`] where the library
+/// refuses.
 pub fn save(tokenizer: &Tokenizer, dir: &Path) -> Result<()> {
     std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
     let json = tokenizer.to_string(true).map_err(library)?;
@@ -133,7 +136,8 @@ pub fn save(tokenizer: &Tokenizer, dir: &Path) -> Result<()> {
     files::replace(&path, format!("{config:#}\n"))
 }
 
-/// The parts of CLIP's `tokenizer.json` around a vocabulary (ids in order, the special tokens last) and merges.
+/// The parts of CLIP's `tokenizer.json` around a vocabulary (ids in order, the special tokens last)
+/// and merges.
 fn assemble(vocab: Vec<String>, merges: serde_json::Value) -> Result<Tokenizer> {
     let (start, end) = (vocab.len() - 2, vocab.len() - 1);
     let vocab: serde_json::Map<_, _> = vocab

@@ -34,11 +34,13 @@ pub struct Examples<'a> {
     pub seed: u64,
 }
 
-/// Trains the U-Net of `run`, and the text encoder too if it has no training of its own ([`crate::stages::text`]), into
-/// `folder/diffusion`. `on_sheet` is called when a sheet is due, with the averaged weights' trainer.
+/// Trains the U-Net of `run`, and the text encoder too if it has no training of its own
+/// ([`crate::stages::text`]), into `folder/diffusion`. `on_sheet` is called when a sheet is due,
+/// with the averaged weights' trainer.
 ///
 /// # Errors
-/// As [`Trainer::step`], and what `on_sheet` gives; [`Error::Config`] if the run has a `[text]` training that was not done.
+/// As [`Trainer::step`], and what `on_sheet` gives; [`Error::Config`] if the run has a `[text]`
+/// training that was not done.
 pub fn train(
     run: &Run,
     records: &[Record],
@@ -72,7 +74,8 @@ pub fn train(
         let own = folder.path("text");
         let init = run.init.clone().filter(|_| !own.exists());
         networks = start::take(networks, trained, &init.unwrap_or(own))?;
-        // It stays as it is: the denoising loss, left alone with it, has it forget the findings again.
+        // It stays as it is: the denoising loss, left alone with it, has it forget the findings
+        // again.
         networks.text_encoder = networks.text_encoder.no_grad();
     }
     let examples = Examples {
@@ -120,7 +123,8 @@ pub fn fit(
 }
 
 impl Examples<'_> {
-    /// The batch of a step: images, prompts, noise and timesteps, all drawn from the step's own random numbers.
+    /// The batch of a step: images, prompts, noise and timesteps, all drawn from the step's own
+    /// random numbers.
     fn batch(&self, objective: &Objective, size: usize, step: usize) -> Result<Batch> {
         let mut rng = step_rng(self.seed, step);
         let mut batch = Batch::new(self.latents.shape);

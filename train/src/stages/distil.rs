@@ -4,10 +4,12 @@
 //! teacher + prompts ─trajectories─▶ samples at the student's timesteps ─target─▶ what one step must predict ─▶ U-Net
 //! ```
 //!
-//! The student starts as the teacher. Each of its steps learns to end where the teacher's next steps, with classifier-free
-//! guidance, ended: progressive distillation (Salimans and Ho 2022, arXiv 2202.00512) with the guidance folded in (Meng et al.
-//! 2023, arXiv 2210.03142), in one stage instead of halvings, so that no student learns from another's mistakes, and from the
-//! teacher's own samples (Luhman and Luhman 2021, arXiv 2101.02388). Text encoder and autoencoder stay the teacher's.
+//! The student starts as the teacher. Each of its steps learns to end where the teacher's next
+//! steps, with classifier-free guidance, ended: progressive distillation (Salimans and Ho 2022,
+//! arXiv 2202.00512) with the guidance folded in (Meng et al. 2023, arXiv 2210.03142), in one stage
+//! instead of halvings, so that no student learns from another's mistakes, and from the teacher's
+//! own samples (Luhman and Luhman 2021, arXiv 2101.02388). Text encoder and autoencoder stay the
+//! teacher's.
 
 pub mod run;
 pub mod target;
@@ -47,7 +49,8 @@ use crate::training::samples::{self, Sampling};
 use crate::training::tensors::floats;
 use crate::training::trainer::{Trainer, ema_path};
 
-/// Trajectories that are never learned from: on them it is measured how near the student comes to the teacher.
+/// Trajectories that are never learned from: on them it is measured how near the student comes to
+/// the teacher.
 pub const HELD_OUT: usize = 2 * trajectories::CHUNK;
 
 /// The network that learns, under its component's name.
@@ -81,11 +84,12 @@ pub fn trained(folder: &RunFolder) -> Result<Weights> {
     Ok(weights)
 }
 
-/// Distils the model in `teacher` (a bundle or a diffusers folder) with prompts from `data` (see [`readers::list`]; no image is
-/// read) into `folder`, or continues there.
+/// Distils the model in `teacher` (a bundle or a diffusers folder) with prompts from `data` (see
+/// [`readers::list`]; no image is read) into `folder`, or continues there.
 ///
 /// # Errors
-/// As [`ModelFolder`], [`readers::list`], [`trajectories::draw`] and [`Trainer`]; [`Error::Config`] if model and run do not fit.
+/// As [`ModelFolder`], [`readers::list`], [`trajectories::draw`] and [`Trainer`]; [`Error::Config`]
+/// if model and run do not fit.
 pub fn train(
     run: &DistilRun,
     teacher: &Path,
@@ -216,7 +220,8 @@ fn draw(
     trajectories::draw(teacher, &prompts, &run.distil, settings, count, samples)
 }
 
-/// Trains `student`; `look` is given the step and the averaged weights before the first step and when a sheet is due.
+/// Trains `student`; `look` is given the step and the averaged weights before the first step and
+/// when a sheet is due.
 fn fit(
     r: &Distil,
     student: Student,
@@ -257,7 +262,8 @@ struct Batch {
 }
 
 impl DistilBatches<'_> {
-    /// The batch of a step: every step of the student as often as every other, each of a trajectory by the step's own random numbers.
+    /// The batch of a step: every step of the student as often as every other, each of a trajectory
+    /// by the step's own random numbers.
     fn batch(&self, size: usize, step: usize) -> Batch {
         // Other numbers than those of the trajectories, which also count from 0.
         let mut rng = step_rng(!self.seed, step);
@@ -299,8 +305,9 @@ impl Batch {
     }
 }
 
-/// How far the ends of a student's steps lie from the teacher's, from the same noise and prompts: root mean square of the
-/// difference, over the standard deviation of the teacher's. 0 is the same image, 1.4 is another one.
+/// How far the ends of a student's steps lie from the teacher's, from the same noise and prompts:
+/// root mean square of the difference, over the standard deviation of the teacher's. 0 is the same
+/// image, 1.4 is another one.
 fn distance(
     unet: &UNet2DConditionModel,
     base: &Base,

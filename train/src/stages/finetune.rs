@@ -1,7 +1,9 @@
-//! Training a model that is already there further, on somebody's radiographs: what RoentGen did with Stable Diffusion.
+//! Training a model that is already there further, on somebody's radiographs: what RoentGen did
+//! with Stable Diffusion.
 //!
-//! The autoencoder stays as it is, so that every image is encoded once; the U-Net learns, with or without the text encoder,
-//! in all weights or through low-rank adapters. The run's folder holds all that an export needs.
+//! The autoencoder stays as it is, so that every image is encoded once; the U-Net learns, with or
+//! without the text encoder, in all weights or through low-rank adapters. The run's folder holds
+//! all that an export needs.
 
 pub mod run;
 
@@ -106,7 +108,8 @@ fn damaged(path: &Path, why: impl std::fmt::Display) -> Error {
     )
 }
 
-/// The averaged weights of a fine-tuning with the autoencoder that it started from; adapters are merged.
+/// The averaged weights of a fine-tuning with the autoencoder that it started from; adapters are
+/// merged.
 ///
 /// # Errors
 /// [`Error::Io`] if it has no checkpoint yet.
@@ -116,11 +119,12 @@ pub fn trained(folder: &RunFolder) -> Result<Weights> {
     Ok(weights)
 }
 
-/// Trains the model in `checkpoint` (a bundle or a diffusers folder) on `data` (see [`readers::list`]) into `folder`, or
-/// continues there.
+/// Trains the model in `checkpoint` (a bundle or a diffusers folder) on `data` (see
+/// [`readers::list`]) into `folder`, or continues there.
 ///
 /// # Errors
-/// As [`ModelFolder`], [`readers::list`] and [`trainer::Trainer`]; [`Error::Config`] if model and run do not fit.
+/// As [`ModelFolder`], [`readers::list`] and [`trainer::Trainer`]; [`Error::Config`] if model and
+/// run do not fit.
 pub fn train(
     run: &FineTuneRun,
     checkpoint: &Path,
@@ -187,7 +191,8 @@ pub fn train(
     )
 }
 
-/// The configurations of `model` with the text encoder of `text`, if they fit each other and the run.
+/// The configurations of `model` with the text encoder of `text`, if they fit each other and the
+/// run.
 fn base(
     run: &FineTuneRun,
     model: &ModelFolder,
@@ -214,7 +219,8 @@ fn base(
             run.size
         )));
     }
-    // Everything else that can be wrong between the components; networks are made lazily, so this costs nothing.
+    // Everything else that can be wrong between the components; networks are made lazily, so this
+    // costs nothing.
     PipelineBuilder::new(configs.clone(), text.tokenizer.clone(), device)?;
     let size = run.size as usize;
     configs.unet.sample_size = Some((size / downscale).into());
@@ -291,7 +297,8 @@ fn encoded(
     Ok((latents, captions))
 }
 
-/// Reads and encodes every image, a batch at a time; those that cannot be read are left out and printed.
+/// Reads and encodes every image, a batch at a time; those that cannot be read are left out and
+/// printed.
 fn encode(
     mut encoder: LatentEncoder,
     listing: Listing,

@@ -61,7 +61,8 @@ pub struct LatentEncoder<'a> {
 }
 
 impl<'a> LatentEncoder<'a> {
-    /// For images of `size` x `size` pixels; an autoencoder of three channels sees the same grey in each.
+    /// For images of `size` x `size` pixels; an autoencoder of three channels sees the same grey in
+    /// each.
     pub fn new(
         vae: &'a Autoencoder,
         config: &'a AutoencoderConfig,
@@ -114,7 +115,8 @@ impl<'a> LatentEncoder<'a> {
 }
 
 impl Latents {
-    /// Encodes every image of `data`, and then `moved` copies of each that are shifted and turned a little.
+    /// Encodes every image of `data`, and then `moved` copies of each that are shifted and turned a
+    /// little.
     pub fn encode(
         vae: &Autoencoder,
         config: &AutoencoderConfig,
@@ -130,7 +132,8 @@ impl Latents {
         };
         let all: Vec<usize> = (0..n * (1 + moved)).collect();
         let bar = ProgressBar::new(all.len().div_ceil(BATCH) as u64);
-        // Batches beside each other: resizing and what else is no kernel would leave the other cores idle.
+        // Batches beside each other: resizing and what else is no kernel would leave the other
+        // cores idle.
         for some in all.chunks(BATCH * AT_ONCE) {
             let batches = some.par_chunks(BATCH).map(|batch| {
                 let images: Vec<Vec<u8>> = batch.iter().map(|i| copy(*i)).collect();
@@ -151,8 +154,8 @@ impl Latents {
         self
     }
 
-    /// The config of the autoencoder that made them, with their scale: of `AutoencoderDC`, whose channels differ much, each
-    /// channel's own, else one for all.
+    /// The config of the autoencoder that made them, with their scale: of `AutoencoderDC`, whose
+    /// channels differ much, each channel's own, else one for all.
     pub fn scaled(&self, config: &AutoencoderConfig) -> AutoencoderConfig {
         let mut config = config.clone();
         match &mut config {
@@ -264,7 +267,8 @@ impl Latents {
         ema::save(&weights, path)
     }
 
-    /// Reads what [`Self::save`] wrote; with `count` there must be as many images with that many copies.
+    /// Reads what [`Self::save`] wrote; with `count` there must be as many images with that many
+    /// copies.
     ///
     /// # Errors
     /// [`Error::Io`], or [`Error::Config`] if the file belongs to other data.

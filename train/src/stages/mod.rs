@@ -1,4 +1,5 @@
-//! One module for each thing that can be trained: autoencoder, text encoder, U-Net, an existing model, a few-step student.
+//! One module for each thing that can be trained: autoencoder, text encoder, U-Net, an existing
+//! model, a few-step student.
 
 pub mod diffusion;
 pub mod distil;

@@ -1,9 +1,9 @@
 //! Teaching the text encoder what prompts say, before the U-Net learns from it.
 //!
-//! A causal encoder that only ever sees the denoising loss carries the words with large effects (view, child) to the
-//! padding that follows a prompt, which is two thirds of what cross-attention reads, and leaves the small ones
-//! (findings) at their own token. Here a linear head has to tell from the padding alone what the prompt said; the head
-//! is thrown away.
+//! A causal encoder that only ever sees the denoising loss carries the words with large effects
+//! (view, child) to the padding that follows a prompt, which is two thirds of what cross-attention
+//! reads, and leaves the small ones (findings) at their own token. Here a linear head has to tell
+//! from the padding alone what the prompt said; the head is thrown away.
 
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
@@ -33,7 +33,8 @@ pub struct TextToFacts {
     pub head: Linear,
 }
 
-/// Trains the text encoder of `run` into `folder/text`; [`crate::stages::diffusion::train`] starts from it.
+/// Trains the text encoder of `run` into `folder/text`; [`crate::stages::diffusion::train`] starts
+/// from it.
 ///
 /// # Errors
 /// As [`Trainer::step`]; [`Error::Config`] without a record whose prompt is made of facts.

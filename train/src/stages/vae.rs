@@ -1,4 +1,5 @@
-//! Training the autoencoder on random crops: mean absolute error, the same of edges, and a little KL where it has one.
+//! Training the autoencoder on random crops: mean absolute error, the same of edges, and a little
+//! KL where it has one.
 
 pub mod adversarial;
 pub mod crops;
@@ -23,7 +24,8 @@ use crate::training::trainer::Trainer;
 use crops::Source;
 use reconstruct::{ON_SHEET, Reconstructions};
 
-/// The autoencoder under its component's name, so that keys come out as `vae.encoder.conv_in.weight`.
+/// The autoencoder under its component's name, so that keys come out as
+/// `vae.encoder.conv_in.weight`.
 #[derive(Module, Debug)]
 pub struct Autoencoder {
     /// The network.
@@ -33,7 +35,8 @@ pub struct Autoencoder {
 /// Trains the autoencoder of `run` into `folder/vae`.
 ///
 /// # Errors
-/// As [`Trainer::step`] and [`Reconstructions::sheet`]; [`Error::Config`] if no image has the run's size.
+/// As [`Trainer::step`] and [`Reconstructions::sheet`]; [`Error::Config`] if no image has the run's
+/// size.
 pub fn train(run: &Run, data: &Dataset, folder: &RunFolder, device: &Device) -> Result<()> {
     let device = device.clone().autodiff();
     device.seed(run.seed); // of the starting weights
@@ -87,7 +90,8 @@ pub fn train(run: &Run, data: &Dataset, folder: &RunFolder, device: &Device) -> 
 /// The autoencoder that a run has before its decoder is trained further.
 ///
 /// # Errors
-/// [`Error::Config`] if it is not trained yet and the run starts from no model that has one; as [`start::component`].
+/// [`Error::Config`] if it is not trained yet and the run starts from no model that has one; as
+/// [`start::component`].
 pub fn trained(run: &Run, folder: &RunFolder) -> Result<Weights> {
     start::component(run, folder, "vae", &["vae"])?.ok_or_else(|| untrained(folder))
 }
@@ -119,8 +123,9 @@ fn source<'a>(run: &Run, data: &'a Dataset) -> Result<Source<'a>> {
 
 /// Standard deviation of each channel over a batch, `[B, C, h, w]` to `[1, C, 1, 1]`.
 ///
-/// Gradients go through it. As a constant it would reward larger latents, which drown the noise of this step, and the next step's noise
-/// would be as much larger: they grow without end, until the blocks, whose outputs are normalised, add nothing to them.
+/// Gradients go through it. As a constant it would reward larger latents, which drown the noise of
+/// this step, and the next step's noise would be as much larger: they grow without end, until the
+/// blocks, whose outputs are normalised, add nothing to them.
 fn deviations(latents: Tensor<4>) -> Tensor<4> {
     let [b, c, h, w] = latents.dims();
     let channels = latents.swap_dims(0, 1).reshape([c, b * h * w]);
@@ -156,7 +161,8 @@ mod tests {
         let shape = [2, 3, 4, 4];
         let z = floats(&draw(1), shape, &device).require_grad();
         let noise = floats(&draw(2), shape, &device) * deviations(z.clone());
-        // What is left of the latents beside the noise, whatever their size: no gradient along the latents themselves.
+        // What is left of the latents beside the noise, whatever their size: no gradient along the
+        // latents themselves.
         let left = (z.clone() / deviations(z.clone())) * (noise / deviations(z.clone()));
         let grads = (left * floats(&draw(3), shape, &device)).sum().backward();
         let along = z.grad(&grads).expect("a gradient") * z.clone().inner();

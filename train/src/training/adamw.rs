@@ -7,8 +7,9 @@ use super::host::{are_here, together};
 
 const EPSILON: f32 = 1e-8;
 
-/// Decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2), burn's own where a parameter is on another
-/// device than the CPU. burn goes over every parameter some fifteen times a step.
+/// Decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2), burn's own
+/// where a parameter is on another device than the CPU. burn goes over every parameter some fifteen
+/// times a step.
 #[derive(Clone)]
 pub struct OnePassAdamW {
     stock: AdamW,

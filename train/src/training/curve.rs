@@ -21,7 +21,8 @@ struct Row {
 /// Draws the curves of the run's trainings, averaged over 50 steps, on a logarithmic scale.
 ///
 /// # Errors
-/// [`Error::Config`] if there is no log or one is damaged, [`Error::Output`] if the picture cannot be written.
+/// [`Error::Config`] if there is no log or one is damaged, [`Error::Output`] if the picture cannot
+/// be written.
 pub fn draw(folder: &RunFolder, out: &Path) -> Result<()> {
     let failed =
         |error: &dyn std::fmt::Display| Error::Output(format!("{}: {error}", out.display()));
@@ -75,7 +76,8 @@ fn read(path: &Path) -> Result<Vec<Row>> {
     reader.deserialize().map(|row| row.map_err(fault)).collect()
 }
 
-/// One point for every window: its middle step and its mean loss. A resumed log may repeat steps; the last one counts.
+/// One point for every window: its middle step and its mean loss. A resumed log may repeat steps;
+/// the last one counts.
 fn averaged(rows: &[Row]) -> Vec<(f64, f64)> {
     let last: std::collections::BTreeMap<usize, f64> =
         rows.iter().map(|r| (r.step, r.loss)).collect();

@@ -16,7 +16,8 @@ pub enum Kind {
 /// Opens the device.
 ///
 /// # Errors
-/// [`Error::Device`] saying what is missing: the feature, a driver, or the libraries that compile kernels.
+/// [`Error::Device`] saying what is missing: the feature, a driver, or the libraries that compile
+/// kernels.
 pub fn open(kind: Kind) -> Result<Device> {
     match kind {
         Kind::Cpu => Ok(Device::flex()),
@@ -24,7 +25,8 @@ pub fn open(kind: Kind) -> Result<Device> {
     }
 }
 
-/// The devices that the replicas of a module on `device` may be on, itself first: every NVIDIA GPU for one of them.
+/// The devices that the replicas of a module on `device` may be on, itself first: every NVIDIA GPU
+/// for one of them.
 pub fn alike(device: &Device) -> Vec<Device> {
     #[cfg(feature = "cuda")]
     if *device == Device::cuda(0) {

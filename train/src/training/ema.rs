@@ -9,7 +9,8 @@ use roentgen_web::weights::{self, Weights};
 
 use crate::exchange::safetensors::{self, Format};
 
-/// Steps between two updates. The average of weights that hardly move in ten steps is the same, at a tenth of the cost.
+/// Steps between two updates. The average of weights that hardly move in ten steps is the same, at
+/// a tenth of the cost.
 const EVERY: usize = 10;
 
 /// A moving average in f32 on the host, in the checkpoint's names and layout.
@@ -29,8 +30,8 @@ impl Ema {
         }
     }
 
-    /// Takes the weights after `step` steps in, every tenth step. Early on the average follows faster, as in diffusers'
-    /// `EMAModel`: decay `(1 + n) / (10 + n)`.
+    /// Takes the weights after `step` steps in, every tenth step. Early on the average follows
+    /// faster, as in diffusers' `EMAModel`: decay `(1 + n) / (10 + n)`.
     pub fn update<M: Module>(&mut self, module: &M, step: usize) {
         if !step.is_multiple_of(EVERY) {
             return;

@@ -12,7 +12,8 @@ const LOCK: &str = "training.lock";
 /// Most bytes of a holder's name.
 const HOLDER: u64 = 200;
 
-/// The right to write into a training's folder, until it is dropped or the process ends, however it ends.
+/// The right to write into a training's folder, until it is dropped or the process ends, however it
+/// ends.
 #[derive(Debug)]
 pub struct FolderLock {
     _file: Option<File>,
@@ -58,9 +59,10 @@ pub fn lock(folder: &Path) -> Result<FolderLock> {
     Ok(FolderLock { _file: Some(file) })
 }
 
-/// Where the training in `folder` keeps its last checkpoint. A checkpoint is written as `checkpoint.new`, `checkpoint` makes
-/// room as `checkpoint.old`, and the new one takes its place; where a process ended between the last two, the old one is
-/// put back. What else it left is removed, so the folder has to be [`lock`]ed.
+/// Where the training in `folder` keeps its last checkpoint. A checkpoint is written as
+/// `checkpoint.new`, `checkpoint` makes room as `checkpoint.old`, and the new one takes its place;
+/// where a process ended between the last two, the old one is put back. What else it left is
+/// removed, so the folder has to be [`lock`]ed.
 ///
 /// # Errors
 /// [`Error::Io`].

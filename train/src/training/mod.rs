@@ -1,4 +1,5 @@
-//! What every training shares: the run file, the optimizer's loop and its checkpoints, the loss, sheets and curves.
+//! What every training shares: the run file, the optimizer's loop and its checkpoints, the loss,
+//! sheets and curves.
 
 pub mod adamw;
 pub mod curve;

@@ -64,15 +64,17 @@ impl Objective {
         self
     }
 
-    /// Weight of a timestep's squared error (Hang et al. 2023, section 3.4 and appendix): `min(snr, gamma)` on the clean
-    /// latents, expressed in what the network predicts: noise (`/ snr`) or velocity (`/ (snr + 1)`).
+    /// Weight of a timestep's squared error (Hang et al. 2023, section 3.4 and appendix):
+    /// `min(snr, gamma)` on the clean latents, expressed in what the network predicts: noise
+    /// (`/ snr`) or velocity (`/ (snr + 1)`).
     fn weight(&self, timestep: usize) -> f64 {
         let alpha = self.schedule.alphas_cumprod[timestep];
         let snr = alpha / (1.0 - alpha);
         match self.min_snr_gamma {
             None => 1.0,
             Some(gamma) if self.velocity => snr.min(gamma) / (snr + 1.0),
-            // The quotient the other way round: a schedule may end in pure noise, of which the ratio is 0.
+            // The quotient the other way round: a schedule may end in pure noise, of which the
+            // ratio is 0.
             Some(gamma) => (gamma / snr).min(1.0),
         }
     }
@@ -102,7 +104,8 @@ impl Batch {
         }
     }
 
-    /// Adds one example: scaled latents, noise of the same size, a timestep and the tokens `[T]` of its prompt.
+    /// Adds one example: scaled latents, noise of the same size, a timestep and the tokens `[T]` of
+    /// its prompt.
     ///
     /// # Errors
     /// [`Error::Request`] if there is no such timestep.
@@ -157,7 +160,8 @@ impl Batch {
 mod tests {
     use super::*;
 
-    /// Weights at the timesteps whose signal-to-noise ratios are nearest to `snr`, and these ratios.
+    /// Weights at the timesteps whose signal-to-noise ratios are nearest to `snr`, and these
+    /// ratios.
     fn weight(prediction: &str, gamma: f64, snr: f64) -> (f64, f64) {
         let json =
             format!(r#"{{"_class_name": "DDIMScheduler", "prediction_type": "{prediction}"}}"#);

@@ -12,16 +12,18 @@ pub enum LrScheduler {
     Cosine,
     /// The peak to the end.
     Constant,
-    /// The peak, then linearly to nothing over the last [`Optimization::decay_share`] of the steps (Hu et al. 2024, "MiniCPM",
-    /// arXiv:2404.06395, section 4). The checkpoint before the decay is kept, so that more steps can follow it.
+    /// The peak, then linearly to nothing over the last [`Optimization::decay_share`] of the steps
+    /// (Hu et al. 2024, "MiniCPM", arXiv:2404.06395, section 4). The checkpoint before the decay is
+    /// kept, so that more steps can follow it.
     WarmupConstantDecay,
-    /// One cycle (Smith and Topin 2018, "Super-Convergence") as torch's `OneCycleLR` has it: half a cosine up from a 25th
-    /// of the peak over the warm-up, half a cosine down to nothing over the rest.
+    /// One cycle (Smith and Topin 2018, "Super-Convergence") as torch's `OneCycleLR` has it: half a
+    /// cosine up from a 25th of the peak over the warm-up, half a cosine down to nothing over the
+    /// rest.
     OneCycle,
 }
 
-/// Number format of the products in the forward and backward passes (`--mixed_precision` of diffusers' training scripts). Weights,
-/// their gradients and the optimizer are f32 with each.
+/// Number format of the products in the forward and backward passes (`--mixed_precision` of
+/// diffusers' training scripts). Weights, their gradients and the optimizer are f32 with each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MixedPrecision {
@@ -30,7 +32,8 @@ pub enum MixedPrecision {
     F32,
     /// 16 bits, of which 8 are exponent.
     Bf16,
-    /// 16 bits, of which 5 are exponent: losses are scaled up, so that small gradients do not vanish.
+    /// 16 bits, of which 5 are exponent: losses are scaled up, so that small gradients do not
+    /// vanish.
     F16,
 }
 
@@ -53,7 +56,8 @@ impl MixedPrecision {
     }
 }
 
-/// How a network is optimised: AdamW, linear warm-up, cosine decay or none, global gradient clipping, EMA.
+/// How a network is optimised: AdamW, linear warm-up, cosine decay or none, global gradient
+/// clipping, EMA.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Optimization {
@@ -64,11 +68,12 @@ pub struct Optimization {
     pub pause_at: Option<usize>,
     /// Images in a step.
     pub batch_size: usize,
-    /// Parts in which each replica takes its share of a batch, one after another, for less memory and the same step.
+    /// Parts in which each replica takes its share of a batch, one after another, for less memory
+    /// and the same step.
     #[serde(default = "one")]
     pub gradient_accumulation_steps: usize,
-    /// Replicas of the network that share a batch between them, each on a thread of its own: the number of cores on a
-    /// CPU, 1 on a GPU.
+    /// Replicas of the network that share a batch between them, each on a thread of its own: the
+    /// number of cores on a CPU, 1 on a GPU.
     #[serde(default = "one")]
     pub replicas: usize,
     /// Number format of the products.
@@ -93,7 +98,8 @@ pub struct Optimization {
     pub max_grad_norm: f64,
     /// Decay of the moving average of the weights, per step.
     pub ema_decay: f64,
-    /// Decays of further averages, which checkpoints hold as `ema-DECAY.safetensors`: the best length is known afterwards.
+    /// Decays of further averages, which checkpoints hold as `ema-DECAY.safetensors`: the best
+    /// length is known afterwards.
     #[serde(default)]
     pub ema_decays: Vec<f64>,
     /// Steps between checkpoints.
@@ -116,7 +122,8 @@ fn usual_betas() -> [f32; 2] {
 }
 
 impl Optimization {
-    /// Learning rate of the step after `step` steps are done: warm-up, then as [`Self::lr_scheduler`] says.
+    /// Learning rate of the step after `step` steps are done: warm-up, then as
+    /// [`Self::lr_scheduler`] says.
     pub fn learning_rate_at(&self, step: usize) -> f64 {
         if self.lr_scheduler == LrScheduler::OneCycle {
             return self.one_cycle(step);
@@ -137,7 +144,8 @@ impl Optimization {
         self.learning_rate * warm * (0.01 + 0.99 * cosine)
     }
 
-    /// `OneCycleLR` with its `div_factor` of 25, its `final_div_factor` of 10^4, and `pct_start` the warm-up's share.
+    /// `OneCycleLR` with its `div_factor` of 25, its `final_div_factor` of 10^4, and `pct_start`
+    /// the warm-up's share.
     fn one_cycle(&self, step: usize) -> f64 {
         let (top, end) = (
             self.warmup_steps.saturating_sub(1),

@@ -3,8 +3,8 @@
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-/// The random choices of one step: a pure function of the run's seed and the step, so that a resumed run goes on
-/// exactly as an uninterrupted one.
+/// The random choices of one step: a pure function of the run's seed and the step, so that a
+/// resumed run goes on exactly as an uninterrupted one.
 pub fn step_rng(seed: u64, step: usize) -> StdRng {
     StdRng::seed_from_u64(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ step as u64)
 }

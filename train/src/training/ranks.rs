@@ -1,8 +1,10 @@
-//! The processes of one training: one alone, or those that `mpirun` started. `train/docs/distributed.md` says when to use which.
+//! The processes of one training: one alone, or those that `mpirun` started.
+//! `train/docs/distributed.md` says when to use which.
 //!
-//! Every rank draws the whole batch of a step and computes its own parts of it. Gradients are summed over the ranks, so that
-//! all take the same step. Rank 0 alone prints and writes. It also runs ahead until it has opened its training: what it has
-//! prepared by then (tokenizer, latents) the others find done.
+//! Every rank draws the whole batch of a step and computes its own parts of it. Gradients are
+//! summed over the ranks, so that all take the same step. Rank 0 alone prints and writes. It also
+//! runs ahead until it has opened its training: what it has prepared by then (tokenizer, latents)
+//! the others find done.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
@@ -102,10 +104,12 @@ pub fn call(join: bool) {
     }
 }
 
-/// Runs `command` on the ranks that `mpirun` started, if it did. A command that trains nothing is run by rank 0 alone.
+/// Runs `command` on the ranks that `mpirun` started, if it did. A command that trains nothing is
+/// run by rank 0 alone.
 ///
 /// # Errors
-/// Those of `command`; [`Error::Device`] if `mpirun` started several processes and this build cannot join them.
+/// Those of `command`; [`Error::Device`] if `mpirun` started several processes and this build
+/// cannot join them.
 pub fn run(command: impl FnOnce() -> Result<()>) -> Result<()> {
     if let Some(size) = launched() {
         join(size)?;
@@ -113,7 +117,8 @@ pub fn run(command: impl FnOnce() -> Result<()>) -> Result<()> {
     if is_first() || world().called() {
         let done = panic::catch_unwind(AssertUnwindSafe(command));
         if !matches!(done, Ok(Ok(()))) {
-            // All ranks see a loss that is not finite. The lowest rank that fails tells it and ends the others as they wait.
+            // All ranks see a loss that is not finite. The lowest rank that fails tells it and ends
+            // the others as they wait.
             std::thread::sleep(TURN * world().rank().min(10) as u32);
             return done.unwrap_or_else(|panic| panic::resume_unwind(panic));
         }

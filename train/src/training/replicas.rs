@@ -19,16 +19,17 @@ pub fn share<T, const D: usize>(values: &[T], part: usize, shape: [usize; D]) ->
 
 /// Threads that each hold one replica, on a core or on a GPU of its own.
 ///
-/// A single replica shares each operation among the cores. With a replica for each core they meet once a step and not at each
-/// operation, so small networks train faster, and so does everything on a machine with other work; a single replica
-/// transforms its weights once and takes less memory. Only the order of the sums differs.
+/// A single replica shares each operation among the cores. With a replica for each core they meet
+/// once a step and not at each operation, so small networks train faster, and so does everything on
+/// a machine with other work; a single replica transforms its weights once and takes less memory.
+/// Only the order of the sums differs.
 pub struct Replicas {
     places: Vec<(ThreadPool, Device)>,
 }
 
 impl Replicas {
-    /// `count` replicas, in turn on each device of the kind of `device`, where the module is. A single one computes there, on
-    /// the calling thread, and may use every core.
+    /// `count` replicas, in turn on each device of the kind of `device`, where the module is. A
+    /// single one computes there, on the calling thread, and may use every core.
     ///
     /// # Panics
     /// If the system gives no threads.
@@ -49,9 +50,10 @@ impl Replicas {
         Self { places }
     }
 
-    /// The mean of `loss(replica, part, device)` over the parts, and its gradient, on the module's device. `loss` gives the mean
-    /// loss `[1]` of the part-th share of the batch, computed on the replica's device; the shares are of equal size, and each
-    /// replica of each rank takes `rounds` of them, one after another.
+    /// The mean of `loss(replica, part, device)` over the parts, and its gradient, on the module's
+    /// device. `loss` gives the mean loss `[1]` of the part-th share of the batch, computed on the
+    /// replica's device; the shares are of equal size, and each replica of each rank takes `rounds`
+    /// of them, one after another.
     pub fn gradients<M: Module + Send>(
         &self,
         module: &M,
@@ -65,7 +67,8 @@ impl Replicas {
             let mut value = 0.0;
             let first = (ranks.rank() * count + index) * rounds;
             for part in first..first + rounds {
-                // This work may be done by a thread that waits inside of another one's: it is not to take over its precision.
+                // This work may be done by a thread that waits inside of another one's: it is not
+                // to take over its precision.
                 let loss = autocast(None, || loss(replica, part, device)) * share;
                 value += f64::from(loss.clone().into_scalar::<f32>());
                 let grads = GradientsParams::from_grads(loss.backward(), replica);
@@ -75,7 +78,8 @@ impl Replicas {
         };
         let home = module.devices()[0].clone();
         if self.places.is_empty() {
-            // On a thread of the pool that the kernels share their work with, so that none waits for the others to wake up.
+            // On a thread of the pool that the kernels share their work with, so that none waits
+            // for the others to wake up.
             let replica = module.clone();
             let (value, grads) = rayon::scope(move |_| work(&replica, 0, &home));
             return all_reduce(ranks, module, value, grads);

@@ -25,7 +25,8 @@ pub struct Run {
     pub size: u32,
     /// Entries of the tokenizer's vocabulary.
     pub vocab_size: usize,
-    /// A bundle or a diffusers checkpoint to start from: every tensor whose name and shape agree, and its tokenizer.
+    /// A bundle or a diffusers checkpoint to start from: every tensor whose name and shape agree,
+    /// and its tokenizer.
     #[serde(default)]
     pub init: Option<PathBuf>,
     /// Which of the data to learn from.
@@ -33,7 +34,8 @@ pub struct Run {
     pub data: DataRun,
     /// The autoencoder and its training.
     pub vae: VaeRun,
-    /// The text encoder's own training, before the U-Net's; left out, it learns with the U-Net alone.
+    /// The text encoder's own training, before the U-Net's; left out, it learns with the U-Net
+    /// alone.
     #[serde(default)]
     pub text: Option<TextRun>,
     /// Text encoder, U-Net and their training.
@@ -44,9 +46,11 @@ pub struct Run {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataRun {
-    /// Sub-folders of `--data` to read; all that are sources if left out. A folder with a `metadata.csv` is one source.
+    /// Sub-folders of `--data` to read; all that are sources if left out. A folder with a
+    /// `metadata.csv` is one source.
     pub sources: Option<Vec<String>>,
-    /// Whether text encoder and U-Net see the mirror image too of every image with boxes, called mirrored.
+    /// Whether text encoder and U-Net see the mirror image too of every image with boxes, called
+    /// mirrored.
     pub mirrored: bool,
     /// Whether sides are read off images whose findings have no boxes: see [`crate::data::sides`].
     pub pseudo_sides: bool,
@@ -68,18 +72,22 @@ impl Default for DataRun {
 pub struct VaeRun {
     /// Height and width of the random crops that the autoencoder learns from, in pixels.
     pub crop: usize,
-    /// Weight of the mean KL divergence against the mean absolute error; 0 for `AutoencoderDC`, which has none.
+    /// Weight of the mean KL divergence against the mean absolute error; 0 for `AutoencoderDC`,
+    /// which has none.
     #[serde(default)]
     pub kl_weight: f64,
-    /// Weight of the mean absolute error of horizontal and vertical differences, which keeps edges sharp.
+    /// Weight of the mean absolute error of horizontal and vertical differences, which keeps edges
+    /// sharp.
     pub edge_weight: f64,
-    /// Most noise on the latents, in standard deviations of each channel: the decoder learns to bear a U-Net's errors.
+    /// Most noise on the latents, in standard deviations of each channel: the decoder learns to
+    /// bear a U-Net's errors.
     #[serde(default)]
     pub latent_noise: f64,
     /// Steps, rates, sizes.
     pub optimization: Optimization,
-    /// diffusers' config of the network, of the class that its `_class_name` names. With an `encoder_sample_size`, which must
-    /// be half of `sample_size`, images stored with half the pixels are learned from too, and losses are taken at both sizes.
+    /// diffusers' config of the network, of the class that its `_class_name` names. With an
+    /// `encoder_sample_size`, which must be half of `sample_size`, images stored with half the
+    /// pixels are learned from too, and losses are taken at both sizes.
     pub model: AutoencoderConfig,
     /// The decoder's second training, against a discriminator.
     #[serde(default)]
@@ -92,7 +100,8 @@ pub struct VaeRun {
 pub struct AdversarialRun {
     /// Weight of the mean absolute error at the full size, which blurs.
     pub pixel_weight: f64,
-    /// Weight of the mean absolute error of the means of 4x4 pixels, which keeps content and brightness.
+    /// Weight of the mean absolute error of the means of 4x4 pixels, which keeps content and
+    /// brightness.
     pub coarse_weight: f64,
     /// Weight of the discriminator's judgement.
     pub adversarial_weight: f64,
@@ -106,7 +115,8 @@ pub struct AdversarialRun {
     pub penalty_weight: f64,
     /// Standard deviation of that noise, in those of what the L1 decoder misses.
     pub penalty_noise: f64,
-    /// Steps, rates, sizes of the decoder's training; all but the rate hold for the discriminator too.
+    /// Steps, rates, sizes of the decoder's training; all but the rate hold for the discriminator
+    /// too.
     pub optimization: Optimization,
 }
 
@@ -122,10 +132,12 @@ pub struct TextRun {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DiffusionRun {
-    /// Share of captions that are replaced by the empty one, so that guidance has something to push away from.
+    /// Share of captions that are replaced by the empty one, so that guidance has something to push
+    /// away from.
     pub caption_dropout: f64,
-    /// Clamp of the signal-to-noise ratio in the loss's weights (Hang et al. 2023, "Min-SNR"; 5 in the paper): less
-    /// work on the faint noise of the last steps, more on what is in the image. None weighs every timestep alike.
+    /// Clamp of the signal-to-noise ratio in the loss's weights (Hang et al. 2023, "Min-SNR"; 5 in
+    /// the paper): less work on the faint noise of the last steps, more on what is in the image.
+    /// None weighs every timestep alike.
     #[serde(default)]
     pub min_snr_gamma: Option<f64>,
     /// How timesteps are drawn; all alike if left out.
@@ -226,7 +238,8 @@ impl Run {
     }
 }
 
-/// Whether the description of a run at `path` has the table `name`, which tells the kinds of runs from each other.
+/// Whether the description of a run at `path` has the table `name`, which tells the kinds of runs
+/// from each other.
 ///
 /// # Errors
 /// [`Error::Io`] if it cannot be read, [`Error::Config`] if it is no TOML.

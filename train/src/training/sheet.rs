@@ -19,7 +19,8 @@ const FONT: RasterHeight = RasterHeight::Size16;
 const PAPER: u8 = 16;
 const INK: u8 = 230;
 
-/// Lays out `images` (each `[height, width]`, 0 is black) row by row in `columns` columns with a caption under each.
+/// Lays out `images` (each `[height, width]`, 0 is black) row by row in `columns` columns with a
+/// caption under each.
 ///
 /// # Panics
 /// Where an image does not have `width` x `height` pixels: that is a bug of the caller.

@@ -13,8 +13,9 @@ use crate::training::ema;
 use crate::training::run::{Run, RunFolder};
 use crate::training::trainer::ema_path;
 
-/// `module` with every weight of the model in `folder` ([`Components`]) whose name and shape agree; the others keep their random
-/// start, and their number is printed, so that a change of width is seen.
+/// `module` with every weight of the model in `folder` ([`Components`]) whose name and shape agree;
+/// the others keep their random start, and their number is printed, so that a change of width is
+/// seen.
 ///
 /// # Errors
 /// As [`Components::open`].
@@ -22,7 +23,8 @@ pub fn from<M: Module>(module: M, folder: &Path) -> Result<M> {
     take(module, Components::open(folder)?.weights, folder)
 }
 
-/// `module` with those of the weights `found` in `source` whose name and shape agree; prints their number.
+/// `module` with those of the weights `found` in `source` whose name and shape agree; prints their
+/// number.
 ///
 /// # Errors
 /// None that a module's own weights could cause.
@@ -46,8 +48,9 @@ pub fn take<M: Module>(module: M, found: Weights, source: &Path) -> Result<M> {
     weights::load(module, start)
 }
 
-/// The weights of `component` (`vae`, `text_encoder`, `unet`) that a run has so far: the averaged ones of the first of
-/// `trainings` that has a checkpoint in its folder, or else those of the model that the run starts from. None if there are none.
+/// The weights of `component` (`vae`, `text_encoder`, `unet`) that a run has so far: the averaged
+/// ones of the first of `trainings` that has a checkpoint in its folder, or else those of the model
+/// that the run starts from. None if there are none.
 ///
 /// # Errors
 /// As [`ema::open`] and [`Components::open`].

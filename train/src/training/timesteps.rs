@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::random::normal;
 
-/// The `[diffusion.timesteps]` table: most from a bell over the logarithm of the noise (Karras et al. 2022, "EDM", arXiv:2206.00364,
-/// section 5), where images take shape; the rest uniform, as the noisy end decides what a prompt gives.
+/// The `[diffusion.timesteps]` table: most from a bell over the logarithm of the noise (Karras et
+/// al. 2022, "EDM", arXiv:2206.00364, section 5), where images take shape; the rest uniform, as the
+/// noisy end decides what a prompt gives.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimestepsRun {
@@ -105,7 +106,8 @@ mod tests {
 
     #[test]
     fn most_are_where_images_take_shape() {
-        // Uniform: a third of the work where hardly anything is seen, a twentieth on the last details.
+        // Uniform: a third of the work where hardly anything is seen, a twentieth on the last
+        // details.
         let [low, middle, high] = shares(None);
         assert!((0.03..0.09).contains(&low), "{low}");
         assert!((0.30..0.42).contains(&high), "{high}");

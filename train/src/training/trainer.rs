@@ -1,4 +1,5 @@
-//! What every training has in common: optimizer, gradient clipping, moving average, checkpoints, progress.
+//! What every training has in common: optimizer, gradient clipping, moving average, checkpoints,
+//! progress.
 
 use std::fs;
 use std::io::Write;
@@ -52,8 +53,8 @@ pub fn ema_path(folder: &Path) -> PathBuf {
     folder.join("checkpoint").join("ema.safetensors")
 }
 
-/// Folder of the checkpoint from which the rate fell: under the name `checkpoint`, and with more steps in the run's file, the
-/// training goes on at its full rate.
+/// Folder of the checkpoint from which the rate fell: under the name `checkpoint`, and with more
+/// steps in the run's file, the training goes on at its full rate.
 pub const BEFORE_DECAY: &str = "before_decay";
 
 fn average_name(decay: f64) -> String {
@@ -94,11 +95,13 @@ fn damaged(path: &Path, why: impl std::fmt::Display) -> Error {
 }
 
 impl<M: Module + Send> Trainer<M> {
-    /// Starts a training of `module`, or continues it from the checkpoint in `folder` if there is one.
+    /// Starts a training of `module`, or continues it from the checkpoint in `folder` if there is
+    /// one.
     ///
     /// # Errors
-    /// [`Error::Io`] if the folder cannot be written, [`Error::Config`] if a checkpoint is damaged, another training has the
-    /// folder, the batch cannot be shared between the ranks, or they do not all see this checkpoint.
+    /// [`Error::Io`] if the folder cannot be written, [`Error::Config`] if a checkpoint is damaged,
+    /// another training has the folder, the batch cannot be shared between the ranks, or they do
+    /// not all see this checkpoint.
     pub fn new(module: M, optimization: Optimization, folder: PathBuf) -> Result<Self> {
         let ranks = ranks::world();
         if !(optimization.batch_size).is_multiple_of(ranks.size() * optimization.parts()) {
@@ -187,11 +190,13 @@ impl<M: Module + Send> Trainer<M> {
         ranks::world().size() * self.optimization.parts()
     }
 
-    /// One optimizer step down the gradient of `loss`, with a checkpoint when one is due. Returns the mean loss.
-    /// `loss(replica, part, device)` is the mean loss `[1]` of the part-th [`Self::share`] of the batch, on the replica's device.
+    /// One optimizer step down the gradient of `loss`, with a checkpoint when one is due. Returns
+    /// the mean loss. `loss(replica, part, device)` is the mean loss `[1]` of the part-th
+    /// [`Self::share`] of the batch, on the replica's device.
     ///
     /// # Errors
-    /// [`Error::Output`] if the loss is not finite; the last checkpoint is kept. [`Error::Io`] if one cannot be written.
+    /// [`Error::Output`] if the loss is not finite; the last checkpoint is kept. [`Error::Io`] if
+    /// one cannot be written.
     pub fn step(&mut self, loss: impl Fn(&M, usize, &Device) -> Tensor<1> + Sync) -> Result<f64> {
         let rounds = self.optimization.gradient_accumulation_steps;
         let precision = self.optimization.precision.cast();
@@ -268,7 +273,8 @@ impl<M: Module + Send> Trainer<M> {
         Ok(())
     }
 
-    /// Writes a checkpoint beside the old one, then swaps them, so that there is a whole one at any moment. Rank 0 does.
+    /// Writes a checkpoint beside the old one, then swaps them, so that there is a whole one at any
+    /// moment. Rank 0 does.
     fn save(&self, name: &str) -> Result<()> {
         if !ranks::is_first() {
             return Ok(());
@@ -381,8 +387,8 @@ fn norm(module: &impl Module, grads: &GradientsParams) -> f64 {
     squared.sum.sqrt()
 }
 
-/// What to multiply all gradients by so that their L2 norm is at most `max_norm` (torch's `clip_grad_norm_`; burn's own
-/// clipping looks at one tensor at a time).
+/// What to multiply all gradients by so that their L2 norm is at most `max_norm` (torch's
+/// `clip_grad_norm_`; burn's own clipping looks at one tensor at a time).
 fn clipping(norm: f64, max_norm: f64) -> f64 {
     match norm > max_norm {
         true => max_norm / (norm + 1e-6),

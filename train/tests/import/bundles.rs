@@ -64,7 +64,8 @@ fn an_imported_file_gives_diffusers_images() {
     }
 }
 
-/// But for heads, groups and sizes, which are Stable Diffusion's and not those of these tiny networks.
+/// But for heads, groups and sizes, which are Stable Diffusion's and not those of these tiny
+/// networks.
 #[test]
 fn shapes_say_the_configuration() {
     for family in [1, 2] {

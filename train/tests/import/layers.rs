@@ -12,8 +12,8 @@ use train::exchange::import;
 
 use crate::support::*;
 
-/// The same file in float32 with as many layers of OpenCLIP, made of the two that are used and their values in turn changed a little,
-/// the 24th by a lot.
+/// The same file in float32 with as many layers of OpenCLIP, made of the two that are used and
+/// their values in turn changed a little, the 24th by a lot.
 fn with_layers(dir: &Path, layers: usize) -> PathBuf {
     const PREFIX: &str = "cond_stage_model.model.transformer.resblocks.";
     let bytes = fs::read(original(2)).unwrap();
@@ -50,8 +50,8 @@ fn with_layers(dir: &Path, layers: usize) -> PathBuf {
     path
 }
 
-/// SD 2.x uses 23 of OpenCLIP's 24 layers, and some files hold those alone: both are the same model, and any other number is
-/// refused unless a config says how many are used.
+/// SD 2.x uses 23 of OpenCLIP's 24 layers, and some files hold those alone: both are the same
+/// model, and any other number is refused unless a config says how many are used.
 #[test]
 fn layers_of_open_clip() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! `cargo xtask bench memory`: what a model asks of a GPU at WebGPU's default limits, natively and in a browser: memory, and how many
-//! kernels a stage launches.
+//! `cargo xtask bench memory`: what a model asks of a GPU at WebGPU's default limits, natively and
+//! in a browser: memory, and how many kernels a stage launches.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,10 +36,12 @@ pub struct Options {
     /// Images at once; guidance takes two
     #[arg(long, value_name = "N", default_value_t = 1)]
     images: usize,
-    /// What the GPU computes in natively: f32, or f16, which is beyond WebGPU's default limits [default: f32]
+    /// What the GPU computes in natively: f32, or f16, which is beyond WebGPU's default limits
+    /// [default: f32]
     #[arg(long, value_name = "NAME", conflicts_with_all = ["browser", "stock"])]
     precision: Option<String>,
-    /// Only natively, and compute nothing: kernels are compiled, and the memory they would work in is counted
+    /// Only natively, and compute nothing: kernels are compiled, and the memory they would work in
+    /// is counted
     #[arg(long, conflicts_with_all = ["browser", "compare"])]
     dry_run: bool,
     /// With the tiles for graphics cards natively, whatever the adapter is
@@ -48,7 +50,8 @@ pub struct Options {
     /// Also in a browser, whose outputs are compared with the native ones
     #[arg(long)]
     browser: bool,
-    /// Runs of each stage in the browser, of which the middle one says what a launch costs; 0 where a run takes minutes
+    /// Runs of each stage in the browser, of which the middle one says what a launch costs; 0 where
+    /// a run takes minutes
     #[arg(long, value_name = "N", default_value_t = 9)]
     timed: usize,
     /// Also on the CPU natively, whose outputs are compared with the GPU's

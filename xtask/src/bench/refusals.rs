@@ -1,4 +1,5 @@
-//! `cargo xtask bench refusals`: what each kind of bad input costs until it is refused (docs/security.md).
+//! `cargo xtask bench refusals`: what each kind of bad input costs until it is refused
+//! (docs/security.md).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +15,8 @@ use serde_json::Value;
 use crate::browser;
 use crate::workspace::{cargo, command};
 
-/// What is brought, the program of tests, and the test in it that brings it, with others of its kind, and expects its words.
+/// What is brought, the program of tests, and the test in it that brings it, with others of its
+/// kind, and expects its words.
 const TESTS: [(&str, &str, &str); 19] = [
     (
         "DICOM: segments, deflated data and sizes without end",

@@ -1,5 +1,5 @@
-//! `cargo xtask bench stages`: how long the U-Net, the text encoder and the decoder take, in every engine, and beside them
-//! onnxruntime-web in the same browser, in turn with ours.
+//! `cargo xtask bench stages`: how long the U-Net, the text encoder and the decoder take, in every
+//! engine, and beside them onnxruntime-web in the same browser, in turn with ours.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +20,8 @@ use crate::workspace::{cargo, command, root, run, target};
 
 const STAGES: [&str; 3] = ["text_encoder", "unet", "decoder"];
 
-/// Largest relative error between two runtimes: they compute the same network, or there is nothing to compare.
+/// Largest relative error between two runtimes: they compute the same network, or there is nothing
+/// to compare.
 const SAME: f64 = 1e-2;
 
 /// What `bench stages` can be told.

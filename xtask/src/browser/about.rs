@@ -24,7 +24,8 @@ pub fn card(page: &Page, button: &str) -> Result<String> {
     Ok(text)
 }
 
-/// Name, licence, attribution and use as the manifest has them, the card, and what the page promises.
+/// Name, licence, attribution and use as the manifest has them, the card, and what the page
+/// promises.
 pub fn about(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("?backend=cpu")?;
     let manifest = fs::read(fixture.site.bundle().join("bundle.json"))?;

@@ -1,4 +1,5 @@
-//! The check on who can use the page: contrast in light and dark, a narrow phone, and the keyboard alone.
+//! The check on who can use the page: contrast in light and dark, a narrow phone, and the keyboard
+//! alone.
 
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use super::teach::{told, wait};
 use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
 
-/// Text that stands out from what is behind it by less than WCAG 2.2 AA asks of text (1.4.3). Text over images has a
-/// background of its own and is among them; what is disabled is not.
+/// Text that stands out from what is behind it by less than WCAG 2.2 AA asks of text (1.4.3). Text
+/// over images has a background of its own and is among them; what is disabled is not.
 const FAINT: &str = r#"(() => {
   const pixel = Object.assign(document.createElement('canvas'), {width: 1, height: 1}).getContext('2d', {willReadFrequently: true});
   const colour = (text) => { pixel.clearRect(0, 0, 1, 1); pixel.fillStyle = text; pixel.fillRect(0, 0, 1, 1); return [...pixel.getImageData(0, 0, 1, 1).data]; };

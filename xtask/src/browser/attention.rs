@@ -1,4 +1,5 @@
-//! The check on attention: each word of the sentence has a map, which lies over the image and changes nothing below it.
+//! The check on attention: each word of the sentence has a map, which lies over the image and
+//! changes nothing below it.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -11,7 +12,8 @@ use crate::native::Settings;
 /// Words of the row with their shares in percent.
 const WORDS: &str = "[...document.querySelectorAll('#attention-words button')].map((button) => [button.firstChild.textContent, parseFloat(button.querySelector('span').textContent)])";
 
-/// An image is drawn again for its record, and the next ones have theirs; a word is chosen by mouse and by keys.
+/// An image is drawn again for its record, and the next ones have theirs; a word is chosen by mouse
+/// and by keys.
 pub fn attention(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("?backend=cpu")?;
     let short = Settings {

@@ -1,4 +1,5 @@
-//! The check that axe-core, the usual program for it, finds nothing wrong with the page for people with disabilities.
+//! The check that axe-core, the usual program for it, finds nothing wrong with the page for people
+//! with disabilities.
 
 use std::fs;
 
@@ -23,7 +24,8 @@ const AXE: Package = Package {
 const RUN: &str = "(async () => { const {violations, passes} = await axe.run(document, {resultTypes: ['violations']}); \
     return {passes: passes.length, found: violations.map(({impact, id, nodes}) => `${impact} ${id}: ${nodes.map(({target}) => target).join(', ')}`)}; })()";
 
-/// Every state of the page that a visitor meets, in both languages, light and dark; and a page with an element.
+/// Every state of the page that a visitor meets, in both languages, light and dark; and a page with
+/// an element.
 pub fn axe(fixture: &Fixture) -> Result<String> {
     let axe = fs::read_to_string(AXE.folder()?.join("axe.min.js"))?;
     let page = fixture.visit("?backend=cpu")?;

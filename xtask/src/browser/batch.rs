@@ -1,4 +1,5 @@
-//! The checks on several images and on files: a batch, the seed between two presses, the queue, the history, saving.
+//! The checks on several images and on files: a batch, the seed between two presses, the queue, the
+//! history, saving.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,8 @@ use crate::native::Settings;
 const CELLS: &str =
     "[...document.querySelectorAll('#grid button:not(:disabled)')].map((cell) => cell.textContent)";
 
-/// Consecutive seeds, each image the native one; a press in the history brings back image and settings; cancel drops the rest.
+/// Consecutive seeds, each image the native one; a press in the history brings back image and
+/// settings; cancel drops the rest.
 pub fn batch(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("?backend=cpu")?;
     let short = Settings {
@@ -58,7 +60,8 @@ pub fn batch(fixture: &Fixture) -> Result<String> {
         ensure!(valid == fine, "{images} images are taken: {valid}");
     }
 
-    // A second press while the first works waits its turn, with the settings of its moment; both are drawn.
+    // A second press while the first works waits its turn, with the settings of its moment; both
+    // are drawn.
     page.type_into("batch", "1")?;
     page.type_into("steps", "10")?;
     page.evaluate(
@@ -183,7 +186,8 @@ pub fn saved_by(page: &Page, id: &str) -> Result<Vec<u8>> {
     Ok(BASE64_STANDARD.decode(bytes.as_str().unwrap_or_default())?)
 }
 
-/// A saved file has the model's own pixels where no mark is wanted, and says in both cases what it is and what gave it.
+/// A saved file has the model's own pixels where no mark is wanted, and says in both cases what it
+/// is and what gave it.
 pub fn save(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("?backend=cpu")?;
     let short = Settings {

@@ -1,4 +1,5 @@
-//! The checks on cancelling: the page goes on as before, and it takes no longer than a denoising step.
+//! The checks on cancelling: the page goes on as before, and it takes no longer than a denoising
+//! step.
 
 use std::fs;
 use std::sync::Arc;
@@ -68,12 +69,12 @@ pub fn cancel(fixture: &Fixture) -> Result<String> {
 const STOP: &str =
     "new BroadcastChannel('stop').onmessage = () => { throw new Error('stopped by the check'); };";
 
-/// Cancels an image `delay` milliseconds after the step `after` (0: after it was asked for): how it ends, how long that takes,
-/// and the longest of its steps.
+/// Cancels an image `delay` milliseconds after the step `after` (0: after it was asked for): how it
+/// ends, how long that takes, and the longest of its steps.
 const CANCEL: &str = include_str!("scripts/cancel.js");
 
-/// How long it takes from the abort to the rejected promise, at several places in a step and while a stopped engine is
-/// loaded anew.
+/// How long it takes from the abort to the rejected promise, at several places in a step and while
+/// a stopped engine is loaded anew.
 pub fn measured(fixture: &Fixture) -> Result<String> {
     let web = tempfile::tempdir()?;
     copy(&root().join("web"), web.path())?;

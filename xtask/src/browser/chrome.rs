@@ -32,8 +32,8 @@ pub const CHROME: Program = Program {
 /// A name of this machine which is no secure context, unlike 127.0.0.1 itself.
 pub const INSECURE: &str = "insecure.test";
 
-/// WebGPU on SwiftShader, the software adapter that comes with the browser, so that each machine computes the same; and no
-/// traffic of the browser's own.
+/// WebGPU on SwiftShader, the software adapter that comes with the browser, so that each machine
+/// computes the same; and no traffic of the browser's own.
 const FLAGS: [&str; 15] = [
     "--host-resolver-rules=MAP insecure.test 127.0.0.1",
     "--enable-unsafe-webgpu",
@@ -52,7 +52,8 @@ const FLAGS: [&str; 15] = [
     "--hide-scrollbars",
 ];
 
-/// Starts a browser with an empty profile. Dropping it ends it, and only it, and removes the profile.
+/// Starts a browser with an empty profile. Dropping it ends it, and only it, and removes the
+/// profile.
 pub fn launch(width: u32, height: u32) -> Result<Browser> {
     launch_in(width, height, None)
 }

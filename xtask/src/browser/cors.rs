@@ -1,5 +1,5 @@
-//! The check on models of another site: what the page's policy forbids is not even asked for, and what the other site does
-//! not allow is said.
+//! The check on models of another site: what the page's policy forbids is not even asked for, and
+//! what the other site does not allow is said.
 
 use std::fs;
 use std::sync::Arc;
@@ -20,7 +20,8 @@ use crate::workspace::{copy, root};
 const LOAD: &str = "globalThis.load = async (model) => { const {Roentgen} = await import('../../roentgen-web.js'); \
     try { globalThis.last = await Roentgen.load({model, backend: 'cpu'}); return last.model.name; } catch (error) { return `${error.code}: ${error.message}`; } }";
 
-/// The page as shipped refuses; with one word in its policy it takes the model, as soon as the other site allows it.
+/// The page as shipped refuses; with one word in its policy it takes the model, as soon as the
+/// other site allows it.
 pub fn cors(fixture: &Fixture) -> Result<String> {
     let folder = renamed(fixture.site.bundle(), "elsewhere")?;
     let other = Serving::start(Arc::new(Site::of_folder(folder.path())), 0, "/m", false)?;

@@ -35,7 +35,8 @@ const DROP: &str = r"(async (bytes) => {
   return remark();
 })";
 
-/// What the page and the command save is read by others, with the pixels that were drawn and the words that are true.
+/// What the page and the command save is read by others, with the pixels that were drawn and the
+/// words that are true.
 pub fn dicom(fixture: &Fixture) -> Result<String> {
     others_are_here()?;
     let folder = tempfile::tempdir()?;
@@ -100,7 +101,8 @@ pub fn dicom(fixture: &Fixture) -> Result<String> {
     Ok("dcmtk finds the pixels and the words, dciodvfy no error".into())
 }
 
-/// A DICOM file is a picture to begin from, stored in several ways; what cannot be read is refused in words.
+/// A DICOM file is a picture to begin from, stored in several ways; what cannot be read is refused
+/// in words.
 fn begin_from(page: &Page, folder: &Path, own: &RgbaImage) -> Result<()> {
     let file = folder.join("false.dcm");
     let other = folder.join("other.dcm");

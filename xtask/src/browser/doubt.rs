@@ -1,4 +1,5 @@
-//! The check that the page says what the model makes nothing of: while it is written, and beside the image.
+//! The check that the page says what the model makes nothing of: while it is written, and beside
+//! the image.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
@@ -60,7 +61,8 @@ pub fn doubt(fixture: &Fixture) -> Result<String> {
         );
     }
 
-    // More than is read, and more than is taken: nothing is cut from the field, and what is left out is shown.
+    // More than is read, and more than is taken: nothing is cut from the field, and what is left
+    // out is shown.
     let long = format!("{}nodule.", "effusion ".repeat(80));
     doubted(&page, &long)?;
     let struck = page.evaluate(STRUCK)?;

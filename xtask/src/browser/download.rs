@@ -1,4 +1,5 @@
-//! The checks on downloads: cut, paused, left alone in a closed tab, damaged where they were kept. No byte is asked for twice.
+//! The checks on downloads: cut, paused, left alone in a closed tab, damaged where they were kept.
+//! No byte is asked for twice.
 
 use std::fs;
 use std::path::Path;
@@ -62,7 +63,8 @@ pub fn cut_download(fixture: &Fixture) -> Result<String> {
     Ok(format!("{all} bytes counted; asked for from {starts:?}"))
 }
 
-/// Bytes of the first shard of a bundle, which holds the model's own weights; a reader's lie in another one.
+/// Bytes of the first shard of a bundle, which holds the model's own weights; a reader's lie in
+/// another one.
 pub fn weights(bundle: &Path) -> Result<u64> {
     bytes_of(&manifest(bundle)?["shards"][0])
 }
@@ -101,7 +103,8 @@ fn halted(fixture: &Fixture, serving: &Serving) -> Result<Page> {
     Ok(page)
 }
 
-/// Bytes, speed and time left are shown; a pause lets the connection go, and what follows begins where it ended.
+/// Bytes, speed and time left are shown; a pause lets the connection go, and what follows begins
+/// where it ended.
 pub fn pause(fixture: &Fixture) -> Result<String> {
     let serving = Serving::start(fixture.site.clone(), 0, "", true)?;
     let page = halted(fixture, &serving)?;
@@ -138,7 +141,8 @@ pub fn pause(fixture: &Fixture) -> Result<String> {
     Ok(format!("{count:?}; taken up at byte {SILENT_AFTER}"))
 }
 
-/// A connection that stays away is said; when the network is back, the download goes on without a press, with what was kept.
+/// A connection that stays away is said; when the network is back, the download goes on without a
+/// press, with what was kept.
 pub fn network_back(fixture: &Fixture) -> Result<String> {
     let serving = Serving::start(fixture.site.clone(), 0, "", true)?;
     serving.cut(&[1_500_000, 0, 0, 0]);
@@ -192,8 +196,9 @@ fn pieces(program: &str) -> String {
     )
 }
 
-/// A tab that is closed in the middle of the weights loses less than a piece of them, and a piece that is damaged where it
-/// is kept is noticed. A server that knows no ranges sends all of it again.
+/// A tab that is closed in the middle of the weights loses less than a piece of them, and a piece
+/// that is damaged where it is kept is noticed. A server that knows no ranges sends all of it
+/// again.
 pub fn closed_tab(fixture: &Fixture) -> Result<String> {
     let bundle = fixture.site.bundle();
     let (all, shards, weights) = (all(bundle)?, shards(bundle)?, weights(bundle)?);

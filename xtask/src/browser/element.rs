@@ -19,8 +19,8 @@ pub fn embed(fixture: &Fixture) -> String {
     format!("{}embed.html", fixture.serving.address())
 }
 
-/// The element begins from a picture, given as an address and as pixels; a mask of another size says which half is painted
-/// anew. By how much that half changes.
+/// The element begins from a picture, given as an address and as pixels; a mask of another size
+/// says which half is painted anew. By how much that half changes.
 fn edited(fixture: &Fixture) -> Result<u64> {
     let web = tempfile::tempdir()?;
     copy(&root().join("web"), web.path())?;
@@ -74,7 +74,8 @@ fn edited(fixture: &Fixture) -> Result<u64> {
     above.with_context(|| format!("hardly anything was painted anew: {found}"))
 }
 
-/// `change` sets attributes, and `settled` waits until the element is through with them; `heard` has what it told.
+/// `change` sets attributes, and `settled` waits until the element is through with them; `heard`
+/// has what it told.
 const SETTLE: &str = include_str!("scripts/element-settles.js");
 
 /// Waits for the image of the page's element; an error of the element is an error here.
@@ -90,7 +91,8 @@ pub fn drawn(page: &Page) -> Result<()> {
 /// The words of the element's parts, and what it tells assistive technology.
 const ELEMENT: &str = include_str!("scripts/element-says.js");
 
-/// The element of a page under a strict policy draws, follows its attributes, and says what went wrong.
+/// The element of a page under a strict policy draws, follows its attributes, and says what went
+/// wrong.
 pub fn element(fixture: &Fixture) -> Result<String> {
     let page = Page::open(&fixture.browser, &embed(fixture))?;
     drawn(&page)?;

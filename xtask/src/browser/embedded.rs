@@ -1,4 +1,5 @@
-//! The checks on the page in other people's pages: a frame, an element that waits, and the module from another site.
+//! The checks on the page in other people's pages: a frame, an element that waits, and the module
+//! from another site.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +21,8 @@ use crate::workspace::{copy, root};
 /// The words of an element's parts.
 const WORDS: &str = "globalThis.words = (element) => Object.fromEntries(['words', 'error', 'draw'].map((part) => [part, element.shadowRoot.querySelector(`[part=${part}]`)]).map(([name, part]) => [name, part.checkVisibility() ? part.innerText : '']))";
 
-/// The code that the page gives shows, in a frame of another site, the image of the form when it is pressed.
+/// The code that the page gives shows, in a frame of another site, the image of the form when it is
+/// pressed.
 pub fn frame(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("?backend=cpu")?;
     page.fill(&short())?;
@@ -123,7 +125,8 @@ fn until_words(page: &Page, expression: &str) -> Result<()> {
     Ok(())
 }
 
-/// An element far below, or that is to be pressed, waits; one in a small box stays in it; two say who draws.
+/// An element far below, or that is to be pressed, waits; one in a small box stays in it; two say
+/// who draws.
 pub fn waits(fixture: &Fixture) -> Result<String> {
     let page = Page::open(&fixture.browser, &embed(fixture))?;
     drawn(&page)?;
@@ -176,7 +179,8 @@ pub fn waits(fixture: &Fixture) -> Result<String> {
     );
     page.close()?;
 
-    // What the module says is of no button of the page; its events have types wherever they bubble to.
+    // What the module says is of no button of the page; its events have types wherever they bubble
+    // to.
     let page = fixture.visit("?backend=cpu")?;
     let of_page = page.evaluate(
         "(async () => { const {STRINGS} = await import('./engine/strings.js'); const module = /^(error|option|cache|why|form\\.bad|element)\\./; \
@@ -225,7 +229,8 @@ fn without_gpu(fixture: &Fixture) -> Result<String> {
     Ok("a card that is not there is said".to_owned())
 }
 
-/// The element from another site draws where both sites allow it, and says what is missing where one does not.
+/// The element from another site draws where both sites allow it, and says what is missing where
+/// one does not.
 pub fn elsewhere(fixture: &Fixture) -> Result<String> {
     let engine = Serving::start(fixture.site.clone(), 0, "/a", false)?;
     let origin = engine.address().replace("/a/", "");

@@ -23,8 +23,8 @@ const NAMES: &str =
 const FORM: &str = "['steps', 'guidance', 'scheduler', 'prompt', 'seed'].map((id) => document.getElementById(id).value)";
 const FRAMES: &str = "Number(document.getElementById('steps-range').max) + 1";
 
-/// One press downloads it and fills the form with its own settings; it draws the native image, also from a link and without
-/// a server. A site that ships one model offers one.
+/// One press downloads it and fills the form with its own settings; it draws the native image, also
+/// from a link and without a server. A site that ships one model offers one.
 pub fn fast(fixture: &Fixture) -> Result<String> {
     let [own, folder] = ["default", "fast"].map(|name| root().join("models").join(name));
     let site = Site::build(&Engine::ON_CPU, None)?;

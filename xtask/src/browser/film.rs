@@ -10,15 +10,16 @@ use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
 
-/// Which previews were on the film from now on, and how many pixels of the last one differ from the one before.
+/// Which previews were on the film from now on, and how many pixels of the last one differ from the
+/// one before.
 const WATCH: &str = include_str!("scripts/film-watched.js");
 
 /// A model for which a preview takes seconds: the form as it then is.
 const HEAVY: &str = "(async () => { const {suggest} = await import('./page/form.js'); const {checked} = document.getElementById('previews'); \
     suggest({defaults: {width: 128, height: 128}, tokenizer: {bytes: 1}, shards: [{bytes: 4e8}]}); return [checked, document.getElementById('previews').checked]; })()";
 
-/// As the page comes, each step has its own picture, on the film while it is drawn and in it afterwards; without, the image is
-/// the same. The film plays to its end by itself.
+/// As the page comes, each step has its own picture, on the film while it is drawn and in it
+/// afterwards; without, the image is the same. The film plays to its end by itself.
 pub fn every_step(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("?backend=cpu")?;
     let settings = Settings {

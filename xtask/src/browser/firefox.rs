@@ -43,7 +43,8 @@ user_pref("services.settings.server", "");
 user_pref("toolkit.telemetry.server", "");
 "#;
 
-/// A Firefox with a tab and a profile of its own. Dropping it ends it, and only it, and removes the profile.
+/// A Firefox with a tab and a profile of its own. Dropping it ends it, and only it, and removes the
+/// profile.
 struct Firefox {
     process: Child,
     socket: Socket,

@@ -1,4 +1,5 @@
-//! The check on opening a model's folder, as the browser can: with its own dialog for folders, or with a plain file field.
+//! The check on opening a model's folder, as the browser can: with its own dialog for folders, or
+//! with a plain file field.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +13,8 @@ use super::page::Page;
 use super::visits::DRAWING;
 use crate::serve::Serving;
 
-/// The dialog belongs to the system, where no check can press: in its place stands a folder of the browser's own, which is
-/// given in the same way.
+/// The dialog belongs to the system, where no check can press: in its place stands a folder of the
+/// browser's own, which is given in the same way.
 const DIALOG: &str = include_str!("scripts/folder-dialog.js");
 
 /// Presses the button; how often the plain file field was opened since.
@@ -26,7 +27,8 @@ fn pressed(page: &Page, dialog: &str) -> Result<u64> {
     Ok(page.evaluate("fields")?.as_u64().unwrap_or_default())
 }
 
-/// The folder's model draws; whoever thinks better of it keeps what is there, and where there is no dialog a field opens.
+/// The folder's model draws; whoever thinks better of it keeps what is there, and where there is no
+/// dialog a field opens.
 pub fn folder(fixture: &Fixture) -> Result<String> {
     let other = renamed(fixture.site.bundle(), "other")?;
     let site = fixture.site.and("models/other", other.path());

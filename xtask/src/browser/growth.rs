@@ -1,4 +1,5 @@
-//! The check that a long visit needs no more memory than a short one, but for what its history keeps.
+//! The check that a long visit needs no more memory than a short one, but for what its history
+//! keeps.
 
 use std::sync::Arc;
 
@@ -15,15 +16,16 @@ use crate::site::Site;
 use crate::wasm::Engine;
 use crate::workspace::root;
 
-/// What may be added between the 10th and the 50th image, in bytes, by the worker; and by the page, beside the pixels that
-/// its history keeps.
+/// What may be added between the 10th and the 50th image, in bytes, by the worker; and by the page,
+/// beside the pixels that its history keeps.
 const MORE_IN_WORKER: f64 = 0.5e6;
 const MORE_IN_PAGE: f64 = 3e6;
 
 /// What `visit.js` keeps at most, in bytes of pixels.
 const HISTORY: f64 = 64e6;
 
-/// Fifty images in batches of five; and then pictures so large that the history must let go of them.
+/// Fifty images in batches of five; and then pictures so large that the history must let go of
+/// them.
 pub fn growth(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("?backend=cpu")?;
     page.fill(&Settings {
@@ -94,8 +96,8 @@ pub fn growth(fixture: &Fixture) -> Result<String> {
 const NAMING: &str = "(() => { globalThis.pipelines = []; const { prototype } = GPUDevice; const { createComputePipeline } = prototype; \
     prototype.createComputePipeline = function (descriptor) { pipelines.push(descriptor.label); return createComputePipeline.call(this, descriptor); }; })()";
 
-/// Fifty images of the gpu engine, in a page of its own: from the third on, neither wasm's memory nor the GPU's grows; and what they
-/// take was compiled before the weights came.
+/// Fifty images of the gpu engine, in a page of its own: from the third on, neither wasm's memory
+/// nor the GPU's grows; and what they take was compiled before the weights came.
 pub fn gpu(fixture: &Fixture) -> Result<String> {
     let site = Site::of_engines(&[Engine::Gpu])?
         .and("peers", &root().join("tests/peers"))

@@ -8,7 +8,8 @@ use headless_chrome::protocol::cdp::Input;
 use super::page::Page;
 
 impl Page {
-    /// Drags with the left mouse button across an element, from and to parts of its width and height.
+    /// Drags with the left mouse button across an element, from and to parts of its width and
+    /// height.
     pub fn drag(&self, id: &str, from: (f64, f64), to: (f64, f64)) -> Result<()> {
         let (start, end) = (self.place(id, from)?, self.place(id, to)?);
         let middle = ((start.0 + end.0) / 2.0, (start.1 + end.1) / 2.0);

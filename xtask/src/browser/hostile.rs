@@ -1,4 +1,5 @@
-//! The checks on models that somebody made to break the page, or made badly: one sentence each, and nothing of them stays.
+//! The checks on models that somebody made to break the page, or made badly: one sentence each, and
+//! nothing of them stays.
 
 use std::fs;
 use std::path::Path;
@@ -128,7 +129,8 @@ const FILES: [(&str, &str); 5] = [
     ),
 ];
 
-/// Each of them, given to the page by its address, ends in its own sentence at once; the model at work stays, and no manifest is kept.
+/// Each of them, given to the page by its address, ends in its own sentence at once; the model at
+/// work stays, and no manifest is kept.
 pub fn manifests(fixture: &Fixture) -> Result<String> {
     let good: Value =
         serde_json::from_slice(&fs::read(fixture.site.bundle().join("bundle.json"))?)?;
@@ -249,7 +251,8 @@ pub fn endless(fixture: &Fixture) -> Result<String> {
     Ok(found.join(", "))
 }
 
-/// Manifests that an earlier visit kept, and that cannot be, are in no one's way; they are named until they are deleted.
+/// Manifests that an earlier visit kept, and that cannot be, are in no one's way; they are named
+/// until they are deleted.
 pub fn kept(fixture: &Fixture) -> Result<String> {
     let serving = Serving::start(fixture.site.clone(), 0, "", true)?;
     let address = format!("{}?backend=cpu", serving.address());
@@ -303,7 +306,8 @@ fn with_card(bundle: &Path, name: &str, text: &str) -> Result<TempDir> {
     Ok(folder)
 }
 
-/// A card's scripts never run: one in HTML is not offered, and markup in Markdown is shown as it is, from a site or a folder.
+/// A card's scripts never run: one in HTML is not offered, and markup in Markdown is shown as it
+/// is, from a site or a folder.
 pub fn cards(fixture: &Fixture) -> Result<String> {
     let markup = "# A model\n<script>document.title = 'run';</script><img src=x onerror=\"document.title = 'run'\">\n";
     for (name, offered) in [

@@ -1,4 +1,5 @@
-//! The checks on places where the page cannot run: hosts that lack a file and send their start page for it, sandboxed frames, a disk.
+//! The checks on places where the page cannot run: hosts that lack a file and send their start page
+//! for it, sandboxed frames, a disk.
 
 use std::fs;
 use std::sync::Arc;
@@ -94,7 +95,8 @@ fn refused(fixture: &Fixture, serving: &Serving, query: &str, words: &str) -> Re
 /// What a visitor sees where the page cannot run, a moment after it has come.
 const SEEN: &str = "[document.documentElement.dataset.state, document.getElementById('unstarted')?.getBoundingClientRect().height > 20 ? document.getElementById('unstarted').innerText : '', document.body.innerText]";
 
-/// From a disk, in a sandboxed frame and without one of its scripts, the markup itself says why not and what to do.
+/// From a disk, in a sandboxed frame and without one of its scripts, the markup itself says why not
+/// and what to do.
 pub fn cannot_run(fixture: &Fixture) -> Result<String> {
     let disk = tempfile::tempdir()?;
     copy(&root().join("web"), disk.path())?;

@@ -1,5 +1,6 @@
-//! The checks on what is brought in and fails on its way: a full storage, a lost connection, a closed tab, a new version that does not arrive.
-//! What was there before still draws, and nothing of the failed import stays but what the list of models names.
+//! The checks on what is brought in and fails on its way: a full storage, a lost connection, a
+//! closed tab, a new version that does not arrive. What was there before still draws, and nothing
+//! of the failed import stays but what the list of models names.
 
 use std::fs;
 use std::sync::Arc;
@@ -64,7 +65,8 @@ fn take(page: &Page, address: &str) -> Result<()> {
     page.click("model-load")
 }
 
-/// The site's own model takes the place of one that failed, without a byte from the network, and draws as before.
+/// The site's own model takes the place of one that failed, without a byte from the network, and
+/// draws as before.
 pub fn back(page: &Page, serving: &Serving, own: &RgbaImage) -> Result<()> {
     serving.take_starts();
     page.click("own-model")?;
@@ -79,8 +81,8 @@ pub fn back(page: &Page, serving: &Serving, own: &RgbaImage) -> Result<()> {
     Ok(())
 }
 
-/// The storage is full at each write of an import, one after another: what fits is kept and named, the model draws, and the one
-/// that was there needs no network.
+/// The storage is full at each write of an import, one after another: what fits is kept and named,
+/// the model draws, and the one that was there needs no network.
 pub fn full(fixture: &Fixture) -> Result<String> {
     let other = renamed(fixture.site.bundle(), "other")?;
     let site = fixture.site.and("models/other", other.path());
@@ -90,7 +92,8 @@ pub fn full(fixture: &Fixture) -> Result<String> {
     let (own, one) = first(fixture, &serving)?;
     let holder = Page::open(&fixture.browser, &format!("{address}icon.svg"))?;
     let whole = weights(other.path())? / PIECE; // the reader is here already: it is the same file
-    // No room at all; none for the manifest, of 97 kB; none for the first piece, the second one, and so on to the last.
+    // No room at all; none for the manifest, of 97 kB; none for the first piece, the second one,
+    // and so on to the last.
     let rooms = [(0, None), (50_000, None)]
         .into_iter()
         .chain((0..=whole).map(|piece| (piece * PIECE + PIECE / 2, Some(piece))));
@@ -179,8 +182,8 @@ pub fn full_visit(fixture: &Fixture) -> Result<String> {
     Ok("one of two images".to_owned())
 }
 
-/// An import that is cut off, whose tab is closed, or that the engine refuses: the model that was there draws, and nothing stays
-/// that is not named.
+/// An import that is cut off, whose tab is closed, or that the engine refuses: the model that was
+/// there draws, and nothing stays that is not named.
 pub fn cut(fixture: &Fixture) -> Result<String> {
     let other = renamed(fixture.site.bundle(), "other")?;
     let refused = renamed(fixture.site.bundle(), "refused")?;
@@ -249,7 +252,8 @@ pub fn cut(fixture: &Fixture) -> Result<String> {
     ))
 }
 
-/// A new version that does not arrive leaves the old one at work, now and without a network; when it is whole it takes its place.
+/// A new version that does not arrive leaves the old one at work, now and without a network; when
+/// it is whole it takes its place.
 pub fn replaced(fixture: &Fixture) -> Result<String> {
     let other = renamed(fixture.site.bundle(), "other")?;
     let newer = renamed(fixture.site.bundle(), "newest")?; // as long a name would give the same weights

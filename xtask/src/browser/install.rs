@@ -15,7 +15,8 @@ use crate::workspace::{copy, root};
 /// Icons of the manifest: type and size as it says, and as they are.
 const ICONS: &str = include_str!("scripts/icons.js");
 
-/// Chromium finds nothing that keeps the page from being installed; it finds something where the manifest says nothing.
+/// Chromium finds nothing that keeps the page from being installed; it finds something where the
+/// manifest says nothing.
 pub fn install(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("?backend=cpu")?;
     offline::kept(&page)?;

@@ -1,4 +1,5 @@
-//! The table of kernels in a browser: each against the operations it stands for, on the same device.
+//! The table of kernels in a browser: each against the operations it stands for, on the same
+//! device.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! The check that a browser which is killed at any piece of a download has lost nothing but that piece.
+//! The check that a browser which is killed at any piece of a download has lost nothing but that
+//! piece.
 
 use std::process::Command;
 use std::time::Duration;
@@ -19,7 +20,8 @@ const PIECE: usize = 1 << 20;
 /// A piece and a half arrive from this machine in less.
 const UNTIL_IT_STANDS: Duration = Duration::from_millis(1500);
 
-/// Kills a browser in the middle of each piece of the weights, and starts another one with its profile.
+/// Kills a browser in the middle of each piece of the weights, and starts another one with its
+/// profile.
 pub fn killed(fixture: &Fixture) -> Result<String> {
     if cfg!(not(unix)) {
         return Ok("not on this system".into());

@@ -1,4 +1,5 @@
-//! The checks on lessons: those that ship, from a link; what a lecturer's file can have wrong; handing one on.
+//! The checks on lessons: those that ship, from a link; what a lecturer's file can have wrong;
+//! handing one on.
 
 use std::fs;
 
@@ -16,7 +17,8 @@ const SHIPPED: [&str; 2] = ["effusion", "heart"];
 /// A lesson that is as short as can be.
 const SMALL: &str = r#"{"lesson": 1, "title": "T", "items": [{"prompt": "Chest", "seed": 1}]}"#;
 
-/// What is changed in a small lesson, by a JavaScript statement on it, and words of the sentence that says what is wrong.
+/// What is changed in a small lesson, by a JavaScript statement on it, and words of the sentence
+/// that says what is wrong.
 const MISTAKES: &[(&str, &str)] = &[
     ("l.lesson = 2", "“lesson” is 2. It has to be 1"),
     ("delete l.lesson", "“lesson” is missing"),
@@ -79,8 +81,9 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Each mistake has its sentence, which names the place; the lessons that ship have none, are in both languages and belong to
-/// the shipped model; and whatever is taken out of one of them gives a sentence or a lesson, and no exception.
+/// Each mistake has its sentence, which names the place; the lessons that ship have none, are in
+/// both languages and belong to the shipped model; and whatever is taken out of one of them gives a
+/// sentence or a lesson, and no exception.
 pub fn mistakes(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("?backend=cpu")?;
     page.evaluate(
@@ -153,8 +156,8 @@ pub fn mistakes(fixture: &Fixture) -> Result<String> {
     ))
 }
 
-/// A lesson opens from its link, in the visitor's language; the place is marked with keys; its link brings it back, also
-/// where it came from a file; and what is no lesson of this site is said.
+/// A lesson opens from its link, in the visitor's language; the place is marked with keys; its link
+/// brings it back, also where it came from a file; and what is no lesson of this site is said.
 pub fn lesson(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("?backend=cpu#lesson=lessons/effusion.json")?;
     told(&page, "run-title", "Signs of a pleural effusion")?;

@@ -102,7 +102,8 @@ pub fn lightbox(fixture: &Fixture) -> Result<String> {
     Ok(format!("two fingers zoom to {by_touch:.2}"))
 }
 
-/// The same seed without the finding is drawn, and the difference on the page is the difference of the pixels.
+/// The same seed without the finding is drawn, and the difference on the page is the difference of
+/// the pixels.
 pub fn compare(fixture: &Fixture) -> Result<String> {
     let page = drawn(fixture, 4)?;
     let with = page.pixels()?;
@@ -212,7 +213,8 @@ pub fn compare(fixture: &Fixture) -> Result<String> {
 const CAPTIONS: &str =
     "['caption-first', 'caption-second'].map((id) => document.getElementById(id).innerText)";
 
-/// Each place of a difference is orange where the image with the finding is brighter, and blue where it is darker.
+/// Each place of a difference is orange where the image with the finding is brighter, and blue
+/// where it is darker.
 fn one_meaning(map: &RgbaImage, with: &RgbaImage, without: &RgbaImage) -> Result<()> {
     let places = map.pixels().zip(pairs(with, without));
     let wrong = places.filter(|(colour, (a, b))| {

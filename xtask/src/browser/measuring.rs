@@ -1,4 +1,5 @@
-//! The check on the measuring page: a part of the table, the layers of the shipped model and whole images, on the software adapter.
+//! The check on the measuring page: a part of the table, the layers of the shipped model and whole
+//! images, on the software adapter.
 
 use std::time::Duration;
 

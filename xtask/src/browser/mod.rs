@@ -180,7 +180,8 @@ impl Fixture {
         Ok(roentgen.context("the native program is not there")?)
     }
 
-    /// How far `image` is from the one that the native program draws with this model and these settings.
+    /// How far `image` is from the one that the native program draws with this model and these
+    /// settings.
     fn difference(&self, image: &RgbaImage, model: &Path, settings: &Settings) -> Result<f64> {
         let expected = native::generate(self.roentgen()?, model, settings)?;
         ensure!(
@@ -206,8 +207,8 @@ impl Fixture {
         Ok(total as f64 / colours as f64)
     }
 
-    /// The mean difference of an image of the cpu engine to the native one; an error where it is too large, which calls the
-    /// image `what`.
+    /// The mean difference of an image of the cpu engine to the native one; an error where it is
+    /// too large, which calls the image `what`.
     fn as_native(&self, image: &RgbaImage, settings: &Settings, what: &str) -> Result<f64> {
         self.near_native(image, self.site.bundle(), settings, what, CPU_DIFFERENCE)
     }

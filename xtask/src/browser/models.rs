@@ -1,4 +1,5 @@
-//! The checks on choosing a model: by its address, from a folder, by a drop; and on what is no model.
+//! The checks on choosing a model: by its address, from a folder, by a drop; and on what is no
+//! model.
 
 use std::fmt::Write;
 use std::fs;
@@ -179,7 +180,8 @@ pub fn choose(fixture: &Fixture) -> Result<String> {
     Ok("by address, link, folder, drop, handle and files".to_owned())
 }
 
-/// What is no model is refused with what to do, and the model at work stays; a damaged one can be left again.
+/// What is no model is refused with what to do, and the model at work stays; a damaged one can be
+/// left again.
 pub fn refusals(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("?backend=cpu")?;
     let shipped = page.text("model-name")?;

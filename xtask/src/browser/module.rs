@@ -27,8 +27,8 @@ pub const SHOW: &str = "globalThis.show = ({width, height, data}) => { document.
 /// How a promise ends: `none`, or the code and the name of its error.
 const ENDS: &str = "globalThis.ends = (promise) => promise.then(() => 'none', (error) => `${error.code} ${error.name}`)";
 
-/// The upper half of the image is painted anew: by how much both halves change, whether the settings give it again, and
-/// whether the file says so.
+/// The upper half of the image is painted anew: by how much both halves change, whether the
+/// settings give it again, and whether the file says so.
 const EDIT: &str = include_str!("scripts/module-edits.js");
 
 /// Two steps are enough to use every part.
@@ -39,7 +39,8 @@ pub fn short() -> Settings {
     }
 }
 
-/// An image of another size with the attention to its words; and one that begins from a DICOM file, under a mask that keeps all.
+/// An image of another size with the attention to its words; and one that begins from a DICOM file,
+/// under a mask that keeps all.
 const MORE: &str = "async (asked) => { \
     const small = await roentgen.generate({...asked, width: 64, height: 96, words: true}); globalThis.word = small.words[1]; \
     const dicom = await image.toBlob({type: 'application/dicom', marked: false}); const {width, height} = image.imageData; \
@@ -60,7 +61,8 @@ pub fn options(settings: &Settings) -> Value {
     })
 }
 
-/// A page of another folder draws what the page draws, twice, and has what `roentgen-web.d.ts` declares.
+/// A page of another folder draws what the page draws, twice, and has what `roentgen-web.d.ts`
+/// declares.
 pub fn module(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("?backend=cpu")?;
     let (own, _) = page.generate(&short(), DRAWING)?;
@@ -183,7 +185,8 @@ fn declarations(page: &Page) -> Result<()> {
     Ok(())
 }
 
-/// What cannot be is refused with a code, what is aborted ends, and the model can be used afterwards.
+/// What cannot be is refused with a code, what is aborted ends, and the model can be used
+/// afterwards.
 pub fn refusals(fixture: &Fixture) -> Result<String> {
     let page = Page::open(&fixture.browser, &embed(fixture))?;
     drawn(&page)?;

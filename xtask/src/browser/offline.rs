@@ -15,7 +15,8 @@ use crate::native::Settings;
 use crate::serve::Serving;
 use crate::workspace::{copy, root};
 
-/// After one visit the page draws without a server; a new release replaces it, and is what the next visit without a server has.
+/// After one visit the page draws without a server; a new release replaces it, and is what the next
+/// visit without a server has.
 pub fn offline(fixture: &Fixture) -> Result<String> {
     let serving = Serving::start(fixture.site.clone(), 0, "/page", true)?;
     let address = format!("{}?backend=cpu", serving.address());
@@ -55,7 +56,8 @@ pub fn offline(fixture: &Fixture) -> Result<String> {
     let site = Arc::new(fixture.site.with_page(release.path())?);
     let heading = "document.querySelector('h1').textContent";
 
-    // A release that was copied to the server in part: with a network its page is seen, and without one the older release, whole.
+    // A release that was copied to the server in part: with a network its page is seen, and without
+    // one the older release, whole.
     let part = release.path().join("embed.html");
     let rest = fs::read(&part)?;
     fs::remove_file(&part)?;

@@ -16,7 +16,8 @@ use crate::native::Settings;
 /// How often the page's state is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Counts what a policy refuses, from before the page's first line; what it refuses to a worker is in the console.
+/// Counts what a policy refuses, from before the page's first line; what it refuses to a worker is
+/// in the console.
 const REFUSALS: &str = "globalThis.refused = []; \
     addEventListener('securitypolicyviolation', ({violatedDirective, blockedURI}) => refused.push(`${violatedDirective} ${blockedURI}`));";
 
@@ -122,7 +123,8 @@ impl Page {
         Ok(state.as_str().unwrap_or_default().to_owned())
     }
 
-    /// Waits for a state; an error on the page which is not waited for is an error here, in the page's words.
+    /// Waits for a state; an error on the page which is not waited for is an error here, in the
+    /// page's words.
     pub fn wait(&self, wanted: &str, limit: Duration) -> Result<Duration> {
         let started = Instant::now();
         loop {
@@ -204,7 +206,8 @@ impl Page {
         Ok(())
     }
 
-    /// How many bytes the site of an address may keep in this browser; `None` is the browser's own measure.
+    /// How many bytes the site of an address may keep in this browser; `None` is the browser's own
+    /// measure.
     pub fn quota(&self, address: &str, bytes: Option<f64>) -> Result<()> {
         self.tab.call_method(Storage::OverrideQuotaForOrigin {
             origin: address.to_owned(),
@@ -295,7 +298,8 @@ impl Page {
         Ok(())
     }
 
-    /// Chooses the language; the browser keeps the choice for the site, so whoever leaves English has to come back to it.
+    /// Chooses the language; the browser keeps the choice for the site, so whoever leaves English
+    /// has to come back to it.
     pub fn speak(&self, language: &str) -> Result<()> {
         self.evaluate(&format!(
             "(() => {{ const list = document.getElementById('language'); list.value = '{language}'; list.dispatchEvent(new Event('change')); }})()"

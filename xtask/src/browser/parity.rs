@@ -1,4 +1,5 @@
-//! The golden cases of diffusers in a browser: the same files, the same comparison and the same bounds as natively.
+//! The golden cases of diffusers in a browser: the same files, the same comparison and the same
+//! bounds as natively.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,7 +32,8 @@ pub fn cpu(fixture: &Fixture) -> Result<String> {
     check(&fixture.browser, Engine::Cpu, 1, cpu_bound)
 }
 
-/// With as many threads as a page takes at most, whatever the cores here: work is then split the most.
+/// With as many threads as a page takes at most, whatever the cores here: work is then split the
+/// most.
 pub fn threads(fixture: &Fixture) -> Result<String> {
     check(&fixture.browser, Engine::CpuThreads, 8, cpu_bound)
 }
@@ -41,7 +43,8 @@ pub fn gpu(fixture: &Fixture) -> Result<String> {
     check(&fixture.browser, Engine::Gpu, 1, |_| 1e-3)
 }
 
-/// Runs every case in an engine, with so many threads; no relative error may be above the bound of its case. What it found, in words.
+/// Runs every case in an engine, with so many threads; no relative error may be above the bound of
+/// its case. What it found, in words.
 fn check(
     browser: &Browser,
     engine: Engine,

@@ -1,4 +1,5 @@
-//! The check on the ways in which a picture to begin from comes: a file, a drag, the clipboard; PNG and JPEG.
+//! The check on the ways in which a picture to begin from comes: a file, a drag, the clipboard; PNG
+//! and JPEG.
 
 use std::path::Path;
 
@@ -23,7 +24,8 @@ const PASTE: &str = r"(async (kind) => {
   return event.defaultPrevented;
 })";
 
-/// The picture that came, of which the middle column is `expected`; the next one comes to an empty place.
+/// The picture that came, of which the middle column is `expected`; the next one comes to an empty
+/// place.
 fn came(page: &Page, how: &str, expected: u8, allowed: u8) -> Result<()> {
     take(page).context(how.to_owned())?;
     let found = page.pixels_of("source-canvas")?;

@@ -1,4 +1,5 @@
-//! The check that after loading nothing leaves the page, whatever a visitor does with it; and the one on its own pictures.
+//! The check that after loading nothing leaves the page, whatever a visitor does with it; and the
+//! one on its own pictures.
 
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use super::{Fixture, offline};
 use crate::native::Settings;
 use crate::serve::Serving;
 
-/// A whole visit, with every tool of the page: no request, to its own server neither, and nothing that its policy refuses.
+/// A whole visit, with every tool of the page: no request, to its own server neither, and nothing
+/// that its policy refuses.
 pub fn quiet(fixture: &Fixture) -> Result<String> {
     let serving = Serving::start(fixture.site.clone(), 0, "", true)?;
     let page = fixture.visit_of(&serving)?;
@@ -136,7 +138,8 @@ pub fn pictures(fixture: &Fixture) -> Result<String> {
         worst = worst.max(fixture.as_native(&image, &settings, &format!("{figure} {place}"))?);
     }
     ensure!(status()?.contains("Drawn"), "{}", status()?);
-    // What is dragged: the first step is another picture, the second of two sliders has the model's own guidance among its stops.
+    // What is dragged: the first step is another picture, the second of two sliders has the model's
+    // own guidance among its stops.
     let dragged = page.evaluate(
         "['noise', 'guidance'].map((figure) => { const row = document.querySelector(`[data-figure=${figure}] .pictures`); const range = row.querySelector('input'); \
          const last = row.querySelector('canvas').toDataURL(); range.value = 0; range.dispatchEvent(new Event('input')); \

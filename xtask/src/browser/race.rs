@@ -1,4 +1,5 @@
-//! The checks on a graphics card that takes seconds to prepare: the CPU draws meanwhile, and makes room for it.
+//! The checks on a graphics card that takes seconds to prepare: the CPU draws meanwhile, and makes
+//! room for it.
 
 use std::fs;
 use std::path::Path;
@@ -19,7 +20,8 @@ use crate::workspace::{copy, root};
 const SAVES_DATA: &str =
     "Object.defineProperty(navigator, 'connection', { value: { saveData: true } });\n";
 
-/// Copies the page to `web`, where the software adapter passes for a card, with more at the end of the worker.
+/// Copies the page to `web`, where the software adapter passes for a card, with more at the end of
+/// the worker.
 pub fn copy_with_card(web: &Path, more: &str) -> Result<()> {
     copy(&root().join("web"), web)?;
     change(&web.join("engine/backend.js"), |text| {

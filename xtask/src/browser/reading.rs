@@ -1,4 +1,5 @@
-//! The check on the reader: what it sees beside what was asked for, where it looks, and what it refuses to read.
+//! The check on the reader: what it sees beside what was asked for, where it looks, and what it
+//! refuses to read.
 
 use std::borrow::Cow;
 
@@ -13,7 +14,8 @@ use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
 
-/// A sentence and a seed of which the reader does not agree with the first image, and the image that it agrees with.
+/// A sentence and a seed of which the reader does not agree with the first image, and the image
+/// that it agrees with.
 const HARD: Settings = Settings {
     prompt: Cow::Borrowed("PA chest radiograph of a 60-year-old woman. Marked cardiomegaly."),
     seed: 7,
@@ -35,7 +37,8 @@ fn rows(page: &Page) -> Result<Vec<String>> {
     Ok(serde_json::from_value(rows)?)
 }
 
-/// What was asked for comes first, with how good the reader is at it; a map lies over the film and gives way to another one.
+/// What was asked for comes first, with how good the reader is at it; a map lies over the film and
+/// gives way to another one.
 pub fn reading(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("?backend=cpu")?;
     page.generate(&SETTINGS, DRAWING)?;
@@ -97,8 +100,8 @@ pub fn reading(fixture: &Fixture) -> Result<String> {
     Ok(said[0].clone())
 }
 
-/// Where the visitor wants it, other seeds are drawn until the reader agrees, and the file says so; a sentence of which it can
-/// tell nothing is drawn once.
+/// Where the visitor wants it, other seeds are drawn until the reader agrees, and the file says so;
+/// a sentence of which it can tell nothing is drawn once.
 pub fn verify(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("?backend=cpu")?;
     page.evaluate("document.getElementById('verify').checked = true")?;
@@ -140,7 +143,8 @@ pub fn verify(fixture: &Fixture) -> Result<String> {
     Ok(format!("the reader agrees with image {drawn}"))
 }
 
-/// The module keeps the same image, and says of the sentence that its reader cannot judge that it was drawn once.
+/// The module keeps the same image, and says of the sentence that its reader cannot judge that it
+/// was drawn once.
 fn by_module(page: &Page, own: &RgbaImage) -> Result<()> {
     page.evaluate(SHOW)?;
     let (hard, other) = (options(&HARD), OTHER);
@@ -162,7 +166,8 @@ fn by_module(page: &Page, own: &RgbaImage) -> Result<()> {
     Ok(())
 }
 
-/// An upright chest is taken at once, and the same film on its side is not; what was made here is never asked about.
+/// An upright chest is taken at once, and the same film on its side is not; what was made here is
+/// never asked about.
 pub fn begin(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("?backend=cpu")?;
     page.generate(&SETTINGS, DRAWING)?;

@@ -1,4 +1,5 @@
-//! The check on a graphics card that fails on the way: the CPU takes over its work, and nobody has to reload anything.
+//! The check on a graphics card that fails on the way: the CPU takes over its work, and nobody has
+//! to reload anything.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -79,7 +80,8 @@ const NO_DEVICE: &str = "
 GPUAdapter.prototype.requestDevice = async () => { throw new DOMException('none today', 'OperationError'); };
 ";
 
-/// A card that is there and cannot be used: the CPU draws from the first image on, and the page says why.
+/// A card that is there and cannot be used: the CPU draws from the first image on, and the page
+/// says why.
 pub fn no_device(fixture: &Fixture) -> Result<String> {
     let web = tempfile::tempdir()?;
     copy_with_card(web.path(), NO_DEVICE)?;

@@ -1,4 +1,5 @@
-//! The checks on words: a link that carries the settings, chips that write the sentence, and the page's languages.
+//! The checks on words: a link that carries the settings, chips that write the sentence, and the
+//! page's languages.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -82,7 +83,8 @@ pub fn link(fixture: &Fixture) -> Result<String> {
     Ok(format!("{} bytes carry seven settings", fragment.len()))
 }
 
-/// Chips write the sentence; the visitor's own words stay, undo takes a chip back, and plain phrases are understood.
+/// Chips write the sentence; the visitor's own words stay, undo takes a chip back, and plain
+/// phrases are understood.
 pub fn chips(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("?backend=cpu")?;
     page.evaluate("document.getElementById('guide-part').open = true")?;

@@ -25,7 +25,8 @@ const GIVE: &str = r"(async (text, drop) => {
   return remark.textContent;
 })";
 
-/// Every setting comes back from the file that was saved, which the module takes too; a file that is none changes nothing.
+/// Every setting comes back from the file that was saved, which the module takes too; a file that
+/// is none changes nothing.
 pub fn file(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("?backend=cpu")?;
     let untouched = page.evaluate(FORM)?;
@@ -98,7 +99,8 @@ fn untouched_file(form: &Value) -> String {
         .to_string()
 }
 
-/// The page offers the model's own size first; another one is drawn as the native program draws it and shown in its shape.
+/// The page offers the model's own size first; another one is drawn as the native program draws it
+/// and shown in its shape.
 pub fn sizes(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("?backend=cpu")?;
     let offered = page.evaluate(

@@ -1,4 +1,5 @@
-//! The checks on what a lecturer sees at a glance: the film beside long texts, on a projector, with large letters, under a finger.
+//! The checks on what a lecturer sees at a glance: the film beside long texts, on a projector, with
+//! large letters, under a finger.
 
 use std::time::Duration;
 
@@ -13,14 +14,16 @@ use crate::native::Settings;
 /// How much of the film's area is in the window, and whether what has the focus is covered by it.
 const SEEN: &str = include_str!("scripts/seen.js");
 
-/// What is smaller than 44 pixels and can be pressed; text in a line is exempt (WCAG 2.2, 2.5.8), and a box has its label.
+/// What is smaller than 44 pixels and can be pressed; text in a line is exempt (WCAG 2.2, 2.5.8),
+/// and a box has its label.
 const SMALL: &str = include_str!("scripts/small-targets.js");
 
 /// What reaches beyond the window at the right.
 const WIDE: &str = "[document.documentElement.scrollWidth - innerWidth, ...[...document.querySelectorAll('main *')].filter((part) => part.checkVisibility() && part.getBoundingClientRect().right > innerWidth + 1).map((part) => part.id || part.className)].slice(0, 9)";
 
-/// The film stays in the window beside the longest text and form, on a laptop and on a phone; it fills a black screen, with
-/// status, cancel and all that saves; text at 200 % reflows; fingers find 44 pixels; Tab skips to the film.
+/// The film stays in the window beside the longest text and form, on a laptop and on a phone; it
+/// fills a black screen, with status, cancel and all that saves; text at 200 % reflows; fingers
+/// find 44 pixels; Tab skips to the film.
 pub fn sight(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("?backend=cpu")?;
     skip(&page)?;
@@ -36,7 +39,8 @@ pub fn sight(fixture: &Fixture) -> Result<String> {
     )?;
     for (width, height) in [(1280, 900), (390, 844)] {
         page.resize(width, height, 1.0)?;
-        // The seed comes before the film of a phone; where the form ends, so does the film's place beside it.
+        // The seed comes before the film of a phone; where the form ends, so does the film's place
+        // beside it.
         for (focus, least) in [
             ("#attention-words button:last-child", 0.7),
             ("#attention-opacity", 0.7),
@@ -91,7 +95,8 @@ fn skip(page: &Page) -> Result<()> {
     Ok(())
 }
 
-/// At the end of a drawing the preview lies over the image and fades: at no moment is the film empty.
+/// At the end of a drawing the preview lies over the image and fades: at no moment is the film
+/// empty.
 fn crossfade(page: &Page, settings: &Settings) -> Result<()> {
     page.evaluate(
         "(() => { globalThis.dark = 0; globalThis.faded = 0; const [film, preview] = ['film', 'preview'].map((id) => document.getElementById(id)); let begun = false; \
@@ -129,7 +134,8 @@ fn large(page: &Page) -> Result<()> {
     Ok(())
 }
 
-/// Black around the film, which is in the middle; what is going on, and what saves, within the screen.
+/// Black around the film, which is in the middle; what is going on, and what saves, within the
+/// screen.
 fn full(page: &Page) -> Result<()> {
     page.prefer("prefers-color-scheme", "light")?;
     page.resize(1280, 720, 1.0)?;

@@ -1,4 +1,5 @@
-//! The checks on what is saved for a lecture: what is on the film, with captions; a batch as a sheet; the steps as a GIF.
+//! The checks on what is saved for a lecture: what is on the film, with captions; a batch as a
+//! sheet; the steps as a GIF.
 
 use std::time::Duration;
 
@@ -14,10 +15,12 @@ use super::{Fixture, LOADING};
 use crate::native::Settings;
 use crate::serve::Serving;
 
-/// What the browser itself makes of the GIF that was saved last: its frames, and the greys of the last one.
+/// What the browser itself makes of the GIF that was saved last: its frames, and the greys of the
+/// last one.
 const GIF: &str = include_str!("scripts/gif.js");
 
-/// Each state of the film gives its own file, which says what gave it, and the plain image stays the model's pixels.
+/// Each state of the film gives its own file, which says what gave it, and the plain image stays
+/// the model's pixels.
 pub fn seen(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("?backend=cpu")?;
     let short = Settings {
@@ -166,7 +169,8 @@ fn coloured(image: &RgbaImage) -> usize {
     image.pixels().filter(spread).count()
 }
 
-/// Settings that were saved come back from each kind of file, and those of another model are told; a reload keeps the form.
+/// Settings that were saved come back from each kind of file, and those of another model are told;
+/// a reload keeps the form.
 pub fn kept(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("?backend=cpu")?;
     let short = Settings {
@@ -276,7 +280,8 @@ fn thumbs(page: &Page) -> Result<u64> {
     thumbs.as_u64().context("no list")
 }
 
-/// Another model without a network: said in plain words, with a button to try again; the one at work stays.
+/// Another model without a network: said in plain words, with a button to try again; the one at
+/// work stays.
 pub fn away(fixture: &Fixture) -> Result<String> {
     let serving = Serving::start(fixture.site.clone(), 0, "/away", true)?;
     let (address, port) = (serving.address(), serving.port());

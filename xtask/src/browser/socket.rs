@@ -1,5 +1,6 @@
-//! A browser's remote control over a WebSocket, where `headless_chrome` does not reach: WebDriver BiDi, which Firefox speaks,
-//! and the workers of a page in Chromium's DevTools protocol. Both are JSON: a call has an id, and so has its answer.
+//! A browser's remote control over a WebSocket, where `headless_chrome` does not reach: WebDriver
+//! BiDi, which Firefox speaks, and the workers of a page in Chromium's DevTools protocol. Both are
+//! JSON: a call has an id, and so has its answer.
 
 use std::collections::VecDeque;
 use std::net::TcpStream;

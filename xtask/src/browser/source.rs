@@ -1,4 +1,5 @@
-//! The check on beginning from a picture: what is painted changes, what is not stays, and the file says so.
+//! The check on beginning from a picture: what is painted changes, what is not stays, and the file
+//! says so.
 
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use super::page::Page;
 use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
 
-/// Drops a file on the page: a slope of greys, wider than high, or words; what the page remarks on it.
+/// Drops a file on the page: a slope of greys, wider than high, or words; what the page remarks on
+/// it.
 pub const DROP: &str = r"(async (kind) => {
   const canvas = new OffscreenCanvas(300, 200);
   const pen = canvas.getContext('2d');
@@ -161,7 +163,8 @@ const DROP_FILE: &str = r"((name, words) => {
   document.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}));
 })";
 
-/// Pictures as cameras and detectors write them: turned by EXIF, with 12 of 16 bits used. `cases.json` has them as Pillow reads them.
+/// Pictures as cameras and detectors write them: turned by EXIF, with 12 of 16 bits used.
+/// `cases.json` has them as Pillow reads them.
 pub fn upright(fixture: &Fixture) -> Result<String> {
     let folder = crate::workspace::root().join("tests/reference/goldens/pictures");
     let goldens: Value = serde_json::from_slice(&std::fs::read(folder.join("cases.json"))?)?;

@@ -1,4 +1,5 @@
-//! The checks on what the browser keeps: models are deleted, a full disk does no harm, and neither does a browser that keeps nothing.
+//! The checks on what the browser keeps: models are deleted, a full disk does no harm, and neither
+//! does a browser that keeps nothing.
 
 use std::fs;
 use std::sync::Arc;
@@ -24,7 +25,8 @@ pub fn kept(page: &Page) -> Result<u64> {
     page.evaluate(KEPT)?.as_u64().context("no size")
 }
 
-/// Two models are kept; one is deleted, the other needs no network afterwards, and what they share is still there.
+/// Two models are kept; one is deleted, the other needs no network afterwards, and what they share
+/// is still there.
 pub fn delete(fixture: &Fixture) -> Result<String> {
     let other = renamed(fixture.site.bundle(), "other")?;
     let site = fixture.site.and("models/other", other.path());
@@ -73,8 +75,8 @@ pub fn delete(fixture: &Fixture) -> Result<String> {
     Ok(format!("{} of {both} bytes", both - one))
 }
 
-/// A browser that has room for a part keeps that part and says so; the model is whole in memory. With room again, only the
-/// rest is downloaded.
+/// A browser that has room for a part keeps that part and says so; the model is whole in memory.
+/// With room again, only the rest is downloaded.
 pub fn quota(fixture: &Fixture) -> Result<String> {
     let serving = Serving::start(fixture.site.clone(), 0, "", true)?;
     let address = serving.address();
@@ -107,7 +109,8 @@ pub fn quota(fixture: &Fixture) -> Result<String> {
     Ok(format!("{part} of {all} bytes kept"))
 }
 
-/// Without https a browser offers no cache, and no hashes: everything works in memory, and the page says so.
+/// Without https a browser offers no cache, and no hashes: everything works in memory, and the page
+/// says so.
 pub fn nothing_kept(fixture: &Fixture) -> Result<String> {
     let serving = Serving::start(fixture.site.clone(), 0, "", true)?;
     let address = serving.address().replace("127.0.0.1", INSECURE);
@@ -133,7 +136,8 @@ const REFUSING: &str = "
 CacheStorage.prototype.open = async () => { throw new DOMException('The operation is insecure.', 'SecurityError'); };
 ";
 
-/// Where the browser refuses to keep anything, as private windows may, the model is in memory, and the page says so.
+/// Where the browser refuses to keep anything, as private windows may, the model is in memory, and
+/// the page says so.
 pub fn private(fixture: &Fixture) -> Result<String> {
     let web = tempfile::tempdir()?;
     copy(&root().join("web"), web.path())?;

@@ -1,4 +1,5 @@
-//! The checks on teaching: the same patient otherwise, the quiz, the figure of two axes, and the film before the first press.
+//! The checks on teaching: the same patient otherwise, the quiz, the figure of two axes, and the
+//! film before the first press.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -41,8 +42,9 @@ fn pick(page: &Page, selector: &str) -> Result<()> {
 /// The names of the films of the strip.
 const STRIP: &str = "[...document.querySelectorAll('#strip-films figure')].map((figure) => figure.querySelector('strong').textContent)";
 
-/// From an image, one press gives the films that its sentence allows, while other images wait; each is the native one; the
-/// strip can be cancelled and saved, and a film of it is compared on the lightbox.
+/// From an image, one press gives the films that its sentence allows, while other images wait; each
+/// is the native one; the strip can be cancelled and saved, and a film of it is compared on the
+/// lightbox.
 pub fn strip(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("?backend=cpu")?;
     let disabled = "document.getElementById('variants').disabled";
@@ -139,7 +141,8 @@ pub fn strip(fixture: &Fixture) -> Result<String> {
     Ok(format!("5 films, the worst {worst:.4} of 255 from native"))
 }
 
-/// The difference map beside a film is orange where the chosen film is brighter, and blue where it is darker.
+/// The difference map beside a film is orange where the chosen film is brighter, and blue where it
+/// is darker.
 fn colours(page: &Page, chosen: &image::RgbaImage, other: &image::RgbaImage) -> Result<()> {
     pick(page, "#strip-films figure:nth-child(2) > canvas")?;
     let map = page.pixels_of("picked-canvas")?;
@@ -158,8 +161,8 @@ fn colours(page: &Page, chosen: &image::RgbaImage, other: &image::RgbaImage) -> 
     Ok(())
 }
 
-/// Ten films that nobody chose: their order says nothing, nor does what is heard of a film before the answer; the score is
-/// what was answered, and nothing is asked of any server meanwhile.
+/// Ten films that nobody chose: their order says nothing, nor does what is heard of a film before
+/// the answer; the score is what was answered, and nothing is asked of any server meanwhile.
 pub fn quiz(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("?backend=cpu")?;
     let drawn = page.evaluate(
@@ -241,7 +244,8 @@ pub fn wait(page: &Page, expression: &str) -> Result<()> {
     Ok(())
 }
 
-/// Two axes give a table with heads, each film the native one; what cannot be is said; the figure is saved as a sheet.
+/// Two axes give a table with heads, each film the native one; what cannot be is said; the figure
+/// is saved as a sheet.
 pub fn figure(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("?backend=cpu")?;
     let base = Settings {
@@ -316,7 +320,8 @@ pub fn figure(fixture: &Fixture) -> Result<String> {
     Ok(format!("4 films, the worst {worst:.4} of 255 from native"))
 }
 
-/// Before the first press the film shows what the shipped model drew, named as such; who wants less motion sees the end of it.
+/// Before the first press the film shows what the shipped model drew, named as such; who wants less
+/// motion sees the end of it.
 pub fn landing(fixture: &Fixture) -> Result<String> {
     let bytes = fs::metadata(root().join("web/landing.webp"))
         .context("`cargo xtask landing` writes web/landing.webp")?

@@ -1,4 +1,5 @@
-//! The checks on threads of the CPU: where a page has them, where it has none, and that it draws the same either way.
+//! The checks on threads of the CPU: where a page has them, where it has none, and that it draws
+//! the same either way.
 
 use std::fs;
 use std::sync::Arc;
@@ -17,10 +18,12 @@ use crate::serve::{Instead, Serving};
 use crate::site::Site;
 use crate::workspace::{copy, root};
 
-/// Largest mean difference of two images of the same settings, of 255: threads change no sum, and so nothing that is seen.
+/// Largest mean difference of two images of the same settings, of 255: threads change no sum, and
+/// so nothing that is seen.
 const SAME: f64 = 0.01;
 
-/// On a host of plain files the first visit has one thread; the service worker isolates the second, which has several.
+/// On a host of plain files the first visit has one thread; the service worker isolates the second,
+/// which has several.
 pub fn second_visit(fixture: &Fixture) -> Result<String> {
     let serving = Serving::start(fixture.site.clone(), 0, "/a/project", true)?;
     let page = fixture.visit_of(&serving)?;
@@ -125,8 +128,9 @@ fn one_thread(fixture: &Fixture, serving: &Serving, what: &str) -> Result<()> {
 const TELL: &str = "addEventListener('roentgen-image', async ({ target }) => { const { Roentgen } = await import('./roentgen-web.js'); \
     const roentgen = await Roentgen.load({ backend: 'cpu' }); parent.postMessage({ isolated: crossOriginIsolated, width: target.result.imageData.width, engine: roentgen.engine }, '*'); });";
 
-/// In a frame of another origin the page is not isolated, though its service worker would have it so, and the element draws; beside the
-/// files of the package on another origin it draws, with threads where that origin isolates its pages.
+/// In a frame of another origin the page is not isolated, though its service worker would have it
+/// so, and the element draws; beside the files of the package on another origin it draws, with
+/// threads where that origin isolates its pages.
 pub fn embeds(fixture: &Fixture) -> Result<String> {
     let script = "<script type=\"module\" src=\"./roentgen-image.js\"></script>";
     let telling = format!("<script type=\"module\" src=\"./tell.js\"></script>{script}");

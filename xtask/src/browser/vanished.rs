@@ -1,4 +1,5 @@
-//! The check on files that change, or go, between the moment when a visitor chose them and the one when the page reads them.
+//! The check on files that change, or go, between the moment when a visitor chose them and the one
+//! when the page reads them.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -17,7 +18,8 @@ use super::storage::kept;
 use super::visits::DRAWING;
 use crate::serve::Serving;
 
-/// Keeps the files that a field is given from the page, so that they can change before it reads them.
+/// Keeps the files that a field is given from the page, so that they can change before it reads
+/// them.
 const CATCH: &str = include_str!("scripts/caught.js");
 
 /// Gives the page what was caught.
@@ -50,7 +52,8 @@ fn touch(path: &Path) -> Result<()> {
     Ok(file.set_modified(later)?)
 }
 
-/// Files that change, or go, after they were chosen are said to be so, each in the same words; what was there stays.
+/// Files that change, or go, after they were chosen are said to be so, each in the same words; what
+/// was there stays.
 pub fn vanished(fixture: &Fixture) -> Result<String> {
     let folder = tempfile::tempdir()?;
     let serving = Serving::start(fixture.site.clone(), 0, "", true)?;
@@ -109,7 +112,8 @@ pub fn vanished(fixture: &Fixture) -> Result<String> {
     size(0)?;
     page.click("source-remove")?;
 
-    // A folder's files: those of another size are noticed before the model at work makes room, the others when they are read.
+    // A folder's files: those of another size are noticed before the model at work makes room, the
+    // others when they are read.
     for (change, end, words) in [
         (
             remove as Change,

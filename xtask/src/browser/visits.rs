@@ -17,7 +17,8 @@ use crate::serve::Serving;
 pub const DRAWING: Duration = Duration::from_secs(300);
 pub const DRAWING_GPU: Duration = Duration::from_secs(900);
 
-/// Largest mean difference to the native image, of 255. The arithmetic is the same up to the order of sums.
+/// Largest mean difference to the native image, of 255. The arithmetic is the same up to the order
+/// of sums.
 pub const CPU_DIFFERENCE: f64 = 2.0;
 pub const GPU_DIFFERENCE: f64 = 4.0;
 

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use super::page::Page;
 
-/// Evaluates what it is told, as [`Page::evaluate`] does in the page. Its own address is no folder's, so that others begin with `location.origin`.
+/// Evaluates what it is told, as [`Page::evaluate`] does in the page. Its own address is no
+/// folder's, so that others begin with `location.origin`.
 const PROGRAM: &str = "self.onmessage = async ({ data: [expression, port] }) => { \
     try { port.postMessage({ value: await (0, eval)(expression) }); } catch (error) { port.postMessage({ error: String(error?.stack ?? error) }); } };";
 
@@ -24,7 +25,8 @@ impl<'a> Worker<'a> {
         Ok(Self { page })
     }
 
-    /// The value of a JavaScript expression there, awaited where it is a promise. It must be what JSON can say.
+    /// The value of a JavaScript expression there, awaited where it is a promise. It must be what
+    /// JSON can say.
     pub fn evaluate(&self, expression: &str) -> Result<Value> {
         let expression = Value::from(expression);
         self.page.evaluate(&format!(

@@ -1,4 +1,5 @@
-//! Gradients of attention: the scores are computed again, a head and some queries at a time, and never leave the caches.
+//! Gradients of attention: the scores are computed again, a head and some queries at a time, and
+//! never leave the caches.
 
 use super::super::attention::attend;
 use super::super::attention::{Sizes, softmax};
@@ -62,7 +63,8 @@ impl Differentiable<3> for Attended {
 /// Queries whose scores are kept at once.
 const BLOCK: usize = 64;
 
-/// Gradients of queries, keys and values, of that of the output; `q` and `dy` are `[B, Tq, C]`, `k` and `v` `[B, Tk, C]`.
+/// Gradients of queries, keys and values, of that of the output; `q` and `dy` are `[B, Tq, C]`, `k`
+/// and `v` `[B, Tk, C]`.
 fn of_attention([q, k, v, dy]: [&[f32]; 4], batch: usize, sizes: Sizes) -> [Vec<f32>; 3] {
     let of_queries = (q.len() / batch.max(1)).max(1);
     let of_keys = (sizes.keys * sizes.channels).max(1);

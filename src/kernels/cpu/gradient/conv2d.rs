@@ -1,5 +1,5 @@
-//! Gradients of a convolution: of its input, the same convolution with the weights turned over; of its weights, a product over
-//! positions.
+//! Gradients of a convolution: of its input, the same convolution with the weights turned over; of
+//! its weights, a product over positions.
 
 use super::super::conv2d::Geometry;
 use super::super::norm::column_sums;
@@ -143,7 +143,8 @@ fn halved(dx: &[f32], [h, w]: [usize; 2], c: usize) -> Vec<f32> {
     })
 }
 
-/// The outputs whose taps saw the pixels of one parity: rows of a product, a piece for each of these taps.
+/// The outputs whose taps saw the pixels of one parity: rows of a product, a piece for each of
+/// these taps.
 struct Seen<'a> {
     dy: Patches<'a>,
     /// Height and width of the pixels of this parity.
@@ -172,7 +173,8 @@ impl Rows for Seen<'_> {
     }
 }
 
-/// Of a convolution that leaves pixels out: each parity of rows and columns was seen by taps of its own.
+/// Of a convolution that leaves pixels out: each parity of rows and columns was seen by taps of its
+/// own.
 fn strided(g: &Geometry, weight: &[f32], dy: &[f32]) -> Vec<f32> {
     let [c_in, c_out] = g.channels;
     let [h, w] = g.size;
@@ -190,7 +192,8 @@ fn strided(g: &Geometry, weight: &[f32], dy: &[f32]) -> Vec<f32> {
         out_size: g.out_size,
     };
     let mut dx = vec![0.0; g.batch * h * w * c_in];
-    // A pixel at `s * y + parity` was seen by tap `t` of output `(s * y + parity + padding - t) / s`.
+    // A pixel at `s * y + parity` was seen by tap `t` of output
+    // `(s * y + parity + padding - t) / s`.
     let seen = |parity: usize| -> Vec<(usize, isize)> {
         (0..g.side)
             .filter_map(|tap| {
@@ -231,7 +234,8 @@ fn strided(g: &Geometry, weight: &[f32], dy: &[f32]) -> Vec<f32> {
     dx
 }
 
-/// Gradient of the weights, `[C_out, C_in, side, side]`, of the input and the gradient of the output.
+/// Gradient of the weights, `[C_out, C_in, side, side]`, of the input and the gradient of the
+/// output.
 fn of_weight(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
     let [c_in, c_out] = g.channels;
     let outside = vec![0.0; c_in];
@@ -248,8 +252,9 @@ fn of_weight(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
     by_output(&by_tap, [taps, c_in, c_out])
 }
 
-/// `[taps, C_in, C_out]` to `[C_out, C_in, taps]`, as many output channels at a time as a line of the cache has. Its lines are read in
-/// even steps, which a processor foresees, and few enough at a time that what is written stays in the cache.
+/// `[taps, C_in, C_out]` to `[C_out, C_in, taps]`, as many output channels at a time as a line of
+/// the cache has. Its lines are read in even steps, which a processor foresees, and few enough at a
+/// time that what is written stays in the cache.
 fn by_output(by_tap: &[f32], [taps, c_in, c_out]: [usize; 3]) -> Vec<f32> {
     const LINE: usize = 16;
     const BLOCK: usize = 32;

@@ -102,7 +102,8 @@ impl Differentiable<4> for Layer {
     }
 }
 
-/// Gradient of the input, `[T, in]`, of that of the output, `[T, out]`, and the weights `[in, out]`.
+/// Gradient of the input, `[T, in]`, of that of the output, `[T, out]`, and the weights
+/// `[in, out]`.
 fn of_input(weight: &[f32], dy: &[f32], [c_in, c_out]: [usize; 2]) -> Vec<f32> {
     let panels = Panels::of_columns(weight, [c_out, c_in]);
     let matrix = Matrix {

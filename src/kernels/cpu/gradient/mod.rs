@@ -1,8 +1,9 @@
-//! The kernels of the CPU where gradients are wanted: each operation, recorded in burn's autodiff with a
-//! backward step of its own.
+//! The kernels of the CPU where gradients are wanted: each operation, recorded in burn's autodiff
+//! with a backward step of its own.
 //!
-//! What is saved between the passes is what the backward step reads: inputs, which the graph holds anyway, and what is cheaper kept
-//! than computed again (moments of a group normalisation, sums before an activation). Attention's scores are computed again.
+//! What is saved between the passes is what the backward step reads: inputs, which the graph holds
+//! anyway, and what is cheaper kept than computed again (moments of a group normalisation, sums
+//! before an activation). Attention's scores are computed again.
 
 mod attention;
 mod conv2d;

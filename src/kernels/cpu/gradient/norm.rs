@@ -109,8 +109,8 @@ impl Differentiable<3> for LayerNormed {
     }
 }
 
-/// Gradients of the input, the scale and the shift of a group normalisation, with SiLU after it where it is `activated`, of that
-/// of the output; `x` and `dy` are `[B, P, C]`.
+/// Gradients of the input, the scale and the shift of a group normalisation, with SiLU after it
+/// where it is `activated`, of that of the output; `x` and `dy` are `[B, P, C]`.
 fn of_group_norm(
     [x, dy]: [&[f32]; 2],
     moments: &Moments,
@@ -190,7 +190,8 @@ impl WithSimd for Image<'_> {
         } = self;
         let c = gamma.len();
         let (of_gamma, of_beta) = sums.split_at_mut(c);
-        // The gradient before the activation goes to `dx`; its sums, and those with the normalised values, are the parameters'.
+        // The gradient before the activation goes to `dx`; its sums, and those with the normalised
+        // values, are the parameters'.
         for channel in (0..c).step_by(S::F32_LANES) {
             let [mean, scale, gamma, beta] =
                 [mean, scale, gamma, beta].map(|values| load(simd, values, channel));
@@ -207,7 +208,8 @@ impl WithSimd for Image<'_> {
                 store(simd, dx, channel, dz);
                 sum = simd.add_f32s(sum, dz);
                 with = simd.mul_add_e_f32s(dz, normed, with);
-                // Sums of a block go to those of all, so that rounding errors grow with the number of blocks only.
+                // Sums of a block go to those of all, so that rounding errors grow with the number
+                // of blocks only.
                 if i % 64 == 63 {
                     (all, sum) = (simd.add_f32s(all, sum), simd.splat_f32s(0.0));
                     (all_with, with) = (simd.add_f32s(all_with, with), simd.splat_f32s(0.0));
@@ -216,7 +218,8 @@ impl WithSimd for Image<'_> {
             store(simd, of_beta, channel, simd.add_f32s(all, sum));
             store(simd, of_gamma, channel, simd.add_f32s(all_with, with));
         }
-        // dx = scale * (gamma dz - mean(gamma dz) - normed * mean(gamma dz * normed)), means over a group.
+        // dx = scale * (gamma dz - mean(gamma dz) - normed * mean(gamma dz * normed)), means over a
+        // group.
         let size = c / groups;
         let count = (x.len() / groups) as f64;
         let group_mean = |sums: &[f32], channel: usize| {
@@ -249,7 +252,8 @@ impl WithSimd for Image<'_> {
 /// Rows of a layer normalisation that a thread takes.
 const ROWS: usize = 64;
 
-/// Gradients of the input, the scale and the shift of a layer normalisation; `x` and `dy` are `[T, C]`.
+/// Gradients of the input, the scale and the shift of a layer normalisation; `x` and `dy` are
+/// `[T, C]`.
 fn of_layer_norm([x, dy]: [&[f32]; 2], gamma: &[f32], epsilon: f64) -> [Vec<f32>; 3] {
     let c = gamma.len();
     let mut dx = vec![0.0; x.len()];

@@ -1,4 +1,5 @@
-//! Root mean square normalisation of each pixel's channels, and SiLU, forward and backward in one pass each.
+//! Root mean square normalisation of each pixel's channels, and SiLU, forward and backward in one
+//! pass each.
 
 use super::super::math::{activate, slope};
 use super::super::norm::column_sums;

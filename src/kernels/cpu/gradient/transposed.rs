@@ -1,4 +1,5 @@
-//! Products with the left side transposed, `sum_i left[i]^T right[i]`: the gradients of weights, where `i` counts positions.
+//! Products with the left side transposed, `sum_i left[i]^T right[i]`: the gradients of weights,
+//! where `i` counts positions.
 
 use super::super::product::Rows;
 use super::super::tile::{
@@ -7,12 +8,13 @@ use super::super::tile::{
 use super::super::{each, threads};
 use pulp::Simd;
 
-/// Positions whose values stay in the nearest caches while every tile of the outcome takes them. Sums within a block are
-/// added to those of all blocks, so that rounding errors grow with the number of blocks only.
+/// Positions whose values stay in the nearest caches while every tile of the outcome takes them.
+/// Sums within a block are added to those of all blocks, so that rounding errors grow with the
+/// number of blocks only.
 pub const BLOCK: usize = 64;
 
-/// Adds `sum_i left[i]^T right[i]` to `sums`, `[K, columns]`, for `count` positions; `left[i]` has `K` values, `right[i]` has
-/// `columns`.
+/// Adds `sum_i left[i]^T right[i]` to `sums`, `[K, columns]`, for `count` positions; `left[i]` has
+/// `K` values, `right[i]` has `columns`.
 #[inline(always)]
 pub fn accumulate<S: Simd, const R: usize>(
     simd: S,
@@ -59,8 +61,8 @@ fn add<S: Simd, const R: usize>(
     }
 }
 
-/// `sum_i left[i]^T right[i]` for all `count` rows, as `[pieces, piece, columns]`; `right` is `[count, columns]`, and pieces are
-/// as long as `piece`.
+/// `sum_i left[i]^T right[i]` for all `count` rows, as `[pieces, piece, columns]`; `right` is
+/// `[count, columns]`, and pieces are as long as `piece`.
 pub fn product<A: Rows>(left: &A, right: &[f32], [count, piece, columns]: [usize; 3]) -> Vec<f32> {
     let pieces = left.pieces();
     let mut sums = vec![0.0; pieces * piece * columns];

@@ -7,8 +7,9 @@ use super::record::{Differentiable, Input, mapped, pixels, record, shape, values
 use burn::prelude::*;
 use burn_flex::FlexTensor;
 
-/// The same map twice, `[B, C, h, w]`. Both must go into the loss: the first of the two gradients waits for the second and is
-/// added where it lies, pixel by pixel, while burn would add views whose values do not follow one another.
+/// The same map twice, `[B, C, h, w]`. Both must go into the loss: the first of the two gradients
+/// waits for the second and is added where it lies, pixel by pixel, while burn would add views
+/// whose values do not follow one another.
 pub fn fork(x: &Tensor<4>) -> Option<[Tensor<4>; 2]> {
     let waiting = Arc::default();
     let [one, two] = [&waiting, &waiting].map(|waiting| {

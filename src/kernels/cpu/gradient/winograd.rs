@@ -1,5 +1,5 @@
-//! The gradient of a 3x3 convolution's weights by Winograd's points: a product over tiles for each of them, of the pixels and of the
-//! gradients at the points.
+//! The gradient of a 3x3 convolution's weights by Winograd's points: a product over tiles for each
+//! of them, of the pixels and of the gradients at the points.
 
 use super::super::conv2d::Geometry;
 use super::super::patches::Patches;
@@ -13,8 +13,8 @@ use pulp::{Simd, WithSimd};
 /// Bytes of transformed pixels and gradients for each thread, before they are added up.
 const CACHED: usize = 1 << 20;
 
-/// Tiles that are transformed by a task. Sums of them are added to those of all, so that rounding errors grow with the number of
-/// shares only.
+/// Tiles that are transformed by a task. Sums of them are added to those of all, so that rounding
+/// errors grow with the number of shares only.
 const SHARE: usize = 32;
 
 /// By Winograd's points, `[9, C_in, C_out]`.

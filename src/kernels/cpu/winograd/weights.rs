@@ -6,7 +6,8 @@ use super::super::tile::{Lanes, load, store};
 use super::super::{overwritten_chunks, vectorized};
 use pulp::{Simd, WithSimd};
 
-/// Weights at the points, for each place a matrix `[K, columns]`, one after another in each strip; of `taps(k, column)`, nine that follow one another.
+/// Weights at the points, for each place a matrix `[K, columns]`, one after another in each strip;
+/// of `taps(k, column)`, nine that follow one another.
 pub fn weights<'a>(
     [depth, columns]: [usize; 2],
     m: usize,

@@ -4,7 +4,8 @@ use cubecl::prelude::*;
 
 use super::{ProductSpec, Uniforms};
 
-/// Which row of the weight is line `m` of a workgroup's tile: where the output is gated, half of the lines are gates.
+/// Which row of the weight is line `m` of a workgroup's tile: where the output is gated, half of
+/// the lines are gates.
 #[cube]
 pub fn weight_row(
     m: usize,

@@ -32,7 +32,8 @@ pub fn product<F: Float>(
     let batch = CUBE_POS_Z as usize;
     let first_pixel = CUBE_POS_X as usize * tile.pixels;
 
-    // One column more than there are channels, so that neighbours along the sum lie in different banks.
+    // One column more than there are channels, so that neighbours along the sum lie in different
+    // banks.
     let pitch = comptime!(tile.channels + 1);
     let mut weights = Shared::<[f32]>::new_slice(comptime!(tile.depth * pitch));
     let mut inputs = Shared::<[f32]>::new_slice(comptime!(tile.depth * tile.pixels));

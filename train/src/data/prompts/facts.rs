@@ -1,4 +1,5 @@
-//! What a prompt says, as numbers: what a text encoder has to carry to the U-Net, and is taught and asked.
+//! What a prompt says, as numbers: what a text encoder has to carry to the U-Net, and is taught and
+//! asked.
 
 use super::statement::{Age, Statement};
 use crate::data::findings::Finding;

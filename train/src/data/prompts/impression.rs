@@ -1,4 +1,5 @@
-//! The findings, in the words of a prompt: what there is, where and how large, and what there is not.
+//! The findings, in the words of a prompt: what there is, where and how large, and what there is
+//! not.
 
 use rand::RngExt;
 use rand::seq::IndexedRandom;

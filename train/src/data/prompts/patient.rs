@@ -39,7 +39,8 @@ impl Composer<'_> {
         }
     }
 
-    /// `60-year-old man`, `young child`, or `patient` where nothing is known or told; without article.
+    /// `60-year-old man`, `young child`, or `patient` where nothing is known or told; without
+    /// article.
     fn person(&mut self) -> String {
         let noun = match (self.said.sex, self.said.age_group) {
             (Some(Sex::Male), Some(AgeGroup::Adult)) => "man",

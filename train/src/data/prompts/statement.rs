@@ -1,4 +1,5 @@
-//! What a prompt says of a record: chosen first, worded later, so that whoever learns from a prompt knows what is in it.
+//! What a prompt says of a record: chosen first, worded later, so that whoever learns from a prompt
+//! knows what is in it.
 
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -10,7 +11,8 @@ use crate::data::record::{AgeGroup, Labels, Record, Sex, View};
 
 /// Share of the prompts that name findings and sides and nothing else.
 const BRIEF: f64 = 0.3;
-/// Share of the longer prompts that leave out one thing they could say: the view, the sex, the age, one of several findings.
+/// Share of the longer prompts that leave out one thing they could say: the view, the sex, the age,
+/// one of several findings.
 const OMIT: f64 = 0.12;
 /// How often a side, a zone and a size are told where they are known.
 const TELL: [f64; 3] = [0.95, 0.75, 0.85];
@@ -158,8 +160,9 @@ fn denied(record: &Record, rng: &mut StdRng) -> Vec<Finding> {
     (0..number).map_while(|_| next()).collect()
 }
 
-/// Findings whose absence somebody vouches for: all of a normal image's, and of those that radiologists looked for and
-/// did not see. Where labels were mined from a report, a finding that is not listed was perhaps not mentioned.
+/// Findings whose absence somebody vouches for: all of a normal image's, and of those that
+/// radiologists looked for and did not see. Where labels were mined from a report, a finding that
+/// is not listed was perhaps not mentioned.
 fn deniable(record: &Record) -> Vec<Finding> {
     let found = record.findings.iter().flatten();
     let present: Vec<Finding> = found.chain(&record.doubtful).copied().collect();

@@ -1,4 +1,5 @@
-//! A CSV with the columns `file` (relative to the CSV's folder) and `text`, and, if it has them, `split`, `view`, `sex`.
+//! A CSV with the columns `file` (relative to the CSV's folder) and `text`, and, if it has them,
+//! `split`, `view`, `sex`.
 
 use std::path::Path;
 
@@ -21,7 +22,8 @@ struct Row {
     sex: String,
 }
 
-/// The rows of one split (`train` where the column is empty or absent), each a patient of its own; some have no text.
+/// The rows of one split (`train` where the column is empty or absent), each a patient of its own;
+/// some have no text.
 ///
 /// # Errors
 /// As [`read_table`].

@@ -1,7 +1,8 @@
-//! ChestX-Det: boxes that radiologists drew on images of NIH ChestX-ray14 (Lian et al., IEEE TMI 2021).
+//! ChestX-Det: boxes that radiologists drew on images of NIH ChestX-ray14 (Lian et al., IEEE TMI
+//! 2021).
 //!
-//! `images.csv` has the findings of each image, `boxes.csv` their boxes in pixels of a 1024-pixel image. `file` is
-//! relative to the folder that holds both this folder and the images'.
+//! `images.csv` has the findings of each image, `boxes.csv` their boxes in pixels of a 1024-pixel
+//! image. `file` is relative to the folder that holds both this folder and the images'.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -95,8 +96,9 @@ pub fn read(dir: &Path) -> Result<(HashMap<String, Reading>, Vec<Skipped>)> {
 }
 
 impl Reading {
-    /// Replaces what reports were mined for by what the radiologists saw. Labels of kinds that they did not look for
-    /// become doubtful: an infiltrate by its report may be their consolidation, or nothing.
+    /// Replaces what reports were mined for by what the radiologists saw. Labels of kinds that they
+    /// did not look for become doubtful: an infiltrate by its report may be their consolidation, or
+    /// nothing.
     pub fn replace(self, record: &mut Record) {
         let mined = record.findings.take().unwrap_or_default();
         record.doubtful = mined.into_iter().filter(|f| !f.is_drawn()).collect();

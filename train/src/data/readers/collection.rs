@@ -1,7 +1,9 @@
-//! Everything that a data folder holds: one table of findings, or a folder of folders of which each is a source.
+//! Everything that a data folder holds: one table of findings, or a folder of folders of which each
+//! is a source.
 //!
-//! A sub-folder is a source of images if it holds `metadata.csv` with findings or texts, and a source of labels if it is
-//! ChestX-Det. Where two sources have the same image of the same patient, the one with more pixels stays.
+//! A sub-folder is a source of images if it holds `metadata.csv` with findings or texts, and a
+//! source of labels if it is ChestX-Det. Where two sources have the same image of the same patient,
+//! the one with more pixels stays.
 
 use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 use std::fmt;
@@ -13,7 +15,8 @@ use super::{Layout, captions, chestx_det, detect, table};
 use crate::data::record::{Record, Split};
 use crate::data::tables::{Skipped, summary};
 
-/// Sources whose images are squeezed to a square and equalised: sharp, and of no use to a model that has prompts.
+/// Sources whose images are squeezed to a square and equalised: sharp, and of no use to a model
+/// that has prompts.
 const DETAIL_ONLY: [&str; 1] = ["kermany_512_equalised"];
 
 /// What images are wanted for.
@@ -104,7 +107,8 @@ fn folders(dir: &Path) -> Result<BTreeMap<String, Option<Layout>>> {
 /// The rows of the selection in `dir`.
 ///
 /// # Errors
-/// [`Error::Io`] where a table cannot be opened, [`Error::Config`] where a column is missing or a source is not there.
+/// [`Error::Io`] where a table cannot be opened, [`Error::Config`] where a column is missing or a
+/// source is not there.
 pub fn read(dir: &Path, selection: &Selection) -> Result<Collection> {
     let mut collection = Collection::default();
     if dir.join("metadata.csv").is_file() {
@@ -205,7 +209,8 @@ impl Collection {
         });
     }
 
-    /// Leaves out the smaller of two files of one image. Returns which file stands for each that was left out.
+    /// Leaves out the smaller of two files of one image. Returns which file stands for each that
+    /// was left out.
     fn keep_largest(&mut self, dir: &Path) -> HashMap<String, String> {
         let side = |file: &str| {
             let sides = image::image_dimensions(dir.join(file));

@@ -1,4 +1,5 @@
-//! Where the images and labels come from, under which terms, and the words that have to ship with a model trained on them.
+//! Where the images and labels come from, under which terms, and the words that have to ship with a
+//! model trained on them.
 
 use std::path::Path;
 
@@ -48,7 +49,8 @@ const KNOWN: [[&str; 3]; 5] = [
     ],
 ];
 
-/// What is known of a data set; one that is not known here is named, with its terms left to whoever brought it.
+/// What is known of a data set; one that is not known here is named, with its terms left to whoever
+/// brought it.
 pub fn credit(dataset: &str) -> Credit {
     let known = KNOWN.iter().find(|[name, ..]| *name == dataset);
     let [dataset, licence, attribution] = known.copied().unwrap_or([dataset, "unknown", dataset]);
@@ -78,7 +80,8 @@ pub fn note(credits: &[Credit], path: &Path) -> Result<()> {
     }
 }
 
-/// The data sets that a run has learned from. Runs that did not note them read the first three of the table.
+/// The data sets that a run has learned from. Runs that did not note them read the first three of
+/// the table.
 ///
 /// # Errors
 /// As [`note`].

@@ -1,4 +1,5 @@
-//! A folder of DICOM files without a table: what is said of an image is what its header says (view, sex, age).
+//! A folder of DICOM files without a table: what is said of an image is what its header says (view,
+//! sex, age).
 
 use std::path::{Path, PathBuf};
 
@@ -45,7 +46,8 @@ pub(super) fn list(dir: &Path) -> Result<Listing> {
     Ok(listing)
 }
 
-/// Every regular file in and below a folder, sorted. Links to folders are not followed, so that none leads in a circle.
+/// Every regular file in and below a folder, sorted. Links to folders are not followed, so that
+/// none leads in a circle.
 fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     let (mut folders, mut files) = (vec![dir.to_path_buf()], vec![]);
     while let Some(folder) = folders.pop() {

@@ -1,16 +1,19 @@
 //! A radiology report -> its impression, fit to be a prompt.
 
-/// Longest heading: `IMPRESSION AND RECOMMENDATIONS` and the like. Longer lines in capitals are sentences.
+/// Longest heading: `IMPRESSION AND RECOMMENDATIONS` and the like. Longer lines in capitals are
+/// sentences.
 const HEADING: usize = 48;
 
-/// What stands for removed names, dates and places in MIMIC-CXR. It is in nearly every report and means nothing, so a model
-/// that is shown it learns it by heart before anything else.
+/// What stands for removed names, dates and places in MIMIC-CXR. It is in nearly every report and
+/// means nothing, so a model that is shown it learns it by heart before anything else.
 const REMOVED: &str = "___";
 
-/// The impression of a report, on one line, without the marks of de-identification; `None` if there is none.
+/// The impression of a report, on one line, without the marks of de-identification; `None` if there
+/// is none.
 ///
-/// A section begins with a line that starts with capitals and a colon (`IMPRESSION:`) and ends where the next one begins;
-/// the last impression counts where there are several, as in an addendum's report.
+/// A section begins with a line that starts with capitals and a colon (`IMPRESSION:`) and ends
+/// where the next one begins; the last impression counts where there are several, as in an
+/// addendum's report.
 pub fn impression(report: &str) -> Option<String> {
     let mut found = None;
     let mut section: Option<Vec<&str>> = None;

@@ -1,4 +1,5 @@
-//! MIMIC-CXR-JPG (Johnson et al., PhysioNet): JPEGs and tables, with the reports of MIMIC-CXR unpacked into the same folder.
+//! MIMIC-CXR-JPG (Johnson et al., PhysioNet): JPEGs and tables, with the reports of MIMIC-CXR
+//! unpacked into the same folder.
 //!
 //! ```text
 //! mimic-cxr-2.0.0-metadata.csv[.gz]   dicom_id, subject_id, study_id, ViewPosition, ...
@@ -50,7 +51,8 @@ pub(super) fn table(dir: &Path, name: &str) -> Option<PathBuf> {
     found.pop()
 }
 
-/// Frontal images of the training split whose reports have an impression: what RoentGen was trained on.
+/// Frontal images of the training split whose reports have an impression: what RoentGen was trained
+/// on.
 pub(super) fn list(dir: &Path) -> Result<Listing> {
     let missing = |name: &str| {
         Error::config(

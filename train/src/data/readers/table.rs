@@ -1,4 +1,5 @@
-//! `metadata.csv` and `bboxes.csv`: findings in the vocabulary of NIH ChestX-ray14, and radiologists' boxes.
+//! `metadata.csv` and `bboxes.csv`: findings in the vocabulary of NIH ChestX-ray14, and
+//! radiologists' boxes.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -42,10 +43,12 @@ struct BoxRow {
     h: f32,
 }
 
-/// The rows of one split of `metadata.csv` in `dir` with their boxes, images unread, and the rows that make no sense.
+/// The rows of one split of `metadata.csv` in `dir` with their boxes, images unread, and the rows
+/// that make no sense.
 ///
 /// # Errors
-/// [`roentgen_web::Error::Io`] where a table cannot be opened, [`roentgen_web::Error::Config`] where a column is missing.
+/// [`roentgen_web::Error::Io`] where a table cannot be opened, [`roentgen_web::Error::Config`]
+/// where a column is missing.
 pub fn records(dir: &Path, split: Split) -> Result<(Vec<Record>, Vec<Skipped>)> {
     let mut skipped = Vec::new();
     let boxes = read_boxes(dir, &mut skipped)?;

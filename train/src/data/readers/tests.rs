@@ -265,7 +265,8 @@ fn windows_and_slopes_of_dicom() {
         dicom(&path, "MONOCHROME2", 0, more);
         read(&path, Fit::Exactly(6)).unwrap().pixels[..6].to_vec()
     };
-    // Values 100 to 600 in the middle; after the slope 2100 to 2600, of which the window shows 2250 to 2450.
+    // Values 100 to 600 in the middle; after the slope 2100 to 2600, of which the window shows 2250
+    // to 2450.
     let window = [
         (tags::RESCALE_SLOPE, VR::DS, "1"),
         (tags::RESCALE_INTERCEPT, VR::DS, "2000"),

@@ -46,7 +46,8 @@ fn a_fraction_takes_whole_patients_and_a_larger_one_has_the_smaller() {
 fn the_look_that_counts_on_one_half_is_chosen_on_the_other() {
     let look = |step, a, b| -> Look { (step, [[auroc(a); FINDINGS], [auroc(b); FINDINGS]]) };
     let mut looks = vec![look(10, 0.6, 0.7), look(20, 0.9, 0.5), look(30, 0.5, 0.6)];
-    // The second half likes step 10, where the first has 0.6; the first likes step 20, where the second has 0.5.
+    // The second half likes step 10, where the first has 0.6; the first likes step 20, where the
+    // second has 0.5.
     let (auroc, chosen) = verdict(&looks);
     assert_eq!(chosen, [10, 20]);
     assert!((auroc[0].unwrap() - 0.55).abs() < 1e-12);

@@ -1,8 +1,9 @@
 //! How well a score tells positives from negatives.
 
-/// Area under the receiver operating characteristic: the share of pairs of a positive and a negative in which the
-/// positive has the higher score, a tie counting half (Hanley and McNeil 1982, as scikit-learn's `roc_auc_score`).
-/// 0.5 is chance, 1 is perfect. `None` where there are no positives or no negatives, or where a score is NaN.
+/// Area under the receiver operating characteristic: the share of pairs of a positive and a
+/// negative in which the positive has the higher score, a tie counting half (Hanley and McNeil
+/// 1982, as scikit-learn's `roc_auc_score`). 0.5 is chance, 1 is perfect. `None` where there are no
+/// positives or no negatives, or where a score is NaN.
 ///
 /// # Panics
 /// Where there is not one label a score.
@@ -27,8 +28,8 @@ pub fn auroc(scores: &[f32], positive: &[bool]) -> Option<f64> {
     Some((ranks - p * (p + 1.0) / 2.0) / (p * n))
 }
 
-/// Standard error of an AUROC of `area` from so many positives and negatives (Hanley and McNeil 1982, eq. 1, with the
-/// `Q1` and `Q2` of negative exponential scores).
+/// Standard error of an AUROC of `area` from so many positives and negatives (Hanley and McNeil
+/// 1982, eq. 1, with the `Q1` and `Q2` of negative exponential scores).
 pub fn standard_error(area: f64, positives: usize, negatives: usize) -> f64 {
     let (p, n) = (positives as f64, negatives as f64);
     let (q1, q2) = (area / (2.0 - area), 2.0 * area * area / (1.0 + area));

@@ -31,8 +31,8 @@ impl Gaussian {
         Self { mean, covariance }
     }
 
-    /// The map `W x + b` to mean 0 and covariance 1, as `[D, D]` and `[D]`. Directions in which the points hardly vary count
-    /// as varying by a thousandth of the mean variance.
+    /// The map `W x + b` to mean 0 and covariance 1, as `[D, D]` and `[D]`. Directions in which the
+    /// points hardly vary count as varying by a thousandth of the mean variance.
     pub fn whitening(&self) -> [Vec<f32>; 2] {
         let eigen = self.covariance.clone().symmetric_eigen();
         let least = 1e-3 * self.covariance.trace() / self.mean.len() as f64;
@@ -43,11 +43,13 @@ impl Gaussian {
         [rows.as_slice(), bias.as_slice()].map(|v| v.iter().map(|v| *v as f32).collect())
     }
 
-    /// Squared Fréchet distance: `|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))` (Heusel et al. 2017, eq. 6). This is the
-    /// FID, but of whatever features were given: only numbers from the same classifier can be compared.
+    /// Squared Fréchet distance: `|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))` (Heusel et al. 2017,
+    /// eq. 6). This is the FID, but of whatever features were given: only numbers from the same
+    /// classifier can be compared.
     ///
-    /// `C1 C2` has the eigenvalues of `C1^(1/2) C2 C1^(1/2)`, which is symmetric, so nothing complex arises where a
-    /// covariance is singular; the trace of the root is the sum of their roots.
+    /// `C1 C2` has the eigenvalues of `C1^(1/2) C2 C1^(1/2)`, which is symmetric, so nothing
+    /// complex arises where a covariance is singular; the trace of the root is the sum of their
+    /// roots.
     pub fn distance(&self, other: &Gaussian) -> f64 {
         let root = root(&self.covariance);
         let product = &root * &other.covariance * &root;

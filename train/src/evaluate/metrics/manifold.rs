@@ -1,4 +1,5 @@
-//! Neighbours in feature space: whether generated points lie where the real ones do, and the other way round.
+//! Neighbours in feature space: whether generated points lie where the real ones do, and the other
+//! way round.
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -12,15 +13,16 @@ pub struct Manifold {
     pub precision: f64,
     /// Share of real points within reach of a generated one (ibid.): 0 to 1.
     pub recall: f64,
-    /// Real points within whose reach a generated point lies, over `k` (Naeem et al. 2020): 0 up, 1 expected of
-    /// equal clouds.
+    /// Real points within whose reach a generated point lies, over `k` (Naeem et al. 2020): 0 up, 1
+    /// expected of equal clouds.
     pub density: f64,
     /// Share of real points with a generated one within their reach (ibid.): 0 to 1.
     pub coverage: f64,
 }
 
 impl Manifold {
-    /// Compares two clouds. The reach of a point is its distance to the `k`-th nearest other point of its own cloud.
+    /// Compares two clouds. The reach of a point is its distance to the `k`-th nearest other point
+    /// of its own cloud.
     ///
     /// # Panics
     /// Where a cloud has not more than `k` points, or the clouds have different widths.
@@ -38,7 +40,8 @@ impl Manifold {
                 near.filter(|(r, reach)| squared(r, g) < **reach).count()
             })
             .collect();
-        // Of each real point: whether a generated one reaches it, and whether it reaches a generated one.
+        // Of each real point: whether a generated one reaches it, and whether it reaches a
+        // generated one.
         let (recalled, covered) = real_rows
             .par_iter()
             .zip(&real_reach)

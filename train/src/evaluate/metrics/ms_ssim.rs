@@ -9,12 +9,13 @@ const SIGMA: f64 = 1.5;
 const C1: f64 = (0.01 * 255.0) * (0.01 * 255.0);
 const C2: f64 = (0.03 * 255.0) * (0.03 * 255.0);
 
-/// Multi-scale structural similarity of two square grey images of `size` x `size` pixels: 1 for equal images, near 0
-/// for unlike ones (Wang et al. 2003, eq. 7; a factor below 0 counts as 0). Windows lie inside the image.
+/// Multi-scale structural similarity of two square grey images of `size` x `size` pixels: 1 for
+/// equal images, near 0 for unlike ones (Wang et al. 2003, eq. 7; a factor below 0 counts as 0).
+/// Windows lie inside the image.
 ///
-/// The paper's five scales need 176 pixels for the window to fit into the coarsest. A smaller image has as many as fit
-/// (four at 128 pixels), with the first weights scaled to a sum of one, as [`scales`] says; only figures with equally
-/// many scales can be compared.
+/// The paper's five scales need 176 pixels for the window to fit into the coarsest. A smaller image
+/// has as many as fit (four at 128 pixels), with the first weights scaled to a sum of one, as
+/// [`scales`] says; only figures with equally many scales can be compared.
 ///
 /// # Panics
 /// Where an image does not have `size` x `size` pixels, or `size` is below 11.

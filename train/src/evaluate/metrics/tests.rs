@@ -89,7 +89,8 @@ fn auroc_without_both_classes_or_with_nan_is_none() {
 
 #[test]
 fn the_standard_error_is_that_of_hanley_and_mcneil() {
-    // Their eq. 1 with Q1 = 0.80668 and Q2 = 0.84252, worked by hand for an area of 0.893 of 51 and 58 images.
+    // Their eq. 1 with Q1 = 0.80668 and Q2 = 0.84252, worked by hand for an area of 0.893 of 51 and
+    // 58 images.
     close(standard_error(0.893, 51, 58), 0.0325, 5e-5);
     assert!(standard_error(0.7, 20, 1000) > standard_error(0.7, 100, 1000));
     assert_eq!(standard_error(1.0, 5, 5), 0.0);

@@ -1,4 +1,5 @@
-//! Pictures that a reader must not read: radiographs that lie on their side, and things that are none.
+//! Pictures that a reader must not read: radiographs that lie on their side, and things that are
+//! none.
 
 use std::f32::consts::TAU;
 

@@ -1,5 +1,5 @@
-//! Whether a reader looks where radiologists drew boxes: the pointing game of Zhang et al. 2016 ("Top-down Neural Attention by
-//! Excitation Backprop").
+//! Whether a reader looks where radiologists drew boxes: the pointing game of Zhang et al. 2016
+//! ("Top-down Neural Attention by Excitation Backprop").
 
 use burn::prelude::*;
 use roentgen_web::reader::Classifier;
@@ -10,8 +10,9 @@ use crate::data::images::to_unit;
 use crate::data::location::BoundingBox;
 use crate::training::tensors::{floats, values};
 
-/// How often the strongest place of a finding's map is in the half of the image, and in the box (or in a place that
-/// touches it), that a radiologist marked; boxes of the val split, findings on both sides left out of the halves.
+/// How often the strongest place of a finding's map is in the half of the image, and in the box (or
+/// in a place that touches it), that a radiologist marked; boxes of the val split, findings on both
+/// sides left out of the halves.
 pub fn measure(network: &Classifier, val: &Dataset) -> String {
     let device = network.devices()[0].clone();
     let size = val.size;

@@ -1,4 +1,5 @@
-//! How much of an image's detail a model keeps: power by spatial frequency, over that of real images.
+//! How much of an image's detail a model keeps: power by spatial frequency, over that of real
+//! images.
 
 use rustfft::{FftPlanner, num_complex::Complex};
 
@@ -10,9 +11,10 @@ pub const EDGES: [f64; 7] = [0.0, 1.0 / 16.0, 0.125, 0.25, 0.5, 0.75, 1.0];
 pub struct Bands(pub [f64; 6]);
 
 impl Bands {
-    /// Of images of `size` x `size` values each. Their own mean is taken off, and a Hann window (symmetric, its product for
-    /// both directions) put over them, so that an edge of the image is no edge in it. The radius of a frequency decides its band;
-    /// what lies beyond Nyquist in the corners counts for none.
+    /// Of images of `size` x `size` values each. Their own mean is taken off, and a Hann window
+    /// (symmetric, its product for both directions) put over them, so that an edge of the image is
+    /// no edge in it. The radius of a frequency decides its band; what lies beyond Nyquist in the
+    /// corners counts for none.
     ///
     /// # Panics
     /// Where an image has another size.
@@ -56,7 +58,8 @@ fn hann(i: usize, size: usize) -> f64 {
     0.5 - 0.5 * turn.cos()
 }
 
-/// The frequency that a position of the transform stands for, in fractions of Nyquist, without its sign.
+/// The frequency that a position of the transform stands for, in fractions of Nyquist, without its
+/// sign.
 fn frequency(i: usize, size: usize) -> f64 {
     2.0 * i.min(size - i) as f64 / size as f64
 }

@@ -58,7 +58,8 @@ pub struct Rulers {
     /// Denoising steps [default: the bundle's]
     #[arg(long)]
     pub steps: Option<usize>,
-    /// Classifier-free guidance of images and sides; latents are measured without [default: the bundle's]
+    /// Classifier-free guidance of images and sides; latents are measured without
+    /// [default: the bundle's]
     #[arg(long)]
     pub guidance: Option<f64>,
     /// Seed of the choice of images, of prompts and noise
@@ -76,7 +77,8 @@ struct Made {
 /// Measures a model and writes `rulers.json`, `.csv` and `.md`.
 ///
 /// # Errors
-/// [`Error::Config`] where too few images of the val split are as large as the model's; as [`Generator`].
+/// [`Error::Config`] where too few images of the val split are as large as the model's; as
+/// [`Generator`].
 pub fn run(rulers: &Rulers, device: &Device) -> Result<Report> {
     let r = rulers;
     let generator = Generator::open(&r.bundle, r.steps, r.guidance, r.seed, device)?;
@@ -127,8 +129,8 @@ pub fn run(rulers: &Rulers, device: &Device) -> Result<Report> {
     Ok(report)
 }
 
-/// NIH images of a split that are stored at least as large as the model draws, in a random order: others are blurred
-/// where a model is judged by its detail.
+/// NIH images of a split that are stored at least as large as the model draws, in a random order:
+/// others are blurred where a model is judged by its detail.
 ///
 /// # Errors
 /// As [`Dataset::load`]; [`Error::Config`] if there are less than `images`.

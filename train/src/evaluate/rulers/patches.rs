@@ -1,5 +1,6 @@
-//! Sliced Wasserstein distance between patches of Laplacian pyramids (Karras et al. 2018, "Progressive Growing of GANs",
-//! section 5 and appendix): texture at each scale, without any network.
+//! Sliced Wasserstein distance between patches of Laplacian pyramids (Karras et al. 2018,
+//! "Progressive Growing of GANs", section 5 and appendix): texture at each scale, without any
+//! network.
 
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -17,7 +18,8 @@ const DIRECTIONS: usize = 512;
 /// Taps of the filter before halving and after doubling (Burt and Adelson 1983), over 16.
 const TAPS: [f32; 5] = [1.0, 4.0, 6.0, 4.0, 1.0];
 
-/// Each value the weighted mean around it in both directions; what lies outside is mirrored about the outermost value.
+/// Each value the weighted mean around it in both directions; what lies outside is mirrored about
+/// the outermost value.
 fn blur(image: &[f32], size: usize) -> Vec<f32> {
     let mirror = |i: isize| {
         let last = size as isize - 1;
@@ -29,7 +31,8 @@ fn blur(image: &[f32], size: usize) -> Vec<f32> {
             let terms = taps.map(|(k, t)| t * image[index(y, mirror(x as isize + k as isize - 2))]);
             terms.sum::<f32>() / 16.0
         };
-        // The result is transposed, so that the second time goes along the other direction and turns it back.
+        // The result is transposed, so that the second time goes along the other direction and
+        // turns it back.
         (0..size * size)
             .map(|i| value(i % size, i / size))
             .collect()
@@ -57,7 +60,8 @@ fn up(image: &[f32], size: usize) -> Vec<f32> {
     blur(&spread, n)
 }
 
-/// The levels from the full size down to 16 pixels: each what the next smaller one cannot say, the last what is left.
+/// The levels from the full size down to 16 pixels: each what the next smaller one cannot say, the
+/// last what is left.
 pub fn pyramid(image: &[f32], size: usize) -> Vec<Vec<f32>> {
     let (mut levels, mut rest, mut size) = (vec![], image.to_vec(), size);
     while size / 2 >= SMALLEST && size.is_multiple_of(2) {
@@ -81,8 +85,9 @@ pub fn normalise(patches: &mut [f32]) {
         .for_each(|v| *v = ((f64::from(*v) - mean) / deviation) as f32);
 }
 
-/// The mean over `directions` of the Wasserstein-1 distance of both clouds of patches along it. Rows of `a`, `b` and
-/// `directions` are `width` long; the clouds have as many rows, the directions length 1.
+/// The mean over `directions` of the Wasserstein-1 distance of both clouds of patches along it.
+/// Rows of `a`, `b` and `directions` are `width` long; the clouds have as many rows, the directions
+/// length 1.
 ///
 /// # Panics
 /// Where the clouds are not of one size.
@@ -108,8 +113,9 @@ pub fn sliced(a: &[f32], b: &[f32], directions: &[f32], width: usize) -> f64 {
     rows.map(distance).sum::<f64>() / n
 }
 
-/// The distance at each level, from the full size to 16 pixels, times 1000 as it is published: as many images of
-/// `size` x `size` values on either side. The same `rng` draws the same patches and directions.
+/// The distance at each level, from the full size to 16 pixels, times 1000 as it is published: as
+/// many images of `size` x `size` values on either side. The same `rng` draws the same patches and
+/// directions.
 ///
 /// # Panics
 /// Where there are not as many images on either side.

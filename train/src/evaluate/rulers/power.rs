@@ -1,6 +1,8 @@
-//! Whether generated latents are as varied as real ones: a model that keeps near to the mean has less power.
+//! Whether generated latents are as varied as real ones: a model that keeps near to the mean has
+//! less power.
 
-/// Mean square of the latents of each channel about the real mean of that channel, of samples of `[channels, positions]` each.
+/// Mean square of the latents of each channel about the real mean of that channel, of samples of
+/// `[channels, positions]` each.
 fn power(samples: &[Vec<f32>], channels: usize, means: &[f64]) -> Vec<f64> {
     let mut sums = vec![0.0; channels];
     for sample in samples {

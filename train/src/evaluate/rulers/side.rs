@@ -1,4 +1,5 @@
-//! Whether a finding is on the side that the prompt says: images of one seed, the prompt once with left and once with right.
+//! Whether a finding is on the side that the prompt says: images of one seed, the prompt once with
+//! left and once with right.
 
 use crate::data::sides::asymmetry;
 
@@ -49,7 +50,8 @@ impl Question {
 /// How often a model puts a finding where it was asked to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Obedience {
-    /// Share of the seeds whose two images differ in [`asymmetry`] by more than [`VISIBLE`] grey levels, the asked way.
+    /// Share of the seeds whose two images differ in [`asymmetry`] by more than [`VISIBLE`] grey
+    /// levels, the asked way.
     pub visible: f64,
     /// Share of the seeds whose two images lie on either side of what is normal, the asked way.
     pub opposite: f64,
@@ -57,7 +59,8 @@ pub struct Obedience {
     pub difference: f64,
 }
 
-/// Judges pairs of `(left, right)` images of `size` x `size` pixels; `normal` is the [`asymmetry`] of normal images.
+/// Judges pairs of `(left, right)` images of `size` x `size` pixels; `normal` is the [`asymmetry`]
+/// of normal images.
 ///
 /// # Panics
 /// Without pairs.

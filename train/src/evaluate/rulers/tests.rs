@@ -162,7 +162,8 @@ fn like_textures_are_nearer_than_unlike_ones() {
 
 #[test]
 fn power_is_measured_about_the_real_mean_of_each_channel() {
-    // Channel 0 varies by 1 about 5, channel 1 by 2 about 0; the generated ones by half of that, and the second is off by 1.
+    // Channel 0 varies by 1 about 5, channel 1 by 2 about 0; the generated ones by half of that,
+    // and the second is off by 1.
     let real = vec![vec![4.0, 6.0, -2.0, 2.0], vec![6.0, 4.0, 2.0, -2.0]];
     let generated = vec![vec![4.5, 5.5, 0.0, 2.0]];
     let (all, each) = power::ratio(&generated, &real, 2);

@@ -56,8 +56,8 @@ fn any_text_has_ids_and_long_text_keeps_its_end() {
     assert_ne!(e.get_ids()[75], end);
 }
 
-/// Every word that the page offers, in its examples and its chips, or calls trained is a word of the prompts that a tokenizer
-/// learns from; and it knows all of these.
+/// Every word that the page offers, in its examples and its chips, or calls trained is a word of
+/// the prompts that a tokenizer learns from; and it knows all of these.
 #[test]
 fn the_page_s_words_are_in_the_training_text() {
     use crate::data::findings::Finding;

@@ -30,7 +30,8 @@ pub struct DistilRun {
 pub struct Distil {
     /// Steps that the student takes, without guidance.
     pub num_inference_steps: usize,
-    /// Steps of DPM-Solver++ 2M that the teacher takes, with guidance: as many for each of the student's.
+    /// Steps of DPM-Solver++ 2M that the teacher takes, with guidance: as many for each of the
+    /// student's.
     pub teacher_steps: usize,
     /// The teacher's classifier-free guidance.
     pub guidance_scale: f64,

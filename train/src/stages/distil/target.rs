@@ -1,10 +1,12 @@
-//! What a student has to predict so that one of its DDIM steps ends where several steps of the teacher did.
+//! What a student has to predict so that one of its DDIM steps ends where several steps of the
+//! teacher did.
 //!
-//! A step of DDIM (Song et al. 2020, arXiv 2010.02502, eq. 12) from the sample `x_t` to `x_s` is linear in what the network
-//! predicts, `x_s = a x_t + b p`, so the prediction that leads to a given `x_s` is `p = (x_s - a x_t) / b`. That is the target of
-//! progressive distillation (Salimans and Ho 2022, arXiv 2202.00512, appendix G), for any number of teacher steps. With
-//! `alpha = cos(phi)` and `sigma = sin(phi)`, a step of v-prediction is a rotation: `a = cos(phi_t - phi_s)`,
-//! `b = -sin(phi_t - phi_s)`.
+//! A step of DDIM (Song et al. 2020, arXiv 2010.02502, eq. 12) from the sample `x_t` to `x_s` is
+//! linear in what the network predicts, `x_s = a x_t + b p`, so the prediction that leads to a
+//! given `x_s` is `p = (x_s - a x_t) / b`. That is the target of progressive distillation (Salimans
+//! and Ho 2022, arXiv 2202.00512, appendix G), for any number of teacher steps. With
+//! `alpha = cos(phi)` and `sigma = sin(phi)`, a step of v-prediction is a rotation:
+//! `a = cos(phi_t - phi_s)`, `b = -sin(phi_t - phi_s)`.
 
 use roentgen_web::error::{Error, Result};
 use roentgen_web::latents::scheduler::{Scheduler, SchedulerConfig};
@@ -22,8 +24,9 @@ pub struct StudentStep {
     prediction: f64,
 }
 
-/// A model's scheduler as it has to be for a student: DDIM with the timesteps at the ends of equal strides, from the
-/// last one on, whatever the model's own was. What the schedule of noise and the prediction are is left alone.
+/// A model's scheduler as it has to be for a student: DDIM with the timesteps at the ends of equal
+/// strides, from the last one on, whatever the model's own was. What the schedule of noise and the
+/// prediction are is left alone.
 pub fn scheduler(teacher: &SchedulerConfig) -> SchedulerConfig {
     let mut config = teacher.clone();
     for (key, value) in [
@@ -43,7 +46,8 @@ impl StudentSteps {
     /// The `count` steps of `config`, which [`scheduler`] made.
     ///
     /// # Errors
-    /// [`Error::Config`] if the scheduler is not supported or the steps do not divide its timesteps.
+    /// [`Error::Config`] if the scheduler is not supported or the steps do not divide its
+    /// timesteps.
     pub fn new(config: &SchedulerConfig, count: usize) -> Result<Self> {
         let mut scheduler = Scheduler::new(config, None)?;
         let fault = |why: String| Error::config("[distil] num_inference_steps", why);
@@ -65,7 +69,8 @@ impl StudentSteps {
             }
         };
         let step = |(i, &timestep): (usize, &usize)| {
-            // Beyond the last timestep DDIM has the noise of timestep 0 (`set_alpha_to_one` is false).
+            // Beyond the last timestep DDIM has the noise of timestep 0 (`set_alpha_to_one` is
+            // false).
             let next = timesteps.get(i + 1).map_or(0, |next| *next);
             let [(alpha_t, sigma_t), (alpha_s, sigma_s)] =
                 [timestep, next].map(|t| (alphas[t].sqrt(), (1.0 - alphas[t]).sqrt()));
@@ -154,9 +159,10 @@ mod tests {
         }
     }
 
-    /// For data of one variance `s^2` around 0, everything is known: the best prediction of the clean sample is
-    /// `alpha s^2 x / (alpha^2 s^2 + sigma^2)`, and the flow carries a sample from t to s by the ratio of their standard
-    /// deviations. So the target must be what this ratio asks of one rotation by `phi_t - phi_s`.
+    /// For data of one variance `s^2` around 0, everything is known: the best prediction of the
+    /// clean sample is `alpha s^2 x / (alpha^2 s^2 + sigma^2)`, and the flow carries a sample from
+    /// t to s by the ratio of their standard deviations. So the target must be what this ratio asks
+    /// of one rotation by `phi_t - phi_s`.
     #[test]
     fn of_normal_data_the_target_is_known() {
         let config = config("v_prediction");
@@ -176,7 +182,8 @@ mod tests {
             let found = pair[0].target(&[x as f32], &[next as f32])[0];
             assert!((f64::from(found) - expected).abs() < 1e-5);
 
-            // Many DDIM steps with the exact prediction get there too, so `next` is what a good teacher gives.
+            // Many DDIM steps with the exact prediction get there too, so `next` is what a good
+            // teacher gives.
             let mut y = x;
             for t in (s + 1..=t).rev() {
                 let (alpha, sigma) = (alphas[t].sqrt(), (1.0 - alphas[t]).sqrt());

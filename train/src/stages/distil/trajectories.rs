@@ -1,7 +1,8 @@
 //! A teacher's way from noise to images, kept at the timesteps of the student's steps.
 //!
-//! The student learns from where the teacher has been, not from noisy photographs: these are the very samples that it meets
-//! when it draws, with what guidance does to them, and every file serves as often as training needs it.
+//! The student learns from where the teacher has been, not from noisy photographs: these are the
+//! very samples that it meets when it draws, with what guidance does to them, and every file serves
+//! as often as training needs it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -96,7 +97,8 @@ impl Trajectories {
         self.contexts.is_empty()
     }
 
-    /// The sample of trajectory `i` before step `step` of the student; after its last step, the end.
+    /// The sample of trajectory `i` before step `step` of the student; after its last step, the
+    /// end.
     pub fn sample(&self, i: usize, step: usize) -> &[f32] {
         let n: usize = self.shape.iter().product();
         &self.samples[(i * self.length + step) * n..][..n]
@@ -166,7 +168,8 @@ fn file(folder: &Path, chunk: usize) -> PathBuf {
 /// Draws the trajectories 0 to `count` that `folder` lacks, on every core.
 ///
 /// # Errors
-/// [`Error::Config`] if the folder has those of other settings; as [`Teacher::draw`]; [`Error::Io`].
+/// [`Error::Config`] if the folder has those of other settings; as [`Teacher::draw`];
+/// [`Error::Io`].
 pub fn draw(
     teacher: &Teacher,
     prompts: &Prompts,
@@ -233,7 +236,8 @@ fn claim(folder: &Path, settings: &Settings) -> Result<()> {
 }
 
 impl Teacher<'_> {
-    /// The file of one chunk. Every trajectory draws its prompt and its noise from the seed and its own number.
+    /// The file of one chunk. Every trajectory draws its prompt and its noise from the seed and its
+    /// own number.
     fn chunk(&self, prompts: &Prompts, run: &Distil, seed: u64, chunk: usize) -> Result<Weights> {
         let (mut ids, mut noise) = (vec![], vec![]);
         for i in chunk * CHUNK..(chunk + 1) * CHUNK {
@@ -249,12 +253,13 @@ impl Teacher<'_> {
         self.draw(&ids, noise, run)
     }
 
-    /// Draws an image for each of the prompts `ids` from its share of `noise`: `samples` `[n, steps + 1, C, h, w]` before
-    /// each of the student's steps and after the last, and `contexts` `[n, T, E]`.
+    /// Draws an image for each of the prompts `ids` from its share of `noise`: `samples`
+    /// `[n, steps + 1, C, h, w]` before each of the student's steps and after the last, and
+    /// `contexts` `[n, T, E]`.
     ///
     /// # Errors
-    /// [`Error::Config`] if the steps of teacher and student do not fit; [`Error::Tokenizer`]; [`Error::Output`] if what the
-    /// teacher draws is not finite.
+    /// [`Error::Config`] if the steps of teacher and student do not fit; [`Error::Tokenizer`];
+    /// [`Error::Output`] if what the teacher draws is not finite.
     pub fn draw(&self, ids: &[Vec<u32>], noise: Vec<f32>, run: &Distil) -> Result<Weights> {
         let kind = SchedulerKind::DpmSolverMultistep;
         let mut scheduler = Scheduler::new(self.scheduler, Some(kind))?;

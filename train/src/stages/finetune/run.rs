@@ -32,10 +32,12 @@ pub struct FineTuneRun {
 pub struct FineTune {
     /// Whether the text encoder learns too; RoentGen's best models did so.
     pub train_text_encoder: bool,
-    /// A bundle or checkpoint whose text encoder and tokenizer take the place of the checkpoint's own.
+    /// A bundle or checkpoint whose text encoder and tokenizer take the place of the checkpoint's
+    /// own.
     #[serde(default)]
     pub text_encoder: Option<PathBuf>,
-    /// Share of captions that are replaced by the empty one, so that guidance has something to push away from.
+    /// Share of captions that are replaced by the empty one, so that guidance has something to push
+    /// away from.
     pub caption_dropout: f64,
     /// See [`crate::training::run::DiffusionRun::min_snr_gamma`].
     #[serde(default)]

@@ -1,4 +1,5 @@
-//! The decoder made sharp: a discriminator asks it for the detail that the latents do not hold and the mean absolute error blurs.
+//! The decoder made sharp: a discriminator asks it for the detail that the latents do not hold and
+//! the mean absolute error blurs.
 //!
 //! The encoder is frozen, so latents stay what they are, and a U-Net that knows them stays right.
 
@@ -24,7 +25,8 @@ use crate::training::trainer::Trainer;
 /// Folder of the decoder's training in that of the run, and of the discriminator's.
 pub const FOLDER: &str = "adversarial";
 const JUDGE: &str = "adversarial/discriminator";
-/// Pixels by which what the discriminator sees may be shifted, so that no grid of the decoder is one of its own.
+/// Pixels by which what the discriminator sees may be shifted, so that no grid of the decoder is
+/// one of its own.
 const SHIFT: usize = 8;
 /// Side of the squares whose means the decoder must keep, in pixels.
 const COARSE: usize = 4;
@@ -36,7 +38,8 @@ struct Batch {
     plain: Vec<f32>,
 }
 
-/// How the discriminator is shown an image: a window of it, brighter or darker; the same for real and made.
+/// How the discriminator is shown an image: a window of it, brighter or darker; the same for real
+/// and made.
 #[derive(Clone)]
 struct Views {
     gains: Vec<f32>,
@@ -61,10 +64,12 @@ impl Views {
     }
 }
 
-/// Trains the decoder of `run` into `folder/adversarial`, from the autoencoder that it has ([`vae::trained`]).
+/// Trains the decoder of `run` into `folder/adversarial`, from the autoencoder that it has
+/// ([`vae::trained`]).
 ///
-/// Each step of the decoder is followed by one of the discriminator on the same images; [`AdversarialRun::head_start`] of its steps
-/// come first. A training that is continued takes whichever is behind.
+/// Each step of the decoder is followed by one of the discriminator on the same images;
+/// [`AdversarialRun::head_start`] of its steps come first. A training that is continued takes
+/// whichever is behind.
 ///
 /// # Errors
 /// As [`vae::trained`] and [`Trainer::step`].
@@ -154,7 +159,8 @@ fn latent_shape(run: &Run, n: usize) -> [usize; 4] {
     [n, run.vae.model.latent_channels(), h, h]
 }
 
-/// A step of the decoder, towards images that the discriminator takes for more real than the real ones. Returns what it made.
+/// A step of the decoder, towards images that the discriminator takes for more real than the real
+/// ones. Returns what it made.
 fn generate(
     decoder: &mut Trainer<Autoencoder>,
     judge: &Trainer<Discriminator>,
@@ -187,9 +193,10 @@ fn generate(
     Ok(made.into_inner().expect("no panic").concat())
 }
 
-/// A step of the discriminator: the loss of pairs of R3GAN (Huang et al. 2024, arXiv:2501.05441, equation 1), and of its gradients
-/// at real and made images, R1 and R2, an approximation that needs no second derivatives: how much noise changes its judgement
-/// (Lin et al. 2025, arXiv:2501.08316, section 3.3).
+/// A step of the discriminator: the loss of pairs of R3GAN (Huang et al. 2024, arXiv:2501.05441,
+/// equation 1), and of its gradients at real and made images, R1 and R2, an approximation that
+/// needs no second derivatives: how much noise changes its judgement (Lin et al. 2025,
+/// arXiv:2501.08316, section 3.3).
 fn discriminate(
     judge: &mut Trainer<Discriminator>,
     r: &AdversarialRun,

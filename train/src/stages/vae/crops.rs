@@ -1,4 +1,5 @@
-//! Random crops of radiographs, as the encoder is shown them and as the decoder should give them back.
+//! Random crops of radiographs, as the encoder is shown them and as the decoder should give them
+//! back.
 
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -8,8 +9,8 @@ use roentgen_web::tensor::HostTensor;
 use crate::data::dataset::Dataset;
 use crate::data::images::to_unit;
 
-/// Pixels around a crop that change what it looks like at half its size and back: both cubics reach 4 of them. Even, so that
-/// the crop's pixels are halved in the same pairs as the whole image's.
+/// Pixels around a crop that change what it looks like at half its size and back: both cubics reach
+/// 4 of them. Even, so that the crop's pixels are halved in the same pairs as the whole image's.
 const MARGIN: usize = 16;
 
 /// Crops of `n` images in -1 to 1, image after image.
@@ -17,9 +18,11 @@ const MARGIN: usize = 16;
 pub struct Crops {
     /// What the encoder sees: `[n, 1, crop, crop]`.
     pub shown: Vec<f32>,
-    /// What the decoder should give: `[n, 1, crop, crop]`; of use where the image is [`Self::sharp`].
+    /// What the decoder should give: `[n, 1, crop, crop]`; of use where the image is
+    /// [`Self::sharp`].
     pub target: Vec<f32>,
-    /// The same at half the size, `[n, 1, crop / 2, crop / 2]`; empty where losses are taken at one size.
+    /// The same at half the size, `[n, 1, crop / 2, crop / 2]`; empty where losses are taken at one
+    /// size.
     pub half: Vec<f32>,
     /// 1 for an image stored at its full size, 0 for one stored at half of it: `[n]`.
     pub sharp: Vec<f32>,
@@ -30,14 +33,16 @@ pub struct Source<'a> {
     data: &'a Dataset,
     /// Images of the full size.
     sharp: Vec<usize>,
-    /// All that can be drawn: those, and where the encoder sees half of the detail, images of half the size.
+    /// All that can be drawn: those, and where the encoder sees half of the detail, images of half
+    /// the size.
     all: Vec<usize>,
     crop: usize,
     sees_half: bool,
 }
 
 impl<'a> Source<'a> {
-    /// Crops of `crop` pixels a side out of images of `data.size`, or of half of it where the encoder `sees_half` of the detail.
+    /// Crops of `crop` pixels a side out of images of `data.size`, or of half of it where the
+    /// encoder `sees_half` of the detail.
     pub fn new(data: &'a Dataset, crop: usize, sees_half: bool) -> Self {
         let of = |side: usize| (0..data.len()).filter(move |i| data.side(*i) == side);
         let sharp: Vec<usize> = of(data.size).collect();

@@ -7,15 +7,16 @@ use burn::prelude::*;
 use burn::tensor::activation::leaky_relu;
 use roentgen_web::kernels::conv2d;
 
-/// Standard deviation of what an L1 decoder misses of an image in -1 to 1, at 256 pixels from 16x16x16 latents. It brings the
-/// discriminator's input to about 1.
+/// Standard deviation of what an L1 decoder misses of an image in -1 to 1, at 256 pixels from
+/// 16x16x16 latents. It brings the discriminator's input to about 1.
 pub const MISSED: f64 = 0.045;
 /// Widths of the convolutions that halve the resolution.
 const CHANNELS: [usize; 4] = [32, 64, 96, 128];
 /// What is left of negative values (Radford et al. 2016, arXiv:1511.06434, "DCGAN").
 const SLOPE: f64 = 0.2;
 
-/// Four 4x4 convolutions of stride 2, two 3x3, without normalisation (as PatchGAN, Isola et al. 2017, arXiv:1611.07004).
+/// Four 4x4 convolutions of stride 2, two 3x3, without normalisation (as PatchGAN, Isola et al.
+/// 2017, arXiv:1611.07004).
 #[derive(Module, Debug)]
 pub struct Discriminator {
     halves: Vec<Conv2d>,
@@ -41,8 +42,9 @@ impl Discriminator {
         }
     }
 
-    /// How real each patch looks, `[B, 1, n/16, n/16]`. It judges what an image has beside the L1 decoder's output of the same
-    /// latents, and sees that output: so it can judge detail, given the content, and not what the latents do not hold.
+    /// How real each patch looks, `[B, 1, n/16, n/16]`. It judges what an image has beside the L1
+    /// decoder's output of the same latents, and sees that output: so it can judge detail, given
+    /// the content, and not what the latents do not hold.
     ///
     /// # Shapes
     /// - `detail`: the image less `plain`, over [`MISSED`], `[B, 1, n, n]`

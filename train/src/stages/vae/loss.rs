@@ -12,7 +12,8 @@ use crate::training::tensors::floats;
 /// Pixels at the edge of a halved crop whose cubic reaches out of it.
 const BORDER: usize = 2;
 
-/// Half the size by the antialiased bicubic that makes the encoder's input, `[B, 1, n, n]` to `[B, 1, n/2, n/2]`.
+/// Half the size by the antialiased bicubic that makes the encoder's input, `[B, 1, n, n]` to
+/// `[B, 1, n/2, n/2]`.
 pub fn halve(x: Tensor<4>) -> Tensor<4> {
     let [b, _, n, _] = x.dims();
     let m = n / 2;
@@ -30,8 +31,8 @@ pub fn halve(x: Tensor<4>) -> Tensor<4> {
     down.reshape([b, 1, m, m])
 }
 
-/// Mean absolute error plus `edge_weight` times that of differences of neighbouring pixels. Where `crops` has halved images, both
-/// at both sizes, those at the full size of sharp images alone.
+/// Mean absolute error plus `edge_weight` times that of differences of neighbouring pixels. Where
+/// `crops` has halved images, both at both sizes, those at the full size of sharp images alone.
 ///
 /// # Shapes
 /// - `output`: `[n, 1, crop, crop]`, of the `part`-th `n` of the crops

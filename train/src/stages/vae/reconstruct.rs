@@ -68,7 +68,8 @@ impl Reconstructions {
             };
             let means = vae.encode(shown(config, batch, size, device)).mean;
             latents.extend(split(values(means.clone()), usize::MAX));
-            // Autoencoders of colour photographs give three channels, which are alike for a radiograph.
+            // Autoencoders of colour photographs give three channels, which are alike for a
+            // radiograph.
             decoded.extend(split(
                 values(vae.decode(means).clamp(-1.0, 1.0)),
                 size * size,
@@ -82,7 +83,8 @@ impl Reconstructions {
         }
     }
 
-    /// PSNR in dB at the full size and, of means of 2x2 pixels, at a half and a quarter of it, with the sizes.
+    /// PSNR in dB at the full size and, of means of 2x2 pixels, at a half and a quarter of it, with
+    /// the sizes.
     pub fn psnr(&self) -> Vec<(usize, f64)> {
         let (mut size, mut a, mut b) = (self.size, self.decoded.clone(), self.images.clone());
         let mut found = vec![(size, psnr(&a, &b))];
@@ -112,8 +114,9 @@ impl Reconstructions {
         decoded.over(&real)
     }
 
-    /// Writes the first [`ON_SHEET`] images, each above what was made of it: whole, then a part of each enlarged. `others` are
-    /// more reconstructions of the same images, with what they are called.
+    /// Writes the first [`ON_SHEET`] images, each above what was made of it: whole, then a part of
+    /// each enlarged. `others` are more reconstructions of the same images, with what they are
+    /// called.
     ///
     /// # Errors
     /// As [`sheet::save`].
@@ -140,7 +143,8 @@ impl Reconstructions {
     }
 }
 
-/// A part of the i-th image, its pixels [`ENLARGED`] times as large: another one of nine for each image.
+/// A part of the i-th image, its pixels [`ENLARGED`] times as large: another one of nine for each
+/// image.
 fn part(image: &[u8], size: usize, i: usize) -> Vec<u8> {
     let step = (size - size.div_ceil(ENLARGED)) / 2;
     let (top, left) = (i / 3 % 3 * step, i % 3 * step);

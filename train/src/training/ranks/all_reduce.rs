@@ -9,10 +9,12 @@ use burn::prelude::*;
 use super::Ranks;
 use crate::training::tensors::{floats, values};
 
-/// Values in a buffer, 16 MiB: far beyond the size from which a network's bandwidth counts and not its latency.
+/// Values in a buffer, 16 MiB: far beyond the size from which a network's bandwidth counts and not
+/// its latency.
 const BUFFER: usize = 1 << 22;
 
-/// The sums over all ranks of a loss and of the gradients of `module`, which have the same parameters on every rank.
+/// The sums over all ranks of a loss and of the gradients of `module`, which have the same
+/// parameters on every rank.
 pub fn all_reduce(
     ranks: &dyn Ranks,
     module: &impl Module,

@@ -23,10 +23,12 @@ pub struct World {
     universe: Mutex<Option<Universe>>,
 }
 
-/// Joins the other processes, `launched` in all. All but rank 0 print nothing from then on but why they fail.
+/// Joins the other processes, `launched` in all. All but rank 0 print nothing from then on but why
+/// they fail.
 ///
 /// # Errors
-/// [`Error::Device`] if MPI cannot serve a process with threads, or is not the one that started the processes.
+/// [`Error::Device`] if MPI cannot serve a process with threads, or is not the one that started the
+/// processes.
 pub fn join(launched: usize) -> Result<World> {
     // One thread at a time calls: the one that takes the steps.
     let joined = mpi::initialize_with_threading(Threading::Serialized);

@@ -15,13 +15,16 @@ use crate::serve::Serving;
 /// The tools of the page, one after another: what came of each.
 const TOOLS: &str = include_str!("../scripts/firefox-tools.js");
 
-/// The image drawn first is brought back, a chip writes its sentence, its DICOM file is begun from, and the page speaks German.
+/// The image drawn first is brought back, a chip writes its sentence, its DICOM file is begun from,
+/// and the page speaks German.
 const MORE: &str = include_str!("../scripts/firefox-more.js");
 
-/// An image is cancelled, settings come from a file, a key zooms, and the module and the element draw.
+/// An image is cancelled, settings come from a file, a key zooms, and the module and the element
+/// draw.
 const OTHERS: &str = include_str!("../scripts/firefox-others.js");
 
-/// The cpu engine's image is the native one, with a server and without; and the tools of the page work.
+/// The cpu engine's image is the native one, with a server and without; and the tools of the page
+/// work.
 pub fn firefox(fixture: &Fixture) -> Result<String> {
     let mut browser = Firefox::launch()?;
     let serving = Serving::start(fixture.site.clone(), 0, "/page", true)?;
@@ -89,7 +92,8 @@ pub fn firefox(fixture: &Fixture) -> Result<String> {
     ))
 }
 
-/// Draws what a link asks for; how far the image is from the native one, and how many seconds it took.
+/// Draws what a link asks for; how far the image is from the native one, and how many seconds it
+/// took.
 fn draw(fixture: &Fixture, browser: &mut Firefox, settings: &Settings) -> Result<(f64, f64)> {
     let link = json!({
         "prompt": settings.prompt, "negative": settings.negative_prompt, "seed": settings.seed,

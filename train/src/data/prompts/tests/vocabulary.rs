@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// `words.js` of the page offers findings by the words that prompts have for them, sides where boxes are, and sizes.
+/// `words.js` of the page offers findings by the words that prompts have for them, sides where
+/// boxes are, and sizes.
 #[test]
 fn the_page_s_words_are_the_training_s() {
     let page = include_str!("../../../../../web/page/words.js");

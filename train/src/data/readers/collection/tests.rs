@@ -13,8 +13,8 @@ use crate::data::record::Labels;
 
 const HEADER: &str = "file,dataset,patient,view,sex,age,age_group,findings,other,split\n";
 
-/// `old` and `sharp` share the image a; patient y of `sharp` has a file named as patient x's in `old`. Both hold labels of
-/// ChestX-Det under the name that a has in `old`.
+/// `old` and `sharp` share the image a; patient y of `sharp` has a file named as patient x's in
+/// `old`. Both hold labels of ChestX-Det under the name that a has in `old`.
 fn folder() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let write = |file: &str, text: &str| {
