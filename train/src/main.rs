@@ -31,7 +31,8 @@ use train::training::ranks;
 use train::training::run::{Run, RunFolder, has_table};
 use train::training::samples::{self, Sampling};
 
-// A step frees and allocates hundreds of megabytes; glibc gives them back to the kernel and has them zeroed each time.
+// A step frees and allocates hundreds of megabytes; glibc gives them back to the kernel and has
+// them zeroed each time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -52,7 +53,8 @@ struct Cli {
 enum Command {
     /// Trains the autoencoder
     Vae(Common),
-    /// Trains the autoencoder's decoder against a discriminator, after `vae`, where the run has a [vae.adversarial] table
+    /// Trains the autoencoder's decoder against a discriminator, after `vae`, where the run has a
+    /// [vae.adversarial] table
     Adversarial(Common),
     /// Measures a run's autoencoder on the val split and draws what it makes of it
     Reconstruct {
@@ -67,7 +69,8 @@ enum Command {
     },
     /// Trains text encoder and U-Net, after the autoencoder
     Diffusion(Common),
-    /// Teaches the text encoder what prompts say, before `diffusion`, where the run has a [text] table
+    /// Teaches the text encoder what prompts say, before `diffusion`, where the run has a [text]
+    /// table
     Text(Common),
     /// Trains a bundle or a diffusers checkpoint further
     Finetune {
@@ -93,7 +96,8 @@ enum Command {
     },
     /// Trains the classifier that `evaluate` measures with, on the train split
     Classifier(Common),
-    /// Notes in a run's folder which labels of reports a classifier does not believe: prompts then leave them out
+    /// Notes in a run's folder which labels of reports a classifier does not believe: prompts then
+    /// leave them out
     Doubts {
         #[command(flatten)]
         common: Common,
@@ -101,13 +105,15 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         classifier: PathBuf,
     },
-    /// Calibrates a classifier on the val split, says what it knows, and makes it the reader of a bundle
+    /// Calibrates a classifier on the val split, says what it knows, and makes it the reader of a
+    /// bundle
     Reader(Calibration),
     /// Measures a bundle against the val split
     Evaluate(Evaluation),
     /// Measures sharpness, texture, latents and sides of a bundle, without a classifier
     Rulers(Rulers),
-    /// Lists what a data folder gives, source by source, and how well sides can be read off its images
+    /// Lists what a data folder gives, source by source, and how well sides can be read off its
+    /// images
     Data {
         /// Folder with metadata.csv and the images, or a folder of such folders
         #[arg(long)]
@@ -142,7 +148,8 @@ enum Command {
         #[arg(long)]
         out: PathBuf,
     },
-    /// Writes the bundle of a Stable Diffusion checkpoint: a diffusers folder, or one file in the original layout
+    /// Writes the bundle of a Stable Diffusion checkpoint: a diffusers folder, or one file in the
+    /// original layout
     Import(Import),
     /// Writes a bundle, a checkpoint for diffusers, or the components that are trained so far
     Export {
@@ -166,7 +173,7 @@ enum Layout {
     Bundle,
     /// A checkpoint as StableDiffusionPipeline reads it
     Diffusers,
-    /// What is trained before the U-Net, for other runs to have as their init
+    /// What is trained so far, for other runs to have as their init
     Components,
 }
 
@@ -193,8 +200,8 @@ struct Common {
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
 fn main() -> ExitCode {
-    // SAFETY: mimalloc knows the option. What a step frees, the next one allocates: memory that went back to the kernel would be
-    // cleared anew each time.
+    // SAFETY: mimalloc knows the option. What a step frees, the next one allocates: memory that
+    // went back to the kernel would be cleared anew each time.
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) };
     let cli = Cli::parse();
     let advice = "what a training had saved is kept; lower batch_size, or try another --device";

@@ -1,4 +1,5 @@
-//! A whole run on a handful of made-up images: it resumes to the same losses, and its bundle makes an image.
+//! A whole run on a handful of made-up images: it resumes to the same losses, and its bundle makes
+//! an image.
 
 use std::fs;
 use std::path::Path;
@@ -151,7 +152,8 @@ fn replicas_share_a_batch_without_changing_the_loss() {
         for (a, b) in losses(&one, training).iter().zip(losses(&two, training)) {
             let numbers =
                 |line: &str| -> Vec<f64> { line.split(',').map(|n| n.parse().unwrap()).collect() };
-            // Loss and gradient norm; Adam turns rounding into steps of its own size, hence the tolerance.
+            // Loss and gradient norm; Adam turns rounding into steps of its own size, hence the
+            // tolerance.
             for (a, b) in numbers(a).into_iter().zip(numbers(&b)) {
                 assert!(
                     (a - b).abs() <= 2e-3 * a.abs(),
@@ -258,7 +260,8 @@ fn a_text_encoder_learns_what_prompts_say_and_the_diffusion_starts_from_it() {
     };
     near(&started, 1e-6);
 
-    // Another run goes on from the components, rounded to f16, without a training of its own before the U-Net's.
+    // Another run goes on from the components, rounded to f16, without a training of its own before
+    // the U-Net's, and from the U-Net.
     let components = dir.path().join("components");
     scratch::export_components(&run, &folder, &components).unwrap();
     run.init = Some(components);
@@ -268,6 +271,14 @@ fn a_text_encoder_learns_what_prompts_say_and_the_diffusion_starts_from_it() {
     let started = ema::open(&trainer::ema_path(&second.path("diffusion"))).unwrap();
     near(&started, 2e-3);
     let init = Components::open(run.init.as_ref().unwrap()).unwrap();
+    let trained = ema::open(&trainer::ema_path(&folder.path("diffusion"))).unwrap();
+    let unet = trained.iter().filter(|(name, _)| name.starts_with("unet."));
+    assert!(unet.clone().count() > 0);
+    for (name, weight) in unet {
+        let rounded = |x: &f32| half::f16::from_f32(*x).to_f32();
+        let expected: Vec<f32> = weight.data.iter().map(rounded).collect();
+        assert_eq!(init.weights[name].data, expected, "{name}");
+    }
     let tokenizer = init.tokenizer.unwrap();
     let ids = |words: &ClipTokenizer| words.encode("Large right pleural effusion.").unwrap().ids;
     assert_eq!(ids(&tokenizer), ids(&words));

@@ -1,8 +1,9 @@
-//! A model -> the folders and files of diffusers, as `StableDiffusionPipeline.save_pretrained` lays them out.
+//! A model -> the folders and files of diffusers, as `StableDiffusionPipeline.save_pretrained` lays
+//! them out.
 //!
-//! Names and layouts of the tensors are this crate's own, which are diffusers', but for two: `proj_in` and `proj_out` of
-//! Stable Diffusion 1 are stored as 1x1 convolutions, and the text encoder's names begin with `text_model.`, which both old
-//! and new versions of transformers read.
+//! Names and layouts of the tensors are this crate's own, which are diffusers', but for two:
+//! `proj_in` and `proj_out` of Stable Diffusion 1 are stored as 1x1 convolutions, and the text
+//! encoder's names begin with `text_model.`, which both old and new versions of transformers read.
 
 use std::fs;
 use std::path::Path;
@@ -13,6 +14,7 @@ use roentgen_web::embeddings::CLIPTextConfig;
 use roentgen_web::error::{Error, Result};
 use roentgen_web::files;
 use roentgen_web::image::{AutoencoderConfig, AutoencoderKLConfig};
+use roentgen_web::latents::UNet2DConditionConfig;
 use roentgen_web::latents::scheduler::SchedulerConfig;
 use roentgen_web::tensor::HostTensor;
 use roentgen_web::tokens::ClipTokenizer;
@@ -37,8 +39,8 @@ const WEIGHTS: [(&str, &str); 3] = [
 /// Writes the model into the folder `dir`, in f32.
 ///
 /// # Errors
-/// [`Error::Config`] if the folder holds other files where the weights go, or the autoencoder shifts its latents and has no
-/// convolution that could do so; [`Error::Tokenizer`]; [`Error::Io`].
+/// [`Error::Config`] if the folder holds other files where the weights go, or the autoencoder
+/// shifts its latents and has no convolution that could do so; [`Error::Tokenizer`]; [`Error::Io`].
 pub fn write(
     info: &BundleInfo,
     tokenizer: &ClipTokenizer,
@@ -49,12 +51,8 @@ pub fn write(
     let mut weights = weights.clone();
     let vae = unshifted(&configs.vae, &mut weights)?;
     write_weights("vae", &weights, false, Format::F32, dir)?;
-    let convolutions = !configs.unet.use_linear_projection;
-    write_weights("unet", &weights, convolutions, Format::F32, dir)?;
+    write_unet(&configs.unet, &weights, Format::F32, dir)?;
     write_text_encoder(&configs.text_encoder, tokenizer, &weights, Format::F32, dir)?;
-    let mut unet = object(&configs.unet)?;
-    unet["_class_name"] = json!("UNet2DConditionModel");
-    write_json(&dir.join("unet/config.json"), &unet)?;
     let mut vae = object(&vae)?;
     vae["_class_name"] = json!("AutoencoderKL");
     write_json(&dir.join("vae/config.json"), &vae)?;
@@ -77,6 +75,23 @@ pub fn write(
 pub fn write_autoencoder(config: &AutoencoderConfig, weights: &Weights, dir: &Path) -> Result<()> {
     write_weights("vae", weights, false, Format::F16, dir)?;
     write_json(&dir.join("vae/config.json"), &object(config)?)
+}
+
+/// Writes a U-Net into `dir/unet`.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_unet(
+    config: &UNet2DConditionConfig,
+    weights: &Weights,
+    format: Format,
+    dir: &Path,
+) -> Result<()> {
+    let convolutions = !config.use_linear_projection;
+    write_weights("unet", weights, convolutions, format, dir)?;
+    let mut unet = object(config)?;
+    unet["_class_name"] = json!("UNet2DConditionModel");
+    write_json(&dir.join("unet/config.json"), &unet)
 }
 
 /// Writes a text encoder into `dir/text_encoder`, and its tokenizer into `dir/tokenizer`.
@@ -172,8 +187,8 @@ fn stored<'a>(
     (name, shape, &weight.data)
 }
 
-/// The autoencoder without `shift_factor`, which `StableDiffusionPipeline` does not look at: the 1x1 convolutions between
-/// encoder, latents and decoder shift instead, and to the same numbers.
+/// The autoencoder without `shift_factor`, which `StableDiffusionPipeline` does not look at: the
+/// 1x1 convolutions between encoder, latents and decoder shift instead, and to the same numbers.
 fn unshifted(config: &AutoencoderConfig, weights: &mut Weights) -> Result<AutoencoderKLConfig> {
     let mut config = match config {
         AutoencoderConfig::KL(config) if config.latents_mean.is_none() => config.clone(),
@@ -207,7 +222,8 @@ fn unshifted(config: &AutoencoderConfig, weights: &mut Weights) -> Result<Autoen
     for (b, row) in bias.ok_or_else(missing)?.data.iter_mut().zip(rows) {
         *b = (f64::from(*b) + shift * row) as f32;
     }
-    // The first half of the channels are means, the second are log-variances, which no shift changes.
+    // The first half of the channels are means, the second are log-variances, which no shift
+    // changes.
     let bias = weights.get_mut("vae.quant_conv.bias").ok_or_else(missing)?;
     for b in bias.data.iter_mut().take(config.latent_channels) {
         *b = (f64::from(*b) - shift) as f32;

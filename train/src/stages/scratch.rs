@@ -1,4 +1,5 @@
-//! A model from nothing, stage by stage: autoencoder, text encoder, U-Net, each into the same run's folder.
+//! A model from nothing, stage by stage: autoencoder, text encoder, U-Net, each into the same run's
+//! folder.
 
 use std::path::Path;
 
@@ -28,8 +29,9 @@ use crate::training::samples::{self, Sampling};
 use crate::training::trainer::ema_path;
 use crate::training::{ema, start};
 
-/// The train split of `dir` as the `[data]` table of `run` wants it, listed on the screen, its sources noted in `folder`.
-/// Images for [`Purpose::Detail`] are not enlarged to the run's size; those for [`Purpose::Prompts`] all have it.
+/// The train split of `dir` as the `[data]` table of `run` wants it, listed on the screen, its
+/// sources noted in `folder`. Images for [`Purpose::Detail`] are not enlarged to the run's size;
+/// those for [`Purpose::Prompts`] all have it.
 ///
 /// # Errors
 /// As [`Dataset::read`], [`credits::note`] and [`doubts::apply`].
@@ -87,7 +89,8 @@ pub fn train_vae(run: &Run, dir: &Path, folder: &RunFolder, device: &Device) -> 
 /// Trains the decoder of a trained autoencoder further, against a discriminator.
 ///
 /// # Errors
-/// [`Error::Config`] if the run has no `[vae.adversarial]` table; as [`data`] and [`vae::adversarial::train`].
+/// [`Error::Config`] if the run has no `[vae.adversarial]` table; as [`data`] and
+/// [`vae::adversarial::train`].
 pub fn train_adversarial(run: &Run, dir: &Path, folder: &RunFolder, device: &Device) -> Result<()> {
     let Some(adversarial) = &run.vae.adversarial else {
         return Err(Error::config(
@@ -99,8 +102,8 @@ pub fn train_adversarial(run: &Run, dir: &Path, folder: &RunFolder, device: &Dev
     vae::adversarial::train(run, adversarial, &data, folder, device)
 }
 
-/// Decodes `images` of the val split, stored at least as large as the run's images, by the averaged weights of the run's
-/// autoencoder, draws some on a sheet at `out`, and says how near they come.
+/// Decodes `images` of the val split, stored at least as large as the run's images, by the averaged
+/// weights of the run's autoencoder, draws some on a sheet at `out`, and says how near they come.
 ///
 /// # Errors
 /// As [`vae::trained`], [`rulers::sharp`] and [`Reconstructions::sheet`].
@@ -197,8 +200,9 @@ pub fn train_diffusion(run: &Run, dir: &Path, folder: &RunFolder, device: &Devic
     diffusion::train(&run, records, &latents, &tokenizer, folder, device, sheet)
 }
 
-/// Writes the components that are trained before the U-Net into `out`: the autoencoder, the text encoder with its tokenizer if the run
-/// has trained one, and the names of the data that they learned from. Another run can have them as its `init`.
+/// Writes the components that are trained so far into `out`, in f16: the autoencoder, the text
+/// encoder with its tokenizer and the U-Net if the run has them, and the names of the data that
+/// they learned from. Another run can have them as its `init`.
 ///
 /// # Errors
 /// As [`export::autoencoder`], [`diffusers::write_autoencoder`] and [`credits::note`].
@@ -209,6 +213,9 @@ pub fn export_components(run: &Run, folder: &RunFolder, out: &Path) -> Result<()
         let tokenizer = open_tokenizer(folder)?;
         let config = export::text_encoder(run, &tokenizer);
         diffusers::write_text_encoder(&config, &tokenizer, &weights, Format::F16, out)?;
+    }
+    if let Some(weights) = start::component(run, folder, "unet", &["diffusion"])? {
+        diffusers::write_unet(&run.diffusion.unet, &weights, Format::F16, out)?;
     }
     credits::note(&credits::noted(&folder.path(SOURCES))?, &out.join(SOURCES))
 }
