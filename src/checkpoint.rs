@@ -181,9 +181,10 @@ impl ModelFolder {
     /// [`Error::Io`], [`Error::Safetensors`], [`Error::UnknownTensor`] for what the file holds;
     /// those of [`Self::open`] for the folder.
     pub fn open_original(file: &Path, beside: &Path, prediction: Prediction) -> Result<Self> {
-        let configured = match beside.join(TEXT_CONFIG).is_file() {
-            true => Some(text_encoder(beside)?),
-            false => None,
+        let configured = if beside.join(TEXT_CONFIG).is_file() {
+            Some(text_encoder(beside)?)
+        } else {
+            None
         };
         let layers = configured.as_ref().map(|config| config.num_hidden_layers);
         let (open_clip, places) = original::places(file, layers)?;
@@ -235,9 +236,10 @@ impl ModelFolder {
     /// # Errors
     /// [`Error::Config`] if its latents are of other sizes; those of [`Self::open`] for its files.
     pub fn with_decoder(mut self, dir: &Path) -> Result<Self> {
-        let dir = match dir.join("vae/config.json").is_file() {
-            true => dir.join("vae"),
-            false => dir.to_path_buf(),
+        let dir = if dir.join("vae/config.json").is_file() {
+            dir.join("vae")
+        } else {
+            dir.to_path_buf()
         };
         let vae: AutoencoderConfig = config(&dir, "config.json")?;
         let own = &self.configs.vae;

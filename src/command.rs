@@ -59,10 +59,13 @@ mod tests {
     fn a_panic_of_any_thread_is_one_sentence() {
         let lost = || -> Result<()> { panic!("the device is lost\n  at kernel 7\n\nmore") };
         if let Some(where_) = std::env::var_os(PANICS) {
-            let run = || match where_ == "thread" {
-                true => std::thread::scope(|scope| scope.spawn(lost).join())
-                    .unwrap_or_else(|panic| panic::resume_unwind(panic)),
-                false => lost(),
+            let run = || {
+                if where_ == "thread" {
+                    std::thread::scope(|scope| scope.spawn(lost).join())
+                        .unwrap_or_else(|panic| panic::resume_unwind(panic))
+                } else {
+                    lost()
+                }
             };
             std::process::exit(i32::from(
                 exit("train", "try less", run) == ExitCode::FAILURE,

@@ -316,9 +316,10 @@ pub fn one_line(text: &str) -> String {
             line.push(' ');
         }
         for c in word.chars() {
-            match c.is_control() || is_invisible(c) {
-                true => line.extend(c.escape_unicode()),
-                false => line.push(c),
+            if c.is_control() || is_invisible(c) {
+                line.extend(c.escape_unicode())
+            } else {
+                line.push(c)
             }
         }
     }

@@ -21,9 +21,10 @@ const ATTEMPTS: usize = 100;
 /// The end of a sentence on the name.
 pub fn inside(folder: &Path, name: &str) -> Result<PathBuf, String> {
     let mut parts = Path::new(name).components();
-    match parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
-        true => Ok(folder.join(name)),
-        false => Err("is outside of the folder of its table".into()),
+    if parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+        Ok(folder.join(name))
+    } else {
+        Err("is outside of the folder of its table".into())
     }
 }
 
@@ -77,9 +78,10 @@ pub fn replace_with(
 pub fn check_replaceable(path: &Path) -> Result<()> {
     let check = || {
         let (target, _) = replaceable(path)?;
-        match fs::metadata(folder(&target))?.is_dir() {
-            true => Ok(()),
-            false => Err(io::ErrorKind::NotADirectory.into()),
+        if fs::metadata(folder(&target))?.is_dir() {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::NotADirectory.into())
         }
     };
     check().map_err(Error::io(path))

@@ -76,11 +76,12 @@ pub fn jpeg_scans(file: &[u8], pixels: u64) -> Result<(), String> {
     const START_OF_SCAN: [u8; 2] = [0xff, 0xda];
     let scans = file.windows(2).filter(|pair| *pair == START_OF_SCAN);
     let scans = scans.count() as u64;
-    match scans.saturating_mul(pixels) > JPEG_SCANNED_PIXELS.max(10 * pixels) {
-        true => Err(format!(
+    if scans.saturating_mul(pixels) > JPEG_SCANNED_PIXELS.max(10 * pixels) {
+        Err(format!(
             "has {scans} scans of {pixels} pixels, which are too many"
-        )),
-        false => Ok(()),
+        ))
+    } else {
+        Ok(())
     }
 }
 
@@ -118,13 +119,14 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
             .map_err(Error::io(path))? as u64,
         false => length,
     };
-    match found <= most {
-        true => Ok(bytes),
-        false => Err(Error::TooLarge {
+    if found <= most {
+        Ok(bytes)
+    } else {
+        Err(Error::TooLarge {
             file: path.display().to_string(),
             found,
             most,
-        }),
+        })
     }
 }
 
@@ -148,9 +150,10 @@ pub fn open(path: &Path) -> Result<(File, u64)> {
     // Asked before opening: opening a pipe waits for its other end.
     let data = std::fs::metadata(path).map_err(Error::io(path))?;
     if !data.is_file() {
-        let what = match data.is_dir() {
-            true => "a folder where a file is expected",
-            false => "a pipe or a device; give a regular file",
+        let what = if data.is_dir() {
+            "a folder where a file is expected"
+        } else {
+            "a pipe or a device; give a regular file"
         };
         return Err(Error::WrongFile {
             file: path.display().to_string(),

@@ -192,9 +192,10 @@ fn generate(args: &Generate) -> Result<()> {
         .extension()
         .is_some_and(|end| end.eq_ignore_ascii_case("dcm"));
     let engine = Some(args.backend);
-    let bytes = match is_dicom {
-        true => dicom::write::encode(&image, &request, &model.name, engine, false)?,
-        false => png::encode(&image, &request, &model.name, engine)?,
+    let bytes = if is_dicom {
+        dicom::write::encode(&image, &request, &model.name, engine, false)?
+    } else {
+        png::encode(&image, &request, &model.name, engine)?
     };
     files::replace(&args.out, &bytes)?;
     if let Some(file) = &args.dump {
@@ -295,11 +296,12 @@ fn run(
     bar.finish_and_clear();
     let verified = verified?;
     let drawn = verified.request.selected_from;
-    match verified.agrees {
-        true => eprintln!("note: the model's reader agrees with image {drawn} of at most {tries}"),
-        false => eprintln!(
+    if verified.agrees {
+        eprintln!("note: the model's reader agrees with image {drawn} of at most {tries}")
+    } else {
+        eprintln!(
             "note: the model's reader agrees with none of {drawn} images; this one comes closest"
-        ),
+        )
     }
     Ok((verified.request, verified.generated))
 }

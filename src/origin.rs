@@ -67,9 +67,10 @@ pub fn texts(
 /// What a PNG or a DICOM file of ours says about itself: keywords and values as [`texts`] gave
 /// them. `None` for any other file.
 pub fn read(bytes: &[u8]) -> Option<Vec<(String, String)>> {
-    let found = match is_dicom(bytes) {
-        true => of_dicom(bytes)?,
-        false => of_png(bytes)?,
+    let found = if is_dicom(bytes) {
+        of_dicom(bytes)?
+    } else {
+        of_png(bytes)?
     };
     let software = |(keyword, value): &(String, String)| {
         keyword == "Software" && value.starts_with("roentgen-web")

@@ -40,9 +40,12 @@ impl Picture {
     /// # Errors
     /// The end of a sentence on the file, on one line; also where a decoder panics.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let decoded = panic::catch_unwind(|| match is_dicom(bytes) {
-            true => read::read(bytes).map(Self::Radiograph),
-            false => decode(bytes).map(Self::Other),
+        let decoded = panic::catch_unwind(|| {
+            if is_dicom(bytes) {
+                read::read(bytes).map(Self::Radiograph)
+            } else {
+                decode(bytes).map(Self::Other)
+            }
         });
         let decoded = decoded.unwrap_or_else(|_| Err("is damaged: its decoder gave up".into()));
         // Decoders write paragraphs.

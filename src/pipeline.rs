@@ -273,19 +273,19 @@ impl Pipeline {
     fn encode_prompt(&self, request: &Request, shape: [usize; 4]) -> Result<Prompt> {
         let tokens = self.tokenizer.encode(&request.prompt)?;
         let embeds = self.embed(&tokens.ids);
-        let states = match request.guidance_scale > 1.0 {
-            true => {
-                let negative = self.tokenizer.encode(&request.negative_prompt)?;
-                Tensor::cat(vec![self.embed(&negative.ids), embeds.clone()], 0)
-            }
-            false => embeds.clone(),
+        let states = if request.guidance_scale > 1.0 {
+            let negative = self.tokenizer.encode(&request.negative_prompt)?;
+            Tensor::cat(vec![self.embed(&negative.ids), embeds.clone()], 0)
+        } else {
+            embeds.clone()
         };
         let states = states.cast(self.precision.dtype());
         Ok(Prompt {
             embeds,
-            text: match request.words {
-                true => Embeddings::recorded(states, [shape[2], shape[3]]),
-                false => states.into(),
+            text: if request.words {
+                Embeddings::recorded(states, [shape[2], shape[3]])
+            } else {
+                states.into()
             },
             truncated: tokens.truncated,
         })

@@ -33,8 +33,7 @@ use crate::tokens::{ClipTokenizer, Part, PartTokens};
 use settings::Settings;
 
 /// A preview is decoded when the steps since the last one took this many times as long as decoding
-/// it did, so that previews add at most a fifth to the time of an image; unless the settings ask
-/// for all of them.
+/// it did, so that previews add at most a fifth to an image's time; unless all are asked for.
 const STEPS_PER_PREVIEW: f64 = 5.0;
 
 thread_local! {
@@ -132,8 +131,7 @@ impl Engine {
         })
     }
 
-    /// Checks, decodes and applies the next shard; its bytes are gone afterwards. After an error
-    /// the engine is of no use.
+    /// Checks, decodes and applies the next shard. After an error the engine is of no use.
     pub fn add_shard(&mut self, index: usize, bytes: Vec<u8>) -> Result<(), Thrown> {
         let Stage::Loading {
             mut decoder,
@@ -202,8 +200,7 @@ impl Engine {
             })
             .await;
         let generated = generated.map_err(|error| thrown.unwrap_or_else(|| error.into()))?;
-        // A browser that rejects a kernel skips it without a word (cubecl #1641): what comes out
-        // then is stale or flat.
+        // A browser that rejects a kernel skips it in silence (cubecl #1641): the output is stale.
         let generated = generated.check()?;
         let object = picture(&generated.to_image());
         set(&object, "truncated", &generated.truncated.into());
@@ -260,8 +257,7 @@ impl Engine {
 
 /// Encodes pixels as a PNG which says in its text chunks that it is synthetic, and what gave it.
 ///
-/// `rgba` is what a canvas has: `width * height * 4` bytes. `engine` is the one that drew, `cpu` or
-/// `gpu`, if that is known.
+/// `rgba` is what a canvas has: `width * height * 4` bytes. `engine`, if known, is `cpu` or `gpu`.
 #[wasm_bindgen]
 pub fn encode_png(
     width: usize,
@@ -300,15 +296,15 @@ pub fn encode_dicom(
 /// DICOM, and PNG in 16 bits of which only a part is used.
 #[wasm_bindgen]
 pub fn read_picture(bytes: Vec<u8>, file: String) -> Result<Object, Thrown> {
-    let read = match dicom::read::is_dicom(&bytes) {
-        true => dicom::read::read(&bytes).map(|radiograph| radiograph.to_image()),
-        false => png::decode_wide(&bytes),
+    let read = if dicom::read::is_dicom(&bytes) {
+        dicom::read::read(&bytes).map(|radiograph| radiograph.to_image())
+    } else {
+        png::decode_wide(&bytes)
     };
     Ok(picture(&read.map_err(|why| Error::Picture { file, why })?))
 }
 
-/// What a PNG or a DICOM file of ours says about itself, `{keyword: value}`; null for any other
-/// file.
+/// What a PNG or a DICOM file of ours says of itself, `{keyword: value}`; null for other files.
 #[wasm_bindgen]
 pub fn read_origin(bytes: &[u8]) -> JsValue {
     let Some(texts) = origin::read(bytes) else {
@@ -347,8 +343,7 @@ fn options(adapter: &JsValue) -> Result<device::Options> {
     })
 }
 
-/// `{precision?: "f16" | "f32"}`: what the model shall compute in, instead of what suits the
-/// device.
+/// `{precision?: "f16" | "f32"}`: what the model computes in, if not what suits the device.
 fn precision(adapter: &JsValue) -> Result<Option<Precision>> {
     let named = Reflect::get(adapter, &JsValue::from_str("precision")).ok();
     let named = named.and_then(|precision| precision.as_string());

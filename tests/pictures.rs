@@ -181,13 +181,12 @@ fn dicom(syntax: &str, side: u16, pixels: &[u8]) -> Vec<u8> {
     bytes.splice(at..at + own.len().next_multiple_of(2), uid);
     let data = bytes.split_off(data_set(&bytes));
     let data = [&data, pixels].concat();
-    match syntax == uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN {
-        true => {
-            let mut deflated = DeflateEncoder::new(bytes, Compression::fast());
-            deflated.write_all(&data).unwrap();
-            deflated.finish().unwrap()
-        }
-        false => [bytes, data].concat(),
+    if syntax == uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN {
+        let mut deflated = DeflateEncoder::new(bytes, Compression::fast());
+        deflated.write_all(&data).unwrap();
+        deflated.finish().unwrap()
+    } else {
+        [bytes, data].concat()
     }
 }
 

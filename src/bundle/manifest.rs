@@ -1,5 +1,4 @@
-//! `bundle.json`: what a bundle is and which files it has. Everything in it is checked before
-//! anything is fetched.
+//! `bundle.json`: what a bundle is and which files it has, checked before anything is fetched.
 
 use super::{MANIFEST_FILE, Precision, SCHEMA_VERSIONS, SHARD_BYTES, quantize::matrix};
 use crate::{
@@ -49,8 +48,7 @@ pub struct Manifest {
     /// Prompts that show what the model can do.
     #[serde(default)]
     pub examples: Vec<String>,
-    /// Other sizes (width, height) at which somebody has looked at the model's images and found
-    /// them good.
+    /// Other sizes (width, height) at which somebody has found the model's images good.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sizes: Vec<[usize; 2]>,
 }

@@ -90,9 +90,10 @@ fn weight_files(folder: &Path, component: &str) -> Result<Vec<PathBuf>> {
             if !path.is_file() {
                 continue;
             }
-            return match index {
-                false => Ok(vec![path]),
-                true => Ok(shards(&path)?.iter().map(|n| folder.join(n)).collect()),
+            return if index {
+                Ok(shards(&path)?.iter().map(|n| folder.join(n)).collect())
+            } else {
+                Ok(vec![path])
             };
         }
     }

@@ -75,9 +75,10 @@ fn text_encoder(shapes: &Shapes, open_clip: bool) -> Result<CLIPTextConfig> {
             "text_encoder.embeddings.position_embedding.weight",
             0,
         )?,
-        hidden_act: match open_clip {
-            true => HiddenAct::Gelu,
-            false => HiddenAct::QuickGelu,
+        hidden_act: if open_clip {
+            HiddenAct::Gelu
+        } else {
+            HiddenAct::QuickGelu
         },
         layer_norm_eps: 1e-5,
     })
@@ -97,9 +98,12 @@ fn unet(shapes: &Shapes, v: bool) -> Result<UNet2DConditionConfig> {
     let attends = |block: &str| {
         shapes.contains_key(format!("unet.{block}.attentions.0.norm.weight").as_str())
     };
-    let kind = |block: String, with: &str, without: &str| match attends(&block) {
-        true => with.to_owned(),
-        false => without.to_owned(),
+    let kind = |block: String, with: &str, without: &str| {
+        if attends(&block) {
+            with.to_owned()
+        } else {
+            without.to_owned()
+        }
     };
     let down_block_types = (0..levels).map(|i| {
         kind(
@@ -123,9 +127,10 @@ fn unet(shapes: &Shapes, v: bool) -> Result<UNet2DConditionConfig> {
         up_block_types: up_block_types.collect(),
         layers_per_block: PerLevel::All(count(shapes, "unet.down_blocks.0.resnets.#.conv1.weight")),
         cross_attention_dim: PerLevel::All(size(shapes, &cross, 1)?),
-        attention_head_dim: match use_linear_projection {
-            true => PerLevel::Each(channels.iter().map(|c| (c / HEAD).max(1)).collect()),
-            false => PerLevel::All(SD1_HEADS),
+        attention_head_dim: if use_linear_projection {
+            PerLevel::Each(channels.iter().map(|c| (c / HEAD).max(1)).collect())
+        } else {
+            PerLevel::All(SD1_HEADS)
         },
         transformer_layers_per_block: PerLevel::All(count(
             shapes,

@@ -205,12 +205,13 @@ impl Change {
             && self.up.shape.get(1) == Some(&rank)
             && product(&self.up.shape[2..]) == 1
             && product(&self.down.shape[1..]) == product(&shape[1..]);
-        match fits {
-            true => Ok(()),
-            false => Err(format!(
+        if fits {
+            Ok(())
+        } else {
+            Err(format!(
                 "its matrices {:?} and {:?} do not fit {name} of shape {shape:?}; it was made for another model",
                 self.up.shape, self.down.shape
-            )),
+            ))
         }
     }
 }

@@ -82,11 +82,12 @@ fn program(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = entry.take(PICKLE_BYTES + 1).read_to_end(&mut bytes);
     read.map_err(Error::io(path))?;
-    match bytes.len() as u64 <= PICKLE_BYTES {
-        true => Ok(bytes),
-        false => Err(bad(format!(
+    if bytes.len() as u64 <= PICKLE_BYTES {
+        Ok(bytes)
+    } else {
+        Err(bad(format!(
             "its data.pkl has more than {PICKLE_BYTES} bytes, where names and shapes take a few hundred thousand; {ADVICE}"
-        ))),
+        )))
     }
 }
 

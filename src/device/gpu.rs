@@ -139,9 +139,10 @@ pub(super) fn unusable(error: impl std::fmt::Display) -> Error {
 fn class(info: &wgpu::AdapterInfo, known: bool) -> AdapterClass {
     let name = info.name.to_lowercase();
     let named = SOFTWARE.iter().any(|software| name.contains(software));
-    match known || named || info.device_type == wgpu::DeviceType::Cpu {
-        true => AdapterClass::Software,
-        false => AdapterClass::Gpu,
+    if known || named || info.device_type == wgpu::DeviceType::Cpu {
+        AdapterClass::Software
+    } else {
+        AdapterClass::Gpu
     }
 }
 

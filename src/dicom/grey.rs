@@ -162,9 +162,10 @@ impl Encoding {
     fn value(self, stored: u32) -> f64 {
         let range = 1u32 << self.bits;
         let stored = stored & (range - 1);
-        match self.signed && stored >= range / 2 {
-            true => f64::from(stored) - f64::from(range),
-            false => f64::from(stored),
+        if self.signed && stored >= range / 2 {
+            f64::from(stored) - f64::from(range)
+        } else {
+            f64::from(stored)
         }
     }
 }

@@ -93,13 +93,12 @@ impl Header {
             transfer_syntax: transfer_syntax(&mut source).map_err(|_| "is cut off")?,
             ..Self::default()
         };
-        match header.transfer_syntax == uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN {
-            true => {
-                let data = inflate(source, limits::DICOM_INFLATED_BYTES)?;
-                header.walk(Cursor::new(&data))?;
-                header.inflated = Some(data);
-            }
-            false => header.walk(source)?,
+        if header.transfer_syntax == uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN {
+            let data = inflate(source, limits::DICOM_INFLATED_BYTES)?;
+            header.walk(Cursor::new(&data))?;
+            header.inflated = Some(data);
+        } else {
+            header.walk(source)?
         }
         Ok(header)
     }
@@ -310,8 +309,9 @@ pub(super) fn inflate(source: impl Read, most: u64) -> Result<Vec<u8>, String> {
         .take(most + 1)
         .read_to_end(&mut data);
     read.map_err(|e| format!("cannot be inflated: {e}"))?;
-    match data.len() as u64 > most {
-        true => Err(format!("inflates to more than {} MB", most >> 20)),
-        false => Ok(data),
+    if data.len() as u64 > most {
+        Err(format!("inflates to more than {} MB", most >> 20))
+    } else {
+        Ok(data)
     }
 }

@@ -133,9 +133,10 @@ fn rle(fragment: &[u8], frame: Frame) -> Result<Vec<u16>, String> {
     }
     let mut values = vec![0; frame.pixels()];
     for segment in 1..=frame.bytes {
-        let end = match segment == frame.bytes {
-            true => Some(fragment.len()),
-            false => number(segment + 1),
+        let end = if segment == frame.bytes {
+            Some(fragment.len())
+        } else {
+            number(segment + 1)
         };
         let range = number(segment).zip(end).map(|(start, end)| start..end);
         let coded = range.and_then(|range| fragment.get(range));

@@ -92,12 +92,11 @@ impl Radiograph {
             width: self.width,
             height: self.height,
             channels: 1,
-            data: match self.windowed {
-                true => {
-                    let eight = |v: &u16| ((u32::from(*v) + 128) / 257) as u8;
-                    self.values.iter().map(eight).collect()
-                }
-                false => self.stretched(),
+            data: if self.windowed {
+                let eight = |v: &u16| ((u32::from(*v) + 128) / 257) as u8;
+                self.values.iter().map(eight).collect()
+            } else {
+                self.stretched()
             },
         }
     }

@@ -186,9 +186,10 @@ impl CLIPAttention {
 
 impl CLIPMLP {
     fn forward(&self, x: Tensor<3>, residual: Tensor<3>) -> Tensor<3> {
-        let activation = match self.quick {
-            true => Activation::QuickGelu,
-            false => Activation::Gelu,
+        let activation = if self.quick {
+            Activation::QuickGelu
+        } else {
+            Activation::Gelu
         };
         let x = kernels::linear(&self.fc1, x, activation, None);
         kernels::linear(&self.fc2, x, Activation::None, Some(residual))

@@ -43,9 +43,10 @@ impl EncoderSize {
         };
         let size = [image.shape[2], image.shape[3]];
         let reduced = size.map(|n| (n * shown / native).max(1));
-        match reduced == size {
-            true => image,
-            false => resize(&resize(&image, reduced), size),
+        if reduced == size {
+            image
+        } else {
+            resize(&resize(&image, reduced), size)
         }
     }
 }

@@ -140,13 +140,12 @@ fn param<const D: usize>(
 
 /// A tensor that lies transposed in memory.
 fn lying(x: Tensor<3>, transposed: bool) -> Tensor<3> {
-    match transposed {
-        true => {
-            let [b, t, c] = x.dims();
-            let moved = x.swap_dims(1, 2).reshape([b, c * t]);
-            moved.reshape([b, c, t]).swap_dims(1, 2)
-        }
-        false => x,
+    if transposed {
+        let [b, t, c] = x.dims();
+        let moved = x.swap_dims(1, 2).reshape([b, c * t]);
+        moved.reshape([b, c, t]).swap_dims(1, 2)
+    } else {
+        x
     }
 }
 

@@ -44,10 +44,7 @@ pub fn conv2d_fused(
 
 /// The same of burn's own operations.
 pub fn plain(conv: &Conv2d, x: Tensor<4>, fused: Fused) -> Tensor<4> {
-    let x = match fused.upsample {
-        true => double(x),
-        false => x,
-    };
+    let x = if fused.upsample { double(x) } else { x };
     let mut out = convolved(conv, x);
     if let Some(time) = fused.time {
         out = out + time.unsqueeze_dims::<4>(&[2, 3]);

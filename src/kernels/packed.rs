@@ -31,9 +31,10 @@ impl Reparameterization for Packed {
 
     fn apply<const D: usize>(&self, base: Tensor<D>) -> Tensor<D> {
         let weight = self.decode();
-        let weight = match self.transposed {
-            true => weight.swap_dims(0, 1),
-            false => weight,
+        let weight = if self.transposed {
+            weight.swap_dims(0, 1)
+        } else {
+            weight
         };
         weight.reshape(base.dims())
     }

@@ -50,9 +50,10 @@ impl Denoiser<'_> {
             .await?
             .data;
         let guided = prediction.len() > latents.data.len();
-        let prediction = match guided {
-            true => guide(&prediction, self.guidance_scale as f32),
-            false => prediction,
+        let prediction = if guided {
+            guide(&prediction, self.guidance_scale as f32)
+        } else {
+            prediction
         };
         scheduler.step(&prediction, &latents.data)
     }

@@ -145,9 +145,10 @@ impl Start {
         downscale: usize,
     ) -> Result<Self> {
         scheduler.begin_at(begin)?;
-        let latents = match picture.is_new() {
-            true => Self::from_noise(scheduler, noise).latents,
-            false => noise.with(scheduler.add_noise(&clean, &noise.data, begin)),
+        let latents = if picture.is_new() {
+            Self::from_noise(scheduler, noise).latents
+        } else {
+            noise.with(scheduler.add_noise(&clean, &noise.data, begin))
         };
         let kept = picture.latent_mask(downscale).map(|painted| Kept {
             clean,

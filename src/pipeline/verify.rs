@@ -77,11 +77,12 @@ impl Pipeline {
         let tells = |name: &str| asked.normal || asked.labels.contains(&name);
         let known = reader.labels.iter().filter(|label| is_finding(&label.name));
         let mut known = known.filter(|label| label.auroc >= LEAST_AUROC);
-        match known.any(|label| tells(&label.name)) {
-            true => Ok(()),
-            false => Err(fault(
+        if known.any(|label| tells(&label.name)) {
+            Ok(())
+        } else {
+            Err(fault(
                 "the prompt asks for nothing that the model's reader can tell; leave it out",
-            )),
+            ))
         }
     }
 }

@@ -96,9 +96,12 @@ impl Reading {
         }
         let known = |label: &&Seen| is_finding(&label.name) && label.auroc >= LEAST_AUROC;
         let wanted = |label: &&Seen| asked.normal || asked.labels.contains(&label.name.as_str());
-        let sure = |label: &Seen| match asked.normal {
-            true => 1.0 - label.probability,
-            false => label.sureness(),
+        let sure = |label: &Seen| {
+            if asked.normal {
+                1.0 - label.probability
+            } else {
+                label.sureness()
+            }
         };
         let told = self.labels.iter().filter(known).filter(wanted);
         told.map(sure).min_by(f32::total_cmp)

@@ -60,19 +60,21 @@ fn sequence<'a>(part: &'a Value, what: &str, key: &str) -> Result<&'a [Value], S
         (Some("Sequence"), Some(parts)) => parts,
         _ => std::slice::from_ref(part),
     };
-    match parts.len() <= SEQUENCE {
-        true => Ok(parts),
-        false => Err(format!(
+    if parts.len() <= SEQUENCE {
+        Ok(parts)
+    } else {
+        Err(format!(
             "its {what} has {} parts, and CLIP's has at most {SEQUENCE}",
             parts.len()
-        )),
+        ))
     }
 }
 
 fn expect(known: bool, what: &str, part: &Value) -> Result<(), String> {
-    match known {
-        true => Ok(()),
-        false => Err(format!("its {what} {part} is not one of CLIP's")),
+    if known {
+        Ok(())
+    } else {
+        Err(format!("its {what} {part} is not one of CLIP's"))
     }
 }
 
@@ -147,10 +149,11 @@ fn added_tokens(tokens: &Value) -> Result<(), String> {
 
 fn token(text: &str, id: &Value) -> Result<(), String> {
     let known = id.as_u64().is_some_and(|id| id < VOCABULARY as u64) && text.len() <= TOKEN_BYTES;
-    match known {
-        true => Ok(()),
-        false => Err(format!(
+    if known {
+        Ok(())
+    } else {
+        Err(format!(
             "its token {text:?} has the id {id}; ids below {VOCABULARY} and tokens of at most {TOKEN_BYTES} bytes are read"
-        )),
+        ))
     }
 }

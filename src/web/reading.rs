@@ -44,9 +44,10 @@ fn object(reading: &Reading, prompt: &str) -> Object {
 
 fn seen(label: &Seen, asked: bool) -> Object {
     let object = Object::new();
-    let sure = match asked {
-        true => label.sureness(),
-        false => label.probability,
+    let sure = if asked {
+        label.sureness()
+    } else {
+        label.probability
     };
     set(&object, "name", &JsValue::from_str(&label.name));
     set(&object, "asked", &asked.into());

@@ -105,9 +105,10 @@ fn main() {
 /// Median seconds of a case with kernels (`false`) and with burn's own operations (`true`), in
 /// turn.
 fn measure(case: &Case, options: &Options, ways: &[bool], device: &Device) -> Vec<f64> {
-    let precision = match options.f16 {
-        true => Precision::F16,
-        false => Precision::F32,
+    let precision = if options.f16 {
+        Precision::F16
+    } else {
+        Precision::F32
     };
     let run = case.run(options.bits, precision, device);
     let time = |plain: bool| {
@@ -144,9 +145,12 @@ fn operation(case: &Case) -> String {
         Case::Linear { .. } => "linear layer".into(),
         Case::GroupNorm { .. } => "group norm".into(),
         Case::LayerNorm { .. } => "layer norm".into(),
-        Case::Attention { is_causal, .. } => match is_causal {
-            true => "attention, causal".into(),
-            false => "attention".into(),
-        },
+        Case::Attention { is_causal, .. } => {
+            if is_causal {
+                "attention, causal".into()
+            } else {
+                "attention".into()
+            }
+        }
     }
 }

@@ -53,11 +53,12 @@ fn main() -> ExitCode {
             let (found, expected) = (values(found), values(expected));
             // A gradient that vanishes, as that of a single value's norm, has only rounding in it.
             let vanishes = expected.iter().all(|v| v.abs() < 1e-4);
-            let error = match vanishes {
-                true => found
+            let error = if vanishes {
+                found
                     .iter()
-                    .fold(0.0, |most, v| f64::from(v.abs()).max(most)),
-                false => relative_l2(&found, &expected),
+                    .fold(0.0, |most, v| f64::from(v.abs()).max(most))
+            } else {
+                relative_l2(&found, &expected)
             };
             count += 1;
             failed += u32::from(error.is_nan() || error > BOUND);

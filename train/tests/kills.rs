@@ -133,9 +133,10 @@ fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().flatten() {
         let target = to.join(entry.file_name());
-        match entry.path().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(fs::copy(entry.path(), target).unwrap()),
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target)
+        } else {
+            drop(fs::copy(entry.path(), target).unwrap())
         }
     }
 }
@@ -144,9 +145,10 @@ fn copy(from: &Path, to: &Path) {
 fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut all = BTreeMap::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        match entry.path().is_dir() {
-            true => all.extend(files(&entry.path())),
-            false => drop(all.insert(entry.path(), fs::read(entry.path()).unwrap())),
+        if entry.path().is_dir() {
+            all.extend(files(&entry.path()))
+        } else {
+            drop(all.insert(entry.path(), fs::read(entry.path()).unwrap()))
         }
     }
     all

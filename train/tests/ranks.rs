@@ -61,9 +61,10 @@ impl Run {
             optimization.insert(key.into(), toml::Value::Integer(value as i64));
         }
         for (key, value) in changes {
-            let value = match value.fract() == 0.0 && *value < 1e9 {
-                true => toml::Value::Integer(*value as i64),
-                false => toml::Value::Float(*value),
+            let value = if value.fract() == 0.0 && *value < 1e9 {
+                toml::Value::Integer(*value as i64)
+            } else {
+                toml::Value::Float(*value)
             };
             optimization.insert(key.to_string(), value);
         }
@@ -130,9 +131,10 @@ fn copy(from: &Path, to: &Path) {
             let entry = entry.unwrap();
             (entry.path(), to.join(entry.file_name()))
         };
-        match source.is_dir() {
-            true => copy(&source, &target),
-            false => drop(fs::copy(&source, &target).unwrap()),
+        if source.is_dir() {
+            copy(&source, &target)
+        } else {
+            drop(fs::copy(&source, &target).unwrap())
         }
     }
 }

@@ -80,9 +80,10 @@ pub fn sent(folder: &Path, without: &[&Path]) -> Result<u64> {
         }
         let mut less = path.clone().into_os_string();
         less.push(".br");
-        sum += match path.is_dir() {
-            true => sent(&path, without)?,
-            false => fs::metadata(&less).or_else(|_| fs::metadata(&path))?.len(),
+        sum += if path.is_dir() {
+            sent(&path, without)?
+        } else {
+            fs::metadata(&less).or_else(|_| fs::metadata(&path))?.len()
         };
     }
     Ok(sum)

@@ -82,9 +82,10 @@ pub fn as_rustc() -> Option<ExitCode> {
         rustc.args(COUNTING);
     }
     let status = rustc.args(words).status().ok()?;
-    Some(match status.success() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
+    Some(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     })
 }
 
@@ -108,9 +109,10 @@ pub fn run(options: &Options) -> Result<()> {
     if let Some(name) = options.targets.iter().find(|name| !known.contains(name)) {
         bail!("there is no target {name}; there are {}", known.join(", "));
     }
-    let targets = match options.targets.is_empty() {
-        true => known,
-        false => options.targets.clone(),
+    let targets = if options.targets.is_empty() {
+        known
+    } else {
+        options.targets.clone()
     };
     println!("target        inputs  paths  inputs/s  slowest (s)  peak (MB)");
     let next = AtomicUsize::new(0);
@@ -130,9 +132,10 @@ pub fn run(options: &Options) -> Result<()> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(work))));
     let faults = faults.into_inner().expect("no panic");
-    match faults.is_empty() {
-        true => Ok(()),
-        false => bail!("{}", faults.join("\n")),
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        bail!("{}", faults.join("\n"))
     }
 }
 

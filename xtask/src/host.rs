@@ -27,11 +27,12 @@ pub fn check(uri: &Uri, headers: &HeaderMap, port: u16, more: Option<&str>) -> R
         .into_iter()
         .chain(more)
         .any(|own| own.eq_ignore_ascii_case(name));
-    match ours && asked.parse() == Ok(port) {
-        true => Ok(()),
-        false => Err(format!(
+    if ours && asked.parse() == Ok(port) {
+        Ok(())
+    } else {
+        Err(format!(
             "This server answers for this machine only: open http://127.0.0.1:{port}/.\n"
-        )),
+        ))
     }
 }
 

@@ -1,5 +1,4 @@
-//! Serves the page on this machine: right media types, ranges, nothing outside the site's folders,
-//! and a memory of what was asked.
+//! Serves the page on this machine: media types, ranges, nothing outside the site, a record.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -49,8 +48,7 @@ struct State {
     open: AtomicBool,
     /// Whether ranges are ignored, as the simplest servers do.
     whole: AtomicBool,
-    /// Whether pages are isolated from those of other origins, which browsers reward with a finer
-    /// clock.
+    /// Whether pages are isolated from those of other origins (then clocks are finer).
     isolated: AtomicBool,
     /// Whether pages are sandboxed, as in a frame that lets them run scripts and no more.
     sandboxed: AtomicBool,
@@ -83,8 +81,7 @@ pub enum Instead {
     Endless,
 }
 
-/// An answer that ends early: after so many bytes the connection is closed, or stays open and
-/// silent.
+/// An answer that ends early: after so many bytes the connection is closed, or stays silent.
 #[derive(Clone, Copy)]
 enum Cut {
     Close(usize),
@@ -92,8 +89,7 @@ enum Cut {
 }
 
 impl Serving {
-    /// Serves `site` on 127.0.0.1, under `prefix` (`""`, or a path like `/project` to be like a
-    /// project page).
+    /// Serves `site` on 127.0.0.1, under `prefix` (`""`, or `/project` as project pages are).
     ///
     /// `port` 0 takes any free one. With `watch`, pages carry a policy that has the browser report
     /// each request to another origin, from the page and from its workers.
@@ -139,8 +135,7 @@ impl Serving {
         self.address.port()
     }
 
-    /// Paths asked for since the last call, without the service worker's, for a newer one of which
-    /// the browser looks at a time of its own.
+    /// Paths asked for since the last call, less the service worker's: browsers time those.
     pub fn take_paths(&self) -> Vec<String> {
         let mut paths = std::mem::take(&mut self.state.asked().paths);
         paths.retain(|path| !path.ends_with("/sw.js") && !path.ends_with("/release.js"));
@@ -158,8 +153,7 @@ impl Serving {
         self.state.asked().cuts.extend(cuts);
     }
 
-    /// Sends so many bytes of the next answer with weights, and then nothing for as long as the
-    /// browser waits.
+    /// Sends so many bytes of the next answer with weights, then nothing while the browser waits.
     pub fn hold(&self, after: usize) {
         self.state.asked().cuts.push_back(Cut::Hold(after));
     }
@@ -227,8 +221,7 @@ async fn accept(listener: TcpListener, state: Arc<State>) -> Result<()> {
 }
 
 impl State {
-    /// The lists; their holders only push and take, so that a panic in one leaves nothing half
-    /// done.
+    /// The lists; holders only push and take, so that a panic leaves nothing half done.
     fn asked(&self) -> MutexGuard<'_, Asked> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -275,8 +268,7 @@ impl State {
             Some(Instead::StartPage) => format!("{}/", self.prefix),
             None => path,
         };
-        // Read at once: the largest file is a shard of 32 MiB, and the only reader is on this
-        // machine.
+        // Read at once: the largest file is a shard of 32 MiB, and the reader is on this machine.
         let file = path
             .strip_prefix(&self.prefix)
             .and_then(|path| self.site.file(path));

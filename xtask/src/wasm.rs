@@ -139,9 +139,10 @@ impl Engine {
 /// Builds an engine where it is not fresh; the folder with its two files.
 pub fn build(engine: Engine, purpose: Purpose) -> Result<PathBuf> {
     let threads = engine == Engine::CpuThreads;
-    let toolchain = match threads {
-        true => Toolchain::with_source()?,
-        false => Toolchain::find()?,
+    let toolchain = if threads {
+        Toolchain::with_source()?
+    } else {
+        Toolchain::find()?
     };
     let whose = match purpose {
         Purpose::Release => "",

@@ -138,11 +138,12 @@ pub(super) fn named<'a>(key: &str, names: &'a Names, level: usize) -> Result<&'a
 }
 
 fn only(supported: &str, key: &str, found: &str) -> Result<()> {
-    match found == supported {
-        true => Ok(()),
-        false => Err(fault(format!(
+    if found == supported {
+        Ok(())
+    } else {
+        Err(fault(format!(
             "{key} {found} is not supported, only {supported}"
-        ))),
+        )))
     }
 }
 

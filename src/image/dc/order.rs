@@ -17,12 +17,11 @@ pub(super) fn in_order<const N: usize>(
     let is_gpu = maps
         .first()
         .is_some_and(|map| kernels::is_gpu(&map.device().without_autodiff()));
-    match is_gpu {
-        true => work(maps, 1),
-        false => {
-            let pixels = maps.map(|map| map.permute([0, 2, 3, 1]));
-            work(pixels, 3).permute([0, 3, 1, 2])
-        }
+    if is_gpu {
+        work(maps, 1)
+    } else {
+        let pixels = maps.map(|map| map.permute([0, 2, 3, 1]));
+        work(pixels, 3).permute([0, 3, 1, 2])
     }
 }
 

@@ -31,16 +31,15 @@ impl Case {
                 };
                 let plain = conv2d_fused(&conv, x.clone(), alone);
                 let residual = input.of(plain.dims(), 1.0, 5).require_grad();
-                let out = match added {
-                    true => {
-                        let fused = Fused {
-                            upsample,
-                            time: Some(time.clone()),
-                            residual: Some(residual.clone()),
-                        };
-                        conv2d_fused(&conv, x.clone(), fused)
-                    }
-                    false => plain,
+                let out = if added {
+                    let fused = Fused {
+                        upsample,
+                        time: Some(time.clone()),
+                        residual: Some(residual.clone()),
+                    };
+                    conv2d_fused(&conv, x.clone(), fused)
+                } else {
+                    plain
                 };
                 let grads = backward(out);
                 let bias = conv.bias.as_ref().map(|bias| bias.val());

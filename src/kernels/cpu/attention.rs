@@ -131,9 +131,10 @@ impl WithTiles for Queries<'_> {
             for first in (0..count).step_by(group) {
                 let group = group.min(count - first);
                 // As many keys as the last query of the group sees.
-                let seen = match is_causal {
-                    true => keys.min(self.first + first + group),
-                    false => keys,
+                let seen = if is_causal {
+                    keys.min(self.first + first + group)
+                } else {
+                    keys
                 };
                 for strip in 0..seen.div_ceil(width) {
                     for row in (0..group).step_by(R) {
@@ -156,9 +157,10 @@ impl WithTiles for Queries<'_> {
                     .chunks_exact_mut(stride)
                     .zip(weights.as_flattened_mut());
                 for (r, (scores, weight)) in rows.enumerate().take(group) {
-                    let own = match is_causal {
-                        true => seen.min(self.first + first + r + 1),
-                        false => seen,
+                    let own = if is_causal {
+                        seen.min(self.first + first + r + 1)
+                    } else {
+                        seen
                     };
                     *weight = softmax(simd, &mut scores[..own]);
                     scores[own..seen].fill(0.0);

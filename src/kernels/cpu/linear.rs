@@ -45,9 +45,12 @@ pub fn linear(
     } else {
         PanelLayout::Linear
     };
-    let panels = made(&weight, layout, |w| match gated {
-        true => Panels::gated(c_in, rows, |k, c| w[k * rows + c]),
-        false => Panels::of_rows(w, [c_in, rows]),
+    let panels = made(&weight, layout, |w| {
+        if gated {
+            Panels::gated(c_in, rows, |k, c| w[k * rows + c])
+        } else {
+            Panels::of_rows(w, [c_in, rows])
+        }
     });
     let c_out = if gated { rows / 2 } else { rows };
     let matrix = Matrix {

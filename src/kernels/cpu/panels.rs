@@ -112,9 +112,10 @@ impl Panels {
             |k, column| {
                 let (strip, j) = (column / width, column % width);
                 let at = strip / 2 * width + j;
-                match at < half {
-                    true => value(k, at + strip % 2 * half),
-                    false => 0.0,
+                if at < half {
+                    value(k, at + strip % 2 * half)
+                } else {
+                    0.0
                 }
             },
         )

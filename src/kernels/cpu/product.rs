@@ -134,21 +134,18 @@ impl<A: Rows> WithTiles for Chunk<'_, A> {
                 // Rows past the last are the last once more.
                 let at: [A::At; R] =
                     std::array::from_fn(|r| rows.at(first + (row + r).min(count - 1)));
-                let tile = match finish.gated {
-                    false => {
-                        let tile = sums(simd, rows, at, panels.strip(strip));
-                        activated(simd, tile, shift, finish.activation)
-                    }
-                    true => {
-                        let tile = sums(simd, rows, at, panels.strip(2 * strip));
-                        let tile = activated(simd, tile, shift, Activation::None);
-                        let gate = sums(simd, rows, at, panels.strip(2 * strip + 1));
-                        times(
-                            simd,
-                            tile,
-                            activated(simd, gate, gate_shift, finish.activation),
-                        )
-                    }
+                let tile = if finish.gated {
+                    let tile = sums(simd, rows, at, panels.strip(2 * strip));
+                    let tile = activated(simd, tile, shift, Activation::None);
+                    let gate = sums(simd, rows, at, panels.strip(2 * strip + 1));
+                    times(
+                        simd,
+                        tile,
+                        activated(simd, gate, gate_shift, finish.activation),
+                    )
+                } else {
+                    let tile = sums(simd, rows, at, panels.strip(strip));
+                    activated(simd, tile, shift, finish.activation)
                 };
                 for (r, sums) in tile.into_iter().enumerate().take(count - row) {
                     let start = (row + r) * columns;

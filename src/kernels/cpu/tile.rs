@@ -26,9 +26,10 @@ pub enum Lanes {
 impl Lanes {
     /// For a product with this many columns.
     pub fn of(columns: usize) -> Self {
-        match columns > Self::Usual.columns() && super::is_wide() {
-            true => Self::Wide,
-            false => Self::Usual,
+        if columns > Self::Usual.columns() && super::is_wide() {
+            Self::Wide
+        } else {
+            Self::Usual
         }
     }
 
@@ -221,10 +222,7 @@ pub fn outer<S: Simd, const R: usize>(
             $(tile[$r] = [$left, $right];)*
         }};
         ($($names:tt)*) => {
-            match is_whole {
-                true => steps!(whole; $($names)*),
-                false => steps!(partial; $($names)*),
-            }
+            if is_whole { steps!(whole; $($names)*) } else { steps!(partial; $($names)*) }
         };
     }
     match R {

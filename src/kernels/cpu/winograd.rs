@@ -153,9 +153,10 @@ pub fn convolve(
     let mut tasks = Vec::new();
     let mut row = 0;
     while row < count * grid.rows {
-        let here = match rows >= grid.rows {
-            true => rows / grid.rows * grid.rows,
-            false => rows.min(grid.rows - row % grid.rows),
+        let here = if rows >= grid.rows {
+            rows / grid.rows * grid.rows
+        } else {
+            rows.min(grid.rows - row % grid.rows)
         };
         let last = (row + here).min(count * grid.rows);
         tasks.push(row..last);

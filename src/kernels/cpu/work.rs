@@ -34,9 +34,10 @@ pub fn share(count: usize, work: usize) -> usize {
 /// The same for images, whose work may be shared inside: a browser's workers share nothing inside
 /// of a task, so an image is one only where each thread gets one.
 pub fn share_images(count: usize, work: usize) -> usize {
-    match count < threads() {
-        true => count.max(1),
-        false => share(count, work),
+    if count < threads() {
+        count.max(1)
+    } else {
+        share(count, work)
     }
 }
 

@@ -33,9 +33,10 @@ impl Ddim {
             return Err(bad_key("rescale_betas_zero_snr", why));
         }
         let to_one = config.flag("set_alpha_to_one", true)?;
-        let clip = match config.flag("clip_sample", true)? {
-            true => Some(config.number("clip_sample_range", 1.0)?.abs()),
-            false => None,
+        let clip = if config.flag("clip_sample", true)? {
+            Some(config.number("clip_sample_range", 1.0)?.abs())
+        } else {
+            None
         };
         Ok(Self {
             prediction,

@@ -44,9 +44,10 @@ impl Lcm {
             let why = format!("{original_inference_steps} is not between 1 and {train}");
             return Err(bad_key("original_inference_steps", why));
         }
-        let clip = match config.flag("clip_sample", false)? {
-            true => Some(config.number("clip_sample_range", 1.0)?.abs()),
-            false => None,
+        let clip = if config.flag("clip_sample", false)? {
+            Some(config.number("clip_sample_range", 1.0)?.abs())
+        } else {
+            None
         };
         Ok(Self {
             prediction,

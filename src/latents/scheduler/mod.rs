@@ -117,9 +117,10 @@ impl Scheduler {
     /// Those of every kind of scheduler, if none can be used with this config.
     pub fn check(config: &SchedulerConfig) -> Result<()> {
         let works = |kind: &SchedulerKind| Self::of(config, *kind).is_ok();
-        match SchedulerKind::ALL.iter().any(works) {
-            true => Ok(()),
-            false => Self::new(config, None).map(|_| ()),
+        if SchedulerKind::ALL.iter().any(works) {
+            Ok(())
+        } else {
+            Self::new(config, None).map(|_| ())
         }
     }
 

@@ -27,12 +27,13 @@ impl Sigmas {
         schedule: &mut NoiseSchedule,
         knows_range: bool,
     ) -> Result<Self> {
-        let range = match knows_range {
-            true => (
+        let range = if knows_range {
+            (
                 config.optional_number("sigma_min")?,
                 config.optional_number("sigma_max")?,
-            ),
-            false => (None, None),
+            )
+        } else {
+            (None, None)
         };
         let ends = [("zero", true), ("sigma_min", false)];
         Ok(Self {

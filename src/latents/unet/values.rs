@@ -43,9 +43,10 @@ impl From<Sides> for SampleSize {
 
 impl From<SampleSize> for Sides {
     fn from(SampleSize { height, width }: SampleSize) -> Self {
-        match height == width {
-            true => Self::Square(height),
-            false => Self::Both([height, width]),
+        if height == width {
+            Self::Square(height)
+        } else {
+            Self::Both([height, width])
         }
     }
 }

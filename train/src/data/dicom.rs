@@ -58,9 +58,12 @@ pub fn record(path: &Path, name: &str) -> Result<(Record, Option<String>), Strin
             _ => None,
         },
         age,
-        age_group: age.map(|age| match age >= ADULT {
-            true => AgeGroup::Adult,
-            false => AgeGroup::Child,
+        age_group: age.map(|age| {
+            if age >= ADULT {
+                AgeGroup::Adult
+            } else {
+                AgeGroup::Child
+            }
         }),
         ..Record::default()
     };

@@ -122,9 +122,10 @@ impl Draw {
             (_, true) => true,
             _ => rng.random_bool(SIDED),
         };
-        match sided {
-            true => self.sided.index(rng),
-            false => self.plain.index(rng),
+        if sided {
+            self.sided.index(rng)
+        } else {
+            self.plain.index(rng)
         }
     }
 }

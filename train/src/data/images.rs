@@ -102,9 +102,10 @@ fn normalise(image: GrayImage, fit: Fit) -> Result<Grey, String> {
         image::imageops::resize(&image, size, size, FilterType::CatmullRom)
     };
     let pixels = stretch(image);
-    match pixels.iter().all(|p| *p == pixels[0]) {
-        true => Err("is a single flat grey".into()),
-        false => Ok(Grey { pixels, native }),
+    if pixels.iter().all(|p| *p == pixels[0]) {
+        Err("is a single flat grey".into())
+    } else {
+        Ok(Grey { pixels, native })
     }
 }
 

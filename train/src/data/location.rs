@@ -29,15 +29,16 @@ impl BoundingBox {
     pub fn new(finding: Finding, [x, y, w, h]: [f32; 4]) -> Result<Self, String> {
         let inside =
             |from: f32, length: f32| from >= -0.01 && length > 0.0 && from + length <= 1.01;
-        match inside(x, w) && inside(y, h) {
-            true => Ok(Self {
+        if inside(x, w) && inside(y, h) {
+            Ok(Self {
                 finding,
                 x,
                 y,
                 w,
                 h,
-            }),
-            false => Err("has a box outside its image".into()),
+            })
+        } else {
+            Err("has a box outside its image".into())
         }
     }
 }

@@ -86,9 +86,10 @@ impl Composer<'_> {
     }
 
     fn prompt(mut self) -> String {
-        let mut sentences = match self.said.brief {
-            true => self.brief(),
-            false => self.full(),
+        let mut sentences = if self.said.brief {
+            self.brief()
+        } else {
+            self.full()
         };
         if self.said.mirrored {
             let word = self.pick(&["mirrored", "mirrored image", "mirrored film"]);
@@ -116,9 +117,10 @@ impl Composer<'_> {
         }
         // A denial before the finding reads as well as one after it.
         let denials = self.denials();
-        body = match self.chance(0.2) {
-            true => [denials, body].concat(),
-            false => [body, denials].concat(),
+        body = if self.chance(0.2) {
+            [denials, body].concat()
+        } else {
+            [body, denials].concat()
         };
         let at = if self.chance(0.2) { body.len() } else { 0 };
         body.insert(at, head);

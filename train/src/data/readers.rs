@@ -151,9 +151,10 @@ fn detect(path: &Path) -> Result<(Layout, PathBuf)> {
             if collection::is(path) {
                 return Ok((Layout::Collection, path.into()));
             }
-            return match dicoms::any(path)? {
-                true => Ok((Layout::Dicom, path.into())),
-                false => Err(unknown("it has neither a table nor DICOM files")),
+            return if dicoms::any(path)? {
+                Ok((Layout::Dicom, path.into()))
+            } else {
+                Err(unknown("it has neither a table nor DICOM files"))
             };
         }
         return detect(&table);
@@ -165,9 +166,10 @@ fn detect(path: &Path) -> Result<(Layout, PathBuf)> {
         Ok((Layout::Captions, path.into()))
     } else if has(&["file", "findings", "view", "split"]) {
         // The boxes lie beside it under a fixed name, and so does the table.
-        match path.file_name().is_some_and(|name| name == "metadata.csv") {
-            true => Ok((Layout::Table, path.into())),
-            false => Err(unknown("a table of findings must be named metadata.csv")),
+        if path.file_name().is_some_and(|name| name == "metadata.csv") {
+            Ok((Layout::Table, path.into()))
+        } else {
+            Err(unknown("a table of findings must be named metadata.csv"))
         }
     } else {
         Err(unknown("its columns are not known"))
@@ -195,15 +197,16 @@ fn captioned(dir: &Path, table: &Path) -> Result<Listing> {
         skipped,
     };
     for record in records {
-        match record.text.is_empty() {
-            true => listing.skipped.push(Skipped {
+        if record.text.is_empty() {
+            listing.skipped.push(Skipped {
                 file: record.file,
                 reason: "has no text".into(),
-            }),
-            false => listing.pairs.push(Pair {
+            })
+        } else {
+            listing.pairs.push(Pair {
                 path: dir.join(&record.file),
                 caption: Caption::Text(record.text),
-            }),
+            })
         }
     }
     Ok(listing)

@@ -87,9 +87,10 @@ pub fn read_table<T: for<'de> Deserialize<'de>>(
 /// [`Error::Io`] where it is no regular file.
 pub fn open(path: &Path) -> Result<(csv::Reader<impl Read>, Rc<Cell<u64>>)> {
     let (file, _) = limits::open(path)?;
-    let file: Box<dyn Read> = match path.extension().is_some_and(|e| e == "gz") {
-        true => Box::new(MultiGzDecoder::new(file)),
-        false => Box::new(file),
+    let file: Box<dyn Read> = if path.extension().is_some_and(|e| e == "gz") {
+        Box::new(MultiGzDecoder::new(file))
+    } else {
+        Box::new(file)
     };
     let read = Rc::new(Cell::new(0));
     let bounded = Bounded {

@@ -140,13 +140,14 @@ impl DenseNet {
         let part = |part: &str| {
             let name = format!("{name}.{part}");
             let weight = self.find(&name)?;
-            match weight.shape[..] == [channels] {
-                true => Ok(&weight.data),
-                false => Err(Error::TensorShape {
+            if weight.shape[..] == [channels] {
+                Ok(&weight.data)
+            } else {
+                Err(Error::TensorShape {
                     name: format!("features.{name}"),
                     expected: vec![channels],
                     found: weight.shape.clone(),
-                }),
+                })
             }
         };
         let (weight, bias) = (part("weight")?, part("bias")?);

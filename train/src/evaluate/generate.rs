@@ -338,9 +338,10 @@ pub fn read(folder: &Path, planned: &[Planned], size: usize) -> Result<Vec<Vec<u
             ))
         })?;
         let image = image.into_luma8();
-        let image = match image.width() as usize == size {
-            true => image,
-            false => resize(&image, size as u32, size as u32, FilterType::CatmullRom),
+        let image = if image.width() as usize == size {
+            image
+        } else {
+            resize(&image, size as u32, size as u32, FilterType::CatmullRom)
         };
         Ok(image.into_raw())
     };

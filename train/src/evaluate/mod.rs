@@ -122,12 +122,13 @@ pub fn run(evaluation: &Evaluation, device: &Device) -> Result<Report> {
     let load = |split| {
         let data = Dataset::load(&e.data, size, split)?;
         println!("{split:?}: {data}");
-        match data.len() > NEIGHBOURS {
-            true => Ok(data),
-            false => Err(Error::config(
+        if data.len() > NEIGHBOURS {
+            Ok(data)
+        } else {
+            Err(Error::config(
                 e.data.display().to_string(),
                 format!("has {} images in the split {split:?}, too few", data.len()),
-            )),
+            ))
         }
     };
     let (train, val) = (load(Split::Train)?, load(Split::Val)?);

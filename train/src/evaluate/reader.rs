@@ -174,9 +174,10 @@ fn threshold(logits: &[[f32; LABELS]], truths: &[Truth], label: usize, temperatu
     let (mut hits, mut alarms) = (0.0, 0.0);
     let mut best = (f64::MIN, 0.5);
     for (score, truth) in scores {
-        match truth {
-            true => hits += 1.0 / positives as f64,
-            false => alarms += 1.0 / negatives as f64,
+        if truth {
+            hits += 1.0 / positives as f64
+        } else {
+            alarms += 1.0 / negatives as f64
         }
         if hits - alarms > best.0 {
             best = (hits - alarms, score);

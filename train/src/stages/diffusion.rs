@@ -135,9 +135,10 @@ impl Examples<'_> {
                 .sample(self.latents.copy(i, &mut rng), &mut rng);
             let noise = normal(&mut rng, clean.len());
             let t = objective.timesteps.draw(&mut rng);
-            let prompt = match rng.random_bool(self.caption_dropout) {
-                true => String::new(),
-                false => (self.prompt)(i, rng.random()),
+            let prompt = if rng.random_bool(self.caption_dropout) {
+                String::new()
+            } else {
+                (self.prompt)(i, rng.random())
             };
             let ids = self.tokenizer.encode(&prompt)?.ids;
             batch.push(objective, &clean, &noise, t, &ids)?;

@@ -88,12 +88,13 @@ impl Base {
         if path.exists() {
             // Compared as read back, for a number may lose its last bit on the way.
             let read: Self = serde_json::from_slice(&json).map_err(|e| damaged(&path, e))?;
-            return match Self::open(folder)?.0 == read {
-                true => Ok(()),
-                false => Err(Error::config(
+            return if Self::open(folder)?.0 == read {
+                Ok(())
+            } else {
+                Err(Error::config(
                     folder.0.display().to_string(),
                     "it holds the training of another model; give another --folder",
-                )),
+                ))
             };
         }
         start::save_tokenizer(tokenizer, &folder.path("tokenizer"))?;
@@ -326,12 +327,13 @@ fn encode(
         encoder.push(&batch);
     }
     println!("{} images read{}", captions.len(), summary(&skipped));
-    match captions.is_empty() {
-        true => Err(Error::config(
+    if captions.is_empty() {
+        Err(Error::config(
             "--data",
             format!("no image can be read{}", summary(&skipped)),
-        )),
-        false => Ok((encoder.finish(), captions)),
+        ))
+    } else {
+        Ok((encoder.finish(), captions))
     }
 }
 

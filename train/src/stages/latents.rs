@@ -232,13 +232,12 @@ impl Latents {
     pub fn sample(&self, i: usize, rng: &mut StdRng) -> Vec<f32> {
         let n: usize = self.shape.iter().product();
         let positions = self.shape[1] * self.shape[2];
-        let noise = match self.std.is_empty() {
-            true => vec![0.0; n],
-            false => {
-                let (mut noise, std) = (normal(rng, n), &self.std[i * n..]);
-                noise.iter_mut().zip(std).for_each(|(z, std)| *z *= std);
-                noise
-            }
+        let noise = if self.std.is_empty() {
+            vec![0.0; n]
+        } else {
+            let (mut noise, std) = (normal(rng, n), &self.std[i * n..]);
+            noise.iter_mut().zip(std).for_each(|(z, std)| *z *= std);
+            noise
         };
         (0..n)
             .map(|j| {

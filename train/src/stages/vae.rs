@@ -72,9 +72,10 @@ pub fn train(run: &Run, data: &Dataset, folder: &RunFolder, device: &Device) -> 
                 z = z + noise_of(&noise) * strength * deviations(latents.mean.clone());
             }
             let loss = loss::reconstruction(module.vae.decode(z), &crops, part, r.edge_weight);
-            match r.kl_weight > 0.0 {
-                true => loss + kl(latents) * r.kl_weight,
-                false => loss,
+            if r.kl_weight > 0.0 {
+                loss + kl(latents) * r.kl_weight
+            } else {
+                loss
             }
         })?;
         if trainer.sheet_is_due() {

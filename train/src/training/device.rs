@@ -30,9 +30,12 @@ pub fn open(kind: Kind) -> Result<Device> {
 pub fn alike(device: &Device) -> Vec<Device> {
     #[cfg(feature = "cuda")]
     if *device == Device::cuda(0) {
-        let alike = |gpu: Device| match device.is_autodiff() {
-            true => gpu.autodiff(),
-            false => gpu,
+        let alike = |gpu: Device| {
+            if device.is_autodiff() {
+                gpu.autodiff()
+            } else {
+                gpu
+            }
         };
         return gpus().into_iter().map(alike).collect();
     }

@@ -120,11 +120,11 @@ impl Batch {
         let schedule = &objective.schedule;
         self.noisy
             .extend(schedule.add_noise(clean, noise, timestep)?);
-        match objective.velocity {
-            true => self
-                .target
-                .extend(schedule.velocity(clean, noise, timestep)?),
-            false => self.target.extend(noise),
+        if objective.velocity {
+            self.target
+                .extend(schedule.velocity(clean, noise, timestep)?)
+        } else {
+            self.target.extend(noise)
         }
         self.timesteps.push(timestep as f32);
         self.weights.push(objective.weight(timestep) as f32);

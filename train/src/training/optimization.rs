@@ -152,12 +152,11 @@ impl Optimization {
             self.steps.saturating_sub(1),
         );
         let (first, last) = (self.learning_rate / 25.0, self.learning_rate / 25.0 / 1e4);
-        let (from, to, done) = match step < top {
-            true => (first, self.learning_rate, step as f64 / top as f64),
-            false => {
-                let done = (step - top) as f64 / (end.saturating_sub(top)).max(1) as f64;
-                (self.learning_rate, last, done.min(1.0))
-            }
+        let (from, to, done) = if step < top {
+            (first, self.learning_rate, step as f64 / top as f64)
+        } else {
+            let done = (step - top) as f64 / (end.saturating_sub(top)).max(1) as f64;
+            (self.learning_rate, last, done.min(1.0))
         };
         to + (from - to) * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
     }

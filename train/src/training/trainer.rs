@@ -390,8 +390,9 @@ fn norm(module: &impl Module, grads: &GradientsParams) -> f64 {
 /// What to multiply all gradients by so that their L2 norm is at most `max_norm` (torch's
 /// `clip_grad_norm_`; burn's own clipping looks at one tensor at a time).
 fn clipping(norm: f64, max_norm: f64) -> f64 {
-    match norm > max_norm {
-        true => max_norm / (norm + 1e-6),
-        false => 1.0,
+    if norm > max_norm {
+        max_norm / (norm + 1e-6)
+    } else {
+        1.0
     }
 }

@@ -61,9 +61,12 @@ fn what_is_wrong_is_named() {
             "out.3",
         ),
     ] {
-        let file = altered(dir.path(), |key| match key == out_weight {
-            true => rename.map(str::to_owned),
-            false => Some(key.into()),
+        let file = altered(dir.path(), |key| {
+            if key == out_weight {
+                rename.map(str::to_owned)
+            } else {
+                Some(key.into())
+            }
         });
         let (found, words) = code(file, Some(&sd1));
         assert!(found == kind && words.contains(word), "{words}");

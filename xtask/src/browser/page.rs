@@ -123,8 +123,7 @@ impl Page {
         Ok(state.as_str().unwrap_or_default().to_owned())
     }
 
-    /// Waits for a state; an error on the page which is not waited for is an error here, in the
-    /// page's words.
+    /// Waits for a state; another error on the page is an error here, in the page's words.
     pub fn wait(&self, wanted: &str, limit: Duration) -> Result<Duration> {
         let started = Instant::now();
         loop {
@@ -206,8 +205,7 @@ impl Page {
         Ok(())
     }
 
-    /// How many bytes the site of an address may keep in this browser; `None` is the browser's own
-    /// measure.
+    /// How many bytes an address's site may keep in this browser; `None` is the browser's measure.
     pub fn quota(&self, address: &str, bytes: Option<f64>) -> Result<()> {
         self.tab.call_method(Storage::OverrideQuotaForOrigin {
             origin: address.to_owned(),

@@ -153,9 +153,10 @@ impl WithTiles for Image<'_> {
                     .chunks_exact_mut(stride)
                     .zip(slopes.chunks_exact_mut(stride));
                 for (i, (weights, slopes)) in pairs.enumerate() {
-                    let seen = match is_causal {
-                        true => keys.min(first + i + 1),
-                        false => keys,
+                    let seen = if is_causal {
+                        keys.min(first + i + 1)
+                    } else {
+                        keys
                     };
                     let total = softmax(simd, &mut weights[..seen]);
                     weights[seen..].fill(0.0);

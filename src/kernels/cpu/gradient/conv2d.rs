@@ -79,12 +79,11 @@ impl Differentiable<5> for Convolution {
             let dw = of_weight(g, values(&self.x), lines);
             flex(dw, [c_out, c_in, g.side, g.side])
         });
-        let sums: Vec<f32> = match wants_bias || wants_time {
-            true => {
-                let images = lines.chunks_exact((lines.len() / g.batch).max(1));
-                images.flat_map(|image| column_sums(image, c_out)).collect()
-            }
-            false => vec![],
+        let sums: Vec<f32> = if wants_bias || wants_time {
+            let images = lines.chunks_exact((lines.len() / g.batch).max(1));
+            images.flat_map(|image| column_sums(image, c_out)).collect()
+        } else {
+            vec![]
         };
         let bias = wants_bias.then(|| flex(column_sums(&sums, c_out), [c_out]));
         let time = wants_time.then(|| flex(sums, [g.batch, c_out]));
@@ -120,9 +119,10 @@ fn of_input(g: &Geometry, weight: &[f32], dy: &[f32]) -> Vec<f32> {
         };
         let dx = turned.convolve(dy, &panels, Finish::default());
         panels.give_back();
-        return match g.upsample {
-            true => halved(&dx, turned.out_size, c_in),
-            false => dx,
+        return if g.upsample {
+            halved(&dx, turned.out_size, c_in)
+        } else {
+            dx
         };
     }
     strided(g, weight, dy)

@@ -50,18 +50,18 @@ pub fn linear(
     };
     let sums = product(&matrix, &panels, finish, [b * t, c_out]);
     let width = if gated { c_out / 2 } else { c_out };
-    let (out, before) = match bent {
-        false => (sums, None),
-        true => {
-            let mut out = match gated {
-                true => gate(&sums, width),
-                false => activated(&sums, activation),
-            };
-            if let Some(residual) = present(&residual) {
-                out.iter_mut().zip(residual).for_each(|(out, x)| *out += x);
-            }
-            (out, Some(flex(sums, [b, t, c_out])))
+    let (out, before) = if bent {
+        let mut out = if gated {
+            gate(&sums, width)
+        } else {
+            activated(&sums, activation)
+        };
+        if let Some(residual) = present(&residual) {
+            out.iter_mut().zip(residual).for_each(|(out, x)| *out += x);
         }
+        (out, Some(flex(sums, [b, t, c_out])))
+    } else {
+        (sums, None)
     };
     Some(record(inputs, flex(out, [b, t, width]), || Layer {
         x,
@@ -88,9 +88,12 @@ impl Differentiable<4> for Layer {
         let lines = dy.to_contiguous();
         let sizes = shape(&self.weight);
         let [c_in, c_out] = sizes;
-        let bent = self.before.as_ref().map(|z| match self.gated {
-            true => before_gate(values(z), values(&lines), c_out / 2),
-            false => before(values(z), values(&lines), self.activation),
+        let bent = self.before.as_ref().map(|z| {
+            if self.gated {
+                before_gate(values(z), values(&lines), c_out / 2)
+            } else {
+                before(values(z), values(&lines), self.activation)
+            }
         });
         let dz = bent.as_deref().unwrap_or(values(&lines));
         let x_shape: [usize; 3] = shape(&self.x);

@@ -71,9 +71,10 @@ pub fn by_points<const T: usize, const M: usize>(
             };
             tiled(lanes, points);
         };
-        match total.is_empty() {
-            true => total = filled_chunks(places * c_in * c_out, c_in * c_out, add),
-            false => each_chunk(&mut total, c_in * c_out, add),
+        if total.is_empty() {
+            total = filled_chunks(places * c_in * c_out, c_in * c_out, add)
+        } else {
+            each_chunk(&mut total, c_in * c_out, add)
         }
     }
     let total = &total[..];

@@ -81,9 +81,10 @@ impl Composer<'_> {
         };
         let words = [place.size, &before, word, &after];
         let words: Vec<&str> = words.into_iter().filter(|w| !w.is_empty()).collect();
-        match article && !plural && !noun.many.is_empty() {
-            true => with_article(&words.join(" ")),
-            false => words.join(" "),
+        if article && !plural && !noun.many.is_empty() {
+            with_article(&words.join(" "))
+        } else {
+            words.join(" ")
         }
     }
 

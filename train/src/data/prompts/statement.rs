@@ -153,9 +153,12 @@ fn denied(record: &Record, rng: &mut StdRng) -> Vec<Finding> {
         .partition(|f| COMMON.contains(f));
     common.shuffle(rng);
     rare.shuffle(rng);
-    let mut next = || match rng.random_bool(0.75) {
-        true => common.pop().or_else(|| rare.pop()),
-        false => rare.pop().or_else(|| common.pop()),
+    let mut next = || {
+        if rng.random_bool(0.75) {
+            common.pop().or_else(|| rare.pop())
+        } else {
+            rare.pop().or_else(|| common.pop())
+        }
     };
     (0..number).map_while(|_| next()).collect()
 }

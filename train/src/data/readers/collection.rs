@@ -172,9 +172,10 @@ impl Collection {
 
     /// Notes that the image of a record is not used.
     pub fn leave_out(&mut self, file: &str, reason: &str) {
-        let folder = match self.sources.iter().any(|s| s.folder.is_empty()) {
-            true => "",
-            false => file.split('/').next().unwrap_or_default(),
+        let folder = if self.sources.iter().any(|s| s.folder.is_empty()) {
+            ""
+        } else {
+            file.split('/').next().unwrap_or_default()
         };
         if let Some(source) = self.sources.iter_mut().find(|s| s.folder == folder) {
             source.used -= 1;

@@ -66,17 +66,15 @@ pub fn credit(dataset: &str) -> Credit {
 /// # Errors
 /// [`Error::Io`], or [`Error::Config`] if the file is damaged.
 pub fn note(credits: &[Credit], path: &Path) -> Result<()> {
-    let mut all = match path.exists() {
-        true => noted(path)?,
-        false => vec![],
-    };
+    let mut all = if path.exists() { noted(path)? } else { vec![] };
     all.extend_from_slice(credits);
     all.sort_by(|a, b| a.dataset.cmp(&b.dataset));
     all.dedup_by(|a, b| a.dataset == b.dataset);
     let json = serde_json::to_vec_pretty(&all).expect("plain text");
-    match ranks::is_first() {
-        true => files::replace(path, json),
-        false => Ok(()),
+    if ranks::is_first() {
+        files::replace(path, json)
+    } else {
+        Ok(())
     }
 }
 

@@ -22,9 +22,10 @@ pub(super) fn list(dir: &Path) -> Result<Listing> {
         .map(|path| {
             let name = path.strip_prefix(dir).unwrap_or(&path);
             let name = name.display().to_string();
-            let record = match dicom::is_dicom(&path) {
-                true => dicom::record(&path, &name),
-                false => Err("is no DICOM file".into()),
+            let record = if dicom::is_dicom(&path) {
+                dicom::record(&path, &name)
+            } else {
+                Err("is no DICOM file".into())
             };
             (path, name, record)
         })

@@ -102,9 +102,10 @@ pub fn run(rulers: &Rulers, device: &Device) -> Result<Report> {
     let unguided = made(&plain, &plan)?;
     let channels = generator.model.configs.vae.latent_channels();
     figures.extend(latent_power(&unguided, &real, channels));
-    let guided = match generator.settings.guidance > 1.0 {
-        true => made(&generator, &plan)?,
-        false => unguided,
+    let guided = if generator.settings.guidance > 1.0 {
+        made(&generator, &plan)?
+    } else {
+        unguided
     };
     let power = |images: &[Vec<f32>]| Bands::of(images.iter().map(Vec::as_slice), size);
     let ratios = power(&guided.images).over(&power(&real.images));

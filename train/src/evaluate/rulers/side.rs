@@ -39,9 +39,12 @@ pub const QUESTIONS: [Question; 3] = [
 impl Question {
     /// The prompts with left and right.
     pub fn prompts(&self) -> [String; 2] {
-        let word = |side: &str| match self.prompt.contains(". {}") {
-            true => format!("{}{}", side[..1].to_uppercase(), &side[1..]),
-            false => side.to_string(),
+        let word = |side: &str| {
+            if self.prompt.contains(". {}") {
+                format!("{}{}", side[..1].to_uppercase(), &side[1..])
+            } else {
+                side.to_string()
+            }
         };
         ["left", "right"].map(|side| self.prompt.replace("{}", &word(side)))
     }

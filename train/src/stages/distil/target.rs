@@ -74,12 +74,13 @@ impl StudentSteps {
             let next = timesteps.get(i + 1).map_or(0, |next| *next);
             let [(alpha_t, sigma_t), (alpha_s, sigma_s)] =
                 [timestep, next].map(|t| (alphas[t].sqrt(), (1.0 - alphas[t]).sqrt()));
-            let (sample, prediction) = match velocity {
-                true => (
+            let (sample, prediction) = if velocity {
+                (
                     alpha_s * alpha_t + sigma_s * sigma_t,
                     sigma_s * alpha_t - alpha_s * sigma_t,
-                ),
-                false => (alpha_s / alpha_t, sigma_s - alpha_s * sigma_t / alpha_t),
+                )
+            } else {
+                (alpha_s / alpha_t, sigma_s - alpha_s * sigma_t / alpha_t)
             };
             StudentStep {
                 timestep,
@@ -100,15 +101,16 @@ impl StudentSteps {
             teacher.get(i * stride).copied() == Some(step.timestep as f64)
         };
         let whole = stride > 0 && stride * self.0.len() == teacher.len();
-        match whole && self.0.iter().enumerate().all(meets) {
-            true => Ok(stride),
-            false => Err(Error::config(
+        if whole && self.0.iter().enumerate().all(meets) {
+            Ok(stride)
+        } else {
+            Err(Error::config(
                 "[distil] teacher_steps",
                 format!(
                     "the teacher's {} steps do not pass through the student's timesteps; use another multiple",
                     teacher.len()
                 ),
-            )),
+            ))
         }
     }
 }

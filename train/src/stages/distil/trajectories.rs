@@ -223,12 +223,13 @@ fn claim(folder: &Path, settings: &Settings) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     let path = folder.join("settings.json");
     if let Ok(json) = std::fs::read(&path) {
-        return match serde_json::from_slice(&json).ok() == Some(settings.clone()) {
-            true => Ok(()),
-            false => Err(Error::config(
+        return if serde_json::from_slice(&json).ok() == Some(settings.clone()) {
+            Ok(())
+        } else {
+            Err(Error::config(
                 folder.display().to_string(),
                 "has trajectories of another teacher or other settings; give another --folder",
-            )),
+            ))
         };
     }
     let json = serde_json::to_vec_pretty(settings).expect("plain values");
@@ -243,9 +244,10 @@ impl Teacher<'_> {
         for i in chunk * CHUNK..(chunk + 1) * CHUNK {
             let mut rng = step_rng(seed, i);
             let pair = &prompts.pairs[prompts.draw.index(&mut rng)];
-            let prompt = match rng.random_bool(run.caption_dropout) {
-                true => String::new(),
-                false => pair.caption.prompt(rng.random()),
+            let prompt = if rng.random_bool(run.caption_dropout) {
+                String::new()
+            } else {
+                pair.caption.prompt(rng.random())
             };
             ids.push(self.tokenizer.encode(&prompt)?.ids);
             noise.extend(normal(&mut rng, self.shape.iter().product()));
@@ -271,13 +273,12 @@ impl Teacher<'_> {
         let (n, [c, h, w]) = (ids.len(), self.shape);
         let context = self.embed(ids);
         let [_, tokens, width] = context.dims();
-        let states = match run.guidance_scale > 1.0 {
-            true => {
-                let empty = self.tokenizer.encode("")?.ids;
-                let nothing = self.embed(&[empty]).repeat_dim(0, n);
-                Tensor::cat(vec![nothing, context.clone()], 0)
-            }
-            false => context.clone(),
+        let states = if run.guidance_scale > 1.0 {
+            let empty = self.tokenizer.encode("")?.ids;
+            let nothing = self.embed(&[empty]).repeat_dim(0, n);
+            Tensor::cat(vec![nothing, context.clone()], 0)
+        } else {
+            context.clone()
         };
         let text = states.into();
         let denoiser = Denoiser {

@@ -102,9 +102,10 @@ pub fn train(
         let crops = source.draw(n, true, &mut rng);
         let batch = prepare(&plain, crops.shown, crops.target, run.vae.crop);
         let views = Views::draw(n, &mut rng);
-        let made = match leads {
-            true => decode(&decoder.module.valid(), &batch, run, n),
-            false => generate(&mut decoder, &judge, r, run, &batch, &views)?,
+        let made = if leads {
+            decode(&decoder.module.valid(), &batch, run, n)
+        } else {
+            generate(&mut decoder, &judge, r, run, &batch, &views)?
         };
         if judge.step <= due {
             discriminate(&mut judge, r, run, &batch, &made, &views, &mut rng)?;

@@ -115,9 +115,10 @@ impl<'a> Source<'a> {
             rows.flatten().copied().collect::<Vec<f32>>()
         };
         let shown = mirror(part(&resize(&around, size), inside, crop));
-        crops.target.extend(match sharp {
-            true => mirror(window(pixels, side, corner, [crop; 2])),
-            false => shown.clone(),
+        crops.target.extend(if sharp {
+            mirror(window(pixels, side, corner, [crop; 2]))
+        } else {
+            shown.clone()
         });
         crops.shown.extend(shown);
         let half = part(&around, inside.map(|c| c / 2), crop / 2);

@@ -57,9 +57,10 @@ impl ModuleVisitor for Pack {
         self.tensors.push_back((param.id, grad.device()));
         let values = values(grad);
         let last = self.buffers.back_mut().expect("the first holds the loss");
-        match last.len() + values.len() <= BUFFER {
-            true => last.extend(values),
-            false => self.buffers.push_back(values),
+        if last.len() + values.len() <= BUFFER {
+            last.extend(values)
+        } else {
+            self.buffers.push_back(values)
         }
     }
 }
