@@ -1,12 +1,13 @@
 /**
  * `<roentgen-image prompt="PA chest radiograph of a 60-year-old man." seed="7" steps="20"></roentgen-image>`
  *
- * Draws when it has a `prompt`, and anew when an attribute changes; with `loading="lazy"` when it comes into sight, with
- * `loading="press"` when it is pressed, and downloads nothing before. Elements with the same `model` and `backend` share one model,
- * and draw one after another. The mark over the image cannot be switched off: whoever needs bare pixels has `image.imageData`.
+ * Draws when it has a `prompt`, and anew when an attribute changes; with `loading="lazy"` when it
+ * comes into sight, with `loading="press"` when it is pressed, and downloads nothing before.
+ * Elements with the same `model` and `backend` share one model, and draw one after another. The
+ * mark over the image cannot be switched off: whoever needs bare pixels has `image.imageData`.
  */
 
-import { RoentgenError } from "./engine/client.js";
+import { RoentgenError } from "./engine/roentgen-error.js";
 import { sayingOf } from "./engine/errors.js";
 import { fit } from "./engine/fit.js";
 import { language, number, say, t } from "./engine/language.js";
@@ -17,7 +18,10 @@ import { Roentgen } from "./roentgen-web.js";
 /** @import { GeneratedImage, LoadProgress, Step } from "./roentgen-web.js" */
 /** @import { Saying } from "./engine/language.js" */
 
-/** Attributes, the options of `generate` that they are, and how their text is read. @type {Record<string, [string, (text: string) => unknown]>} */
+/**
+ * Attributes, the options of `generate` that they are, and how their text is read.
+ * @type {Record<string, [string, (text: string) => unknown]>}
+ */
 const SETTINGS = {
   prompt: ["prompt", String],
   "negative-prompt": ["negativePrompt", String],
@@ -71,7 +75,11 @@ const MARKUP = `
 /** Models of this page. @type {Map<string, Shared>} */
 const models = new Map();
 
-/** The page's one model with this address and backend. @param {any} options @param {(progress: LoadProgress) => void} listen */
+/**
+ * The page's one model with this address and backend.
+ * @param {any} options
+ * @param {(progress: LoadProgress) => void} listen
+ */
 async function shared(options, listen) {
   const key = JSON.stringify([options.model, options.backend]);
   let model = models.get(key);
@@ -86,7 +94,12 @@ async function shared(options, listen) {
   return model;
 }
 
-/** Comes into sight, or nearly. @param {Element} element @param {AbortSignal} signal @returns {Promise<void>} */
+/**
+ * Comes into sight, or nearly.
+ * @param {Element} element
+ * @param {AbortSignal} signal
+ * @returns {Promise<void>}
+ */
 const inSight = (element, signal) => new Promise((seen) => {
   const observer = new IntersectionObserver((changes) => {
     if (!changes.some(({ isIntersecting }) => isIntersecting)) return;
@@ -97,7 +110,13 @@ const inSight = (element, signal) => new Promise((seen) => {
   signal.addEventListener("abort", () => observer.disconnect());
 });
 
-/** Does what the model is for when all that was asked of it before is done. @template T @param {Shared} model @param {() => Promise<T>} work @returns {Promise<T>} */
+/**
+ * Does what the model is for when all that was asked of it before is done.
+ * @template T
+ * @param {Shared} model
+ * @param {() => Promise<T>} work
+ * @returns {Promise<T>}
+ */
 async function inTurn(model, work) {
   const before = model.turn;
   let end = () => {};
@@ -233,7 +252,12 @@ export class RoentgenImage extends HTMLElement {
     return settings;
   }
 
-  /** A picture in the model's size. @param {string} name @param {{width: number, height: number}} size @param {AbortSignal} signal */
+  /**
+   * A picture in the model's size.
+   * @param {string} name
+   * @param {{width: number, height: number}} size
+   * @param {AbortSignal} signal
+   */
   async #picture(name, size, signal) {
     const [given, address] = [this.#given[name], this.getAttribute(name)];
     if (!given && !address) return undefined;

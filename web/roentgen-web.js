@@ -1,5 +1,6 @@
 /**
- * The programming interface: the page's engine for other pages. roentgen-web.d.ts says what may be relied on.
+ * The programming interface: the page's engine for other pages. roentgen-web.d.ts says what may be
+ * relied on.
  *
  * ```js
  * const roentgen = await Roentgen.load({ onProgress: ({ done, total }) => console.log(done, total) });
@@ -9,12 +10,13 @@
  * ```
  */
 
-import { cancelled, Client, RoentgenError } from "./engine/client.js";
+import { Client } from "./engine/client.js";
 import { manifestUrl } from "./engine/download.js";
 import { Problem } from "./engine/errors.js";
 import { toFile, TYPES } from "./engine/file.js";
 import { say } from "./engine/language.js";
 import { openPicture } from "./engine/picture.js";
+import { cancelled, RoentgenError } from "./engine/roentgen-error.js";
 import { fromOptions, toOptions } from "./engine/settings.js";
 
 /** @import * as protocol from "./engine/protocol.js" */
@@ -23,7 +25,9 @@ import { fromOptions, toOptions } from "./engine/settings.js";
 
 export { RoentgenError };
 
-/** Of this interface and of the crate: a check holds both, and the next one, to the source in Rust. */
+/**
+ * Of this interface and of the crate: a check holds both, and the next one, to the source in Rust.
+ */
 export const version = "0.1.0";
 /** Each `schema_version` of bundles that this release reads. */
 export const bundleSchemaVersions = [1, 2];
@@ -40,7 +44,11 @@ const DEFAULT_MODEL = new URL("./models/default/", import.meta.url);
 /** @param {Saying} saying */
 const refused = (saying) => new RoentgenError({ code: "request", saying });
 
-/** An address made whole, or files as they are. @param {LoadOptions["model"]} model @returns {protocol.Model} */
+/**
+ * An address made whole, or files as they are.
+ * @param {LoadOptions["model"]} model
+ * @returns {protocol.Model}
+ */
 function whole(model) {
   const { kind, [Symbol.iterator]: list } = Object(model);
   if (kind === "directory" || (list && typeof model === "object")) return /** @type {any} */ (model);
@@ -142,8 +150,11 @@ export class Roentgen {
   }
 
   /**
-   * Draws one seed after another until the model's reader agrees, else keeps the image that it comes closest to.
-   * @param {protocol.Settings} wanted @param {number} tries at most @param {(settings: protocol.Settings) => Promise<protocol.Generated>} draw
+   * Draws one seed after another until the model's reader agrees, else keeps the image that it
+   * comes closest to.
+   * @param {protocol.Settings} wanted
+   * @param {number} tries at most
+   * @param {(settings: protocol.Settings) => Promise<protocol.Generated>} draw
    */
   async #untilAgreed(wanted, tries, draw) {
     let best;

@@ -1,24 +1,31 @@
 /**
  * Lets the page work without a network after the first visit.
  *
- * While there is a network, every file is asked for anew (the server answers "not modified" where it can). Without one, the release
- * answers that was kept last: a new one is kept beside it, and takes its place when it is whole. Models are not here: cache.js keeps
- * them.
+ * While there is a network, every file is asked for anew (the server answers "not modified" where
+ * it can). Without one, the release answers that was kept last: a new one is kept beside it, and
+ * takes its place when it is whole. Models are not here: cache.js keeps them.
  */
 
 importScripts("./release.js");
 
-/** What the build wrote: a name for this release, and the files that it is made of. @type {{name: string, files: string[]}} */
+/**
+ * What the build wrote: a name for this release, and the files that it is made of.
+ * @type {{name: string, files: string[]}}
+ */
 const { name, files: FILES } = self.RELEASE;
-/** How the names of what is kept begin, and end: another folder of this site may have a page and releases of its own. */
+/**
+ * How the names of what is kept begin, and end: another folder of this site may have a page and
+ * releases of its own.
+ */
 const [RELEASES, SCOPE] = ["roentgen-web-page-", ` ${self.registration.scope}`];
 /** Name of what is kept of this release. */
 const RELEASE = RELEASES + name + SCOPE;
 
 /**
- * Headers with which browsers isolate a page from those of other sites, so that its threads may share memory: many hosts can send
- * none, so they are added here. All that the page has is of its own site or comes by CORS, so that `require-corp` takes nothing
- * from it, and unlike `credentialless` every browser knows it. In a frame of another site they change nothing.
+ * Headers with which browsers isolate a page from those of other sites, so that its threads may
+ * share memory: many hosts can send none, so they are added here. All that the page has is of its
+ * own site or comes by CORS, so that `require-corp` takes nothing from it, and unlike
+ * `credentialless` every browser knows it. In a frame of another site they change nothing.
  */
 const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
@@ -51,7 +58,10 @@ self.addEventListener("activate", (event) => {
 /** Names of what is kept of other releases. */
 const before = async () => (await caches.keys()).filter((name) => name.startsWith(RELEASES) && name.endsWith(SCOPE) && name !== RELEASE);
 
-/** The engines that an earlier release kept, as this one has them: else a visit without a network would find a page without one. */
+/**
+ * The engines that an earlier release kept, as this one has them: else a visit without a network
+ * would find a page without one.
+ */
 async function keepEngines() {
   const engines = new Set();
   for (const name of await before()) {
@@ -81,7 +91,11 @@ self.addEventListener("fetch", (event) => {
   event.respondWith(WITH_SCRIPTS.includes(request.destination) ? answer(event).then(isolated) : answer(event));
 });
 
-/** Whether another site answers at all (`refused` in request.js asks so): an isolated page may not even see that it did. @param {Request} request */
+/**
+ * Whether another site answers at all (`refused` in request.js asks so): an isolated page may not
+ * even see that it did.
+ * @param {Request} request
+ */
 async function reach(request) {
   await fetch(request);
   return new Response(null, { status: 204 });

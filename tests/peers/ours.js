@@ -6,7 +6,11 @@ export function numbers(count) {
   return Float32Array.from({ length: count }, (_, i) => ((hash(i) / 4294967296) * 2 - 1) * 1.7);
 }
 
-/** The inputs of every stage of a model. @param {any} manifest @param {number} [pixels] width and height, if not the model's */
+/**
+ * The inputs of every stage of a model.
+ * @param {any} manifest
+ * @param {number} [pixels] width and height, if not the model's
+ */
 export function inputs({ components: { text_encoder: text, vae }, defaults }, pixels) {
   const tokens = text.max_position_embeddings ?? 77;
   const levels = vae.block_out_channels ?? vae.encoder_block_out_channels;
@@ -22,10 +26,14 @@ export function inputs({ components: { text_encoder: text, vae }, defaults }, pi
 }
 
 /**
- * Loads a bundle; `limits` is `adapter` or `default`. With `warmed` stages, pipelines are compiled before the weights are there, as the
- * page has it.
- * @param {"cpu" | "gpu"} backend @param {string} bundle address, with the slash at its end @param {string} limits @param {number} [pixels]
- * @param {string[]} [warmed] @param {number} [threads] of the CPU
+ * Loads a bundle; `limits` is `adapter` or `default`. With `warmed` stages, pipelines are compiled
+ * before the weights are there, as the page has it.
+ * @param {"cpu" | "gpu"} backend
+ * @param {string} bundle address, with the slash at its end
+ * @param {string} limits
+ * @param {number} [pixels]
+ * @param {string[]} [warmed]
+ * @param {number} [threads] of the CPU
  */
 export async function open(backend, bundle, limits, pixels, warmed = [], threads = 1) {
   const { chooseBackend, presentAdapters } = await import("/page/engine/backend.js");
@@ -56,13 +64,20 @@ export async function open(backend, bundle, limits, pixels, warmed = [], threads
       const { sample, shape, text, textShape } = given[stage];
       return engine.stage(stage, sample, new Uint32Array(shape), text, new Uint32Array(textShape));
     },
-    /** What a stage asks of the GPU, `{output, launches, inUse, reserved}`. @param {keyof typeof given} stage */
+    /**
+     * What a stage asks of the GPU, `{output, launches, inUse, reserved}`.
+     * @param {keyof typeof given} stage
+     */
     watched: (stage) => {
       const { sample, shape, text, textShape } = given[stage];
       return engine.watched(stage, sample, new Uint32Array(shape), text, new Uint32Array(textShape));
     },
     usage: () => engine.usage(),
-    /** Draws an image at the model's own settings but for the steps. @param {number} steps @param {number} seed */
+    /**
+     * Draws an image at the model's own settings but for the steps.
+     * @param {number} steps
+     * @param {number} seed
+     */
     draw: (steps, seed) => {
       const { guidance_scale, width, height } = manifest.defaults;
       const settings = { prompt: manifest.examples[0], negative_prompt: "", seed, num_inference_steps: steps, guidance_scale, scheduler: null, width, height };
@@ -72,10 +87,11 @@ export async function open(backend, bundle, limits, pixels, warmed = [], threads
 }
 
 /**
- * The time of JavaScript and wasm in one run, in microseconds: `each` launch of a kernel on the average, from the call to the last
- * launch, and the `median` from one `dispatchWorkgroups` to the next, which is smaller, as the runtime hands launches over in batches;
- * `submitting` is the part of `each` in the `submits` of such batches to the browser. All is launched in one turn of the event loop, so
- * that nothing of this waits for the GPU; an error if it is not.
+ * The time of JavaScript and wasm in one run, in microseconds: `each` launch of a kernel on the
+ * average, from the call to the last launch, and the `median` from one `dispatchWorkgroups` to the
+ * next, which is smaller, as the runtime hands launches over in batches; `submitting` is the part
+ * of `each` in the `submits` of such batches to the browser. All is launched in one turn of the
+ * event loop, so that nothing of this waits for the GPU; an error if it is not.
  * @param {() => Promise<unknown>} run of what is compiled already
  */
 export async function launching(run) {
@@ -117,7 +133,11 @@ export async function launching(run) {
   return { launches, submits, each: (1000 * all) / launches, median: 1000 * median, submitting: (1000 * submitting) / launches };
 }
 
-/** The relative L2 distance to the little-endian f32 of a file. @param {Float32Array} output @param {string} file */
+/**
+ * The relative L2 distance to the little-endian f32 of a file.
+ * @param {Float32Array} output
+ * @param {string} file
+ */
 export async function distance(output, file) {
   const other = new Float32Array(await (await fetch(file)).arrayBuffer());
   if (other.length !== output.length) throw new Error(`${file} has ${other.length} values, and ${output.length} came out`);

@@ -1,4 +1,7 @@
-/** onnxruntime-web on the same stages: `export.py` has written them, and `npm ci` fetched the runtime. */
+/**
+ * onnxruntime-web on the same stages: `export.py` has written them, and `npm ci` fetched the
+ * runtime.
+ */
 
 /** Which file of the package, and which provider in it. */
 const RUNTIMES = {
@@ -7,8 +10,10 @@ const RUNTIMES = {
 };
 
 /**
- * @param {"cpu" | "gpu"} backend @param {string} folder address of the ONNX files, with the slash at its end
- * @param {Record<string, any>} inputs those of `ours.js` @param {number} [threads] of the CPU
+ * @param {"cpu" | "gpu"} backend
+ * @param {string} folder address of the ONNX files, with the slash at its end
+ * @param {Record<string, any>} inputs those of `ours.js`
+ * @param {number} [threads] of the CPU
  */
 export async function open(backend, folder, inputs, threads = 1) {
   const { file, provider } = RUNTIMES[backend];

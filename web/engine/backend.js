@@ -24,7 +24,8 @@ const DEFAULT_LIMITS = {
 
 /**
  * @param {protocol.Backend | "auto"} asked
- * @returns {Promise<{backend: protocol.Backend, adapter: string | Saying, software: boolean, why: Saying, instead?: Saying}>} `instead`: that it is not what was asked for
+ * @returns {Promise<{backend: protocol.Backend, adapter: string | Saying, software: boolean, why: Saying, instead?: Saying}>} `instead`:
+ *   that it is not what was asked for
  */
 export async function chooseBackend(asked) {
   const cpu = (/** @type {string} */ key, values = {}) => {
@@ -45,9 +46,10 @@ export async function chooseBackend(asked) {
 }
 
 /**
- * Has adapters that are asked for from now on name what the engine's GPU runtime looks for in them: always `timestamp-query`,
- * without which it stops though it needs none (`src/device/gpu.rs` asks no device for it); and with `limits` of `default`
- * nothing beyond the limits that every WebGPU has, and no optional feature. Devices are what they are.
+ * Has adapters that are asked for from now on name what the engine's GPU runtime looks for in them:
+ * always `timestamp-query`, without which it stops though it needs none (`src/device/gpu.rs` asks
+ * no device for it); and with `limits` of `default` nothing beyond the limits that every WebGPU
+ * has, and no optional feature. Devices are what they are.
  * @param {protocol.Limits} limits
  */
 export function presentAdapters(limits) {
@@ -68,7 +70,8 @@ export function presentAdapters(limits) {
 }
 
 /**
- * Tells when a device is opened from now on, and when it is lost. The engine itself may hear of that late, or wait for ever.
+ * Tells when a device is opened from now on, and when it is lost. The engine itself may hear of
+ * that late, or wait for ever.
  * @param {{opened: (device: protocol.Device, compiling: Compiling) => void, lost: (why: string) => void}} tell
  */
 export function onDevice(tell) {
@@ -82,7 +85,10 @@ export function onDevice(tell) {
   };
 }
 
-/** What the engine has the browser compile: `createComputePipeline` returns at once, and the work is done in another process. */
+/**
+ * What the engine has the browser compile: `createComputePipeline` returns at once, and the work is
+ * done in another process.
+ */
 export class Compiling {
   /** So far. */
   pipelines = 0;
@@ -103,7 +109,11 @@ export class Compiling {
   }
 }
 
-/** Whether an adapter says what it can do: the engine's GPU runtime stops the worker where one does not. @param {GPUAdapter} adapter */
+/**
+ * Whether an adapter says what it can do: the engine's GPU runtime stops the worker where one does
+ * not.
+ * @param {GPUAdapter} adapter
+ */
 function isWhole(adapter) {
   try {
     return Object.keys(DEFAULT_LIMITS).every((name) => adapter.limits[name] > 0) && typeof adapter.features.has === "function";

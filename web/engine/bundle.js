@@ -1,4 +1,7 @@
-/** A model before it is loaded: where it is, and what its manifest says. Whatever can be wrong without its weights is found here. */
+/**
+ * A model before it is loaded: where it is, and what its manifest says. Whatever can be wrong
+ * without its weights is found here.
+ */
 
 import { keptManifest } from "./cache.js";
 import { fetchManifest } from "./download.js";
@@ -9,8 +12,8 @@ import { parseManifest } from "./manifest.js";
 /** @import * as protocol from "./protocol.js" */
 
 /**
- * The manifest is fetched here, in the page, and not in its worker: a worker has the policy that its own file was sent with,
- * and nothing of a policy in the page's markup.
+ * The manifest is fetched here, in the page, and not in its worker: a worker has the policy that
+ * its own file was sent with, and nothing of a policy in the page's markup.
  * @param {protocol.Model} model address of a manifest, or files
  * @param {AbortSignal} [signal]
  * @returns {Promise<protocol.Bundle>}

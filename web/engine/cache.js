@@ -1,12 +1,14 @@
 /**
- * Models kept in this browser (Cache API): each manifest under its address, each file in pieces under its SHA-256.
+ * Models kept in this browser (Cache API): each manifest under its address, each file in pieces
+ * under its SHA-256.
  *
- * A new version of a model is kept beside the old one and takes its place when it is whole: until then a visit without a
- * network has the old one.
+ * A new version of a model is kept beside the old one and takes its place when it is whole: until
+ * then a visit without a network has the old one.
  *
- * Pieces are kept while their file is still on its way, so that a closed tab loses one piece at most. Nobody vouches for a
- * piece: whoever puts a file together checks its hash, each time. Where the browser has no cache for this page (private
- * windows, plain http, a full disk), everything goes on in memory.
+ * Pieces are kept while their file is still on its way, so that a closed tab loses one piece at
+ * most. Nobody vouches for a piece: whoever puts a file together checks its hash, each time. Where
+ * the browser has no cache for this page (private windows, plain http, a full disk), everything
+ * goes on in memory.
  */
 
 import { sayingOf } from "./errors.js";
@@ -21,7 +23,11 @@ export const PIECE = 2 ** 20;
 
 /** @param {string} path below the place of what is kept */
 const key = (path) => new URL(`../kept/${path}`, import.meta.url).href;
-/** @param {string} address @param {boolean} [next] whether it is the version that is to take the place of the one that is kept */
+/**
+ * @param {string} address
+ * @param {boolean} [next] whether it is the version that is to take the place of the one that is
+ *   kept
+ */
 const manifestKey = (address, next = false) => key(`manifest?${new URLSearchParams(next ? { address, next: "" } : { address })}`);
 const pieceKey = (/** @type {protocol.BundleFile} */ file, /** @type {number} */ index) => key(`${file.sha256}/${index}`);
 const piecesOf = (/** @type {protocol.BundleFile} */ file) => Math.ceil(file.bytes / PIECE);
@@ -30,7 +36,10 @@ const sizeOf = (/** @type {protocol.BundleFile} */ file, /** @type {number} */ i
 export const filesOf = (manifest) => [manifest.tokenizer, ...manifest.shards];
 const piecesOfAll = (/** @type {protocol.BundleFile[]} */ files) => files.flatMap((file) => Array.from({ length: piecesOf(file) }, (_, index) => pieceKey(file, index)));
 
-/** Hex SHA-256, or null where the browser computes none (a page served over plain http). @param {Uint8Array} bytes */
+/**
+ * Hex SHA-256, or null where the browser computes none (a page served over plain http).
+ * @param {Uint8Array} bytes
+ */
 export async function sha256(bytes) {
   if (!globalThis.crypto?.subtle) return null;
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
@@ -58,7 +67,11 @@ export class FileCache {
     return this.cache !== null && this.warning === null;
   }
 
-  /** The beginning of a file, as far as it is here without a gap. @param {protocol.BundleFile} file @returns {Promise<{bytes: Uint8Array, length: number}>} */
+  /**
+   * The beginning of a file, as far as it is here without a gap.
+   * @param {protocol.BundleFile} file
+   * @returns {Promise<{bytes: Uint8Array, length: number}>}
+   */
   async begin(file) {
     const bytes = new Uint8Array(file.bytes);
     let length = 0;
@@ -76,15 +89,22 @@ export class FileCache {
     return { bytes, length };
   }
 
-  /** @param {protocol.BundleFile} file @param {number} index @param {Uint8Array} bytes of the whole file */
+  /**
+   * @param {protocol.BundleFile} file
+   * @param {number} index
+   * @param {Uint8Array} bytes of the whole file
+   */
   async keepPiece(file, index, bytes) {
     const start = index * PIECE;
     await this.#put(pieceKey(file, index), () => new Response(bytes.subarray(start, start + sizeOf(file, index))));
   }
 
   /**
-   * Names a model that the engine takes, before all of its files are here, so that it is seen, and can be deleted, when they
-   * do not all come; and again when it is whole. @param {string} address @param {Uint8Array} bytes @param {boolean} [whole]
+   * Names a model that the engine takes, before all of its files are here, so that it is seen, and
+   * can be deleted, when they do not all come; and again when it is whole.
+   * @param {string} address
+   * @param {Uint8Array} bytes
+   * @param {boolean} [whole]
    */
   async keepManifest(address, bytes, whole = false) {
     const before = await keptManifest(address);
@@ -117,11 +137,15 @@ export class FileCache {
 
 /**
  * @typedef {{address: string, name: string, bytes: number, total: number, files?: protocol.BundleFile[], defaults?: protocol.Manifest["defaults"], leftOut?: Saying}} Kept
- * a model, how many of its bytes are in this browser, and its own settings; or an address whose manifest is kept and is of no use, and why
+ * a model, how many of its bytes are in this browser, and its own settings; or an address whose
+ * manifest is kept and is of no use, and why
  */
 
 const sum = (/** @type {number[]} */ numbers) => numbers.reduce((a, b) => a + b, 0);
-/** Each file once: models, and versions of one, may share some. @param {{manifest: protocol.Manifest}[]} manifests */
+/**
+ * Each file once: models, and versions of one, may share some.
+ * @param {{manifest: protocol.Manifest}[]} manifests
+ */
 const filesOfAll = (manifests) => [...new Map(manifests.flatMap(({ manifest }) => filesOf(manifest)).map((file) => [file.sha256, file])).values()];
 /** Bytes of a file that are kept. @param {protocol.BundleFile} file @param {Set<string>} keys */
 const here = (file, keys) => sum(Array.from({ length: piecesOf(file) }, (_, index) => (keys.has(pieceKey(file, index)) ? sizeOf(file, index) : 0)));
@@ -132,7 +156,10 @@ export async function keptBytes() {
   return sum(filesOfAll(manifests).map((file) => here(file, keys)));
 }
 
-/** Bytes of each list of files that are not here: a model may share some with one that is. @param {protocol.BundleFile[][]} lists */
+/**
+ * Bytes of each list of files that are not here: a model may share some with one that is.
+ * @param {protocol.BundleFile[][]} lists
+ */
 export async function missingBytes(lists) {
   const { keys } = await look();
   return lists.map((files) => sum(files.map((file) => file.bytes - here(file, keys))));
@@ -152,7 +179,11 @@ export async function keptModels() {
   return [...models, ...useless.filter(({ address }) => !addresses.includes(address)).map(({ address, leftOut }) => ({ address, name: address, bytes: 0, total: 0, leftOut }))];
 }
 
-/** The manifest of the model that was whole here last, or of the first one that was begun. @param {string} address @returns {Promise<Uint8Array | null>} */
+/**
+ * The manifest of the model that was whole here last, or of the first one that was begun.
+ * @param {string} address
+ * @returns {Promise<Uint8Array | null>}
+ */
 export async function keptManifest(address) {
   try {
     const response = await (await open())?.match(manifestKey(address));
@@ -162,7 +193,11 @@ export async function keptManifest(address) {
   }
 }
 
-/** The version that is kept whole of a model whose new version does not arrive. @param {protocol.Bundle} bundle @returns {Promise<protocol.Bundle | null>} */
+/**
+ * The version that is kept whole of a model whose new version does not arrive.
+ * @param {protocol.Bundle} bundle
+ * @returns {Promise<protocol.Bundle | null>}
+ */
 export async function versionBefore({ address, ...bundle }) {
   const { keys, manifests } = await look();
   const before = manifests.find(({ url }) => address !== null && url === manifestKey(address));
@@ -178,7 +213,10 @@ export async function deleteModel(address) {
   await tidy();
 }
 
-/** Deletes what belongs to no model that is kept, such as files of older versions. @param {protocol.Manifest} [loading] another model whose files stay */
+/**
+ * Deletes what belongs to no model that is kept, such as files of older versions.
+ * @param {protocol.Manifest} [loading] another model whose files stay
+ */
 export async function tidy(loading) {
   const { cache, keys, manifests, useless } = await look();
   const files = [...manifests.map(({ manifest }) => manifest), ...(loading ? [loading] : [])].flatMap(filesOf);
@@ -187,7 +225,10 @@ export async function tidy(loading) {
   for (const key of keys) await cache?.delete(key);
 }
 
-/** @typedef {{url: string, address: string, manifest: protocol.Manifest}} Readable @typedef {{url: string, address: string, leftOut: Saying}} Useless */
+/**
+ * @typedef {{url: string, address: string, manifest: protocol.Manifest}} Readable
+ * @typedef {{url: string, address: string, leftOut: Saying}} Useless
+ */
 
 /** Everything that is kept. */
 async function look() {

@@ -1,7 +1,8 @@
 /**
- * Promises over the worker. Every request settles exactly once, whatever happens to the worker; images wait for each other,
- * and what fails on a graphics card is done on the CPU where either would have been right; what fails with threads, without.
- * While a graphics card is prepared for a small model, the CPU may draw already: the card takes over between two images.
+ * Promises over the worker. Every request settles exactly once, whatever happens to the worker;
+ * images wait for each other, and what fails on a graphics card is done on the CPU where either
+ * would have been right; what fails with threads, without. While a graphics card is prepared for a
+ * small model, the CPU may draw already: the card takes over between two images.
  *
  * ```js
  * const client = new Client();
@@ -12,9 +13,9 @@
 
 import { openBundle } from "./bundle.js";
 import { versionBefore } from "./cache.js";
-import { Problem, sayingOf } from "./errors.js";
-import { say } from "./language.js";
+import { asPromised, cancelled, notLoaded, RoentgenError, stopped } from "./roentgen-error.js";
 import { maySpare, Spare } from "./spare.js";
+import { broken, startWorker } from "./start.js";
 
 /** @import * as protocol from "./protocol.js" */
 /** @import { Saying } from "./language.js" */
@@ -30,29 +31,6 @@ const NOT_ARRIVED = ["network", "server", "not-found", "file-size", "hash"];
 
 /** Requests that wait for no image. */
 const AT_ONCE = ["choose", "encode", "picture", "words", "reading", "origin"];
-
-/** An error with a stable `code`, whose saying is fit to be shown. */
-export class RoentgenError extends Error {
-  /** @param {{code: string, saying: Saying, fatal?: boolean, backend?: protocol.Backend | null}} from */
-  constructor({ code, saying, fatal = false, backend = null }) {
-    super(say(saying));
-    this.saying = saying;
-    this.name = code === "cancelled" ? "AbortError" : "RoentgenError"; // the web's own name for what was aborted
-    this.code = code;
-    this.fatal = fatal;
-    this.backend = backend;
-  }
-}
-
-/** Whatever was thrown, as what this interface promises to throw. @param {any} error */
-function asPromised(error) {
-  if (error instanceof RoentgenError) return error;
-  return new RoentgenError(error instanceof Problem ? error : { code: "unexpected", saying: sayingOf(error) });
-}
-
-export const cancelled = () => new RoentgenError({ code: "cancelled", saying: ["state.cancelled"] });
-const stopped = () => new RoentgenError({ code: "cancelled", saying: ["error.stopped"] });
-const notLoaded = () => new RoentgenError({ code: "not-loaded", saying: ["error.not-loaded"] });
 
 /**
  * @typedef {object} Listening
@@ -80,7 +58,10 @@ export class Client {
   #spare = null;
   /** Counts loadings. */
   #round = 0;
-  /** The loading after a failure; images that failed together share it. @type {{ready: Promise<protocol.Loaded>, hear: Set<(event: protocol.WorkerMessage) => void>} | null} */
+  /**
+   * The loading after a failure; images that failed together share it.
+   * @type {{ready: Promise<protocol.Loaded>, hear: Set<(event: protocol.WorkerMessage) => void>} | null}
+   */
   #reloading = null;
 
   /** @param {(loaded: protocol.Loaded) => void} [onLoaded] hears of each loading that ends well, also of one after a failure */
@@ -89,8 +70,11 @@ export class Client {
   }
 
   /**
-   * Replaces the model at work by another one; a model that cannot even be opened leaves the one at work in its place.
-   * @param {{bundle: protocol.Model, backend: protocol.Backend | "auto", limits?: protocol.Limits}} options @param {Listening} [listening] @returns {Promise<protocol.Loaded>}
+   * Replaces the model at work by another one; a model that cannot even be opened leaves the one at
+   * work in its place.
+   * @param {{bundle: protocol.Model, backend: protocol.Backend | "auto", limits?: protocol.Limits}} options
+   * @param {Listening} [listening]
+   * @returns {Promise<protocol.Loaded>}
    */
   async load({ bundle: model, backend, limits = "adapter" }, listening = {}) {
     try {
@@ -115,7 +99,12 @@ export class Client {
     }
   }
 
-  /** Draws when all that was asked for before is drawn. @param {protocol.Settings} settings @param {Listening} [listening] @returns {Promise<protocol.Generated>} */
+  /**
+   * Draws when all that was asked for before is drawn.
+   * @param {protocol.Settings} settings
+   * @param {Listening} [listening]
+   * @returns {Promise<protocol.Generated>}
+   */
   async generate(settings, listening = {}) {
     if (!this.#worker && this.#options) await this.#reload(listening);
     try {
@@ -128,12 +117,22 @@ export class Client {
     }
   }
 
-  /** @param {"png" | "dicom"} format @param {protocol.Picture & {model: string, backend?: protocol.Backend}} picture @param {protocol.Settings} settings @param {boolean} marked @returns {Promise<Uint8Array>} */
+  /**
+   * @param {"png" | "dicom"} format
+   * @param {protocol.Picture & {model: string, backend?: protocol.Backend}} picture
+   * @param {protocol.Settings} settings
+   * @param {boolean} marked
+   * @returns {Promise<Uint8Array>}
+   */
   encode(format, { width, height, rgba, model, backend }, settings, marked) {
     return this.#request({ type: "encode", format, width, height, rgba, model, backend, settings, marked });
   }
 
-  /** @param {Uint8Array} bytes @param {string} file its name @returns {Promise<protocol.Picture>} */
+  /**
+   * @param {Uint8Array} bytes
+   * @param {string} file its name
+   * @returns {Promise<protocol.Picture>}
+   */
   readPicture(bytes, file) {
     return this.#request({ type: "picture", bytes, file });
   }
@@ -143,12 +142,19 @@ export class Client {
     return this.#request({ type: "words", prompt });
   }
 
-  /** @param {protocol.Picture} picture @param {string} prompt that it was to show @returns {Promise<protocol.Reading | null>} null where the model has no reader */
+  /**
+   * @param {protocol.Picture} picture
+   * @param {string} prompt that it was to show
+   * @returns {Promise<protocol.Reading | null>} null where the model has no reader
+   */
   reading({ width, height, rgba }, prompt) {
     return this.#request({ type: "reading", width, height, rgba, prompt });
   }
 
-  /** @param {Uint8Array} bytes of a PNG or a DICOM file @returns {Promise<Record<string, string> | null>} null where it is none of ours */
+  /**
+   * @param {Uint8Array} bytes of a PNG or a DICOM file
+   * @returns {Promise<Record<string, string> | null>} null where it is none of ours
+   */
   readOrigin(bytes) {
     return this.#request({ type: "origin", bytes });
   }
@@ -164,12 +170,16 @@ export class Client {
     this.#stop(stopped());
   }
 
-  /** @param {Listening} listening @param {Saying[]} [warnings] @returns {Promise<protocol.Loaded>} */
+  /**
+   * @param {Listening} listening
+   * @param {Saying[]} [warnings]
+   * @returns {Promise<protocol.Loaded>}
+   */
   async #load({ onEvent, signal }, warnings = []) {
     this.#stop(stopped()); // a fresh worker: wasm memory never shrinks
     if (signal?.aborted) throw cancelled();
     const round = ++this.#round;
-    this.#worker = this.#start();
+    this.#worker = this.#hearing(startWorker());
     // A worker without a model is of no use; when this one fails there may already be another.
     const stop = () => round === this.#round && this.#stop(cancelled());
     signal?.addEventListener("abort", stop);
@@ -194,14 +204,15 @@ export class Client {
   }
 
   /**
-   * Prepares the card in the worker at hand and the CPU in a new one, which downloads the model for both: what is ready first
-   * draws. @param {Listening["onEvent"]} onEvent @returns {Promise<protocol.Loaded>}
+   * Prepares the card in the worker at hand and the CPU in a new one, which downloads the model for
+   * both: what is ready first draws. @param {Listening["onEvent"]} onEvent @returns
+   * {Promise<protocol.Loaded>}
    */
   async #race(onEvent) {
     const { port1, port2 } = new MessageChannel();
     const spare = new Spare(/** @type {Worker} */ (this.#worker), { type: "load", id: 0, ...this.#options, takes: port1 }, [port1]);
     this.#spare = spare;
-    this.#worker = this.#start();
+    this.#worker = this.#hearing(startWorker());
     const cpu = this.#request({ type: "load", ...this.#options, backend: "cpu", why: ["why.meanwhile"], gives: port2 }, { onEvent });
     /** Why the card is of no use. @type {Saying | null} */
     let why = null;
@@ -214,7 +225,8 @@ export class Client {
       return cpu;
     });
     const loaded = await Promise.race([cpu, ready]).catch((error) => {
-      // What is wrong with a model is so for either; what is wrong with the engine of the CPU need not stop the card.
+      // What is wrong with a model is so for either; what is wrong with the engine of the CPU need
+      // not stop the card.
       throw Object.assign(error, { alone: ENGINE_ERRORS.includes(error.code) });
     });
     if (spare.loaded) {
@@ -240,7 +252,10 @@ export class Client {
     this.#spare = null;
   }
 
-  /** Cancelling an image ends the waiting for the engine, not the loading: the next image needs it. @param {Listening} listening */
+  /**
+   * Cancelling an image ends the waiting for the engine, not the loading: the next image needs it.
+   * @param {Listening} listening
+   */
   async #reload({ onEvent = () => {}, signal }) {
     if (signal?.aborted) throw cancelled();
     if (!this.#reloading) {
@@ -309,18 +324,6 @@ export class Client {
     this.#pending.delete(id);
   }
 
-  #start() {
-    let worker;
-    try {
-      // Bundlers look for these words as they are.
-      worker = foreign ? new Worker(bridge(), { type: "module" }) : new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
-    } catch (error) {
-      // Browsers start no worker from another site, nor against the page's policy, nor for a page that counts as no site at all.
-      throw globalThis.origin === "null" ? unplaced() : broken(error);
-    }
-    return this.#hearing(worker);
-  }
-
   /** @param {Worker} worker */
   #hearing(worker) {
     const hear = (/** @type {ErrorEvent | MessageEvent} */ event) => worker === this.#worker && this.#stop(broken(event));
@@ -343,7 +346,8 @@ export class Client {
     } else {
       const error = new RoentgenError(message);
       request.reject(error);
-      // Whatever waits would fail on the same card: it hears the same, and moves to the CPU as well.
+      // Whatever waits would fail on the same card: it hears the same, and moves to the CPU as
+      // well.
       if (error.fatal || this.#mayHelp(error)) this.#stop(error);
     }
     this.#next();
@@ -370,23 +374,4 @@ export class Client {
     this.#pending.clear();
     for (const { reject } of pending) reject(error);
   }
-}
-
-/** The site that this module comes from, where that is another one than the page's. */
-const foreign = new URL(import.meta.url).origin !== location.origin && new URL(import.meta.url).origin;
-
-/** Browsers start no worker from another site; they start one of the page's own that imports it, where both allow it. */
-function bridge() {
-  const worker = new URL("./worker.js", import.meta.url).href;
-  return URL.createObjectURL(new Blob([`import ${JSON.stringify(worker)};`], { type: "text/javascript" }));
-}
-
-/** In a sandboxed frame, or from a disk. */
-const unplaced = () => new RoentgenError({ code: "worker", saying: ["error.unplaced", { address: location.href.split("#")[0] }], fatal: true });
-
-/** @param {any} why an error without words is that of a script which could not be fetched */
-function broken(why) {
-  if (foreign) return new RoentgenError({ code: "worker", saying: ["error.elsewhere", { origin: foreign, why: why?.message || "worker.js" }], fatal: true });
-  const saying = /** @type {Saying} */ (why?.message ? ["error.worker", { why: why.message }] : ["error.worker-missing", { file: "worker.js" }]);
-  return new RoentgenError({ code: "worker", saying, fatal: true });
 }

@@ -1,8 +1,10 @@
 /**
- * Files of a bundle: from this browser or the network, with measured bytes, retries and a hash check.
+ * Files of a bundle: from this browser or the network, with measured bytes, retries and a hash
+ * check.
  *
- * After a lost connection, a pause or a closed tab a file goes on where it stopped (Range requests), if the server can. Whether
- * both parts are of the same file is for the hash of the whole to say: it needs no header that another site might not show.
+ * After a lost connection, a pause or a closed tab a file goes on where it stopped (Range
+ * requests), if the server can. Whether both parts are of the same file is for the hash of the
+ * whole to say: it needs no header that another site might not show.
  */
 
 import { PIECE, sha256 } from "./cache.js";
@@ -14,7 +16,11 @@ import { lost, readAll, request, retrying } from "./request.js";
 /** @import { Pause } from "./request.js" */
 /** @import * as protocol from "./protocol.js" */
 
-/** The manifest of a bundle, named itself or by its folder, with a slash at its end or without. @param {string | URL} address @param {string} base */
+/**
+ * The manifest of a bundle, named itself or by its folder, with a slash at its end or without.
+ * @param {string | URL} address
+ * @param {string} base
+ */
 export function manifestUrl(address, base) {
   const url = new URL(address, base);
   const last = url.pathname.split("/").pop();
@@ -22,7 +28,11 @@ export function manifestUrl(address, base) {
   return new URL(beside, url).href; // throws where files have nothing beside them, as in `data:`
 }
 
-/** @param {string} url @param {AbortSignal} [signal] @returns {Promise<Uint8Array>} a small file whose hash nobody knows */
+/**
+ * @param {string} url
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<Uint8Array>} a small file whose hash nobody knows
+ */
 export async function fetchManifest(url, signal) {
   return retrying(signal, async () => {
     const response = await request(url, { signal, cache: "no-cache" }, signal);
@@ -35,17 +45,23 @@ export async function fetchManifest(url, signal) {
  * @typedef {object} Means
  * @property {string} base URL of the manifest
  * @property {FileCache} cache
- * @property {(change: {downloaded?: number, cached?: number}) => void} onBytes bytes more, or fewer when a try is thrown away
+ * @property {(change: {downloaded?: number, cached?: number}) => void} onBytes bytes more, or fewer
+ *   when a try is thrown away
  * @property {Pause} pause
  * @property {AbortSignal} signal
  */
 
 /**
- * A file of which `length` bytes are here, `cached` of them from an earlier visit; no try had more than `furthest`.
+ * A file of which `length` bytes are here, `cached` of them from an earlier visit; no try had more
+ * than `furthest`.
  * @typedef {{bytes: Uint8Array, length: number, cached: number, furthest: number, keeping: Promise<void>}} Part
  */
 
-/** One file of the bundle, its size and hash checked. @param {protocol.BundleFile} file @param {Means} means */
+/**
+ * One file of the bundle, its size and hash checked.
+ * @param {protocol.BundleFile} file
+ * @param {Means} means
+ */
 export async function fetchFile(file, means) {
   const { base, cache, onBytes, pause, signal } = means;
   throwIfCancelled(signal);
@@ -68,7 +84,13 @@ export async function fetchFile(file, means) {
   }, pause);
 }
 
-/** @param {string} url @param {protocol.BundleFile} file @param {Part} part @param {RequestCache} mode @param {Means} means */
+/**
+ * @param {string} url
+ * @param {protocol.BundleFile} file
+ * @param {Part} part
+ * @param {RequestCache} mode
+ * @param {Means} means
+ */
 async function read(url, file, part, mode, { cache, onBytes, pause, signal }) {
   const connection = new AbortController();
   const close = () => connection.abort();
@@ -102,7 +124,13 @@ async function read(url, file, part, mode, { cache, onBytes, pause, signal }) {
   }
 }
 
-/** Keeps the pieces that have become whole. @param {protocol.BundleFile} file @param {Part} part @param {number} from @param {FileCache} cache */
+/**
+ * Keeps the pieces that have become whole.
+ * @param {protocol.BundleFile} file
+ * @param {Part} part
+ * @param {number} from
+ * @param {FileCache} cache
+ */
 function keep(file, part, from, cache) {
   const whole = part.length === file.bytes ? Math.ceil(part.length / PIECE) : Math.floor(part.length / PIECE);
   const { bytes } = part;

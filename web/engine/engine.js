@@ -11,9 +11,11 @@ import { request } from "./request.js";
 const SIMD = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 10, 9, 1, 7, 0, 65, 0, 253, 15, 26, 11]);
 
 /**
- * Starts an engine: for the CPU the one with threads where there can be any, and the one without where that does not start.
+ * Starts an engine: for the CPU the one with threads where there can be any, and the one without
+ * where that does not start.
  * @param {protocol.Backend} backend
- * @param {{onBytes: (bytes: number) => void, onThread: (port: MessagePort) => void}} hears bytes here so far; what `startPool` tells
+ * @param {{onBytes: (bytes: number) => void, onThread: (port: MessagePort) => void}} hears bytes
+ *   here so far; what `startPool` tells
  * @param {AbortSignal} signal
  * @param {number} [threads] other than what suits this device
  */
@@ -33,7 +35,11 @@ export async function openEngine(backend, hears, signal, threads = backend === "
   return { pkg, memory, threads: 1 };
 }
 
-/** @param {number} threads @param {Parameters<typeof openEngine>[1]} hears @param {AbortSignal} signal */
+/**
+ * @param {number} threads
+ * @param {Parameters<typeof openEngine>[1]} hears
+ * @param {AbortSignal} signal
+ */
 async function openThreaded(threads, { onBytes, onThread }, signal) {
   const memory = sharedMemory();
   const { pkg, ...means } = await start("cpu-threads", memory, onBytes, signal);
@@ -41,7 +47,12 @@ async function openThreaded(threads, { onBytes, onThread }, signal) {
   return { pkg, memory, threads };
 }
 
-/** @param {string} name its folder @param {WebAssembly.Memory | undefined} own one for threads @param {(bytes: number) => void} onBytes @param {AbortSignal} signal */
+/**
+ * @param {string} name its folder
+ * @param {WebAssembly.Memory | undefined} own one for threads
+ * @param {(bytes: number) => void} onBytes
+ * @param {AbortSignal} signal
+ */
 async function start(name, own, onBytes, signal) {
   const [script, wasm] = ["roentgen_web.js", "roentgen_web_bg.wasm"].map((file) => `pkg/${name}/${file}`);
   const at = (/** @type {string} */ file) => new URL(`../${file}`, import.meta.url).href;
@@ -63,7 +74,11 @@ async function start(name, own, onBytes, signal) {
   }
 }
 
-/** The same response, telling how much of it has arrived. @param {Response} response @param {(bytes: number) => void} onBytes */
+/**
+ * The same response, telling how much of it has arrived.
+ * @param {Response} response
+ * @param {(bytes: number) => void} onBytes
+ */
 function counted(response, onBytes) {
   let bytes = 0;
   const counting = new TransformStream({

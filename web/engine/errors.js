@@ -1,12 +1,21 @@
-/** Errors of the page's own making; those of the engine come from Rust with a code and an English sentence. */
+/**
+ * Errors of the page's own making; those of the engine come from Rust with a code and an English
+ * sentence.
+ */
 
 import { t } from "./language.js";
 
 /** @import { Saying } from "./language.js" */
 
-/** An error with a stable `code`; its saying (see language.js) says what is wrong and what to do. */
+/**
+ * An error with a stable `code`; its saying (see language.js) says what is wrong and what to do.
+ */
 export class Problem extends Error {
-  /** @param {string} code @param {string} key of strings.js @param {Record<string, unknown>} [values] */
+  /**
+   * @param {string} code
+   * @param {string} key of strings.js
+   * @param {Record<string, unknown>} [values]
+   */
   constructor(code, key, values = {}) {
     super(t(key, values)); // for the console
     this.code = code;
@@ -14,7 +23,12 @@ export class Problem extends Error {
   }
 }
 
-/** What is said of any error; one without a saying is a mistake of ours, whose own words are for programmers. @param {any} error @returns {Saying} */
+/**
+ * What is said of any error; one without a saying is a mistake of ours, whose own words are for
+ * programmers.
+ * @param {any} error
+ * @returns {Saying}
+ */
 export function sayingOf(error) {
   if (error?.saying) return error.saying;
   console.error(error);

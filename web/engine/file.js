@@ -1,4 +1,7 @@
-/** A picture as a file: what it is and what gave it in the metadata, and the mark in the pixels where it is wanted. */
+/**
+ * A picture as a file: what it is and what gave it in the metadata, and the mark in the pixels
+ * where it is wanted.
+ */
 
 import { table } from "./table.js";
 
@@ -8,7 +11,13 @@ import { table } from "./table.js";
 /** Types of files, and what the engine calls them. */
 export const TYPES = table(/** @type {Record<string, "png" | "dicom">} */ ({ "image/png": "png", "application/dicom": "dicom" }));
 
-/** @param {Client} client @param {protocol.Generated} picture @param {protocol.Settings} settings @param {{marked: boolean, type: string}} as @returns {Promise<Blob>} */
+/**
+ * @param {Client} client
+ * @param {protocol.Generated} picture
+ * @param {protocol.Settings} settings
+ * @param {{marked: boolean, type: string}} as
+ * @returns {Promise<Blob>}
+ */
 export async function toFile(client, { width, height, rgba, model, backend }, settings, { marked, type }) {
   const pixels = marked ? withMark(width, height, rgba, markOf(settings)) : rgba;
   const bytes = await client.encode(TYPES[type], { width, height, rgba: pixels, model, backend }, settings, marked);
@@ -18,7 +27,12 @@ export async function toFile(client, { width, height, rgba, model, backend }, se
 /** What is written in pixels. @param {{source?: any}} settings */
 export const markOf = ({ source }) => (source ? "EDITED" : "SYNTHETIC");
 
-/** @param {number} width @param {number} height @param {Uint8ClampedArray} rgba @param {string} words */
+/**
+ * @param {number} width
+ * @param {number} height
+ * @param {Uint8ClampedArray} rgba
+ * @param {string} words
+ */
 function withMark(width, height, rgba, words) {
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));

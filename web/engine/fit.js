@@ -2,7 +2,8 @@
 
 /**
  * The middle of a picture; nothing is stretched, and what is transparent becomes black.
- * @param {ImageBitmapSource} source a file, pixels, or what else shows a picture; rejects where it shows none
+ * @param {ImageBitmapSource} source a file, pixels, or what else shows a picture; rejects where it
+ *   shows none
  * @param {{width: number, height: number}} size
  * @returns {Promise<ImageData>}
  */

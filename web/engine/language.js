@@ -1,13 +1,17 @@
 /**
- * The page's words in the visitor's language. The sentences are in strings.js, page-strings.js and teach/strings.js; markup names its own with `data-t` (text)
- * and `data-name` (accessible name and tooltip).
+ * The page's words in the visitor's language. The sentences are in strings.js, page-strings.js and
+ * teach/strings.js; markup names its own with `data-t` (text) and `data-name` (accessible name and
+ * tooltip).
  *
  * A sentence that is kept for later is a {@link Saying}, so that it can still change its language.
  */
 
 import { STRINGS } from "./strings.js";
 
-/** Adds the sentences of a part of the page. @param {Record<string, [english: string, german: string]>} more */
+/**
+ * Adds the sentences of a part of the page.
+ * @param {Record<string, [english: string, german: string]>} more
+ */
 export const addStrings = (more) => Object.assign(STRINGS, more);
 
 /** @typedef {"en" | "de"} Language */

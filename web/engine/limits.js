@@ -1,6 +1,7 @@
 /**
- * How much of a stranger's file is read; what is beyond is refused before memory is asked for. The first three are those of the
- * engine (src/limits.rs and src/bundle/mod.rs, which give the reasons; a test compares them).
+ * How much of a stranger's file is read; what is beyond is refused before memory is asked for. The
+ * first three are those of the engine (src/limits.rs and src/bundle/mod.rs, which give the reasons;
+ * a test compares them).
  */
 
 /** Bytes of a manifest or a tokenizer. */
@@ -14,7 +15,9 @@ export const PICTURE_BYTES = 256 << 20;
 export const MOST_SHARDS = 256;
 /** Bytes of the engine's wasm: the larger of the two has 22 MB. */
 export const ENGINE_BYTES = 128 << 20;
-/** Bytes of a model card that is shown, and of the list of the site's models: texts of a few pages. */
+/**
+ * Bytes of a model card that is shown, and of the list of the site's models: texts of a few pages.
+ */
 export const PAGE_BYTES = 1 << 20;
 /** Characters of a text in a manifest: an attribution names a dozen sources. */
 export const TEXT_CHARACTERS = 10_000;

@@ -1,4 +1,7 @@
-/** A model on this device: the files of a folder, however the visitor handed them over. They are read where they are. */
+/**
+ * A model on this device: the files of a folder, however the visitor handed them over. They are
+ * read where they are.
+ */
 
 import { filesOf, sha256 } from "./cache.js";
 import { Problem, throwIfCancelled } from "./errors.js";
@@ -9,10 +12,16 @@ import { SHARD_BYTES, TEXT_BYTES } from "./limits.js";
 /** @typedef {Map<string, File>} Folder files beside a `bundle.json`, itself among them, under their names */
 
 const MANIFEST = "bundle.json";
-/** Folders below the one that was chosen are looked into so far: someone may choose the folder of all models. */
+/**
+ * Folders below the one that was chosen are looked into so far: someone may choose the folder of
+ * all models.
+ */
 export const DEPTH = 2;
 
-/** @param {FileSystemDirectoryHandle | Iterable<File> | [path: string, file: File][]} chosen @returns {Promise<Folder>} */
+/**
+ * @param {FileSystemDirectoryHandle | Iterable<File> | [path: string, file: File][]} chosen
+ * @returns {Promise<Folder>}
+ */
 export async function openFolder(chosen) {
   const files = /** @type {any} */ (chosen).kind === "directory" ? await walk(/** @type {any} */ (chosen)) : [...(/** @type {Iterable<any>} */ (chosen))].map(withPath);
   const folderOf = (/** @type {string} */ path) => path.slice(0, path.lastIndexOf("/") + 1);
@@ -28,7 +37,11 @@ export async function openFolder(chosen) {
 /** @param {File | [string, File]} file @returns {[string, File]} */
 const withPath = (file) => (Array.isArray(file) ? file : [file.webkitRelativePath || file.name, file]);
 
-/** @param {FileSystemDirectoryHandle} folder @param {string} path @returns {Promise<[string, File][]>} */
+/**
+ * @param {FileSystemDirectoryHandle} folder
+ * @param {string} path
+ * @returns {Promise<[string, File][]>}
+ */
 async function walk(folder, path = "", below = DEPTH) {
   const files = /** @type {[string, File][]} */ ([]);
   const handles = [];
@@ -48,7 +61,11 @@ async function walk(folder, path = "", below = DEPTH) {
 /** @param {Folder} folder */
 export const readManifest = (folder) => read(folder, MANIFEST, TEXT_BYTES);
 
-/** Says what is missing before anything is read. @param {Folder} folder @param {protocol.Manifest} manifest */
+/**
+ * Says what is missing before anything is read.
+ * @param {Folder} folder
+ * @param {protocol.Manifest} manifest
+ */
 export function checkFolder(folder, manifest) {
   for (const { file, bytes } of filesOf(manifest)) {
     const size = folder.get(file)?.size;
@@ -57,7 +74,12 @@ export function checkFolder(folder, manifest) {
   }
 }
 
-/** One file of the bundle, its size and hash checked. @param {Folder} folder @param {protocol.BundleFile} file @param {AbortSignal} signal */
+/**
+ * One file of the bundle, its size and hash checked.
+ * @param {Folder} folder
+ * @param {protocol.BundleFile} file
+ * @param {AbortSignal} signal
+ */
 export async function readFile(folder, file, signal) {
   const bytes = await read(folder, file.file, SHARD_BYTES);
   throwIfCancelled(signal);

@@ -1,4 +1,7 @@
-/** `bundle.json` as a value of known types: what the page reads of it, and nothing else. The engine checks the rest. */
+/**
+ * `bundle.json` as a value of known types: what the page reads of it, and nothing else. The engine
+ * checks the rest.
+ */
 
 import { Problem, tooLarge } from "./errors.js";
 import { MOST_ENTRIES, MOST_SHARDS, SHARD_BYTES, TEXT_BYTES, TEXT_CHARACTERS } from "./limits.js";
@@ -46,13 +49,22 @@ function readManifest(value) {
   };
 }
 
-/** @param {unknown} value @param {string} part @param {number} most bytes @returns {protocol.BundleFile} */
+/**
+ * @param {unknown} value
+ * @param {string} part
+ * @param {number} most bytes
+ * @returns {protocol.BundleFile}
+ */
 export function readFile(value, part, most) {
   const read = fields(value, part);
   return { file: read("file", isFileName), bytes: read("bytes", isWhole(1, most)), sha256: read("sha256", isHash) };
 }
 
-/** Settings that a model, or the site's list of models, suggests. @param {unknown} value @returns {protocol.Manifest["defaults"]} */
+/**
+ * Settings that a model, or the site's list of models, suggests.
+ * @param {unknown} value
+ * @returns {protocol.Manifest["defaults"]}
+ */
 export function readDefaults(value) {
   const read = fields(value, "defaults");
   return {
@@ -64,7 +76,11 @@ export function readDefaults(value) {
   };
 }
 
-/** Reads fields of an object, its own ones only. @param {unknown} value @param {string} part of the manifest, for the sentence */
+/**
+ * Reads fields of an object, its own ones only.
+ * @param {unknown} value
+ * @param {string} part of the manifest, for the sentence
+ */
 export function fields(value, part) {
   if (!isObject(value)) throw wrong(part, value);
   const all = /** @type {any} */ (table(value));
@@ -90,7 +106,10 @@ const isFileName = (/** @type {unknown} */ value) => typeof value === "string" &
 export const isWhole = (/** @type {number} */ least, /** @type {number} */ most) => (/** @type {any} */ value) => Number.isSafeInteger(value) && value >= least && value <= most;
 const isSize = (/** @type {unknown} */ value) => Array.isArray(value) && value.length === 2 && value.every(isWhole(1, MOST_PIXELS));
 export const isList = (/** @type {number} */ most, is = (/** @type {unknown} */ _) => true) => (/** @type {unknown} */ value) => Array.isArray(value) && value.length <= most && value.every((one) => is(one));
-/** A card in HTML would be a document with scripts: only text and Markdown are offered. @param {string | null | undefined} file */
+/**
+ * A card in HTML would be a document with scripts: only text and Markdown are offered.
+ * @param {string | null | undefined} file
+ */
 const textOnly = (file) => (/\.(md|txt)$/i.test(file ?? "") ? file : undefined);
 /** Null is as good as absent, as in the engine. */
 const optional = (/** @type {(value: unknown) => boolean} */ is) => (/** @type {unknown} */ value) => value === undefined || value === null || is(value);

@@ -13,14 +13,20 @@ const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 
 /**
  * The middle of a file's picture (PNG, JPEG, WebP, DICOM), in another size.
- * @param {Client} client @param {Blob | ImageData} from @param {{width: number, height: number}} size @returns {Promise<ImageData>}
+ * @param {Client} client
+ * @param {Blob | ImageData} from
+ * @param {{width: number, height: number}} size
+ * @returns {Promise<ImageData>}
  */
 export async function openPicture(client, from, size) {
   const picture = from instanceof Blob ? await hold(from, PICTURE_BYTES) : from;
   return fit((await isOurs(picture)) ? await read(client, /** @type {File} */ (picture)) : picture, size);
 }
 
-/** Whether the engine reads it: DICOM, and PNG in 16 bits, of which browsers show the upper 8. @param {Blob | ImageData} from */
+/**
+ * Whether the engine reads it: DICOM, and PNG in 16 bits, of which browsers show the upper 8.
+ * @param {Blob | ImageData} from
+ */
 async function isOurs(from) {
   if (from instanceof ImageData) return false;
   const { dicom, png, bits } = await kind(from);

@@ -1,15 +1,23 @@
 /** The threads of the cpu engine: its worker, and others on the same memory. */
 
-/** More threads than this have nothing to do: the smallest maps of a U-Net are shared among fewer. */
+/**
+ * More threads than this have nothing to do: the smallest maps of a U-Net are shared among fewer.
+ */
 const MOST_THREADS = 8;
-/** Pages of 64 KiB that the memory may grow to. Each costs address space only, of which some devices have too little for 4 GiB. */
+/**
+ * Pages of 64 KiB that the memory may grow to. Each costs address space only, of which some devices
+ * have too little for 4 GiB.
+ */
 const MOST_PAGES = [65536, 32768, 16384];
 /** Pages that the memory has at first: no fewer than the module asks for. */
 const FIRST_PAGES = 64;
 /** How long the workers may take to start, in milliseconds. */
 const LIMIT = 15000;
 
-/** How many threads the cpu engine may have here. Memory is shared on pages only that are isolated from those of other sites. */
+/**
+ * How many threads the cpu engine may have here. Memory is shared on pages only that are isolated
+ * from those of other sites.
+ */
 export function threadsHere() {
   const shares = globalThis.crossOriginIsolated && "waitAsync" in Atomics; // without it, promises take workers of their own
   return shares ? Math.min(navigator.hardwareConcurrency, MOST_THREADS) : 1;
@@ -31,7 +39,8 @@ export function sharedMemory() {
  * @param {any} pkg the engine, started in this worker on `memory`
  * @param {{script: string, module: WebAssembly.Module, memory: WebAssembly.Memory}} means
  * @param {number} threads this one counted
- * @param {(port: MessagePort) => void} onThread takes the port on which a thread tells what ended it
+ * @param {(port: MessagePort) => void} onThread takes the port on which a thread tells what ended
+ *   it
  */
 export async function startPool(pkg, means, threads, onThread) {
   /** @type {Worker[]} */

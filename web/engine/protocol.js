@@ -1,8 +1,9 @@
 /**
  * Every message between the page and its worker.
  *
- * The page sends requests; each carries an `id`. The worker answers each request with any number of events of the
- * same id and then exactly one `result` or `error`. A cancelled job ends in an `error` with the code `cancelled`.
+ * The page sends requests; each carries an `id`. The worker answers each request with any number of
+ * events of the same id and then exactly one `result` or `error`. A cancelled job ends in an
+ * `error` with the code `cancelled`.
  *
  * This file holds types only; nothing runs here.
  *
@@ -23,11 +24,13 @@
  * @property {Map<string, File> | null} folder its files, of a model of this device
  * @property {Uint8Array} bytes of the manifest, as the engine reads it
  * @property {Manifest} manifest
- * @property {boolean} [kept] whether that is the manifest that this browser keeps, as the server gives none, or not all of what its own names
+ * @property {boolean} [kept] whether that is the manifest that this browser keeps, as the server
+ *   gives none, or not all of what its own names
  */
 
 /**
- * Fetch the engine and the model and make them ready. One model at a time: a second load replaces the first.
+ * Fetch the engine and the model and make them ready. One model at a time: a second load replaces
+ * the first.
  * @typedef {object} LoadRequest
  * @property {number} id
  * @property {"load"} type
@@ -36,7 +39,8 @@
  * @property {Limits} limits what is asked of a graphics card
  * @property {number} [threads] of the CPU, where as many as suit this device have failed
  * @property {Saying} [why] words for the person when the page has already decided on a backend
- * @property {MessagePort} [takes] where another worker hands over the files of the model: nothing is fetched before they are here
+ * @property {MessagePort} [takes] where another worker hands over the files of the model: nothing
+ *   is fetched before they are here
  * @property {MessagePort} [gives] where this one does
  */
 
@@ -82,7 +86,8 @@
  * @property {number} height
  * @property {Uint8ClampedArray} rgba
  * @property {Settings} settings the settings that gave the image
- * @property {string} model name of the model that drew it, which may not be the one that is loaded now
+ * @property {string} model name of the model that drew it, which may not be the one that is loaded
+ *   now
  * @property {Backend} [backend] that drew it, if that is known
  * @property {boolean} marked whether the mark is in the pixels
  */
@@ -97,7 +102,8 @@
  */
 
 /**
- * Ask which words of a sentence are within what the model reads, and which its tokenizer knows. It waits for no job.
+ * Ask which words of a sentence are within what the model reads, and which its tokenizer knows. It
+ * waits for no job.
  * @typedef {object} WordsRequest
  * @property {number} id
  * @property {"words"} type
@@ -133,25 +139,31 @@
  * @property {number} seed a whole number from 0 to 2^53 - 1
  * @property {number} num_inference_steps
  * @property {number} guidance_scale
- * @property {string | null} scheduler `ddim`, `pndm`, `euler`, `euler-a`, `dpm++2m`, `lcm`, or null for the model's own
+ * @property {string | null} scheduler `ddim`, `pndm`, `euler`, `euler-a`, `dpm++2m`, `lcm`, or null
+ *   for the model's own
  * @property {number} width pixels
  * @property {number} height pixels
  * @property {Source | null} [source]
  * @property {boolean} [words] whether the attention to each word is wanted; it changes no image
- * @property {number} [selected_from] how many images it was selected from; it changes no image, and its file says so
- * @property {boolean} [previews] whether a preview is wanted at every step, however long it takes; it changes no image
+ * @property {number} [selected_from] how many images it was selected from; it changes no image, and
+ *   its file says so
+ * @property {boolean} [previews] whether a preview is wanted at every step, however long it takes;
+ *   it changes no image
  */
 
 /**
  * A picture to begin from, of the image's width and height.
  * @typedef {object} Source
  * @property {Uint8ClampedArray} rgba as a canvas has them
- * @property {Uint8ClampedArray | null} mask a byte for each pixel: 0 keeps it, 255 paints it anew; null paints all
- * @property {number} strength how little of the picture is left under the paint, above 0 and at most 1
+ * @property {Uint8ClampedArray | null} mask a byte for each pixel: 0 keeps it, 255 paints it anew;
+ *   null paints all
+ * @property {number} strength how little of the picture is left under the paint, above 0 and at
+ *   most 1
  */
 
 /**
- * The manifest has been read, and is what can be loaded; the form can be filled before the weights are here.
+ * The manifest has been read, and is what can be loaded; the form can be filled before the weights
+ * are here.
  * @typedef {object} ManifestEvent
  * @property {number} id 0: it is told by the client, before the worker is asked for anything
  * @property {"manifest"} type
@@ -167,7 +179,8 @@
  * @property {number} downloaded those of them that came over the network
  * @property {number} total bytes of the model
  * @property {number} engine bytes of the engine (wasm) that are here
- * @property {boolean} compiling whether pipelines of the graphics card are being prepared, so that nothing else is told for seconds
+ * @property {boolean} compiling whether pipelines of the graphics card are being prepared, so that
+ *   nothing else is told for seconds
  */
 
 /**
@@ -188,8 +201,10 @@
  */
 
 /**
- * The request is done. `value` is a {@link Loaded}, a {@link Generated}, `Uint8Array` (encode), a {@link Picture} (picture), a
- * {@link Spoken} list (words), a {@link Reading} or null (reading), a {@link Backend} (choose), keywords and values or null (origin), `boolean` (cancel: whether there was such a job) or nothing (pause).
+ * The request is done. `value` is a {@link Loaded}, a {@link Generated}, `Uint8Array` (encode), a
+ * {@link Picture} (picture), a {@link Spoken} list (words), a {@link Reading} or null (reading), a
+ * {@link Backend} (choose), keywords and values or null (origin), `boolean` (cancel: whether there
+ * was such a job) or nothing (pause).
  * @typedef {object} ResultMessage
  * @property {number} id
  * @property {"result"} type
@@ -212,7 +227,8 @@
  * @typedef {object} ThreadEvent
  * @property {number} id
  * @property {"thread"} type
- * @property {MessagePort} port on which it tells in words what ended it: the worker, which waits for its threads, would not hear it
+ * @property {MessagePort} port on which it tells in words what ended it: the worker, which waits
+ *   for its threads, would not hear it
  */
 
 /** @typedef {ManifestEvent | ProgressEvent | StepEvent | ThreadEvent | ResultMessage | ErrorMessage} WorkerMessage */
@@ -225,30 +241,35 @@
  * @property {string | Saying} adapter what computes, in words
  * @property {number} threads of the CPU; 1 for a graphics card
  * @property {Device | null} device what a graphics card gave
- * @property {{pipelines: number, milliseconds: number} | null} compilation what a graphics card had to compile for an image, while the model arrived
+ * @property {{pipelines: number, milliseconds: number} | null} compilation what a graphics card had
+ *   to compile for an image, while the model arrived
  * @property {Saying} why why this backend, in words
  * @property {Saying | null} instead that the backend is not the one that was asked for, and why
  * @property {Saying[]} warnings sentences, e.g. that the cache is full
  * @property {number} downloadedBytes model bytes from the network
- * @property {number} cachedBytes model bytes from this browser's cache, or from a folder of this device
+ * @property {number} cachedBytes model bytes from this browser's cache, or from a folder of this
+ *   device
  * @property {number} memoryBytes size of the wasm memory; it never shrinks, so this is its peak
  */
 
 /**
  * @typedef {Picture & {model: string, backend: Backend, truncated: number, repeated: boolean, milliseconds: number, memoryBytes: number, words?: Word[]}} Generated
- * `model`: its name; `backend`: the one that drew; `truncated`: tokens at the end of the prompt which the model did not read; `repeated`: whether numbers of 16 bits
- * gave no image, so that it was drawn once more with 32, its steps counted from 1 again.
+ * `model`: its name; `backend`: the one that drew; `truncated`: tokens at the end of the prompt
+ * which the model did not read; `repeated`: whether numbers of 16 bits gave no image, so that it
+ * was drawn once more with 32, its steps counted from 1 again.
  */
 
 /**
- * How much of the attention a part of the prompt got: a word, BOS before it, or EOS and the padding after it.
+ * How much of the attention a part of the prompt got: a word, BOS before it, or EOS and the padding
+ * after it.
  * @typedef {object} Word
  * @property {"word" | "start" | "end"} kind
  * @property {number} [from] where a word begins in the prompt
  * @property {number} [to] where it ends
  * @property {number} width
  * @property {number} height
- * @property {Float32Array} map for each place of the image, row by row, the part of its attention, from 0 to 1
+ * @property {Float32Array} map for each place of the image, row by row, the part of its attention,
+ *   from 0 to 1
  */
 
 /**
@@ -258,8 +279,10 @@
  * @property {boolean} normal whether a normal chest was asked for
  * @property {number} distance of its features from those of radiographs; about 1 for a radiograph
  * @property {boolean} radiograph whether that is near enough for the labels to mean anything
- * @property {number | undefined} agreement how sure it is that the picture shows what was asked for, 0 to 1
- * @property {boolean | undefined} agrees whether the picture shows what was asked for; undefined where the reader cannot say
+ * @property {number | undefined} agreement how sure it is that the picture shows what was asked
+ *   for, 0 to 1
+ * @property {boolean | undefined} agrees whether the picture shows what was asked for; undefined
+ *   where the reader cannot say
  */
 
 /**

@@ -31,14 +31,19 @@ export class Pause {
   }
 }
 
-/** @param {string} url @param {RequestInit} options @param {AbortSignal} [signal] the visitor's; that of the options may also be a pause */
+/**
+ * @param {string} url
+ * @param {RequestInit} options
+ * @param {AbortSignal} [signal] the visitor's; that of the options may also be a pause
+ */
 export async function request(url, options, signal) {
   const response = await fetch(url, { ...options, credentials: "same-origin" }).catch(async (error) => {
     const { origin } = new URL(url);
     if (origin !== location.origin && error.name !== "AbortError" && !options.headers) await refused(url, origin);
     return lost(url, signal)(error);
   });
-  // Hosts of single-page programs answer with their start page, and 200, for whatever they do not have.
+  // Hosts of single-page programs answer with their start page, and 200, for whatever they do not
+  // have.
   const page = response.ok && /^text\/html\b/i.test(response.headers.get("Content-Type") ?? "");
   if (response.ok && !page) return response;
   response.body?.cancel().catch(() => {});
@@ -48,7 +53,12 @@ export async function request(url, options, signal) {
   throw Object.assign(problem, { status, retry: status >= 500 || status === 429 || status === 416 });
 }
 
-/** The body of an answer, of which no more is read than is allowed. @param {Response} response @param {number} most bytes @returns {Promise<Uint8Array>} */
+/**
+ * The body of an answer, of which no more is read than is allowed.
+ * @param {Response} response
+ * @param {number} most bytes
+ * @returns {Promise<Uint8Array>}
+ */
 export async function readAll(response, most) {
   const file = name(response.url);
   const parts = [];
@@ -69,7 +79,11 @@ export async function readAll(response, most) {
   return bytes;
 }
 
-/** What a rejected fetch or read means. @param {string} url @param {AbortSignal} [signal] the visitor's */
+/**
+ * What a rejected fetch or read means.
+ * @param {string} url
+ * @param {AbortSignal} [signal] the visitor's
+ */
 export function lost(url, signal) {
   return (/** @type {any} */ error) => {
     throwIfCancelled(signal);
@@ -79,9 +93,11 @@ export function lost(url, signal) {
 }
 
 /**
- * Browsers give one error for everything that another site's answer can lack. A request whose answer nobody may read tells
- * them apart: it comes through where only the site's consent (CORS) is missing, and not where the page's own policy forbids it.
- * @param {string} url @param {string} origin
+ * Browsers give one error for everything that another site's answer can lack. A request whose
+ * answer nobody may read tells them apart: it comes through where only the site's consent (CORS) is
+ * missing, and not where the page's own policy forbids it.
+ * @param {string} url
+ * @param {string} origin
  */
 async function refused(url, origin) {
   let forbidden = false;
@@ -94,7 +110,13 @@ async function refused(url, origin) {
   if (answered) throw Object.assign(new Problem("cors", "error.cors", { origin, file: name(url) }), { retry: true });
 }
 
-/** @template T @param {AbortSignal | undefined} signal @param {() => Promise<T>} attempt @param {Pause} [pause] @returns {Promise<T>} */
+/**
+ * @template T
+ * @param {AbortSignal | undefined} signal
+ * @param {() => Promise<T>} attempt
+ * @param {Pause} [pause]
+ * @returns {Promise<T>}
+ */
 export async function retrying(signal, attempt, pause) {
   for (let tries = 0; ; tries++) {
     await pause?.over;

@@ -1,4 +1,7 @@
-/** Settings as data: what they may be, and the fragment of an address that carries them. Nothing here touches the page. */
+/**
+ * Settings as data: what they may be, and the fragment of an address that carries them. Nothing
+ * here touches the page.
+ */
 
 import { table } from "./table.js";
 
@@ -12,8 +15,9 @@ export const MOST_GUIDANCE = 50;
 export const MOST_PIXELS = 2048;
 
 /**
- * How each setting is read from the text of a field or a link; `undefined` is a value that cannot be. Like every table that names from
- * outside are looked up in, it has no prototype: "constructor" is not in it.
+ * How each setting is read from the text of a field or a link; `undefined` is a value that cannot
+ * be. Like every table that names from outside are looked up in, it has no prototype: "constructor"
+ * is not in it.
  */
 const READ = table({
   prompt: (text) => (text.length <= LONGEST ? text.trim() : undefined),
@@ -51,8 +55,9 @@ export function toFragment(settings) {
 }
 
 /**
- * What a link asks for: the settings it names, or a sentence on why it is ignored. One bad value spoils the whole link:
- * half of someone's settings would give another image without anybody noticing.
+ * What a link asks for: the settings it names, or a sentence on why it is ignored. One bad value
+ * spoils the whole link: half of someone's settings would give another image without anybody
+ * noticing.
  * @param {string} fragment with its `#`
  * @returns {{settings: Partial<protocol.Settings>, problem: Saying | null}}
  */
@@ -77,8 +82,10 @@ const OTHER_OPTIONS = [...SOURCE_OPTIONS, "words", "previews", "verify", "model"
 const STRENGTH = 0.6;
 
 /**
- * Settings from what a program asks for; what it leaves out is the model's own, and the seed is rolled.
- * @param {Record<string, any>} options @param {protocol.Manifest["defaults"]} defaults
+ * Settings from what a program asks for; what it leaves out is the model's own, and the seed is
+ * rolled.
+ * @param {Record<string, any>} options
+ * @param {protocol.Manifest["defaults"]} defaults
  * @returns {{settings: protocol.Settings, problem: null} | {settings: null, problem: Saying}}
  */
 export function fromOptions(options, defaults) {
@@ -109,19 +116,28 @@ export function fromOptions(options, defaults) {
 
 const WORDS = ["prompt", "negative_prompt", "scheduler"];
 
-/** As {@link readSetting}, of a value that a program or a file gives. @param {string} name @param {unknown} value */
+/**
+ * As {@link readSetting}, of a value that a program or a file gives.
+ * @param {string} name
+ * @param {unknown} value
+ */
 function readValue(name, value) {
   if (name === "scheduler" && value === null) return null;
   return typeof value === (WORDS.includes(name) ? "string" : "number") ? READ[name](String(value)) : undefined;
 }
 
-/** A file of settings, with the names of the programming interface. @param {protocol.Settings} settings @param {string} [model] that they are meant for */
+/**
+ * A file of settings, with the names of the programming interface.
+ * @param {protocol.Settings} settings
+ * @param {string} [model] that they are meant for
+ */
 export const toJson = (settings, model) => `${JSON.stringify({ ...toOptions(settings), model }, null, 2)}\n`;
 
 /** @typedef {{settings: Partial<protocol.Settings>, model?: string, problem: Saying | null}} FromFile what a file asks for, and the model it was made with */
 
 /**
- * What a file of settings asks for, or a sentence on why it is ignored; as with a link, one bad value spoils it.
+ * What a file of settings asks for, or a sentence on why it is ignored; as with a link, one bad
+ * value spoils it.
  * @param {string} text
  * @returns {FromFile}
  */
@@ -150,7 +166,11 @@ export function fromJson(text) {
 /** Keywords of an image's file (src/origin.rs), and the settings that they are. */
 const KEYWORDS = table({ Prompt: "prompt", "Negative prompt": "negative_prompt", Seed: "seed", Steps: "num_inference_steps", "Guidance scale": "guidance_scale", Scheduler: "scheduler" });
 
-/** As {@link fromJson}, of what an image of ours says about itself. @param {Record<string, string>} texts @returns {FromFile} */
+/**
+ * As {@link fromJson}, of what an image of ours says about itself.
+ * @param {Record<string, string>} texts
+ * @returns {FromFile}
+ */
 export function fromOrigin(texts) {
   const settings = /** @type {any} */ ({});
   const [width, height] = (texts.Size ?? "").split("x");

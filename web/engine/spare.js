@@ -1,11 +1,17 @@
-/** A worker that gets ready while another one draws: a graphics card's, which compiles for seconds. */
+/**
+ * A worker that gets ready while another one draws: a graphics card's, which compiles for seconds.
+ */
 
 /** @import * as protocol from "./protocol.js" */
 
 /** Bytes of a model that two engines may hold at once. */
 const SMALL = 64 << 20;
 
-/** Whether a second engine may be fetched for a model: of a small one, and for nobody who saves data. @param {protocol.Manifest} manifest */
+/**
+ * Whether a second engine may be fetched for a model: of a small one, and for nobody who saves
+ * data.
+ * @param {protocol.Manifest} manifest
+ */
 export function maySpare({ shards }) {
   const connection = /** @type {any} */ (navigator).connection; // not in every browser, nor in TypeScript
   return shards.reduce((sum, { bytes }) => sum + bytes, 0) <= SMALL && !connection?.saveData;

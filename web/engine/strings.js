@@ -1,8 +1,10 @@
 /**
- * Sentences that the module for other pages needs as well, and those around the form: key, English, German. `{name}` is put
- * in by whoever says it. The rest of the page's sentences are in page-strings.js and teach/strings.js.
+ * Sentences that the module for other pages needs as well, and those around the form: key, English,
+ * German. `{name}` is put in by whoever says it. The rest of the page's sentences are in
+ * page-strings.js and teach/strings.js.
  *
- * What chips write into the sentence is not here: the model was trained on English words, whatever the page speaks.
+ * What chips write into the sentence is not here: the model was trained on English words, whatever
+ * the page speaks.
  */
 
 /** @type {Record<string, [english: string, german: string]>} */

@@ -19,16 +19,25 @@ import { table } from "./table.js";
 
 /** Parts of an image, each with its pipelines. */
 const STAGES = ["text_encoder", "unet", "decoder"];
-/** What is loaded. @type {{engine: any, pkg: any, memory: WebAssembly.Memory, name: string} | null} */
+/**
+ * What is loaded.
+ * @type {{engine: any, pkg: any, memory: WebAssembly.Memory, name: string} | null}
+ */
 let model = null;
-/** The job under way; a worker has one at most. @type {{id: number, abort: AbortController} | null} */
+/**
+ * The job under way; a worker has one at most.
+ * @type {{id: number, abort: AbortController} | null}
+ */
 let job = null;
 const pause = new Pause();
 /** @type {protocol.Backend | null} */
 let backend = null;
 /** What ended the engine for good. @type {Problem | null} */
 let broken = null;
-/** Ends the job under way when the engine breaks: its own promise would never settle. @type {(error: Problem) => void} */
+/**
+ * Ends the job under way when the engine breaks: its own promise would never settle.
+ * @type {(error: Problem) => void}
+ */
 let giveUp = () => {};
 
 self.onmessage = async ({ data: request }) => {
@@ -230,7 +239,11 @@ function inWords(error) {
   return { code: "unexpected", saying: sayingOf(error) };
 }
 
-/** Nothing comes of the engine any more. The first reason is the one that counts: others follow from it. @param {Problem} problem */
+/**
+ * Nothing comes of the engine any more. The first reason is the one that counts: others follow from
+ * it.
+ * @param {Problem} problem
+ */
 function breakWith(problem) {
   broken ??= problem;
   giveUp(broken);
@@ -241,7 +254,11 @@ function onPanic(message) {
   breakWith(new Problem("panic", "error.panic", { why: message }));
 }
 
-/** Rust's messages begin small and end without a full stop; a file's name stays as it is, and a browser's stack is for nobody here. @param {string} message */
+/**
+ * Rust's messages begin small and end without a full stop; a file's name stays as it is, and a
+ * browser's stack is for nobody here.
+ * @param {string} message
+ */
 const sentence = (message) => {
   const text = message.replace(/\n[^]*?(?=\)*(; |$))/, "");
   return (/^[a-z]+[ ,]/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text) + (/[.!?]$/.test(text) ? "" : ".");

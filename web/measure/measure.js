@@ -3,7 +3,9 @@
 /** @type {Record<string, any>} */
 const at = Object.fromEntries(["start", "stop", "status", "progress", "results", "summary", "copy", "copied", "issue", "json", "images", "layers"].map((id) => [id, document.getElementById(id)]));
 const query = new URLSearchParams(location.search);
-/** One case of the table in so many, tiles of another class of adapters, and limits of the device. */
+/**
+ * One case of the table in so many, tiles of another class of adapters, and limits of the device.
+ */
 const every = Math.max(1, Number(query.get("every")) || 1);
 const tiles = query.get("tiles") ?? undefined;
 const limits = query.get("clamp") === "default" ? "default" : "adapter";
@@ -18,7 +20,11 @@ let worker = null;
 /** @type {(why: string) => void} */
 let giveUp = () => {};
 
-/** Runs one task to its end. @param {any} request @param {Record<string, (value: any) => void>} hears */
+/**
+ * Runs one task to its end.
+ * @param {any} request
+ * @param {Record<string, (value: any) => void>} hears
+ */
 function run(request, hears) {
   return new Promise((resolve, reject) => {
     giveUp = reject;
@@ -114,7 +120,10 @@ function summarize() {
   at.summary.replaceChildren(...pairs.flatMap((pair) => pair.map((text, i) => Object.assign(document.createElement(i ? "dd" : "dt"), { textContent: text }))));
 }
 
-/** The record as text to copy, and as an issue that the visitor may send where the engine knows a place for it. */
+/**
+ * The record as text to copy, and as an issue that the visitor may send where the engine knows a
+ * place for it.
+ */
 function offer() {
   const text = JSON.stringify(record, null, 1);
   at.json.value = text;

@@ -1,15 +1,20 @@
 /**
- * Measures one thing and is ended: `{task: "kernels"}` checks and times kernels, `{task: "image"}` draws. Each message back is an
- * `event` of a name; `done` and `error` are the last.
+ * Measures one thing and is ended: `{task: "kernels"}` checks and times kernels, `{task: "image"}`
+ * draws. Each message back is an `event` of a name; `done` and `error` are the last.
  */
 
 import { chooseBackend, onDevice, presentAdapters } from "../engine/backend.js";
 import { sayingOf } from "../engine/errors.js";
 import { say } from "../engine/language.js";
 
-/** Largest relative L2 distance to the CPU, of sums in another order; f16 rounds each output to 11 bits. */
+/**
+ * Largest relative L2 distance to the CPU, of sums in another order; f16 rounds each output to 11
+ * bits.
+ */
 const BOUNDS = { f32: 1e-5, f16: 2e-3 };
-/** A case is left out where a plain product of as many operations would take so many milliseconds. */
+/**
+ * A case is left out where a plain product of as many operations would take so many milliseconds.
+ */
 const TOO_LONG = 3000;
 /** Runs last so many milliseconds, and are so many at most. */
 const [SPAN, MOST_RUNS] = [100, 50];
@@ -70,7 +75,13 @@ function inF16(table) {
   }
 }
 
-/** Each case on the card and on the CPU. @param {"f32" | "f16"} precision @param {any} cases @param {any} expected @param {number} every */
+/**
+ * Each case on the card and on the CPU.
+ * @param {"f32" | "f16"} precision
+ * @param {any} cases
+ * @param {any} expected
+ * @param {number} every
+ */
 async function check(precision, cases, expected, every) {
   const list = cases.list();
   for (let i = 0; i < list.length; i += every) {
@@ -82,7 +93,11 @@ async function check(precision, cases, expected, every) {
   }
 }
 
-/** Relative, L2; infinite where a number is not finite. @param {Float32Array} found @param {Float32Array} expected */
+/**
+ * Relative, L2; infinite where a number is not finite.
+ * @param {Float32Array} found
+ * @param {Float32Array} expected
+ */
 function distance(found, expected) {
   let [error, norm] = [0, 0];
   for (let i = 0; i < expected.length; i++) {
@@ -93,7 +108,11 @@ function distance(found, expected) {
   return found.length === expected.length && Number.isFinite(relative) ? relative : Infinity;
 }
 
-/** Operations a millisecond of a large matrix product, by the faster of two ways. @param {string} precision @param {any} cases */
+/**
+ * Operations a millisecond of a large matrix product, by the faster of two ways.
+ * @param {string} precision
+ * @param {any} cases
+ */
 async function product(precision, cases) {
   let rate = 0;
   for (const side of SIDES) {
@@ -106,7 +125,13 @@ async function product(precision, cases) {
   return rate;
 }
 
-/** Times layers at their real sizes. @param {string} model @param {string} precision @param {any} cases @param {number} rate */
+/**
+ * Times layers at their real sizes.
+ * @param {string} model
+ * @param {string} precision
+ * @param {any} cases
+ * @param {number} rate
+ */
 async function time(model, precision, cases, rate) {
   for (const [i, { name, operations }] of cases.list().entries()) {
     const layer = { model, precision, name, at: i };
@@ -126,7 +151,10 @@ async function taken(prepared) {
   return milliseconds;
 }
 
-/** Milliseconds of a run: the middle of three spans of runs, of which each is read once. @param {any} prepared */
+/**
+ * Milliseconds of a run: the middle of three spans of runs, of which each is read once.
+ * @param {any} prepared
+ */
 async function median(prepared) {
   const span = async (/** @type {number} */ runs) => {
     const begun = performance.now();
@@ -141,7 +169,10 @@ async function median(prepared) {
   return spans.sort((a, b) => a - b)[1];
 }
 
-/** Two images of the site's model. @param {{backend: "cpu" | "gpu", precision: "f32" | "f16", limits: string, bundle: string}} options */
+/**
+ * Two images of the site's model.
+ * @param {{backend: "cpu" | "gpu", precision: "f32" | "f16", limits: string, bundle: string}} options
+ */
 async function image({ backend, precision, limits, bundle }) {
   const software = backend === "gpu" ? (await card(limits)).software : true;
   const pkg = await start(backend);

@@ -1,4 +1,7 @@
-/** Draws other seeds until the model's reader agrees with an image: off by default, as a selected image is a selected image. */
+/**
+ * Draws other seeds until the model's reader agrees with an image: off by default, as a selected
+ * image is a selected image.
+ */
 
 import { $ } from "./page.js";
 import { note } from "./report.js";
@@ -14,9 +17,14 @@ const MOST = 5;
 export const verifying = () => $("verify").checked;
 
 /**
- * What is to be drawn after an image of a job, if anything. The first image that the reader agrees with is put on the film, or else
- * the one that it comes closest to, and knows how many it is one of.
- * @param {Job} job @param {Entry} entry its image @param {Client} client @param {(entry: Entry) => void} put @returns {Promise<Job | null>}
+ * What is to be drawn after an image of a job, if anything. The first image that the reader agrees
+ * with is put on the film, or else the one that it comes closest to, and knows how many it is one
+ * of.
+ * @param {Job} job
+ * @param {Entry} entry its image
+ * @param {Client} client
+ * @param {(entry: Entry) => void} put
+ * @returns {Promise<Job | null>}
  */
 export async function nextTry(job, entry, client, put) {
   const { tries, settings, batch } = job;

@@ -1,4 +1,7 @@
-/** How much each place of the image attended to each word of the sentence, as colours over the image. */
+/**
+ * How much each place of the image attended to each word of the sentence, as colours over the
+ * image.
+ */
 
 import { hideHeat, showHeat } from "./heat.js";
 import { inEveryLanguage, number, t } from "../engine/language.js";

@@ -1,4 +1,7 @@
-/** A model's card, shown as text whatever is in it: as a document, HTML would run its scripts as if they were this site's. */
+/**
+ * A model's card, shown as text whatever is in it: as a document, HTML would run its scripts as if
+ * they were this site's.
+ */
 
 import { Problem, sayingOf } from "../engine/errors.js";
 import { readGiven } from "../engine/given.js";
@@ -12,7 +15,10 @@ import { readAll, request } from "../engine/request.js";
 
 const [dialog, text] = ["card", "card-text"].map($);
 
-/** A button that shows the card; null for a model without one. @param {protocol.Bundle | null} bundle */
+/**
+ * A button that shows the card; null for a model without one.
+ * @param {protocol.Bundle | null} bundle
+ */
 export function cardButton(bundle) {
   const name = bundle?.manifest.model_card;
   if (!bundle || !name) return null;

@@ -1,4 +1,7 @@
-/** Ways to give the page a model: a folder or files of this device, chosen or dropped, or an address. */
+/**
+ * Ways to give the page a model: a folder or files of this device, chosen or dropped, or an
+ * address.
+ */
 
 import { manifestUrl } from "../engine/download.js";
 import { sayingOf } from "../engine/errors.js";
@@ -56,7 +59,11 @@ function openAddress(use) {
   }
 }
 
-/** What was dropped, where it is a model and no picture. @param {DataTransfer} data @returns {Promise<protocol.Model> | null} */
+/**
+ * What was dropped, where it is a model and no picture.
+ * @param {DataTransfer} data
+ * @returns {Promise<protocol.Model> | null}
+ */
 function dropped(data) {
   const entries = [...data.items].map((item) => item.webkitGetAsEntry?.()).filter((entry) => entry !== null && entry !== undefined);
   const names = [...data.files].map(({ name }) => name);
@@ -65,7 +72,10 @@ function dropped(data) {
   return Promise.all(entries.map((entry) => walk(entry))).then((found) => found.flat());
 }
 
-/** @param {any} entry @returns {Promise<[string, File][]>} files of a dropped folder with their paths */
+/**
+ * @param {any} entry
+ * @returns {Promise<[string, File][]>} files of a dropped folder with their paths
+ */
 async function walk(entry, below = DEPTH) {
   if (entry.isDirectory && below === 0) return [];
   const lost = (/** @type {(error: Error) => void} */ reject) => () => reject(gone(entry.name));

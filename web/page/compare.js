@@ -1,4 +1,6 @@
-/** Two images of this visit against each other: with a slider, side by side, or as their difference. */
+/**
+ * Two images of this visit against each other: with a slider, side by side, or as their difference.
+ */
 
 import { inEveryLanguage, number, t } from "../engine/language.js";
 import { nameAtWork } from "./models.js";
@@ -28,7 +30,8 @@ export const comparing = () => !bar.hidden;
 
 /**
  * @param {Viewer} lightbox
- * @param {{open: () => void, draw: (first: Entry, prompt: string) => void, close: () => void}} then makes room on the film; draws the image without the finding; shows one image again
+ * @param {{open: () => void, draw: (first: Entry, prompt: string) => void, close: () => void}} then makes
+ *   room on the film; draws the image without the finding; shows one image again
  */
 export function startCompare(lightbox, { open, draw, close }) {
   viewer = lightbox;

@@ -1,4 +1,7 @@
-/** What the model makes nothing of in a sentence: said while it is written, and again beside the image. */
+/**
+ * What the model makes nothing of in a sentence: said while it is written, and again beside the
+ * image.
+ */
 
 import { inEveryLanguage, say } from "../engine/language.js";
 import { $ } from "./page.js";
@@ -37,7 +40,11 @@ export async function doubt({ prompt, negative_prompt: negative }) {
   return { says: [rest ? "doubt.both" : "doubt.unknown", { words: list }], unread: rest };
 }
 
-/** Writes a doubt into an element, what is not read struck out. @param {HTMLElement} element @param {Doubt} what */
+/**
+ * Writes a doubt into an element, what is not read struck out.
+ * @param {HTMLElement} element
+ * @param {Doubt} what
+ */
 export function tell(element, { says, unread }) {
   const text = say(says);
   const rest = unread && Object.assign(document.createElement("s"), { textContent: unread, lang: "en" });

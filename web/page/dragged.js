@@ -10,7 +10,9 @@ import { paint } from "./tone.js";
 
 export class Dragged {
   /**
-   * @param {HTMLElement} root @param {Saying} name of the slider @param {Frame[]} frames the last one is seen first
+   * @param {HTMLElement} root
+   * @param {Saying} name of the slider
+   * @param {Frame[]} frames the last one is seen first
    * @param {(canvas: HTMLCanvasElement, label: Saying) => void} enlarge
    */
   constructor(root, name, frames, enlarge) {

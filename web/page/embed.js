@@ -1,4 +1,7 @@
-/** The page for a frame on another site: its fragment has the settings of the image, as a link has them; its query model and backend. */
+/**
+ * The page for a frame on another site: its fragment has the settings of the image, as a link has
+ * them; its query model and backend.
+ */
 
 import { inEveryLanguage, say } from "../engine/language.js";
 import { fromFragment } from "../engine/settings.js";

@@ -9,12 +9,18 @@ import { put, readSource, setSize } from "./source.js";
 /** @import * as protocol from "../engine/protocol.js" */
 /** @import { Saying } from "../engine/language.js" */
 
-/** Bytes of a model for which a preview is a matter of a moment: the visitor sees every step, unless that is not wanted. */
+/**
+ * Bytes of a model for which a preview is a matter of a moment: the visitor sees every step, unless
+ * that is not wanted.
+ */
 const LIGHT = 100e6;
 /** Each setting and its field. */
 const FIELDS = { prompt: $("prompt"), negative_prompt: $("negative"), seed: $("seed"), num_inference_steps: $("steps"), guidance_scale: $("guidance"), scheduler: $("scheduler") };
 const lock = $("lock");
-/** The seed of the image drawn last: unlocked, the next image gets another one. @type {number | null} */
+/**
+ * The seed of the image drawn last: unlocked, the next image gets another one.
+ * @type {number | null}
+ */
 let used = null;
 const size = $("size");
 /** Sizes to choose from, the model's own first. @type {{width: number, height: number}[]} */
@@ -51,8 +57,11 @@ export function setPrompt(text) {
 }
 
 /**
- * Puts in what differs as if it was typed, so that the browser's undo takes it back. A touch screen would show its keyboard for it.
- * @param {HTMLTextAreaElement} field @param {string} text @returns {boolean} whether the field has it now
+ * Puts in what differs as if it was typed, so that the browser's undo takes it back. A touch screen
+ * would show its keyboard for it.
+ * @param {HTMLTextAreaElement} field
+ * @param {string} text
+ * @returns {boolean} whether the field has it now
  */
 function typed(field, text) {
   const old = field.value;
@@ -86,7 +95,11 @@ export function read() {
 /** The size of the images to be drawn. */
 const chosen = () => sizes[size.selectedIndex] ?? { width: 0, height: 0 };
 
-/** A size that is not offered may come from a link, a file or another image: it is then. @param {number} width @param {number} height */
+/**
+ * A size that is not offered may come from a link, a file or another image: it is then.
+ * @param {number} width
+ * @param {number} height
+ */
 function choose(width, height) {
   let at = sizes.findIndex((one) => one.width === width && one.height === height);
   if (at < 0) {
@@ -116,7 +129,10 @@ export function rewrite({ size: { width, height }, locked }) {
 /** How many images a press gives. */
 export const batch = () => Math.min(9, Math.max(1, Math.round($("batch").valueAsNumber) || 1));
 
-/** The seed for the next press: a new one where the one in the field has been drawn and is not locked. */
+/**
+ * The seed for the next press: a new one where the one in the field has been drawn and is not
+ * locked.
+ */
 export function freshSeed() {
   const stale = used !== null && FIELDS.seed.value.trim() === String(used);
   if (FIELDS.seed.value.trim() === "" || (stale && !locked())) FIELDS.seed.value = rollSeed();

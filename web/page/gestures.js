@@ -1,10 +1,10 @@
 /**
  * Hands on the lightbox, by mouse, touch and keyboard.
  *
- * Mouse: drag changes the window (or moves, with the tool "move", Shift, or the right or middle button); the wheel zooms
- * once the film has been clicked.
- * Touch: two fingers zoom and move; one finger scrolls the page until a tool is chosen, so that a phone's visitor is never
- * stuck on the film.
+ * Mouse: drag changes the window (or moves, with the tool "move", Shift, or the right or middle
+ * button); the wheel zooms once the film has been clicked. Touch: two fingers zoom and move; one
+ * finger scrolls the page until a tool is chosen, so that a phone's visitor is never stuck on the
+ * film.
  */
 
 import { table } from "../engine/table.js";
@@ -21,10 +21,18 @@ const KEY_ZOOM = 1.25;
 
 /** @param {HTMLElement} film @param {Viewer} viewer @param {() => Tool} tool */
 export function listen(film, viewer, tool) {
-  /** Fingers, or the mouse, that are down on the film. @type {Map<number, {x: number, y: number}>} */
+  /**
+   * Fingers, or the mouse, that are down on the film.
+   * @type {Map<number, {x: number, y: number}>}
+   */
   const down = new Map();
   let moving = false;
-  /** @param {number} x @param {number} y @param {DOMRect} box @returns {[number, number]} parts of the pane they are in: side by side there are two */
+  /**
+   * @param {number} x
+   * @param {number} y
+   * @param {DOMRect} box
+   * @returns {[number, number]} parts of the pane they are in: side by side there are two
+   */
   const inPane = (x, y, box) => {
     const across = (x - box.left) / box.width;
     return [viewer.mode === "side" ? (across * 2) % 1 : across, (y - box.top) / box.height];
@@ -65,7 +73,8 @@ export function listen(film, viewer, tool) {
   film.addEventListener("contextmenu", (event) => event.preventDefault());
   film.addEventListener("touchmove", (event) => event.touches.length > 1 && event.preventDefault(), { passive: false });
   film.addEventListener("wheel", (event) => {
-    // The page scrolls over the film as everywhere else, until the film is in use; a trackpad's pinch comes with Ctrl.
+    // The page scrolls over the film as everywhere else, until the film is in use; a trackpad's
+    // pinch comes with Ctrl.
     const inUse = viewer.zoom > 1 || film.contains(document.activeElement);
     if (film.classList.contains("gridded") || !(event.ctrlKey || inUse)) return;
     event.preventDefault();
@@ -75,7 +84,11 @@ export function listen(film, viewer, tool) {
   film.addEventListener("dblclick", () => film.classList.contains("gridded") || viewer.reset());
 }
 
-/** What a key does on the film; whether it did. @param {KeyboardEvent} event @param {Viewer} viewer */
+/**
+ * What a key does on the film; whether it did.
+ * @param {KeyboardEvent} event
+ * @param {Viewer} viewer
+ */
 export function press(event, viewer) {
   if (event.ctrlKey || event.metaKey || event.altKey) return false;
   const arrow = table({ ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] })[event.key];

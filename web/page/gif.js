@@ -1,9 +1,13 @@
-/** Pictures in greys as an animated GIF, which every program for slides plays (GIF89a, https://www.w3.org/Graphics/GIF/spec-gif89a.txt). */
+/**
+ * Pictures in greys as an animated GIF, which every program for slides plays (GIF89a,
+ * https://www.w3.org/Graphics/GIF/spec-gif89a.txt).
+ */
 
 const [CLEAR, END] = [256, 257];
 
 /**
- * @param {{width: number, height: number, frames: {greys: Uint8Array, delay: number}[], comment: string}} film `delay` in hundredths of a second
+ * @param {{width: number, height: number, frames: {greys: Uint8Array, delay: number}[], comment: string}} film `delay`
+ *   in hundredths of a second
  * @returns {Uint8Array}
  */
 export function encodeGif({ width, height, frames, comment }) {

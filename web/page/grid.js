@@ -1,4 +1,7 @@
-/** A batch on the film: a cell for each image, filled as they come; a cell that is pressed is put on the film alone. */
+/**
+ * A batch on the film: a cell for each image, filled as they come; a cell that is pressed is put on
+ * the film alone.
+ */
 
 import { inEveryLanguage, t } from "../engine/language.js";
 import { $ } from "./page.js";

@@ -1,6 +1,7 @@
 /**
- * Chips that write the sentence. The text in the box stays the truth: chips show what they find in it, and a chip that is
- * pressed changes its own part of the sentence and leaves the visitor's words alone. Undo takes it back.
+ * Chips that write the sentence. The text in the box stays the truth: chips show what they find in
+ * it, and a chip that is pressed changes its own part of the sentence and leaves the visitor's
+ * words alone. Undo takes it back.
  */
 
 import { setPrompt } from "./form.js";

@@ -1,4 +1,7 @@
-/** One map over the film, as colours: the attention to a word, or where the reader sees a finding. Whoever shows one takes the place of another. */
+/**
+ * One map over the film, as colours: the attention to a word, or where the reader sees a finding.
+ * Whoever shows one takes the place of another.
+ */
 
 import { $ } from "./page.js";
 
@@ -12,8 +15,11 @@ let owner = "";
 let lost = () => {};
 
 /**
- * @param {string} by who shows it @param {Heat} heat @param {[low: number, high: number]} range from no colour to the strongest
- * @param {number} opacity of the strongest @param {() => void} [gone] called when another map takes its place
+ * @param {string} by who shows it
+ * @param {Heat} heat
+ * @param {[low: number, high: number]} range from no colour to the strongest
+ * @param {number} opacity of the strongest
+ * @param {() => void} [gone] called when another map takes its place
  */
 export function showHeat(by, { width, height, map }, [low, high], opacity, gone = () => {}) {
   if (owner !== by) lost();

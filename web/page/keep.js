@@ -1,4 +1,7 @@
-/** The images of this visit over a reload, for those who want that: in this browser (IndexedDB), until they take it back. */
+/**
+ * The images of this visit over a reload, for those who want that: in this browser (IndexedDB),
+ * until they take it back.
+ */
 
 import { $ } from "./page.js";
 import { note } from "./report.js";
@@ -9,7 +12,10 @@ import { visited } from "./visit.js";
 const [NAME, STORE] = ["roentgen-web.visit", "images"];
 const box = $("visit-keep");
 
-/** @param {(store: IDBObjectStore) => IDBRequest} work @returns {Promise<any>} what the request gives, when all is written */
+/**
+ * @param {(store: IDBObjectStore) => IDBRequest} work
+ * @returns {Promise<any>} what the request gives, when all is written
+ */
 async function inStore(work) {
   const opening = indexedDB.open(NAME, 1);
   opening.onupgradeneeded = () => opening.result.createObjectStore(STORE);

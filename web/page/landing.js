@@ -1,6 +1,6 @@
 /**
- * The film before the first press: an image forming, from the shipped model's own steps. `cargo xtask landing` writes them as one
- * picture, landing.webp, from the settings here.
+ * The film before the first press: an image forming, from the shipped model's own steps.
+ * `cargo xtask landing` writes them as one picture, landing.webp, from the settings here.
  */
 
 import { inEveryLanguage, t } from "../engine/language.js";
@@ -9,7 +9,10 @@ import { $ } from "./page.js";
 /** What the picture is of, how many steps it has, and how many stand side by side. */
 export const LANDING = { prompt: "PA chest radiograph of a 40-year-old woman. Normal chest.", seed: 7, model: "roentgen-128", side: 128, steps: 20, columns: 5 };
 
-/** Milliseconds in which the image forms, once: less than the five after which motion has to be stoppable (WCAG 2.2.2). */
+/**
+ * Milliseconds in which the image forms, once: less than the five after which motion has to be
+ * stoppable (WCAG 2.2.2).
+ */
 const FORMS = 3500;
 
 const canvas = $("landing");

@@ -8,7 +8,11 @@ import { Viewer } from "./viewer.js";
 const [section, film, help] = ["viewer", "film", "help"].map($);
 export const viewer = new Viewer(film, $("view"), $("other"), $("attention-map"));
 
-/** What one finger, or the mouse, does on the film; without a mouse a finger scrolls the page at first. @type {import("./gestures.js").Tool} */
+/**
+ * What one finger, or the mouse, does on the film; without a mouse a finger scrolls the page at
+ * first.
+ * @type {import("./gestures.js").Tool}
+ */
 let tool = "none";
 
 /** @param {import("./gestures.js").Tool} wanted */

@@ -9,13 +9,19 @@ import { bar, show } from "./report.js";
 
 /** The speed is that of so many milliseconds. */
 const WINDOW = 5000;
-/** Less time than this says nothing about a speed, and a download that is over by then needs no button. */
+/**
+ * Less time than this says nothing about a speed, and a download that is over by then needs no
+ * button.
+ */
 const SOON = 1000;
 
 export class Loading {
   /** @type {protocol.ProgressEvent | null} */
   #last = null;
-  /** Bytes that had come over the network at these times, oldest first. @type {{time: number, bytes: number}[]} */
+  /**
+   * Bytes that had come over the network at these times, oldest first.
+   * @type {{time: number, bytes: number}[]}
+   */
   #seen = [{ time: performance.now(), bytes: 0 }];
   #begun = performance.now();
   #paused = false;

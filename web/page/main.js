@@ -43,7 +43,10 @@ const query = new URLSearchParams(location.search);
 const asked = /** @type {protocol.Backend | "auto"} */ (["cpu", "gpu"].includes(query.get("backend") ?? "") ? query.get("backend") : "auto");
 const limits = query.get("clamp") === "default" ? "default" : "adapter";
 const client = new Client((loaded) => hears.loaded(loaded));
-/** Measurements for whoever wants to look: `roentgen.stats` in the console. @type {Record<string, any>} */
+/**
+ * Measurements for whoever wants to look: `roentgen.stats` in the console.
+ * @type {Record<string, any>}
+ */
 const stats = { backend: null, adapter: null, device: null, compilation: null, timeToReadyMs: null, timeToImageMs: null, wasmMemoryBytes: 0, downloadedBytes: 0, cachedBytes: 0 };
 globalThis.roentgen = { stats };
 
@@ -52,7 +55,11 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 let introduced = "";
 /** Its own settings. @type {protocol.Manifest["defaults"] | null} */
 let own = null;
-/** What is to be written into the form when a model has suggested its own: of a file that was made with it. @type {Partial<protocol.Settings>} */
+/**
+ * What is to be written into the form when a model has suggested its own: of a file that was made
+ * with it.
+ * @type {Partial<protocol.Settings>}
+ */
 let wanted = {};
 /** The model of the settings in the form, where another one is at work. */
 let other = "";
@@ -167,7 +174,11 @@ function restore(entry) {
   tellOther(entry.settings, entry.image.model);
 }
 
-/** Settings that were made with another model than the one at work may not suit it. @param {Partial<protocol.Settings>} settings @param {string} [model] */
+/**
+ * Settings that were made with another model than the one at work may not suit it.
+ * @param {Partial<protocol.Settings>} settings
+ * @param {string} [model]
+ */
 function tellOther(settings, model) {
   const at = nameAtWork();
   const address = model && model !== at ? addressOf(model) : undefined;

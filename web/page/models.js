@@ -42,7 +42,10 @@ export const isLocal = () => bundle !== null && bundle.address === null;
 /** The model that draws what is asked for now. */
 export const nameAtWork = () => bundle?.manifest.name;
 
-/** Where a model of this name is to be had: kept here, or shipped by the site. @param {string} name */
+/**
+ * Where a model of this name is to be had: kept here, or shipped by the site.
+ * @param {string} name
+ */
 export const addressOf = (name) => [...kept, ...shipped].find((entry) => entry.name === name && !entry.leftOut)?.address;
 
 /** @param {protocol.Bundle} opened of which the weights are still to come */
@@ -65,7 +68,10 @@ export function tellKept(told) {
   refresh();
 }
 
-/** Offers the site's own model where there is none at work, as the one that the visitor chose cannot be used. */
+/**
+ * Offers the site's own model where there is none at work, as the one that the visitor chose cannot
+ * be used.
+ */
 export function tellTrouble() {
   const chosen = (bundle ? bundle.address : asked()) !== SHIPPED;
   $("own-model").hidden = modelHere() || !chosen;
@@ -124,7 +130,11 @@ function item({ address, name, bytes, total, defaults, leftOut }, inUse) {
 /** @param {string} textContent */
 const hint = (textContent) => Object.assign(document.createElement("p"), { className: "hint", textContent });
 
-/** How a model is used, as it says itself: one that wants no guidance has learned it, together with the steps. @param {Kept["defaults"]} defaults */
+/**
+ * How a model is used, as it says itself: one that wants no guidance has learned it, together with
+ * the steps.
+ * @param {Kept["defaults"]} defaults
+ */
 function goodFor(defaults) {
   const { num_inference_steps: steps, guidance_scale: guidance } = defaults ?? {};
   if (typeof steps !== "number" || typeof guidance !== "number") return "";

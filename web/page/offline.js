@@ -1,4 +1,7 @@
-/** Asks the service worker (sw.js) to keep the page and the engine in use for visits without a network; cache.js keeps models. */
+/**
+ * Asks the service worker (sw.js) to keep the page and the engine in use for visits without a
+ * network; cache.js keeps models.
+ */
 
 import { noteIfNone } from "./report.js";
 
@@ -29,7 +32,10 @@ export async function keepForOffline({ backend, threads }, kept) {
   }
 }
 
-/** @param {ServiceWorkerRegistration} registration @returns {Promise<ServiceWorker>} the newest one, when it works */
+/**
+ * @param {ServiceWorkerRegistration} registration
+ * @returns {Promise<ServiceWorker>} the newest one, when it works
+ */
 function activated(registration) {
   const worker = registration.installing ?? registration.waiting ?? registration.active;
   return new Promise((resolve, reject) => {

@@ -1,4 +1,7 @@
-/** Sentences of the page alone: key, English, German. Importing this adds them to those of strings.js. */
+/**
+ * Sentences of the page alone: key, English, German. Importing this adds them to those of
+ * strings.js.
+ */
 
 import { addStrings } from "../engine/language.js";
 

@@ -25,14 +25,23 @@ export const strong = (text) => Object.assign(document.createElement("strong"), 
 /** @param {string} href @param {string} text */
 export const link = (href, text) => Object.assign(document.createElement("a"), { href, textContent: text, rel: "noreferrer" });
 
-/** Text with its addresses and DOIs as links, for the visitor to follow or not. @param {string} text @returns {(string | HTMLElement)[]} */
+/**
+ * Text with its addresses and DOIs as links, for the visitor to follow or not.
+ * @param {string} text
+ * @returns {(string | HTMLElement)[]}
+ */
 export function linked(text) {
   return text.split(/(https?:\/\/[^\s)]+|doi:10\.[^\s),;]+)/).map((part, i) => (i % 2 ? link(part.replace(/^doi:/, "https://doi.org/"), part) : part));
 }
 
 /**
- * An element with attributes and children; `t` and `name` name its words as `data-t` and `data-name` do in the markup.
- * @param {string} tag @param {Record<string, any>} [attributes] a function listens, `false` and `undefined` are left out @param {(string | Node)[]} children @returns {any}
+ * An element with attributes and children; `t` and `name` name its words as `data-t` and
+ * `data-name` do in the markup.
+ * @param {string} tag
+ * @param {Record<string, any>} [attributes] a function listens, `false` and `undefined` are left
+ *   out
+ * @param {(string | Node)[]} children
+ * @returns {any}
  */
 export function el(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);

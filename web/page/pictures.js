@@ -1,4 +1,7 @@
-/** How the model works, in five figures that it draws itself when it is asked to; each of their pictures can be opened. */
+/**
+ * How the model works, in five figures that it draws itself when it is asked to; each of their
+ * pictures can be opened.
+ */
 
 import { Dragged } from "./dragged.js";
 import { sayingOf } from "../engine/errors.js";
@@ -37,7 +40,10 @@ let defaults = null;
 let abort = null;
 /** @type {Saying | string} */
 let words = "";
-/** What is written below the pictures, in the language of the moment. @type {{button: HTMLButtonElement, span: HTMLElement, label: Saying}[]} */
+/**
+ * What is written below the pictures, in the language of the moment.
+ * @type {{button: HTMLButtonElement, span: HTMLElement, label: Saying}[]}
+ */
 let labels = [];
 /** @type {Dragged[]} */
 let dragged = [];
@@ -51,7 +57,10 @@ export function startPictures(worker) {
   inEveryLanguage(render);
 }
 
-/** A model is ready; pictures of another one are of no use. @param {protocol.Manifest["defaults"]} own */
+/**
+ * A model is ready; pictures of another one are of no use.
+ * @param {protocol.Manifest["defaults"]} own
+ */
 export function offerPictures(own) {
   if (JSON.stringify(own) !== JSON.stringify(defaults)) clear();
   defaults = own;
@@ -70,7 +79,11 @@ async function draw() {
   const { signal } = abort;
   clear();
   let drawn = 0;
-  /** @param {string} prompt @param {number} [guidance] @param {(event: protocol.StepEvent) => void} [hear] of every step */
+  /**
+   * @param {string} prompt
+   * @param {number} [guidance]
+   * @param {(event: protocol.StepEvent) => void} [hear] of every step
+   */
   const image = async (prompt, guidance, hear) => {
     const { width, height, num_inference_steps, guidance_scale, scheduler = null } = /** @type {protocol.Manifest["defaults"]} */ (defaults);
     tell(["how.drawing", { number: ++drawn, total: images() }]);
@@ -118,7 +131,11 @@ const said = (picture, words) => ({ picture, label: ["how.said", { said: words }
 /** @param {number} value @returns {Saying} */
 const by = (value) => [value > WEAK || guided() ? "how.guided" : "how.guided-in", { value: () => number(value, value % 1 ? 1 : 0) }];
 
-/** Films of which one at a time is seen, at the last one first. @param {string} figure @param {import("./dragged.js").Frame[]} frames */
+/**
+ * Films of which one at a time is seen, at the last one first.
+ * @param {string} figure
+ * @param {import("./dragged.js").Frame[]} frames
+ */
 function drag(figure, frames) {
   dragged.push(new Dragged(list.querySelector(`[data-figure=${figure}] .pictures`), [`how.${figure}-drag`], frames, enlarge));
 }
@@ -140,7 +157,11 @@ function put(figure, pictures) {
   render();
 }
 
-/** @param {HTMLCanvasElement} canvas @param {Saying} label @param {boolean} [scaled] whether it is a difference */
+/**
+ * @param {HTMLCanvasElement} canvas
+ * @param {Saying} label
+ * @param {boolean} [scaled] whether it is a difference
+ */
 export function enlarge(canvas, label, scaled = false) {
   const image = $("large-image");
   Object.assign(image, { width: canvas.width, height: canvas.height });

@@ -1,4 +1,6 @@
-/** What the model's reader sees on the image on the film; a press on a finding shows where it looks. */
+/**
+ * What the model's reader sees on the image on the film; a press on a finding shows where it looks.
+ */
 
 import { hideHeat, showHeat } from "./heat.js";
 import { inEveryLanguage, number, t } from "../engine/language.js";

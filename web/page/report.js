@@ -16,7 +16,12 @@ let waiting = 0;
 /** Whether what went wrong may go well another time. */
 let again = false;
 
-/** @param {State} state @param {string | Saying} words @param {string | Saying} [detail] @param {boolean} [retry] whether loading that model again may help */
+/**
+ * @param {State} state
+ * @param {string | Saying} words
+ * @param {string | Saying} [detail]
+ * @param {boolean} [retry] whether loading that model again may help
+ */
 export function show(state, words, detail = "", retry = false) {
   Object.assign(now, { state, words, detail });
   again = retry;

@@ -1,4 +1,7 @@
-/** An image as a file: its pixels as the model gave them, its settings in the metadata, and the mark where it is wanted. */
+/**
+ * An image as a file: its pixels as the model gave them, its settings in the metadata, and the mark
+ * where it is wanted.
+ */
 
 import { toFile } from "../engine/file.js";
 
@@ -7,7 +10,11 @@ import { toFile } from "../engine/file.js";
 
 const ENDS = { "image/png": "png", "application/dicom": "dcm" };
 
-/** @param {Client} client @param {Entry} entry @param {{marked: boolean, type: keyof typeof ENDS}} as */
+/**
+ * @param {Client} client
+ * @param {Entry} entry
+ * @param {{marked: boolean, type: keyof typeof ENDS}} as
+ */
 export async function saveImage(client, { image, settings }, as) {
   const name = `${settings.source ? "edited" : "synthetic"}-radiograph-${settings.seed}`;
   save(await toFile(client, image, settings, as), `${name}.${ENDS[as.type]}`);

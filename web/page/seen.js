@@ -1,4 +1,7 @@
-/** What is on the film as a file: two images that are compared, a batch, a word, a step; a single image is a file of its own. */
+/**
+ * What is on the film as a file: two images that are compared, a batch, a word, a step; a single
+ * image is a file of its own.
+ */
 
 import { wordOnFilm } from "./attention.js";
 import { compared } from "./compare.js";
@@ -23,7 +26,10 @@ import { paint } from "./tone.js";
 
 /** Pixels of a cell of a sheet. */
 const CELL = 320;
-/** Pixels of the shorter side of a film, at least; hundredths of a second for which it moves, and rests at its end. */
+/**
+ * Pixels of the shorter side of a film, at least; hundredths of a second for which it moves, and
+ * rests at its end.
+ */
 const [FILM_SIDE, MOVES, RESTS] = [384, 300, 200];
 
 /** @returns {"pair" | "batch" | "word" | "step" | "image"} */
@@ -36,7 +42,12 @@ export function onFilm() {
 /** @param {Entry} entry */
 const foot = ({ settings, image, total }, key = "slide.foot") => t(key, { what: [settings.source ? "film.edited-not" : "film.synthetic-not"], model: image.model, seed: settings.seed, steps: total });
 
-/** As it is seen. @param {Client} client @param {Entry} entry the image on the film @param {boolean} marked */
+/**
+ * As it is seen.
+ * @param {Client} client
+ * @param {Entry} entry the image on the film
+ * @param {boolean} marked
+ */
 async function saveSeen(client, entry, marked) {
   const kind = onFilm();
   if (kind === "image") return saveImage(client, entry, { marked, type: "image/png" });
@@ -106,7 +117,11 @@ function saveFilm({ settings, image }, marked) {
   save(new Blob([encodeGif({ width, height, frames: drawn, comment })], { type: "image/gif" }), `radiograph-steps-${settings.seed}.gif`);
 }
 
-/** Each button that saves. @param {Client} client @param {() => Entry | null} shown the image on the film */
+/**
+ * Each button that saves.
+ * @param {Client} client
+ * @param {() => Entry | null} shown the image on the film
+ */
 export function startSaving(client, shown) {
   /** @type {Record<string, (entry: Entry, marked: boolean) => unknown>} */
   const saves = {

@@ -1,5 +1,6 @@
 /**
- * What a sentence says, as far as it is understood, and where it says it; a change touches that place and nothing else.
+ * What a sentence says, as far as it is understood, and where it says it; a change touches that
+ * place and nothing else.
  *
  * Nothing here touches the page.
  */
@@ -10,7 +11,8 @@ import { table } from "../engine/table.js";
 /** @typedef {[from: number, to: number]} Place */
 /**
  * @typedef {{view: string, sex: string, age: string, finding: string, side: string, size: string, rest: string}} Said
- * An empty text is something that is not said; `rest` is everything after the sentence on the patient.
+ * An empty text is something that is not said; `rest` is everything after the sentence on the
+ * patient.
  */
 
 const IMAGE = /\b(?:chest\s+)?(?:radiograph|x-ray|film)\b/i;
@@ -61,7 +63,12 @@ export function understand(text) {
   };
 }
 
-/** The text with one thing said differently. @param {string} text @param {string} group a name of {@link Said} @param {string} value */
+/**
+ * The text with one thing said differently.
+ * @param {string} text
+ * @param {string} group a name of {@link Said}
+ * @param {string} value
+ */
 export function change(text, group, value) {
   const said = { ...understand(text), [group]: value };
   if (group === "view") return changeView(text, value);
@@ -118,7 +125,12 @@ function ended(text) {
   return trimmed === "" || /[.!?]$/.test(trimmed) ? trimmed : `${trimmed}.`;
 }
 
-/** New words in a place, with a capital letter where a sentence begins. @param {string} text @param {Place} place @param {string} words */
+/**
+ * New words in a place, with a capital letter where a sentence begins.
+ * @param {string} text
+ * @param {Place} place
+ * @param {string} words
+ */
 function put(text, [from, to], words) {
   const before = text.slice(0, from);
   const begins = /(^|[.!?]\s*)$/.test(before);
@@ -134,5 +146,8 @@ export function withoutFinding(text) {
   return said.rest === "" ? null : compose({ ...said, rest: normal });
 }
 
-/** What tells a sentence from others on the same patient: what follows the sentence on the patient. @param {string} text */
+/**
+ * What tells a sentence from others on the same patient: what follows the sentence on the patient.
+ * @param {string} text
+ */
 export const gist = (text) => understand(text).rest || text;

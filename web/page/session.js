@@ -1,4 +1,7 @@
-/** The form over a reload: what is in its fields is kept in this tab, for the address it was written at. */
+/**
+ * The form over a reload: what is in its fields is kept in this tab, for the address it was written
+ * at.
+ */
 
 import { $ } from "./page.js";
 
@@ -20,7 +23,10 @@ export function keep(more) {
   }
 }
 
-/** Fills the form as it was left; what else was kept, or null where nothing was. @param {(prompt: string) => void} setPrompt */
+/**
+ * Fills the form as it was left; what else was kept, or null where nothing was.
+ * @param {(prompt: string) => void} setPrompt
+ */
 export function bring(setPrompt) {
   try {
     const { place: at, fields, checks, ...more } = JSON.parse(sessionStorage.getItem(KEPT) ?? "");

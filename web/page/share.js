@@ -1,6 +1,7 @@
 /**
- * Settings to hand on: a link, or a page in a frame, that carries them in its fragment, which browsers send to no server; or a
- * file. They come back from that file, and from every image that was saved here.
+ * Settings to hand on: a link, or a page in a frame, that carries them in its fragment, which
+ * browsers send to no server; or a file. They come back from that file, and from every image that
+ * was saved here.
  */
 
 import { sayingOf } from "../engine/errors.js";
@@ -54,7 +55,9 @@ const MOST_BYTES = 100_000;
 
 /**
  * A file of settings, or an image that was saved here.
- * @param {Client} client @param {File | undefined} file @param {(settings: Partial<protocol.Settings>, model?: string) => void} write
+ * @param {Client} client
+ * @param {File | undefined} file
+ * @param {(settings: Partial<protocol.Settings>, model?: string) => void} write
  */
 export async function loadSettings(client, file, write) {
   if (!file) return;

@@ -1,4 +1,7 @@
-/** The models that this site ships, as its list tells them: what may be chosen before anything of it is downloaded. */
+/**
+ * The models that this site ships, as its list tells them: what may be chosen before anything of it
+ * is downloaded.
+ */
 
 import { manifestUrl } from "../engine/download.js";
 import { MOST_ENTRIES, MOST_SHARDS, PAGE_BYTES, SHARD_BYTES } from "../engine/limits.js";

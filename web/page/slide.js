@@ -13,7 +13,9 @@ const font = (/** @type {number} */ size, weight = 400) => `${weight} ${size}px 
 /**
  * @param {Layer[][]} panes side by side, or in a grid; each of layers
  * @param {{columns?: number, side?: number, lines: string[], rows?: string[], bar?: HTMLCanvasElement | null, labels?: string[], mark: string, view?: {zoom: number, x: number, y: number}, right?: string}} with
- * `lines` stand below, and a text of `rows` above each row; a pane without layers stays empty; `bar` is a scale with its `labels`; `mark` is written in each pane, "" for none; `right` is the marker of the patient's right
+ * `lines` stand below, and a text of `rows` above each row; a pane without layers stays empty;
+ * `bar` is a scale with its `labels`; `mark` is written in each pane, "" for none; `right` is the
+ * marker of the patient's right
  */
 export function slide(panes, { columns = panes.length, side = PANE, lines, rows: heads = [], bar = null, labels = [], mark, view = { zoom: 1, x: 0, y: 0 }, right = "" }) {
   const [{ canvas: first }] = panes[0];
@@ -76,7 +78,14 @@ export function slide(panes, { columns = panes.length, side = PANE, lines, rows:
   return pen.canvas;
 }
 
-/** @param {CanvasRenderingContext2D} pen @param {string} text @param {number} x @param {number} y @param {string} in_ @param {string} [ink] on a dark ground; else outlined */
+/**
+ * @param {CanvasRenderingContext2D} pen
+ * @param {string} text
+ * @param {number} x
+ * @param {number} y
+ * @param {string} in_
+ * @param {string} [ink] on a dark ground; else outlined
+ */
 function write(pen, text, x, y, in_, ink) {
   pen.font = in_;
   pen.lineWidth = 4;
@@ -87,7 +96,12 @@ function write(pen, text, x, y, in_, ink) {
   pen.fillText(text, x, y);
 }
 
-/** @param {CanvasRenderingContext2D} pen @param {string} text @param {number} width @returns {string[]} lines */
+/**
+ * @param {CanvasRenderingContext2D} pen
+ * @param {string} text
+ * @param {number} width
+ * @returns {string[]} lines
+ */
 function wrapped(pen, text, width) {
   const lines = [""];
   for (const word of text.split(/\s+/)) {

@@ -1,4 +1,7 @@
-/** A picture to begin from, and the brush that says which part of it is to be painted anew. Neither leaves this tab. */
+/**
+ * A picture to begin from, and the brush that says which part of it is to be painted anew. Neither
+ * leaves this tab.
+ */
 
 import { hold } from "../engine/given.js";
 import { t } from "../engine/language.js";
@@ -25,7 +28,10 @@ let mask = new Uint8ClampedArray(0);
 const isJson = (/** @type {File} */ { name, type }) => type === "application/json" || /\.json$/i.test(name);
 /** Reads what the browser does not. @type {Client} */
 let client;
-/** What the reader does not take for a chest radiograph, until somebody says that it is to be used. @type {Blob | ImageData | null} */
+/**
+ * What the reader does not take for a chest radiograph, until somebody says that it is to be used.
+ * @type {Blob | ImageData | null}
+ */
 let refused = null;
 /** Counts the pictures given and taken away: the last word holds, however long the reader looks. */
 let given = 0;
@@ -41,7 +47,10 @@ export function setSize(width, height) {
   if (from) open(from, true);
 }
 
-/** What the form says of it; null for an image from words alone. @returns {protocol.Source | null} */
+/**
+ * What the form says of it; null for an image from words alone.
+ * @returns {protocol.Source | null}
+ */
 export function readSource() {
   if (!rgba) return null;
   const painted = mask.some((value) => value >= 128);
@@ -65,8 +74,10 @@ export function put(source) {
 }
 
 /**
- * The middle of a file's picture, or of one that was made here, in the size of the images to be made.
- * @param {Blob | ImageData | undefined} from @param {boolean} [sure] whether it is to be used whatever the reader says
+ * The middle of a file's picture, or of one that was made here, in the size of the images to be
+ * made.
+ * @param {Blob | ImageData | undefined} from
+ * @param {boolean} [sure] whether it is to be used whatever the reader says
  */
 export async function open(from, sure = from instanceof ImageData) {
   if (!from) return;
@@ -87,13 +98,20 @@ export async function open(from, sure = from instanceof ImageData) {
   }
 }
 
-/** Whether the model's reader says that a picture is no chest radiograph; where there is no reader, nothing does. @param {ImageData} picture */
+/**
+ * Whether the model's reader says that a picture is no chest radiograph; where there is no reader,
+ * nothing does.
+ * @param {ImageData} picture
+ */
 async function isOther({ width, height, data }) {
   const reading = await client.reading({ width, height, rgba: data }, "").catch(() => null); // a worker that has stopped reads nothing
   return reading?.radiograph === false;
 }
 
-/** Shows that a picture was not taken, and the way to take it all the same. @param {Blob | ImageData | null} picture */
+/**
+ * Shows that a picture was not taken, and the way to take it all the same.
+ * @param {Blob | ImageData | null} picture
+ */
 function refuse(picture) {
   refused = picture;
   $("source-refused").hidden = !picture;
@@ -162,7 +180,11 @@ function press(event) {
   draw();
 }
 
-/** @param {Client} reader @param {() => protocol.Picture | null} shown the image on the film @param {(file: File) => void} loadSettings */
+/**
+ * @param {Client} reader
+ * @param {() => protocol.Picture | null} shown the image on the film
+ * @param {(file: File) => void} loadSettings
+ */
 export function startSource(reader, shown, loadSettings) {
   client = reader;
   canvas.onpointerdown = (/** @type {PointerEvent} */ event) => {

@@ -1,6 +1,7 @@
 /**
- * Says at once that the page does not start. Where browsers load no module, as in sandboxed frames and from a disk, they do run a
- * plain script such as this one; the words are in the markup, and main.js takes them away.
+ * Says at once that the page does not start. Where browsers load no module, as in sandboxed frames
+ * and from a disk, they do run a plain script such as this one; the words are in the markup, and
+ * main.js takes them away.
  */
 
 addEventListener("error", () => {

@@ -1,4 +1,6 @@
-/** Grey values on their way to the screen: the window of a radiograph, and the difference of two. */
+/**
+ * Grey values on their way to the screen: the window of a radiograph, and the difference of two.
+ */
 
 /** @import * as protocol from "../engine/protocol.js" */
 
@@ -24,13 +26,19 @@ export function paint(canvas, { width, height, rgba }, tone = PLAIN) {
   put(canvas, shown);
 }
 
-/** How strongly a difference shows: a fifth of the range of grey is full colour, as most differences are small. */
+/**
+ * How strongly a difference shows: a fifth of the range of grey is full colour, as most differences
+ * are small.
+ */
 const GAIN = 5;
 
 /** Grey values at which a difference has its full colour. */
 export const FULL = 255 / GAIN;
 
-/** Orange for more, blue for less, which no common colour blindness confuses. @param {number} change in grey values */
+/**
+ * Orange for more, blue for less, which no common colour blindness confuses.
+ * @param {number} change in grey values
+ */
 function tint(change) {
   const much = Math.abs(change) * GAIN;
   return change > 0 ? [20 + much, 22 + much * 0.55, 24, 255] : [22, 24 + much * 0.5, 26 + much, 255];
@@ -38,7 +46,9 @@ function tint(change) {
 
 /**
  * Orange where the image with the finding is brighter, blue where it is darker.
- * @param {HTMLCanvasElement} canvas @param {protocol.Picture} plain without it @param {protocol.Picture} found with it, of the same size
+ * @param {HTMLCanvasElement} canvas
+ * @param {protocol.Picture} plain without it
+ * @param {protocol.Picture} found with it, of the same size
  * @returns {number} the mean difference without sign, in grey values
  */
 export function paintDifference(canvas, plain, found) {
@@ -53,7 +63,10 @@ export function paintDifference(canvas, plain, found) {
   return sum / (plain.rgba.length / 4);
 }
 
-/** The colours of all differences, from the darkest to the brightest. @param {HTMLCanvasElement} canvas */
+/**
+ * The colours of all differences, from the darkest to the brightest.
+ * @param {HTMLCanvasElement} canvas
+ */
 export function paintScale(canvas) {
   const shown = new ImageData(2 * FULL + 1, 1);
   for (let i = 0; i < shown.width; i++) shown.data.set(tint(i - FULL), 4 * i);

@@ -1,4 +1,7 @@
-/** The lightbox: one image or two, with zoom, position and window. Gestures are in gestures.js, drawing in tone.js. */
+/**
+ * The lightbox: one image or two, with zoom, position and window. Gestures are in gestures.js,
+ * drawing in tone.js.
+ */
 
 import { paint, paintDifference, PLAIN } from "./tone.js";
 
@@ -17,7 +20,10 @@ export class Viewer {
   mode = "single";
   /** Mean difference of the two images, in grey values. */
   difference = 0;
-  /** Whether the finding is in the second of two images and not in the first: their difference is always "with less without". */
+  /**
+   * Whether the finding is in the second of two images and not in the first: their difference is
+   * always "with less without".
+   */
   #swapped = false;
   /** @type {protocol.Picture | null} */
   #a = null;
@@ -26,13 +32,23 @@ export class Viewer {
   /** Called after every change. @type {() => void} */
   onChange = () => {};
 
-  /** @param {HTMLElement} film @param {HTMLCanvasElement} view @param {HTMLCanvasElement} other @param {HTMLCanvasElement} over what lies over the first image */
+  /**
+   * @param {HTMLElement} film
+   * @param {HTMLCanvasElement} view
+   * @param {HTMLCanvasElement} other
+   * @param {HTMLCanvasElement} over what lies over the first image
+   */
   constructor(film, view, other, over) {
     this.film = film;
     this.canvases = [view, other, over];
   }
 
-  /** @param {protocol.Picture} a @param {protocol.Picture | null} [b] @param {Mode} [mode] @param {boolean} [swapped] whether the finding is in `b` */
+  /**
+   * @param {protocol.Picture} a
+   * @param {protocol.Picture | null} [b]
+   * @param {Mode} [mode]
+   * @param {boolean} [swapped] whether the finding is in `b`
+   */
   set(a, b = null, mode = "single", swapped = false) {
     this.#a = a;
     this.#b = b;
@@ -51,14 +67,22 @@ export class Viewer {
     this.render();
   }
 
-  /** As PACS viewers do: wider is softer, a higher centre is darker. @param {number} wider @param {number} higher in grey values */
+  /**
+   * As PACS viewers do: wider is softer, a higher centre is darker.
+   * @param {number} wider
+   * @param {number} higher in grey values
+   */
   windowBy(wider, higher) {
     this.tone.width = clamp(this.tone.width + wider, 2, 1020);
     this.tone.centre = clamp(this.tone.centre + higher, -127, 382);
     this.render();
   }
 
-  /** @param {number} factor @param {number} [x] what stays in its place, in parts of the pane @param {number} [y] */
+  /**
+   * @param {number} factor
+   * @param {number} [x] what stays in its place, in parts of the pane
+   * @param {number} [y]
+   */
   zoomBy(factor, x = 0.5, y = 0.5) {
     const zoom = clamp(this.zoom * factor, 1, LARGEST);
     this.x = x - ((x - this.x) * zoom) / this.zoom;

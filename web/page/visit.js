@@ -1,4 +1,7 @@
-/** The images of this visit, newest first, with what gave them. They are in this tab's memory only and go with it. */
+/**
+ * The images of this visit, newest first, with what gave them. They are in this tab's memory only
+ * and go with it.
+ */
 
 import { inEveryLanguage, t } from "../engine/language.js";
 import { $ } from "./page.js";
@@ -11,13 +14,18 @@ import { paint } from "./tone.js";
  * @property {number} number counted from 1
  * @property {protocol.Settings} settings
  * @property {protocol.Generated} image
- * @property {{step: number, picture: protocol.Picture}[]} frames the image as it was expected at earlier steps
+ * @property {{step: number, picture: protocol.Picture}[]} frames the image as it was expected at
+ *   earlier steps
  * @property {number} total steps
  * @property {import("./doubt.js").Doubt} [doubt] what the model makes nothing of in its sentence
- * @property {protocol.Reading | null} [reading] what the model's reader sees; null where it has none
+ * @property {protocol.Reading | null} [reading] what the model's reader sees; null where it has
+ *   none
  */
 
-/** Most images, and most bytes of pixels; beyond, the oldest lose their frames, and then go themselves. */
+/**
+ * Most images, and most bytes of pixels; beyond, the oldest lose their frames, and then go
+ * themselves.
+ */
 const MOST = 60;
 const MOST_BYTES = 64e6;
 /** Width of a thumbnail, in pixels of a sharp screen. */
@@ -74,7 +82,10 @@ function name(button, { number, settings }) {
   button.title = words;
 }
 
-/** The newest image stays, whatever its size; then there is room for older images, and then for their frames. */
+/**
+ * The newest image stays, whatever its size; then there is room for older images, and then for
+ * their frames.
+ */
 function trim() {
   let room = MOST_BYTES;
   const kept = [...entries].reverse().filter(({ image, settings }, age) => {

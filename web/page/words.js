@@ -1,7 +1,8 @@
 /**
- * The words the model was trained on, and the sentence they make: "PA chest radiograph of a 60-year-old man. Large left
- * pleural effusion." The patterns are those of `train/src/data/prompts`; side and size exist where the training data has boxes.
- * Whatever stands here in small letters and quotes is a word of the training (a test in `train` holds it to that).
+ * The words the model was trained on, and the sentence they make: "PA chest radiograph of a
+ * 60-year-old man. Large left pleural effusion." The patterns are those of
+ * `train/src/data/prompts`; side and size exist where the training data has boxes. Whatever stands
+ * here in small letters and quotes is a word of the training (a test in `train` holds it to that).
  *
  * Nothing here touches the page; sentence.js reads and changes sentences.
  */
@@ -12,7 +13,8 @@
  * @property {string} [many] as in "bilateral pleural effusions", for what can be counted
  * @property {string[]} [also] other words for it
  * @property {boolean} [sided] whether a side can be told
- * @property {Partial<Record<"small" | "moderate" | "large", string>>} [sizes] the word for each size
+ * @property {Partial<Record<"small" | "moderate" | "large", string>>} [sizes] the word for each
+ *   size
  */
 
 /** @type {Record<string, Finding>} */
@@ -36,12 +38,18 @@ export const FINDINGS = {
 
 export const VIEWS = ["PA", "AP", ""];
 export const SEXES = ["male", "female", ""];
-/** Years, or "young" for a small child; a number in the sentence that is not here is kept, and belongs to its group. */
+/**
+ * Years, or "young" for a small child; a number in the sentence that is not here is kept, and
+ * belongs to its group.
+ */
 export const AGES = ["young", "12", "30", "60", "80", ""];
 export const SIDES = ["left", "right", "bilateral", ""];
 export const SIZES = ["small", "moderate", "large", ""];
 
-/** Every word of the prompts that the shipped models were trained on, but the numbers; clinicians' own words are not among them. */
+/**
+ * Every word of the prompts that the shipped models were trained on, but the numbers; clinicians'
+ * own words are not among them.
+ */
 export const TRAINED = new Set(
   (
     "a abnormality acute adult aged airspace alveolar an and anteroposterior ap are at atelectasis atelectatic base " +
@@ -58,7 +66,12 @@ export const TRAINED = new Set(
   ).split(" "),
 );
 
-/** @param {string} finding @param {string} side @param {string} size @returns {string} "large left pleural effusion" */
+/**
+ * @param {string} finding
+ * @param {string} side
+ * @param {string} size
+ * @returns {string} "large left pleural effusion"
+ */
 export function noun(finding, side, size) {
   const { one, many, sided, sizes = {} } = FINDINGS[finding];
   const where = sided ? side : "";
@@ -68,13 +81,21 @@ export function noun(finding, side, size) {
 /** @param {string} text @returns {string} with a capital letter */
 export const capital = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
 
-/** @param {string} finding @param {string} side @param {string} size @returns {string} "Large left pleural effusion." */
+/**
+ * @param {string} finding
+ * @param {string} side
+ * @param {string} size
+ * @returns {string} "Large left pleural effusion."
+ */
 export const phrase = (finding, side, size) => `${capital(noun(finding, side, size))}.`;
 
 /** 8, 11, 18 and 80 to 89 begin with a vowel sound; no other number does. @param {string} words */
 export const withArticle = (words) => `${/^(8|1[18]-|[aeiou])/.test(words) ? "an" : "a"} ${words}`;
 
-/** "60-year-old man"; a patient of whom nothing is said is one. @param {{sex: string, age: string}} said */
+/**
+ * "60-year-old man"; a patient of whom nothing is said is one.
+ * @param {{sex: string, age: string}} said
+ */
 export function person({ sex, age }) {
   const child = age === "young" || (age !== "" && Number(age) < 18);
   const noun = { male: child ? "boy" : "man", female: child ? "girl" : "woman", "": child ? "child" : age === "" ? "patient" : "adult" }[sex];

@@ -13,9 +13,11 @@ import { bar, modelIs, show, waits } from "./report.js";
  * An image to draw.
  * @typedef {object} Job
  * @property {protocol.Settings} settings
- * @property {{seeds: number[], index: number}} batch the press that asked for it: its seeds (one list for all of its images), and which of them this is
+ * @property {{seeds: number[], index: number}} batch the press that asked for it: its seeds (one
+ *   list for all of its images), and which of them this is
  * @property {any} [beside] the image to compare it with
- * @property {import("./visit.js").Entry[]} [tries] images of other seeds that were drawn for it, where it is drawn until the reader agrees
+ * @property {import("./visit.js").Entry[]} [tries] images of other seeds that were drawn for it,
+ *   where it is drawn until the reader agrees
  * @property {any} [again] the image that this one is, drawn again for what was not kept of it
  */
 
@@ -47,7 +49,8 @@ export class Work {
    * @param {(job: Job) => void} hears.start
    * @param {(job: Job, step: protocol.StepEvent) => void} hears.step
    * @param {(job: Job, image: protocol.Generated, milliseconds: number) => void} hears.image
-   * @param {(job: Job) => Promise<Job | null>} hears.another what to draw next for the same press, if anything
+   * @param {(job: Job) => Promise<Job | null>} hears.another what to draw next for the same press,
+   *   if anything
    * @param {() => void} hears.end nothing waits any more
    */
   constructor(means, hears) {
@@ -61,7 +64,10 @@ export class Work {
     return this.#abort !== null;
   }
 
-  /** Makes a model ready; the one that failed where none is named. @param {protocol.Model} [model] */
+  /**
+   * Makes a model ready; the one that failed where none is named.
+   * @param {protocol.Model} [model]
+   */
   async start(model = this.#model) {
     this.#model = model;
     this.#instead.abort();
@@ -94,7 +100,10 @@ export class Work {
     else waits(this.#others());
   }
 
-  /** Ends the image under way within a step, and drops what waits: all of it, or what the same press asked for. */
+  /**
+   * Ends the image under way within a step, and drops what waits: all of it, or what the same press
+   * asked for.
+   */
   cancel(all = true) {
     if (!this.busy) return;
     this.#all = all;
@@ -140,7 +149,11 @@ export class Work {
     if (signal.aborted) throw { code: "cancelled" }; // pressed while the last step ended
   }
 
-  /** What the press of a cancelled image asked for goes; what others asked for is drawn. @param {Job} job @param {any} error */
+  /**
+   * What the press of a cancelled image asked for goes; what others asked for is drawn.
+   * @param {Job} job
+   * @param {any} error
+   */
   #drop({ batch }, error) {
     this.#waiting = this.#waiting.filter((other) => other.batch.seeds !== batch.seeds);
     if (error.code !== "cancelled" || this.#all || this.#waiting.length === 0) throw error;
@@ -151,7 +164,11 @@ export class Work {
     return this.#waiting.filter(({ batch }) => batch.seeds !== this.#waiting[0].batch.seeds).length;
   }
 
-  /** "…, image 2 of 5" of a batch, and how many images wait that other presses asked for. @param {string} key @returns {Saying} */
+  /**
+   * "…, image 2 of 5" of a batch, and how many images wait that other presses asked for.
+   * @param {string} key
+   * @returns {Saying}
+   */
   #which(key) {
     const [{ batch: { seeds, index } }] = this.#waiting;
     const others = this.#others();
@@ -175,7 +192,10 @@ export class Work {
     };
   }
 
-  /** @param {protocol.WorkerMessage} event @param {"loading" | "busy"} [state] an image that waits for the engine can be cancelled */
+  /**
+   * @param {protocol.WorkerMessage} event
+   * @param {"loading" | "busy"} [state] an image that waits for the engine can be cancelled
+   */
   #onLoading(event, state) {
     if (event.type === "manifest") {
       modelIs(false); // the one before makes room for it

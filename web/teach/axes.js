@@ -1,4 +1,7 @@
-/** The two axes of a figure: what may vary, its values, and the settings of each cell. Nothing here touches the page. */
+/**
+ * The two axes of a figure: what may vary, its values, and the settings of each cell. Nothing here
+ * touches the page.
+ */
 
 import { change, understand } from "../page/sentence.js";
 import { MOST_GUIDANCE, MOST_STEPS, readSetting } from "../engine/settings.js";
@@ -8,7 +11,10 @@ import { table } from "../engine/table.js";
 /** @import * as protocol from "../engine/protocol.js" */
 /** @typedef {"finding" | "side" | "size" | "seed" | "guidance" | "steps"} Axis */
 
-/** Most values of an axis: a figure of 36 films is drawn in minutes, and is still legible on a slide. */
+/**
+ * Most values of an axis: a figure of 36 films is drawn in minutes, and is still legible on a
+ * slide.
+ */
 export const MOST = 6;
 export const AXES = /** @type {Axis[]} */ (["finding", "side", "size", "seed", "guidance", "steps"]);
 /** Those whose values are words of the sentence. */
@@ -24,13 +30,23 @@ export function applies(axis, prompt) {
   return axis !== "size" || Object.keys(sizes).length > 1;
 }
 
-/** Words that an axis can take in this sentence. @param {Axis} axis @param {string} prompt @returns {string[]} */
+/**
+ * Words that an axis can take in this sentence.
+ * @param {Axis} axis
+ * @param {string} prompt
+ * @returns {string[]}
+ */
 export function words(axis, prompt) {
   if (axis !== "size") return WORDS[axis] ?? [];
   return WORDS.size.filter((size) => size in (FINDINGS[understand(prompt).finding]?.sizes ?? {}));
 }
 
-/** What an axis begins with. @param {Axis} axis @param {protocol.Settings} settings @returns {string[]} */
+/**
+ * What an axis begins with.
+ * @param {Axis} axis
+ * @param {protocol.Settings} settings
+ * @returns {string[]}
+ */
 export function suggested(axis, { prompt, seed, guidance_scale: guidance, num_inference_steps: steps }) {
   if (axis === "finding") return [...new Set(["normal", understand(prompt).finding.replace(/^(normal)?$/, "effusion"), "cardiomegaly"])];
   if (axis in WORDS) return words(axis, prompt);
@@ -39,8 +55,11 @@ export function suggested(axis, { prompt, seed, guidance_scale: guidance, num_in
 }
 
 /**
- * Numbers as they are typed, between commas; null where one of them cannot be, there is none, or there are too many.
- * @param {Axis} axis @param {string} text @returns {string[] | null}
+ * Numbers as they are typed, between commas; null where one of them cannot be, there is none, or
+ * there are too many.
+ * @param {Axis} axis
+ * @param {string} text
+ * @returns {string[] | null}
  */
 export function numbers(axis, text) {
   const parts = text.split(/[,;\s]+/).filter(Boolean);
@@ -49,11 +68,20 @@ export function numbers(axis, text) {
   return [...new Set(read)].map(String);
 }
 
-/** @param {protocol.Settings} settings @param {Axis} axis @param {string} value @returns {protocol.Settings} */
+/**
+ * @param {protocol.Settings} settings
+ * @param {Axis} axis
+ * @param {string} value
+ * @returns {protocol.Settings}
+ */
 export function put(settings, axis, value) {
   if (axis in WORDS) return { ...settings, prompt: change(settings.prompt, axis, value) };
   return { ...settings, [NUMBERS[axis]]: Number(value) };
 }
 
-/** The settings of a cell. The finding comes first: side and size are said of it. @param {protocol.Settings} settings @param {[Axis, string][]} values */
+/**
+ * The settings of a cell. The finding comes first: side and size are said of it.
+ * @param {protocol.Settings} settings
+ * @param {[Axis, string][]} values
+ */
 export const cell = (settings, values) => [...values].sort(([a], [b]) => AXES.indexOf(a) - AXES.indexOf(b)).reduce((made, [axis, value]) => put(made, axis, value), settings);

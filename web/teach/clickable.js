@@ -1,4 +1,7 @@
-/** A film on which a place is marked, by a click, a finger or the arrow keys; and on which regions are shown afterwards. */
+/**
+ * A film on which a place is marked, by a click, a finger or the arrow keys; and on which regions
+ * are shown afterwards.
+ */
 
 import { t, translate } from "../engine/language.js";
 import { el } from "../page/page.js";
@@ -65,7 +68,10 @@ export class Clickable {
     this.#name();
   }
 
-  /** @param {Region[]} regions @param {boolean} places whether they are many small ones, which make an area */
+  /**
+   * @param {Region[]} regions
+   * @param {boolean} places whether they are many small ones, which make an area
+   */
   outline(regions, places) {
     this.regions.replaceChildren(
       ...regions.map(({ x, y, width, height }) => {
@@ -95,7 +101,9 @@ export class Clickable {
     this.changed();
   }
 
-  /** What it is to those who hear the page: something to work on only while a place is asked for. */
+  /**
+   * What it is to those who hear the page: something to work on only while a place is asked for.
+   */
   #name() {
     const { element } = this;
     element.classList.toggle("asks", this.#asks);

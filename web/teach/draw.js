@@ -1,4 +1,7 @@
-/** Films for teaching: drawn in the order of the page's one queue, with the model's own settings but for what is asked. */
+/**
+ * Films for teaching: drawn in the order of the page's one queue, with the model's own settings but
+ * for what is asked.
+ */
 
 import { sayingOf } from "../engine/errors.js";
 import { inEveryLanguage, say, t } from "../engine/language.js";
@@ -32,15 +35,25 @@ export const hasModel = () => defaults !== null;
 /** @param {() => void} hear called at each model that is ready */
 export const onModel = (hear) => heard.push(hear);
 
-/** Settles when a model is ready, or the signal is aborted. @param {AbortSignal} signal @returns {Promise<void>} */
+/**
+ * Settles when a model is ready, or the signal is aborted.
+ * @param {AbortSignal} signal
+ * @returns {Promise<void>}
+ */
 export const model = (signal) =>
   defaults ? Promise.resolve() : new Promise((resolve, reject) => (waiting.push(resolve), signal.addEventListener("abort", () => reject({ code: "cancelled" }))));
 
-/** The model's own settings with what is named. @param {Partial<protocol.Settings>} wanted @returns {protocol.Settings} */
+/**
+ * The model's own settings with what is named.
+ * @param {Partial<protocol.Settings>} wanted
+ * @returns {protocol.Settings}
+ */
 export const settingsWith = (wanted) => /** @type {any} */ ({ prompt: "", negative_prompt: "", seed: 0, scheduler: null, ...defaults, ...wanted });
 
 /**
- * @param {protocol.Settings} settings @param {AbortSignal} signal @param {(event: protocol.StepEvent) => void} [onStep]
+ * @param {protocol.Settings} settings
+ * @param {AbortSignal} signal
+ * @param {(event: protocol.StepEvent) => void} [onStep]
  * @returns {Promise<Film>}
  */
 export async function film(settings, signal, onStep) {
@@ -57,7 +70,8 @@ export class Panel {
   #words = "";
 
   /**
-   * @param {{button: HTMLButtonElement, status: HTMLElement, label: string}} parts `label`: what the button says, a key of the strings
+   * @param {{button: HTMLButtonElement, status: HTMLElement, label: string}} parts `label`: what
+   *   the button says, a key of the strings
    * @param {(signal: AbortSignal) => Promise<Saying>} work what it tells at the end
    * @param {() => boolean} [possible] whether there is something to draw
    */

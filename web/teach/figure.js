@@ -1,4 +1,7 @@
-/** A figure of two axes: what varies down and across, drawn as one table of films with the same seed and settings otherwise. */
+/**
+ * A figure of two axes: what varies down and across, drawn as one table of films with the same seed
+ * and settings otherwise.
+ */
 
 import { read } from "../page/form.js";
 import { inEveryLanguage, number, t, translate } from "../engine/language.js";
@@ -18,7 +21,10 @@ import { sheetOf } from "./sheet.js";
 
 const prompt = $("prompt");
 /** @typedef {{axis: Axis, values: string[]}} Side */
-/** What is on the page: its axes, what all of it shares, and the films, row by row. @type {{down: Side, across: Side, base: protocol.Settings, films: (Film | null)[]} | null} */
+/**
+ * What is on the page: its axes, what all of it shares, and the films, row by row.
+ * @type {{down: Side, across: Side, base: protocol.Settings, films: (Film | null)[]} | null}
+ */
 let drawn = null;
 const table = el("table", { class: "figure" });
 const scroll = el("div", { class: "scroll", role: "region", name: "figure.films", tabindex: "0", hidden: true }, table);

@@ -1,4 +1,7 @@
-/** Teaching with the page: the strip and the figure, lessons and the quiz; what the rest of the page knows of them. */
+/**
+ * Teaching with the page: the strip and the figure, lessons and the quiz; what the rest of the page
+ * knows of them.
+ */
 
 import { modelReady, useClient } from "./draw.js";
 import { startFigure, figureModel } from "./figure.js";
@@ -15,7 +18,8 @@ export { stripFrom } from "./strip.js";
 /**
  * @param {Client} client
  * @param {object} hooks
- * @param {(made: Omit<Entry, "number">) => Entry} hooks.remember keeps an image with those of this visit
+ * @param {(made: Omit<Entry, "number">) => Entry} hooks.remember keeps an image with those of this
+ *   visit
  * @param {(entry: Entry) => void} hooks.show puts one on the lightbox
  * @param {(a: Entry, b: Entry) => void} hooks.compare puts two there
  */

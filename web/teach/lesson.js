@@ -1,6 +1,6 @@
 /**
- * A lesson as a value of known types, or one sentence on what is wrong with it. docs/lessons.md has the format. Nothing here
- * touches the page.
+ * A lesson as a value of known types, or one sentence on what is wrong with it. docs/lessons.md has
+ * the format. Nothing here touches the page.
  */
 
 import { language, LANGUAGES, t } from "../engine/language.js";
@@ -21,8 +21,10 @@ import { table } from "../engine/table.js";
  * @property {Text | null} question
  * @property {Text[]} choices none where nothing is to be said
  * @property {number} answer the right one of them, counted from 0
- * @property {Region[] | "difference" | null} region where to click; `difference`: where film and pair differ most
- * @property {number} [blank] a choice after which nothing is to be clicked, as there would be nothing to see
+ * @property {Region[] | "difference" | null} region where to click; `difference`: where film and
+ *   pair differ most
+ * @property {number} [blank] a choice after which nothing is to be clicked, as there would be
+ *   nothing to see
  * @property {Text | null} explanation
  */
 
@@ -51,7 +53,10 @@ function shown(value) {
   return text.length > 40 ? `${text.slice(0, 40)}…` : text;
 }
 
-/** @param {string} text of the file @returns {{lesson: Lesson, problem: null} | {lesson: null, problem: Saying}} */
+/**
+ * @param {string} text of the file
+ * @returns {{lesson: Lesson, problem: null} | {lesson: null, problem: Saying}}
+ */
 export function parseLesson(text) {
   const refuse = (/** @type {Saying} */ problem) => ({ lesson: null, problem });
   if (text.length > MOST_BYTES) return refuse(["lesson.large", { most: MOST_BYTES / 1000 }]);
@@ -131,7 +136,12 @@ function readRegion(value, part) {
 
 /** @typedef {(value: unknown, part: string) => any} Read a value, or a fault */
 
-/** Reads an object's own fields, and refuses those that it cannot have: they are mistyped. @param {unknown} value @param {string} part @param {string[]} names */
+/**
+ * Reads an object's own fields, and refuses those that it cannot have: they are mistyped.
+ * @param {unknown} value
+ * @param {string} part
+ * @param {string[]} names
+ */
 function reader(value, part, names) {
   if (!isObject(value)) throw new Fault(part, value, ["lesson.must.object"]);
   const all = /** @type {any} */ (table(value));
@@ -177,7 +187,10 @@ const list = (least, most, read) => (value, part) => {
   return items.map((/** @type {unknown} */ one, /** @type {number} */ i) => read(one, `${part}[${i}]`));
 };
 
-/** A text of a lesson in the page's language, else in the one that it has. @param {Text | null} text */
+/**
+ * A text of a lesson in the page's language, else in the one that it has.
+ * @param {Text | null} text
+ */
 export function words(text) {
   if (text === null || typeof text === "string") return text ?? "";
   const all = /** @type {Record<string, string>} */ (text);

@@ -1,4 +1,7 @@
-/** Lessons from files, links and the site itself, and the quiz: choosing one, opening it, handing it on. */
+/**
+ * Lessons from files, links and the site itself, and the quiz: choosing one, opening it, handing it
+ * on.
+ */
 
 import { sayingOf } from "../engine/errors.js";
 import { readGiven } from "../engine/given.js";
@@ -15,7 +18,9 @@ import { Runner } from "./runner.js";
 /** @import { Lesson } from "./lesson.js" */
 /** @import { Saying } from "../engine/language.js" */
 
-/** What the site ships: where it is, and the strings on it. Nothing is fetched before it is begun. */
+/**
+ * What the site ships: where it is, and the strings on it. Nothing is fetched before it is begun.
+ */
 const SHIPPED = [
   { address: "lessons/effusion.json", key: "effusion" },
   { address: "lessons/heart.json", key: "heart" },
@@ -24,7 +29,10 @@ const SHIPPED = [
 /** The quiz as a lesson whose films nobody chose. @returns {Lesson} */
 const quiz = () => ({ title: { key: "teach.quiz" }, text: { key: "teach.quiz-text" }, end: { key: "teach.quiz-end" }, model: null, settings: {}, items: run(), anew: quiz });
 
-/** The lesson at work: its own text, and its address where it came from the site. @type {{text: string, address: string | null} | null} */
+/**
+ * The lesson at work: its own text, and its address where it came from the site.
+ * @type {{text: string, address: string | null} | null}
+ */
 let opened = null;
 /** @type {Saying | string} */
 let told = "";
@@ -52,13 +60,21 @@ export function startLessons({ keep }) {
   inEveryLanguage(() => tell(told));
 }
 
-/** @param {string} key of its title; with `-more`, of what is said of it @param {string} id @param {() => void} press @param {string} [does] what the button says */
+/**
+ * @param {string} key of its title; with `-more`, of what is said of it
+ * @param {string} id
+ * @param {() => void} press
+ * @param {string} [does] what the button says
+ */
 function card(key, id, press, does = "teach.begin") {
   const button = el("button", { id, t: does, "aria-describedby": `${id}-title`, onclick: press });
   return el("div", { class: "card" }, el("h3", { id: `${id}-title`, t: key }), el("p", { class: "hint", t: `${key}-more` }), button);
 }
 
-/** Opens what an address's fragment asks for; whether it asks for a lesson. @param {string} fragment */
+/**
+ * Opens what an address's fragment asks for; whether it asks for a lesson.
+ * @param {string} fragment
+ */
 export function followLesson(fragment) {
   if (!isLesson(fragment)) return false;
   fromLink(fragment).then(({ address, text, problem }) => {

@@ -1,6 +1,7 @@
 /**
- * A lesson in an address: `#lesson=lessons/effusion.json`, a file of this site; or `#lesson=~…`, the lesson itself, compressed,
- * for a lecturer who cannot put a file on the site. Browsers send a fragment to no server.
+ * A lesson in an address: `#lesson=lessons/effusion.json`, a file of this site; or `#lesson=~…`,
+ * the lesson itself, compressed, for a lecturer who cannot put a file on the site. Browsers send a
+ * fragment to no server.
  */
 
 import { MOST_BYTES } from "./lesson.js";
@@ -20,7 +21,10 @@ export async function toLink({ text, address }) {
   return `#${NAME}${address === null ? INSIDE + (await pack(text)) : encodeURI(address)}`;
 }
 
-/** @param {string} fragment @returns {Promise<{address: string | null, text: string | null, problem: Saying | null}>} */
+/**
+ * @param {string} fragment
+ * @returns {Promise<{address: string | null, text: string | null, problem: Saying | null}>}
+ */
 export async function fromLink(fragment) {
   const nothing = { address: null, text: null, problem: null };
   const value = fragment.slice(1 + NAME.length);
@@ -44,7 +48,11 @@ async function pack(text) {
   return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join("")).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
 }
 
-/** Of a few characters a stranger can make gigabytes: no more is unpacked than a lesson may have. @param {string} packed @returns {Promise<string | null>} */
+/**
+ * Of a few characters a stranger can make gigabytes: no more is unpacked than a lesson may have.
+ * @param {string} packed
+ * @returns {Promise<string | null>}
+ */
 async function unpack(packed) {
   try {
     const bytes = Uint8Array.from(atob(packed.replace(/-/g, "+").replace(/_/g, "/")), (letter) => letter.charCodeAt(0));

@@ -1,4 +1,7 @@
-/** Films side by side with what tells them apart: the same patient with and without, and their difference. */
+/**
+ * Films side by side with what tells them apart: the same patient with and without, and their
+ * difference.
+ */
 
 import { t } from "../engine/language.js";
 import { el } from "../page/page.js";
@@ -12,14 +15,23 @@ import { isPlain } from "./lesson.js";
 /** One for all answers: it is moved to the newest. */
 const scale = scaleBar();
 
-/** @param {(canvas: HTMLCanvasElement) => void} draw @param {string} caption @param {boolean} [english] whether it is a sentence for the model */
+/**
+ * @param {(canvas: HTMLCanvasElement) => void} draw
+ * @param {string} caption
+ * @param {boolean} [english] whether it is a sentence for the model
+ */
 export function figure(draw, caption, english = false) {
   const canvas = el("canvas", { role: "img", "aria-label": caption });
   draw(canvas);
   return el("figure", {}, canvas, el("figcaption", english ? { lang: "en" } : {}, caption));
 }
 
-/** The film of a question, the one beside it, and their difference: that with the finding less that without. @param {Film} shown @param {Film | null} pair */
+/**
+ * The film of a question, the one beside it, and their difference: that with the finding less that
+ * without.
+ * @param {Film} shown
+ * @param {Film | null} pair
+ */
 export function pairOf(shown, pair) {
   if (!pair) return [];
   const plain = [shown, pair].map(({ settings }) => isPlain(settings.prompt));

@@ -1,4 +1,7 @@
-/** A quiz: films that nobody chose, in an order that nobody can guess. Nothing here touches the page. */
+/**
+ * A quiz: films that nobody chose, in an order that nobody can guess. Nothing here touches the
+ * page.
+ */
 
 import { compose, phrase } from "../page/words.js";
 
@@ -7,13 +10,20 @@ import { compose, phrase } from "../page/words.js";
 /** Films of a run. */
 export const RUN = 10;
 
-/** Findings that are asked for: those that change the whole chest and that a classifier finds best in the shipped model's images (models/default/README.md). */
+/**
+ * Findings that are asked for: those that change the whole chest and that a classifier finds best
+ * in the shipped model's images (models/default/README.md).
+ */
 export const ASKED = ["effusion", "cardiomegaly", "edema"];
 const AGES = ["30", "60"];
 /** Findings are asked for at their largest, so that there is something to see. */
 const SIZE = "large";
 
-/** A whole number below `most`, which the browser's source of secrets gives: no film says anything about the next. @param {number} most */
+/**
+ * A whole number below `most`, which the browser's source of secrets gives: no film says anything
+ * about the next.
+ * @param {number} most
+ */
 function chance(most) {
   const all = 2 ** 32 - (2 ** 32 % most);
   for (;;) {
@@ -26,7 +36,8 @@ function chance(most) {
 const one = (all) => all[chance(all.length)];
 
 /**
- * Each film is normal or not by a coin of its own: the last of a run cannot be told from the number of those before.
+ * Each film is normal or not by a coin of its own: the last of a run cannot be told from the number
+ * of those before.
  * @returns {Item}
  */
 export function draw() {

@@ -1,10 +1,18 @@
-/** Whether a film shows what was asked for: the word of the model's reader. Where the model has none, nobody has checked, and that is said plainly. */
+/**
+ * Whether a film shows what was asked for: the word of the model's reader. Where the model has
+ * none, nobody has checked, and that is said plainly.
+ */
 
 /** @import { Client } from "../engine/client.js" */
 /** @import * as protocol from "../engine/protocol.js" */
 /** @typedef {{agrees: boolean}} Reading */
 
-/** @param {Client} client @param {protocol.Picture} image @param {protocol.Settings} settings that gave it @returns {Promise<Reading | null>} null where nobody has checked */
+/**
+ * @param {Client} client
+ * @param {protocol.Picture} image
+ * @param {protocol.Settings} settings that gave it
+ * @returns {Promise<Reading | null>} null where nobody has checked
+ */
 export async function check(client, image, settings) {
   const reading = await client.reading(image, settings.prompt);
   return typeof reading?.agrees === "boolean" ? { agrees: reading.agrees } : null;

@@ -1,4 +1,7 @@
-/** A run through films: a question, a choice, a click on the film; then the pair, the difference, and in the end the score. */
+/**
+ * A run through films: a question, a choice, a click on the film; then the pair, the difference,
+ * and in the end the score.
+ */
 
 import { sayingOf } from "../engine/errors.js";
 import { inEveryLanguage, say, t, translate } from "../engine/language.js";
@@ -14,7 +17,9 @@ import { differing, inside, say as sayPlace } from "./where.js";
 /** @import { Saying } from "../engine/language.js" */
 /** @typedef {"drawing" | "failed" | "asking" | "answered" | "end"} Phase */
 
-/** Other seeds that are tried where a reader says that a film does not show what it was asked for. */
+/**
+ * Other seeds that are tried where a reader says that a film does not show what it was asked for.
+ */
 const TRIES = 5;
 
 export class Runner {
@@ -36,7 +41,11 @@ export class Runner {
   /** @type {Saying | string} */
   #status = "";
 
-  /** @param {HTMLElement} root @param {{leave: () => void, keep: (film: Film) => void}} then goes back to the list; puts a film on the lightbox */
+  /**
+   * @param {HTMLElement} root
+   * @param {{leave: () => void, keep: (film: Film) => void}} then goes back to the list; puts a
+   *   film on the lightbox
+   */
   constructor(root, { leave, keep }) {
     this.film = new Clickable(() => this.render());
     this.title = el("h3", { id: "run-title", tabindex: "-1" });
@@ -88,7 +97,10 @@ export class Runner {
     return /** @type {Lesson} */ (this.#lesson).items[this.#at];
   }
 
-  /** Whether a place is asked for; in a quiz also of a normal film, which is to look no different. @param {Item} item */
+  /**
+   * Whether a place is asked for; in a quiz also of a normal film, which is to look no different.
+   * @param {Item} item
+   */
   #clicks = ({ region, blank }) => region !== null || blank !== undefined;
 
   /** @param {number} at @param {boolean} [pair] @returns {Promise<Film>} */
@@ -297,7 +309,11 @@ export class Runner {
   }
 }
 
-/** A film that a reader agrees with, where there is one: else one after another seed, so many times. @param {Item} item @param {() => Promise<Film>} draw */
+/**
+ * A film that a reader agrees with, where there is one: else one after another seed, so many times.
+ * @param {Item} item
+ * @param {() => Promise<Film>} draw
+ */
 async function confirmed(item, draw) {
   let made = await draw();
   for (let tries = 1; item.blank !== undefined && made.reading?.agrees === false && tries < TRIES; tries++) {

@@ -1,4 +1,6 @@
-/** What is drawn for teaching as one picture for a lecture, which says in its metadata what gave it. */
+/**
+ * What is drawn for teaching as one picture for a lecture, which says in its metadata what gave it.
+ */
 
 import { markOf } from "../engine/file.js";
 import { sayingOf } from "../engine/errors.js";
@@ -17,8 +19,11 @@ const SIDE = 320;
 
 /**
  * @param {Client} client
- * @param {{panes: import("../page/slide.js").Layer[][], columns: number, lines: string[], foot?: string, rows?: string[], bar?: boolean}} sheet `foot`: a key of the strings for its last line; `rows`: what stands above each row; `bar`: with the scale of differences
- * @param {{settings: protocol.Settings, image: protocol.Generated}} of what the metadata is about @param {string} name of the file
+ * @param {{panes: import("../page/slide.js").Layer[][], columns: number, lines: string[], foot?: string, rows?: string[], bar?: boolean}} sheet `foot`:
+ *   a key of the strings for its last line; `rows`: what stands above each row; `bar`: with the
+ *   scale of differences
+ * @param {{settings: protocol.Settings, image: protocol.Generated}} of what the metadata is about
+ * @param {string} name of the file
  */
 export async function sheetOf(client, { panes, columns, lines, foot = "slide.foot", rows, bar }, { settings, image: { model } }, name) {
   try {

@@ -1,4 +1,7 @@
-/** The same patient otherwise, as a strip: from an image, the same seed without the finding, on the other side, smaller, larger. */
+/**
+ * The same patient otherwise, as a strip: from an image, the same seed without the finding, on the
+ * other side, smaller, larger.
+ */
 
 import { inEveryLanguage, say, t, translate } from "../engine/language.js";
 import { nameAtWork } from "../page/models.js";
@@ -33,7 +36,10 @@ let panel;
 /** @type {{remember: (made: Omit<Entry, "number">) => Entry, compare: (a: Entry, b: Entry) => void}} */
 let hooks;
 
-/** @param {Client} client @param {typeof hooks} means keeps an image with those of the visit; shows two on the lightbox */
+/**
+ * @param {Client} client
+ * @param {typeof hooks} means keeps an image with those of the visit; shows two on the lightbox
+ */
 export function startStrip(client, means) {
   hooks = means;
   const part = $("strip");

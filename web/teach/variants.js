@@ -1,4 +1,7 @@
-/** The same patient otherwise: what else a sentence can say of its finding. Nothing here touches the page. */
+/**
+ * The same patient otherwise: what else a sentence can say of its finding. Nothing here touches the
+ * page.
+ */
 
 import { change, understand, withoutFinding } from "../page/sentence.js";
 import { FINDINGS, SIZES } from "../page/words.js";
@@ -9,7 +12,11 @@ import { table } from "../engine/table.js";
 
 const OTHER = table({ left: "right", right: "left" });
 
-/** Only those that apply to the sentence; none for a normal chest. @param {string} prompt @returns {Variant[]} */
+/**
+ * Only those that apply to the sentence; none for a normal chest.
+ * @param {string} prompt
+ * @returns {Variant[]}
+ */
 export function variants(prompt) {
   const { finding, side, size } = understand(prompt);
   const { sizes = {}, sided = false } = FINDINGS[finding] ?? {};

@@ -1,4 +1,7 @@
-/** Places on a film, in parts of its width and height from the upper left corner, and where two films differ. */
+/**
+ * Places on a film, in parts of its width and height from the upper left corner, and where two
+ * films differ.
+ */
 
 import { t } from "../engine/language.js";
 
@@ -8,7 +11,10 @@ import { t } from "../engine/language.js";
 
 /** Places across, and down, at which a difference is looked at. */
 export const PLACES = 16;
-/** So many of them at each edge are not looked at: what differs there is arms and the edge of the film, and no finding. */
+/**
+ * So many of them at each edge are not looked at: what differs there is arms and the edge of the
+ * film, and no finding.
+ */
 const MARGIN = 2;
 /** A place counts where it differs by this part of the largest difference. */
 const SHARE = 0.6;
@@ -28,8 +34,11 @@ export function say({ x, y }) {
 }
 
 /**
- * Where two films differ most, as regions: each place's mean difference, smoothed over its neighbours, against the largest.
- * @param {protocol.Picture} a @param {protocol.Picture} b of the same size @returns {Region[]}
+ * Where two films differ most, as regions: each place's mean difference, smoothed over its
+ * neighbours, against the largest.
+ * @param {protocol.Picture} a
+ * @param {protocol.Picture} b of the same size
+ * @returns {Region[]}
  */
 export function differing(a, b) {
   const sums = new Float64Array(PLACES * PLACES);

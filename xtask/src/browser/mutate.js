@@ -1,6 +1,7 @@
 /**
- * Mutates links, files of settings and manifests, and reads them as the page does. A reader may refuse; it may not throw anything but
- * a problem with a sentence, hang, or give a setting that it would itself refuse.
+ * Mutates links, files of settings and manifests, and reads them as the page does. A reader may
+ * refuse; it may not throw anything but a problem with a sentence, hang, or give a setting that it
+ * would itself refuse.
  */
 async ({ runs, seed, manifest }) => {
   const { fromFragment, fromJson, toFragment, toJson, readSetting } = await import("./engine/settings.js");
