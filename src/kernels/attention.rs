@@ -27,6 +27,10 @@ pub fn attention(
     if let Some(out) = super::gpu::attention(&q, &k, &v, heads, is_causal) {
         return out;
     }
+    #[cfg(feature = "training")]
+    if let Some(out) = super::cpu::gradient::attention([&q, &k, &v], heads, is_causal) {
+        return out;
+    }
     #[cfg(feature = "cpu")]
     if let Some(out) = super::cpu::attention(&q, &k, &v, heads, is_causal) {
         return out;

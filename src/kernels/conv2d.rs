@@ -4,21 +4,11 @@
 //! `out[b, m, p] = sum_k weight[m, k] * unfolded[b, k, p]`, where `k` counts input channels and
 //! taps, `[C_in, kh, kw]`.
 
-use burn::nn::{PaddingConfig2d, conv::Conv2d};
+use burn::nn::conv::Conv2d;
 use burn::prelude::*;
 
 use super::autocast::convolved;
-
-/// What is computed in the same pass as a convolution.
-#[derive(Clone, Debug, Default)]
-pub struct Fused {
-    /// The input is read at twice its resolution (nearest neighbour).
-    pub upsample: bool,
-    /// `[B, C_out]`, added to every pixel.
-    pub time: Option<Tensor<2>>,
-    /// As the output, added to it.
-    pub residual: Option<Tensor<4>>,
-}
+use super::fused::Fused;
 
 /// A convolution with 1x1 or 3x3 taps, `[B, C_in, h, w]` to `[B, C_out, H, W]`.
 pub fn conv2d(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
@@ -33,6 +23,10 @@ pub fn conv2d_fused(
 ) -> Tensor<4> {
     #[cfg(feature = "gpu")]
     if let Some(out) = super::gpu::conv2d(conv, &x, &mut fused) {
+        return out;
+    }
+    #[cfg(feature = "training")]
+    if let Some(out) = super::cpu::gradient::conv2d(conv, &x, &fused) {
         return out;
     }
     #[cfg(feature = "cpu")]
@@ -52,15 +46,6 @@ pub fn plain(conv: &Conv2d, x: Tensor<4>, fused: Fused) -> Tensor<4> {
     match fused.residual {
         Some(residual) => residual + out,
         None => out,
-    }
-}
-
-/// Zeros above, on the left, below and on the right; `None` where they depend on the input.
-pub(super) fn zeros_around(conv: &Conv2d) -> Option<[usize; 4]> {
-    match conv.padding {
-        PaddingConfig2d::Explicit(top, left, bottom, right) => Some([top, left, bottom, right]),
-        PaddingConfig2d::Valid => Some([0; 4]),
-        PaddingConfig2d::Same => None,
     }
 }
 

@@ -11,6 +11,10 @@ pub fn group_norm(norm: &GroupNorm, x: Tensor<4>, activated: bool) -> Tensor<4> 
     if super::gpu::takes_group_norm(norm, &x) {
         return super::gpu::group_norm(norm, x, activated);
     }
+    #[cfg(feature = "training")]
+    if let Some(out) = super::cpu::gradient::group_norm(norm, &x, activated) {
+        return out;
+    }
     #[cfg(feature = "cpu")]
     if let Some(out) = super::cpu::group_norm(norm, &x, activated) {
         return out;

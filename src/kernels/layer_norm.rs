@@ -11,6 +11,10 @@ pub fn layer_norm(norm: &LayerNorm, epsilon: f64, x: Tensor<3>) -> Tensor<3> {
     if let Some(out) = super::gpu::layer_norm(norm, epsilon, &x) {
         return out;
     }
+    #[cfg(feature = "training")]
+    if let Some(out) = super::cpu::gradient::layer_norm(norm, epsilon, &x) {
+        return out;
+    }
     #[cfg(feature = "cpu")]
     if let Some(out) = super::cpu::layer_norm(norm, epsilon, &x) {
         return out;

@@ -2,35 +2,10 @@
 
 use burn::nn::Linear;
 use burn::prelude::*;
-use burn::tensor::activation::{gelu, sigmoid, silu};
+use burn::tensor::activation::gelu;
 
+use super::activation::Activation;
 use super::autocast::mapped;
-
-/// What an output goes through.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Activation {
-    /// Nothing.
-    #[default]
-    None,
-    /// `x / 2 * (1 + erf(x / sqrt(2)))`
-    Gelu,
-    /// `x * sigmoid(1.702 x)`, as OpenAI's CLIP has it.
-    QuickGelu,
-    /// `x * sigmoid(x)`
-    Silu,
-}
-
-impl Activation {
-    /// Of burn's own operations.
-    pub fn plain<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
-        match self {
-            Activation::None => x,
-            Activation::Gelu => gelu(x),
-            Activation::QuickGelu => x.clone() * sigmoid(x * 1.702),
-            Activation::Silu => silu(x),
-        }
-    }
-}
 
 /// `activation(x W + b) + residual`, `[B, T, in]` to `[B, T, out]`.
 pub fn linear(
@@ -41,6 +16,11 @@ pub fn linear(
 ) -> Tensor<3> {
     #[cfg(feature = "gpu")]
     if let Some(out) = super::gpu::linear(layer, &x, activation, false, &mut residual) {
+        return out;
+    }
+    #[cfg(feature = "training")]
+    if let Some(out) = super::cpu::gradient::linear(layer, &x, activation, false, residual.as_ref())
+    {
         return out;
     }
     #[cfg(feature = "cpu")]
@@ -67,6 +47,10 @@ pub fn linear_rows(layer: &Linear, x: Tensor<2>, activation: Activation) -> Tens
 pub fn geglu(layer: &Linear, x: Tensor<3>) -> Tensor<3> {
     #[cfg(feature = "gpu")]
     if let Some(out) = super::gpu::linear(layer, &x, Activation::Gelu, true, &mut None) {
+        return out;
+    }
+    #[cfg(feature = "training")]
+    if let Some(out) = super::cpu::gradient::linear(layer, &x, Activation::Gelu, true, None) {
         return out;
     }
     #[cfg(feature = "cpu")]

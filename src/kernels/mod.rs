@@ -17,15 +17,18 @@
 //! pixels in every kernel, and the permutations between the two are views that copy nothing. On the
 //! CPU they lie pixel by pixel, for the same reason.
 
+mod activation;
 pub mod attention;
 mod autocast;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod cases;
+pub(crate) mod choice;
 pub mod conv2d;
 #[cfg(feature = "cpu")]
 pub(crate) mod cpu;
 pub mod embedding;
+mod fused;
 #[cfg(feature = "gpu")]
 mod gpu;
 pub mod group_norm;
@@ -38,46 +41,22 @@ pub mod rms_norm;
 pub mod table;
 mod views;
 
+pub use activation::Activation;
 pub use attention::attention;
 pub use autocast::autocast;
-pub use conv2d::{Fused, conv2d, conv2d_fused};
+#[cfg(feature = "testing")]
+pub use choice::{take_plain, take_tiles_of};
+pub use conv2d::{conv2d, conv2d_fused};
 pub use embedding::embedding;
+pub use fused::Fused;
 pub use group_norm::group_norm;
 pub use layer_norm::layer_norm;
-pub use linear::{Activation, geglu, linear, linear_rows};
+pub use linear::{geglu, linear, linear_rows};
 pub use packed::Packed;
 pub use rms_norm::{rms_norm, silu};
 pub use views::{concatenate, fork, map, rows};
 
 use burn::tensor::Device;
-#[cfg(feature = "testing")]
-use std::sync::{
-    RwLock,
-    atomic::{AtomicBool, Ordering},
-};
-
-#[cfg(feature = "testing")]
-use crate::device::AdapterClass;
-
-#[cfg(feature = "testing")]
-static PLAIN: AtomicBool = AtomicBool::new(false);
-#[cfg(feature = "testing")]
-static TILES: RwLock<Option<AdapterClass>> = RwLock::new(None);
-
-/// From now on only the plain operations are taken, or the kernels again where they can run: what a
-/// benchmark compares.
-#[cfg(feature = "testing")]
-pub fn take_plain(plain: bool) {
-    PLAIN.store(plain, Ordering::Relaxed);
-}
-
-#[cfg(any(feature = "cpu", feature = "gpu"))]
-fn is_plain() -> bool {
-    #[cfg(feature = "testing")]
-    return PLAIN.load(Ordering::Relaxed);
-    #[cfg(not(feature = "testing"))]
-    false
-}
 
 /// Whether kernels for a GPU run on a device.
 pub(crate) fn is_gpu(_device: &Device) -> bool {
@@ -85,21 +64,4 @@ pub(crate) fn is_gpu(_device: &Device) -> bool {
     return gpu::on_gpu(&burn::tensor::Tensor::<1>::empty([1], _device)).is_some();
     #[cfg(not(feature = "gpu"))]
     false
-}
-
-/// From now on tiles are those for a class of adapters, whatever the adapter is: each class is
-/// tested everywhere.
-#[cfg(feature = "testing")]
-pub fn take_tiles_of(class: AdapterClass) {
-    *TILES.write().unwrap_or_else(|e| e.into_inner()) = Some(class);
-}
-
-/// The class whose tiles are taken.
-#[cfg(feature = "gpu")]
-pub(crate) fn class() -> crate::device::AdapterClass {
-    #[cfg(feature = "testing")]
-    if let Some(chosen) = *TILES.read().unwrap_or_else(|e| e.into_inner()) {
-        return chosen;
-    }
-    crate::device::adapter_class()
 }

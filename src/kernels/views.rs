@@ -35,6 +35,10 @@ pub fn fork(x: Tensor<4>) -> [Tensor<4>; 2] {
 
 /// `[B, C, h, w]` and `[B, D, h, w]` to `[B, C + D, h, w]`.
 pub fn concatenate(x: Tensor<4>, y: Tensor<4>) -> Tensor<4> {
+    #[cfg(feature = "training")]
+    if let Some(out) = super::cpu::gradient::concatenate(&x, &y) {
+        return out;
+    }
     #[cfg(feature = "cpu")]
     if let Some(both) = super::cpu::concatenate(&x, &y) {
         return both;

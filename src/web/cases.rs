@@ -75,7 +75,7 @@ impl Cases {
     /// What the class of the adapter is taken for: `software` or `card`.
     #[cfg(feature = "gpu")]
     pub fn tiles() -> String {
-        match crate::kernels::class() {
+        match crate::kernels::choice::class() {
             device::AdapterClass::Software => "software".into(),
             device::AdapterClass::Gpu => "card".into(),
         }

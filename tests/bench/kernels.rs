@@ -146,7 +146,7 @@ fn operation(case: &Case) -> String {
         Case::GroupNorm { .. } => "group norm".into(),
         Case::LayerNorm { .. } => "layer norm".into(),
         Case::Attention { is_causal, .. } => {
-            if is_causal {
+            if *is_causal {
                 "attention, causal".into()
             } else {
                 "attention".into()

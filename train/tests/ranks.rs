@@ -134,7 +134,7 @@ fn copy(from: &Path, to: &Path) {
         if source.is_dir() {
             copy(&source, &target)
         } else {
-            drop(fs::copy(&source, &target).unwrap())
+            fs::copy(&source, &target).unwrap();
         }
     }
 }

@@ -1,8 +1,6 @@
 //! Attention, four queries at a time: their scores, the softmax of these, and the mean of the
 //! values that they weigh, all in the nearest cache.
 
-#[cfg(feature = "training")]
-use super::gradient;
 use super::math::{Highest, exp};
 use super::panels::Panels;
 use super::tensor::{dense, tensor, values};
@@ -35,10 +33,6 @@ pub fn attention(
     heads: usize,
     is_causal: bool,
 ) -> Option<Tensor<3>> {
-    #[cfg(feature = "training")]
-    if let Some(out) = gradient::attention([q, k, v], heads, is_causal) {
-        return Some(out);
-    }
     let [b, queries, channels] = q.dims();
     let keys = k.dims()[1];
     let [q, k, v] = [dense(q.clone())?, dense(k.clone())?, dense(v.clone())?];

@@ -1,14 +1,12 @@
 //! Convolutions: as a product over what the taps see, or by Winograd.
 
 use super::cache::{PanelLayout, made};
-#[cfg(feature = "training")]
-use super::gradient;
 use super::panels::Panels;
 use super::patches::Patches;
 use super::product::{Finish, product};
 use super::tensor::{dense, here, mapped, pixels, values};
 use super::winograd;
-use crate::kernels::{Fused, conv2d::zeros_around};
+use crate::kernels::fused::{Fused, zeros_around};
 use burn::nn::conv::Conv2d;
 use burn::prelude::*;
 use burn::tensor::DType;
@@ -119,10 +117,6 @@ impl Geometry {
 
 /// As [`crate::kernels::conv2d()`].
 pub fn conv2d(conv: &Conv2d, x: &Tensor<4>, fused: &Fused) -> Option<Tensor<4>> {
-    #[cfg(feature = "training")]
-    if let Some(out) = gradient::conv2d(conv, x, fused) {
-        return Some(out);
-    }
     let geometry = Geometry::of(conv, x, fused.upsample)?;
     let x = pixels(x.clone())?;
     let weight = here(conv.weight.val())?;

@@ -1,7 +1,5 @@
 //! Group normalisation of maps.
 
-#[cfg(feature = "training")]
-use super::gradient;
 use super::norm::{self, Affine, Moments};
 use super::tensor::{dense, mapped, pixels, values};
 use super::{filled_chunks, map_chunks, share_images};
@@ -10,10 +8,6 @@ use burn::prelude::*;
 
 /// As [`crate::kernels::group_norm()`].
 pub fn group_norm(norm: &GroupNorm, x: &Tensor<4>, activated: bool) -> Option<Tensor<4>> {
-    #[cfg(feature = "training")]
-    if let Some(out) = gradient::group_norm(norm, x, activated) {
-        return Some(out);
-    }
     let (gamma, beta) = (norm.gamma.as_ref()?, norm.beta.as_ref()?);
     let [b, c, h, w] = x.dims();
     let x = pixels(x.clone())?;

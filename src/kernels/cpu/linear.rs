@@ -1,8 +1,6 @@
 //! Linear layers.
 
 use super::cache::{PanelLayout, made};
-#[cfg(feature = "training")]
-use super::gradient;
 use super::panels::Panels;
 use super::product::{Finish, Matrix, product};
 use super::tensor::{dense, here, tensor, values};
@@ -20,10 +18,6 @@ pub fn linear(
     gated: bool,
     residual: Option<&Tensor<3>>,
 ) -> Option<Tensor<3>> {
-    #[cfg(feature = "training")]
-    if let Some(out) = gradient::linear(layer, x, activation, gated, residual) {
-        return Some(out);
-    }
     let [b, t, c_in] = x.dims();
     let rows = layer.weight.dims()[1];
     let x = dense(x.clone())?;

@@ -1,6 +1,6 @@
 //! Exponentials and what is made of them, a vector at a time.
 
-use super::super::linear::Activation;
+use crate::kernels::activation::Activation;
 use pulp::Simd;
 
 /// Adding it to a float of at most 2^22 rounds that float and leaves the integer in the lowest

@@ -3,10 +3,10 @@
 //! Variances are those of differences to the mean, in a pass of their own: the difference of two
 //! sums of squares loses too many digits where the mean is large.
 
-use super::super::linear::Activation;
 use super::math::activate;
 use super::tile::{Lanes, load, store};
 use super::{each_chunk, map_chunks, share, vectorized};
+use crate::kernels::activation::Activation;
 use pulp::{Simd, WithSimd};
 
 /// Pixels that are summed up in f32 before they go into an f64, and that are in the nearest cache

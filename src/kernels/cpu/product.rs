@@ -1,11 +1,11 @@
 //! A matrix product with what follows it: linear layers, and convolutions as the product of patches
 //! and weights.
 
-use super::super::linear::Activation;
 use super::math::activate;
 use super::panels::Panels;
 use super::tile::{Tile, VECTORS, WithTiles, load, multiply, store, tiled, zeros};
 use super::{filled_chunks, share};
+use crate::kernels::activation::Activation;
 use pulp::Simd;
 
 /// Rows that go through the strips together at most: a strip then stays in the nearest cache while

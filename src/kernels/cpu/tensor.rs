@@ -1,26 +1,16 @@
 //! Between burn's tensors and the kernels' slices.
 
-#[cfg(feature = "training")]
-use super::gradient;
+use crate::kernels::choice::is_plain;
 use burn::prelude::*;
 use burn::tensor::{Bytes, DType};
 use burn_flex::{Flex, FlexTensor, Layout};
 
 /// A tensor that lies here, in f32, without gradients.
 pub(super) fn here<const D: usize>(tensor: Tensor<D>) -> Option<FlexTensor> {
-    if crate::kernels::is_plain() || tensor.dtype() != DType::F32 {
+    if is_plain() || tensor.dtype() != DType::F32 {
         return None;
     }
     tensor.try_into_primitive::<Flex>().ok()
-}
-
-/// Whether a tensor lies here, with gradients or without.
-pub(super) fn lies_here<const D: usize>(tensor: &Tensor<D>) -> bool {
-    #[cfg(feature = "training")]
-    if gradient::takes(tensor) {
-        return true;
-    }
-    here(tensor.clone()).is_some()
 }
 
 /// The values of a tensor where they follow one another.

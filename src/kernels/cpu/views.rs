@@ -2,7 +2,7 @@
 
 #[cfg(feature = "training")]
 use super::gradient;
-use super::tensor::{here, lies_here};
+use super::tensor::here;
 use burn::prelude::*;
 
 /// As [`crate::kernels::rows()`]: no value moves.
@@ -21,11 +21,16 @@ pub fn map(rows: &Tensor<3>, [h, w]: [usize; 2]) -> Option<Tensor<4>> {
 
 /// As [`crate::kernels::concatenate()`].
 pub fn concatenate(x: &Tensor<4>, y: &Tensor<4>) -> Option<Tensor<4>> {
-    #[cfg(feature = "training")]
-    if let Some(out) = gradient::concatenate(x, y) {
-        return Some(out);
-    }
     here(x.clone())?;
     let [x, y] = [x, y].map(|x| x.clone().permute([0, 2, 3, 1]));
     Some(Tensor::cat(vec![x, y], 3).permute([0, 3, 1, 2]))
+}
+
+/// Whether a tensor lies here, with gradients or without.
+fn lies_here<const D: usize>(tensor: &Tensor<D>) -> bool {
+    #[cfg(feature = "training")]
+    if gradient::takes(tensor) {
+        return true;
+    }
+    here(tensor.clone()).is_some()
 }

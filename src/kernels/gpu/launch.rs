@@ -18,7 +18,7 @@ use cubecl::prelude::BufferArg;
 /// The buffer of a tensor that a kernel of ours can take: on a GPU, in f32 or f16, without
 /// gradients; `None` for any other.
 pub fn on_gpu<const D: usize>(tensor: &Tensor<D>) -> Option<CubeTensor> {
-    if crate::kernels::is_plain() || !matches!(tensor.dtype(), DType::F32 | DType::F16) {
+    if crate::kernels::choice::is_plain() || !matches!(tensor.dtype(), DType::F32 | DType::F16) {
         return None;
     }
     tensor.clone().try_into_primitive::<CubeBackend>().ok()

@@ -6,7 +6,7 @@
 //! and reads for itself.
 
 use crate::device::AdapterClass;
-use crate::kernels::class;
+use crate::kernels::choice::class;
 
 /// A tile of a matrix product `[C_out, K] x [K, P]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

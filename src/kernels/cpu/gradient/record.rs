@@ -1,6 +1,7 @@
 //! Between burn's autodiff and the kernels.
 
 use crate::kernels::autocast::is_mixed;
+use crate::kernels::choice::is_plain;
 use burn::prelude::*;
 use burn::tensor::{Bytes, DType};
 use burn_autodiff::Autodiff;
@@ -20,7 +21,7 @@ pub struct Input {
 impl Input {
     /// `None` for a tensor of another backend or type, and without autodiff.
     pub fn of<const D: usize>(tensor: Tensor<D>) -> Option<Self> {
-        if crate::kernels::is_plain() || is_mixed() || tensor.dtype() != DType::F32 {
+        if is_plain() || is_mixed() || tensor.dtype() != DType::F32 {
             return None;
         }
         let tensor = tensor.try_into_primitive::<Autodiff<Flex>>().ok()?;
