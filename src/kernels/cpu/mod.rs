@@ -8,7 +8,7 @@
 //! output again for everything that follows.
 //!
 //! Each operation is `None` for tensors that it cannot take: those of another backend, and those
-//! that gradients are wanted of where the feature `training` is missing.
+//! that gradients are wanted of, which `gradient` takes where the feature `training` is there.
 
 mod attention;
 mod cache;
