@@ -92,7 +92,7 @@ impl ModelFolder {
     pub fn open(dir: &Path) -> Result<Self> {
         if !dir.is_dir() {
             if !dir.exists() {
-                return Err(no_model(dir, "there is no such folder"));
+                return Err(Error::model_folder(dir, "there is no such folder"));
             }
             // What stands in a model's place by accident is named; any other file may be one of a
             // model's.
@@ -100,7 +100,7 @@ impl ModelFolder {
                 return Err(error);
             }
             let why = "it is a file (`train import` makes a bundle of one)";
-            return Err(no_model(dir, why));
+            return Err(Error::model_folder(dir, why));
         }
         match formats::text(&dir.join(MANIFEST_FILE))? {
             Some(manifest) => Self::open_bundle(dir, &manifest),
@@ -369,11 +369,4 @@ fn read_entry(dir: &Path, entry: &FileEntry) -> Result<Vec<u8>> {
 
 fn in_config((component, why): (&'static str, String)) -> Error {
     Error::config(format!("{component}/config.json"), why)
-}
-
-fn no_model(dir: &Path, why: &str) -> Error {
-    Error::ModelFolder {
-        path: dir.display().to_string(),
-        why: why.into(),
-    }
 }

@@ -4,8 +4,11 @@
 //! Every text is one sentence (or two) fit to be shown to a person as it stands; [`Error::code`] is
 //! the stable word that programs and the web page use to tell them apart.
 
-use crate::limits::MESSAGE_CHARS;
-use std::fmt;
+mod line;
+
+pub use line::one_line;
+
+use std::{fmt, path::Path};
 
 /// `Result` with this crate's [`enum@Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -306,39 +309,6 @@ impl fmt::Display for Error {
     }
 }
 
-/// Text fit for one line of a terminal: white space becomes single spaces, and characters that
-/// would move the cursor, reorder the line or not be seen become escapes. A text of more than
-/// [`MESSAGE_CHARS`] loses its middle.
-pub fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len().min(4 * MESSAGE_CHARS));
-    for word in text.split_whitespace() {
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        for c in word.chars() {
-            if c.is_control() || is_invisible(c) {
-                line.extend(c.escape_unicode())
-            } else {
-                line.push(c)
-            }
-        }
-    }
-    if line.chars().count() <= MESSAGE_CHARS {
-        return line;
-    }
-    let half = MESSAGE_CHARS / 2;
-    let end: Vec<char> = line.chars().rev().take(half).collect();
-    let start: String = line.chars().take(half).collect();
-    format!("{start} ... {}", end.iter().rev().collect::<String>())
-}
-
-/// Unicode's directional and other format characters, with which a name can pretend to be another
-/// one.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
-
 impl Error {
     /// Stable kebab-case word for this kind of error; never changes between releases.
     pub fn code(&self) -> &'static str {
@@ -388,8 +358,14 @@ impl Error {
         Error::Request { field, why }
     }
 
+    /// An [`Error::ModelFolder`].
+    pub fn model_folder(path: &Path, why: impl Into<String>) -> Error {
+        let (path, why) = (path.display().to_string(), why.into());
+        Error::ModelFolder { path, why }
+    }
+
     /// An [`Error::Io`] for this path, for `map_err`.
-    pub fn io(path: impl AsRef<std::path::Path>) -> impl FnOnce(std::io::Error) -> Error {
+    pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.as_ref().display().to_string();
         move |source| Error::Io { path, source }
     }

@@ -8,9 +8,6 @@ use crate::error::{Error, Result};
 #[cfg(not(target_family = "wasm"))]
 use std::{fs::File, io::Read, path::Path};
 
-/// Characters of an error message, so that a name of a megabyte does not fill a terminal.
-pub const MESSAGE_CHARS: usize = 600;
-
 /// Bytes of a JSON or text file of a model: manifests, configs, vocabularies, indices of shards.
 /// The largest known are the tokenizers of CLIP, 4 MB; the manifest of Stable Diffusion XL would
 /// have 1 MB.

@@ -1,6 +1,6 @@
 //! What a diffusers checkpoint has beside its weights: configs, tokenizer, name.
 
-use super::{formats, no_model};
+use super::formats;
 use crate::{
     Error, Result,
     bundle::Defaults,
@@ -49,7 +49,8 @@ pub(super) fn instead<T: DeserializeOwned>(
 }
 
 pub(super) fn required(dir: &Path, file: &str) -> Result<Vec<u8>> {
-    formats::text(&dir.join(file))?.ok_or_else(|| no_model(dir, &format!("it has no {file}")))
+    formats::text(&dir.join(file))?
+        .ok_or_else(|| Error::model_folder(dir, format!("it has no {file}")))
 }
 
 /// The config of the text encoder, which a whole CLIP has inside its own (transformers:
@@ -100,7 +101,7 @@ pub(super) fn tokenizer(dir: &Path) -> Result<ClipTokenizer> {
         (None, Some(vocab), Some(merges)) => {
             ClipTokenizer::from_vocab_and_merges(&vocab, &merges, &options)
         }
-        _ => Err(no_model(
+        _ => Err(Error::model_folder(
             dir,
             "it has neither tokenizer/tokenizer.json nor tokenizer/vocab.json and merges.txt",
         )),

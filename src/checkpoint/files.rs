@@ -1,6 +1,6 @@
 //! Weight files of a diffusers checkpoint: which there are, and what of them belongs to the model.
 
-use super::{formats, no_model, tensors::Places};
+use super::{formats, tensors::Places};
 use crate::{Error, Result, bundle::check_file_name, names::current_name};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -112,7 +112,7 @@ fn weight_files(folder: &Path, component: &str) -> Result<Vec<PathBuf>> {
             others.join(", ")
         ),
     };
-    Err(no_model(folder.parent().unwrap_or(folder), &why))
+    Err(Error::model_folder(folder.parent().unwrap_or(folder), why))
 }
 
 /// Files of a folder that may be weights under names that nobody looks for.

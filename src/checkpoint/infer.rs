@@ -6,7 +6,7 @@
 //! `scripts/convert_original_stable_diffusion_to_diffusers.py`); whether an SD 2.x predicts noise
 //! or v has to be told.
 
-use super::tensors::Places;
+use super::tensors::{Places, Shapes};
 use crate::{
     Error, Result,
     components::ComponentConfigs,
@@ -15,7 +15,6 @@ use crate::{
     latents::{UNet2DConditionConfig, scheduler::SchedulerConfig, unet::values::PerLevel},
 };
 use serde_json::json;
-use std::collections::BTreeMap;
 
 /// Channels of an attention head in SD 2.x and in both text encoders; SD 1.x has eight heads at
 /// every level.
@@ -26,9 +25,6 @@ const SD1_HEADS: usize = 8;
 /// v (768).
 const EPSILON_SIZE: usize = 64;
 const V_SIZE: usize = 96;
-
-/// Shapes by name.
-pub(super) type Shapes<'a> = BTreeMap<&'a str, &'a [usize]>;
 
 /// What the networks of these shapes are configured as.
 ///

@@ -9,7 +9,10 @@
 mod config;
 mod keys;
 
-use super::{formats, infer::Shapes, tensors::Places};
+use super::{
+    formats,
+    tensors::{Places, Shapes},
+};
 use crate::{Error, Result, error::one_line, tensor::HostTensor};
 use config::AdapterConfig;
 use keys::{Key, Part};

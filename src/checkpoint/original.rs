@@ -13,13 +13,8 @@ use super::{
     tensors::{Place, Places},
 };
 use crate::{Error, Result};
-use layout::{Layout, Named};
+use layout::{CLIP, Layout, Named, OPEN_CLIP, UNET, VAE};
 use std::path::Path;
-
-const UNET: &str = "model.diffusion_model.";
-const VAE: &str = "first_stage_model.";
-const CLIP: &str = "cond_stage_model.transformer.";
-const OPEN_CLIP: &str = "cond_stage_model.model.";
 
 /// Layers of OpenCLIP-H. SD 2.x takes what the last but one gives (`FrozenOpenCLIPEmbedder`,
 /// `layer="penultimate"`), so that the last is of no use: diffusers' models have 23, and converters

@@ -1,13 +1,12 @@
 //! Where each tensor of a model lies, and reading them one at a time.
 
-use super::infer::Shapes;
 use crate::{Error, Result, bundle::decode_plain, tensor::HostTensor, weights::StoredWeights};
 use safetensors::{
     Dtype,
     tensor::{TensorInfo, TensorView},
 };
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{Read, Seek, SeekFrom},
     ops::Range,
@@ -98,6 +97,9 @@ impl Place {
         Ok(bytes)
     }
 }
+
+/// Shapes by name.
+pub(super) type Shapes<'a> = BTreeMap<&'a str, &'a [usize]>;
 
 /// Where every tensor of a model is.
 #[derive(Debug, Clone, Default)]

@@ -1,5 +1,6 @@
 //! One sentence on one line, whatever is in it.
 
+use super::line::MESSAGE_CHARS;
 use super::*;
 
 #[test]

@@ -1,7 +1,11 @@
 //! The original layout's names of tensors, in diffusers' words.
 
-use super::{CLIP, OPEN_CLIP, UNET, VAE};
 use crate::names::current_name;
+
+pub(super) const UNET: &str = "model.diffusion_model.";
+pub(super) const VAE: &str = "first_stage_model.";
+pub(super) const CLIP: &str = "cond_stage_model.transformer.";
+pub(super) const OPEN_CLIP: &str = "cond_stage_model.model.";
 
 /// What a tensor is in diffusers.
 #[derive(Debug, PartialEq)]
