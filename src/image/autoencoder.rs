@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::bicubic::EncoderSize;
 use super::dc::{AutoencoderDC, AutoencoderDCConfig};
-use super::kl::{AutoencoderKL, AutoencoderKLConfig};
+use super::kl::{AutoencoderKL, AutoencoderKLConfig, DiagonalGaussian};
 use super::scaling::LatentScaling;
 use super::tiny::{AutoencoderTiny, AutoencoderTinyConfig};
 use crate::error::Result;
@@ -32,15 +32,6 @@ pub enum Autoencoder {
     DC(AutoencoderDC),
     /// `AutoencoderTiny`
     Tiny(AutoencoderTiny),
-}
-
-/// Mean and log-variance of the latents of an image.
-#[derive(Clone, Debug)]
-pub struct DiagonalGaussian {
-    /// `[B, latent_channels, h, w]`
-    pub mean: Tensor<4>,
-    /// `[B, latent_channels, h, w]`, within -30 to 20
-    pub logvar: Tensor<4>,
 }
 
 /// Log-variance of latents that are certain, as diffusers' `DiagonalGaussianDistribution` bounds

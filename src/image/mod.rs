@@ -9,9 +9,9 @@ mod pixels;
 mod scaling;
 mod tiny;
 
-pub use autoencoder::{Autoencoder, AutoencoderConfig, DiagonalGaussian};
+pub use autoencoder::{Autoencoder, AutoencoderConfig};
 pub use dc::{AutoencoderDC, AutoencoderDCConfig, Names};
-pub use kl::{AutoencoderKL, AutoencoderKLConfig};
+pub use kl::{AutoencoderKL, AutoencoderKLConfig, DiagonalGaussian};
 pub use pixels::Image;
 pub use scaling::LatentScaling;
 pub use tiny::{AutoencoderTiny, AutoencoderTinyConfig};

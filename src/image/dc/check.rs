@@ -1,6 +1,6 @@
 //! Whether an `AutoencoderDC` can be built from its config.
 
-use super::config::{AutoencoderDCConfig, Names};
+use super::config::AutoencoderDCConfig;
 use super::res_block::Activation;
 use crate::error::Result;
 use crate::image::fault;
@@ -41,16 +41,12 @@ impl AutoencoderDCConfig {
             check_levels(half, channels, layers)?;
             for level in 0..channels.len() {
                 let key = format!("{half}_block_types");
-                only("ResBlock", &key, named(&key, types, level)?)?;
+                only("ResBlock", &key, types.at(level, &key)?)?;
             }
         }
         for level in 0..decoder.len() {
             let key = "decoder_norm_types";
-            only(
-                "rms_norm",
-                key,
-                named(key, &self.decoder_norm_types, level)?,
-            )?;
+            only("rms_norm", key, self.decoder_norm_types.at(level, key)?)?;
         }
         self.check_shuffles()?;
         self.shuffles()?;
@@ -129,12 +125,6 @@ fn check_levels(half: &str, channels: &[usize], layers: &[usize]) -> Result<()> 
         )));
     }
     Ok(())
-}
-
-/// What `names` says of a level.
-pub(super) fn named<'a>(key: &str, names: &'a Names, level: usize) -> Result<&'a str> {
-    let missing = || fault(format!("{key} names nothing for level {level}"));
-    names.at(level).ok_or_else(missing)
 }
 
 fn only(supported: &str, key: &str, found: &str) -> Result<()> {

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::check::named;
 use super::res_block::Activation;
 use crate::error::Result;
 use crate::image::bicubic::EncoderSize;
@@ -21,10 +20,14 @@ pub enum Names {
 }
 
 impl Names {
-    pub(super) fn at(&self, level: usize) -> Option<&str> {
+    /// The name for a level; `key` is theirs, for an error.
+    pub(super) fn at(&self, level: usize, key: &str) -> Result<&str> {
         match self {
-            Self::All(name) => Some(name),
-            Self::Each(names) => names.get(level).map(String::as_str),
+            Self::All(name) => Ok(name),
+            Self::Each(names) => match names.get(level) {
+                Some(name) => Ok(name),
+                None => Err(fault(format!("{key} names nothing for level {level}"))),
+            },
         }
     }
 }
@@ -171,7 +174,7 @@ impl AutoencoderDCConfig {
     pub(super) fn activations(&self) -> Result<Vec<Activation>> {
         let levels = self.decoder_block_out_channels.len();
         (0..levels)
-            .map(|level| named("decoder_act_fns", &self.decoder_act_fns, level)?.parse())
+            .map(|level| self.decoder_act_fns.at(level, "decoder_act_fns")?.parse())
             .collect()
     }
 }

@@ -3,7 +3,7 @@
 use burn::nn::{GroupNorm, conv::Conv2d};
 use burn::prelude::*;
 
-use super::AutoencoderKLConfig;
+use super::config::AutoencoderKLConfig;
 use super::mid::{EPS, MidBlock, resnet};
 use crate::kernels;
 use crate::nn::sliced::{self, WHOLE};

@@ -3,7 +3,7 @@
 use burn::nn::{GroupNorm, conv::Conv2d};
 use burn::prelude::*;
 
-use super::AutoencoderKLConfig;
+use super::config::AutoencoderKLConfig;
 use super::mid::{EPS, MidBlock, resnet};
 use crate::kernels;
 use crate::nn::{conv3x3, group_norm, resample::Downsample2D, resnet::ResnetBlock2D};

@@ -5,7 +5,7 @@
 use super::config::{SchedulerConfig, bad_key};
 use super::schedule::{BETAS, NoiseSchedule, PredictionType, TimestepSpacing, linspace, trailing};
 use super::sigmas::Sigmas;
-use super::{SchedulerOutput, Solver, bad_steps, combine};
+use super::solver::{SchedulerOutput, Solver, bad_steps, combine};
 use crate::error::Result;
 
 /// Below this many steps, diffusers lowers the order of the last ones (`lower_order_final`).

@@ -4,7 +4,7 @@
 use super::config::SchedulerConfig;
 use super::schedule::{BETAS, NoiseSchedule, PredictionType, TimestepSpacing, spaced_timesteps};
 use super::sigmas::Sigmas;
-use super::{SchedulerOutput, Solver, combine};
+use super::solver::{SchedulerOutput, Solver, combine};
 use crate::error::Result;
 
 /// `EulerDiscreteScheduler`.

@@ -4,7 +4,7 @@
 
 use super::config::{SchedulerConfig, bad_key};
 use super::schedule::{BetaDefaults, NoiseSchedule, PredictionType};
-use super::{SchedulerOutput, Solver, bad_steps, combine};
+use super::solver::{SchedulerOutput, Solver, bad_steps, combine};
 use crate::error::Result;
 
 /// Standard deviation of the data in the boundary condition of consistency models.

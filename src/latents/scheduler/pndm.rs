@@ -5,7 +5,7 @@
 
 use super::config::{SchedulerConfig, bad_key};
 use super::schedule::{BETAS, NoiseSchedule, PredictionType, TimestepSpacing, spaced_timesteps};
-use super::{SchedulerOutput, Solver, bad_steps, combine};
+use super::solver::{SchedulerOutput, Solver, bad_steps, combine};
 use crate::error::Result;
 
 /// Steps the multistep method looks back, and Runge-Kutta steps to start it.

@@ -8,8 +8,8 @@ use super::UNet2DConditionModel;
 use super::blocks::{DownBlock2D, MidBlock2D, UpBlock2D};
 use super::pooling::TextTimeEmbedding;
 use super::time::{TimestepEmbedding, Timesteps};
-use super::values::{PerLevel, SampleSize, block_type, is_silu};
-use crate::error::{Error, Result};
+use super::values::{PerLevel, SampleSize, block_type, fault, is_silu};
+use crate::error::Result;
 use crate::limits::LEVELS;
 use crate::nn::{
     conv3x3, group_norm,
@@ -132,10 +132,6 @@ const PLAIN: &[(&str, &str)] = &[
     ("timestep_post_act", "null"),
 ];
 
-pub(super) fn fault(why: String) -> Error {
-    Error::config("unet/config.json", why)
-}
-
 /// Whether a value says what `plain` does: numbers as numbers (`1` and `1.0`), a list as all of its
 /// values (one for each level), activations under every name that diffusers knows.
 fn same(value: &Value, plain: &Value) -> bool {
@@ -223,7 +219,7 @@ impl UNet2DConditionConfig {
     /// A U-Net with random weights.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the key that is inconsistent or not supported.
+    /// [`crate::Error::Config`] naming the key that is inconsistent or not supported.
     pub fn init(&self, device: &Device) -> Result<UNet2DConditionModel> {
         self.check()?;
         let channels = &self.block_out_channels;

@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::config::fault;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Height and width. Configs have one number where they are equal, else a list of both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,4 +83,8 @@ pub(crate) fn is_silu(act_fn: &str) -> bool {
 /// (`get_down_block`).
 pub(crate) fn block_type(name: &str) -> &str {
     name.strip_prefix("UNetRes").unwrap_or(name)
+}
+
+pub(super) fn fault(why: String) -> Error {
+    Error::config("unet/config.json", why)
 }
