@@ -1,7 +1,7 @@
 //! The GPU device, asked for with explicit limits and features and then given to burn.
 
-use super::{ADAPTER, AdapterClass, Limits, Options};
-use crate::{Error, Result};
+use super::adapter::{ADAPTER, AdapterClass, Limits, Options, unusable};
+use crate::Result;
 use burn::tensor::{
     Device,
     wgpu::{
@@ -128,12 +128,6 @@ async fn adapter(limits: Limits) -> Result<(wgpu::Instance, wgpu::Adapter)> {
 #[cfg(not(target_family = "wasm"))]
 async fn adapter(limits: Limits) -> Result<(wgpu::Instance, wgpu::Adapter)> {
     super::native::adapter(limits).await
-}
-
-pub(super) fn unusable(error: impl std::fmt::Display) -> Error {
-    Error::Device(format!(
-        "no GPU can be used ({error}); use the cpu backend, or update the graphics driver"
-    ))
 }
 
 fn class(info: &wgpu::AdapterInfo, known: bool) -> AdapterClass {

@@ -1,7 +1,7 @@
 //! Which of a computer's adapters is taken, and how one is had that offers the default limits and
 //! no more.
 
-use super::{Limits, gpu::unusable};
+use super::adapter::{Limits, unusable};
 use crate::Result;
 use burn::tensor::wgpu::wgpu::{self, Backend, Backends, DeviceType, hal};
 use std::sync::{Mutex, PoisonError};

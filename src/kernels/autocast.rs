@@ -10,7 +10,7 @@ use burn::tensor::FloatDType;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 
-use super::fused::zeros_around;
+use super::padding::zeros_around;
 
 thread_local! {
     static PRECISION: Cell<Option<FloatDType>> = const { Cell::new(None) };

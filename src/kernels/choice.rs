@@ -1,7 +1,7 @@
 //! Which of an operation's ways is taken, and which tiles: what benchmarks and tests choose.
 
 #[cfg(any(feature = "gpu", feature = "testing"))]
-use crate::device::AdapterClass;
+use crate::device::adapter::AdapterClass;
 #[cfg(feature = "testing")]
 use std::sync::{
     RwLock,
@@ -42,5 +42,5 @@ pub(crate) fn class() -> AdapterClass {
     if let Some(chosen) = *TILES.read().unwrap_or_else(|e| e.into_inner()) {
         return chosen;
     }
-    crate::device::adapter_class()
+    crate::device::adapter::adapter_class()
 }

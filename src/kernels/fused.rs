@@ -1,6 +1,5 @@
-//! What belongs to the pass of a convolution, and what lies around its input.
+//! What belongs to the pass of a convolution.
 
-use burn::nn::{PaddingConfig2d, conv::Conv2d};
 use burn::prelude::*;
 
 /// What is computed in the same pass as a convolution.
@@ -12,13 +11,4 @@ pub struct Fused {
     pub time: Option<Tensor<2>>,
     /// As the output, added to it.
     pub residual: Option<Tensor<4>>,
-}
-
-/// Zeros above, on the left, below and on the right; `None` where they depend on the input.
-pub(super) fn zeros_around(conv: &Conv2d) -> Option<[usize; 4]> {
-    match conv.padding {
-        PaddingConfig2d::Explicit(top, left, bottom, right) => Some([top, left, bottom, right]),
-        PaddingConfig2d::Valid => Some([0; 4]),
-        PaddingConfig2d::Same => None,
-    }
 }

@@ -35,6 +35,7 @@ pub mod group_norm;
 pub mod layer_norm;
 pub mod linear;
 pub mod packed;
+mod padding;
 pub mod rms_norm;
 #[cfg(feature = "testing")]
 #[doc(hidden)]

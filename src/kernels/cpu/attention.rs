@@ -1,10 +1,11 @@
 //! Attention, four queries at a time: their scores, the softmax of these, and the mean of the
 //! values that they weigh, all in the nearest cache.
 
+use super::lanes::{Lanes, VECTORS};
 use super::math::{Highest, exp};
 use super::panels::Panels;
 use super::tensor::{dense, tensor, values};
-use super::tile::{Lanes, VECTORS, WithTiles, multiply, multiply_narrow, store, tiled, zeros};
+use super::tile::{WithTiles, multiply, multiply_narrow, store, tiled, zeros};
 use super::{each_chunk, filled_chunks, share, share_images};
 use burn::prelude::*;
 use pulp::Simd;

@@ -16,6 +16,7 @@ mod conv2d;
 #[cfg(feature = "training")]
 pub mod gradient;
 mod group_norm;
+mod lanes;
 mod layer_norm;
 mod linear;
 mod math;
@@ -32,8 +33,6 @@ mod views;
 mod winograd;
 mod work;
 
-use pulp::WithSimd;
-use tile::Lanes;
 #[cfg(feature = "training")]
 use work::each;
 use work::{
@@ -47,33 +46,3 @@ pub use group_norm::group_norm;
 pub use layer_norm::layer_norm;
 pub use linear::linear;
 pub use views::{concatenate, map, rows};
-
-/// Whether the processor has AVX-512.
-fn is_wide() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return pulp::x86::V4::try_new().is_some();
-    #[cfg(not(target_arch = "x86_64"))]
-    false
-}
-
-/// Runs with vectors of this processor.
-fn vectorized<Op: WithSimd>(lanes: Lanes, op: Op) -> Op::Output {
-    #[cfg(target_arch = "x86_64")]
-    if lanes == Lanes::Wide
-        && let Some(simd) = pulp::x86::V4::try_new()
-    {
-        return pulp::Simd::vectorize(simd, op);
-    }
-    // One after another and no `Arch::dispatch`, which would compile everything for each of them
-    // once more.
-    #[cfg(target_arch = "x86_64")]
-    return match pulp::x86::V3::try_new() {
-        Some(simd) => pulp::Simd::vectorize(simd, op),
-        None => pulp::Simd::vectorize(pulp::Scalar, op),
-    };
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        let _ = lanes; // there is one kind
-        pulp::Arch::new().dispatch(op)
-    }
-}

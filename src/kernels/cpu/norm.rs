@@ -3,9 +3,10 @@
 //! Variances are those of differences to the mean, in a pass of their own: the difference of two
 //! sums of squares loses too many digits where the mean is large.
 
+use super::lanes::{Lanes, vectorized};
 use super::math::activate;
-use super::tile::{Lanes, load, store};
-use super::{each_chunk, map_chunks, share, vectorized};
+use super::tile::{load, store};
+use super::{each_chunk, map_chunks, share};
 use crate::kernels::activation::Activation;
 use pulp::{Simd, WithSimd};
 

@@ -2,7 +2,7 @@
 //! has, one after another.
 
 use super::filled_chunks;
-use super::tile::Lanes;
+use super::lanes::Lanes;
 
 /// Rows that are laid out at a time.
 const ROWS: usize = 64;

@@ -1,9 +1,10 @@
 //! A matrix product with what follows it: linear layers, and convolutions as the product of patches
 //! and weights.
 
+use super::lanes::VECTORS;
 use super::math::activate;
 use super::panels::Panels;
-use super::tile::{Tile, VECTORS, WithTiles, load, multiply, store, tiled, zeros};
+use super::tile::{Tile, WithTiles, load, multiply, store, tiled, zeros};
 use super::{filled_chunks, share};
 use crate::kernels::activation::Activation;
 use pulp::Simd;

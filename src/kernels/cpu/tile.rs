@@ -4,55 +4,11 @@
 //! A browser's SIMD has 15 registers to give: four rows take eight sums, two columns and a value.
 //! AVX-512 has 32: eight rows take 16 sums, so that a step of 16 multiply-adds loads ten times.
 
-use super::vectorized;
+use super::lanes::{Lanes, VECTORS, vectorized};
 use pulp::{Simd, WithSimd};
-
-/// Vectors of columns of a tile.
-pub const VECTORS: usize = 2;
 
 /// The sums of `R` rows and [`VECTORS`] vectors of columns.
 pub type Tile<S, const R: usize> = [[<S as Simd>::f32s; VECTORS]; R];
-
-/// How many vectors a product is computed with: 16 lanes where the processor has them and the
-/// columns fill them, else those of every other operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Lanes {
-    /// AVX2, NEON, or a browser's SIMD.
-    Usual,
-    /// AVX-512.
-    Wide,
-}
-
-impl Lanes {
-    /// For a product with this many columns.
-    pub fn of(columns: usize) -> Self {
-        if columns > Self::Usual.columns() && super::is_wide() {
-            Self::Wide
-        } else {
-            Self::Usual
-        }
-    }
-
-    /// Columns of a tile.
-    pub fn columns(self) -> usize {
-        struct Columns;
-        impl WithSimd for Columns {
-            type Output = usize;
-            fn with_simd<S: Simd>(self, _: S) -> usize {
-                VECTORS * S::F32_LANES
-            }
-        }
-        vectorized(self, Columns)
-    }
-
-    /// Rows of a tile, as [`tiled`] has them: fewer take as long.
-    pub fn rows(self) -> usize {
-        match self.columns() / VECTORS {
-            16 => 8,
-            _ => 4,
-        }
-    }
-}
 
 /// Something that runs with tiles of `R` rows.
 pub trait WithTiles {

@@ -13,11 +13,12 @@ mod weights;
 
 pub use weights::weights;
 
+use super::lanes::VECTORS;
 use super::panels::Panels;
 use super::patches::Patches;
 use super::points::{input_line, output_line};
 use super::product::Finish;
-use super::tile::{VECTORS, WithTiles, load, multiply, store, tiled, zeros};
+use super::tile::{WithTiles, load, multiply, store, tiled, zeros};
 use super::{filled, parts, scratch, threads};
 use pulp::{Scalar, Simd};
 use std::ops::Range;

@@ -7,7 +7,8 @@ use super::launch::{beside, contiguous, tensor};
 use super::product::{Operands, ProductSpec, product};
 use super::weight::{Weight, WeightOrder};
 use crate::kernels::activation::Activation;
-use crate::kernels::fused::{Fused, zeros_around};
+use crate::kernels::fused::Fused;
+use crate::kernels::padding::zeros_around;
 
 pub fn conv2d(conv: &Conv2d, x: &Tensor<4>, fused: &mut Fused) -> Option<Tensor<4>> {
     let [kh, kw] = conv.kernel_size;

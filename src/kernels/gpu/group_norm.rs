@@ -1,7 +1,7 @@
 //! Group normalisation, one workgroup for each group of an image.
 
-use super::epilogue::activate;
 use super::launch::{beside, element, empty, in_place, on_gpu, output, tensor};
+use super::product::activate;
 use super::tile::norm_units;
 use crate::kernels::Activation;
 use burn::module::Param;

@@ -4,7 +4,7 @@
 
 mod attention;
 mod conv2d;
-mod epilogue;
+mod decode;
 mod group_norm;
 mod launch;
 mod layer_norm;
@@ -15,8 +15,8 @@ mod weight;
 
 pub use attention::attention;
 pub use conv2d::conv2d;
+pub use decode::decode;
 pub use group_norm::{group_norm, takes_group_norm};
 pub use launch::on_gpu;
 pub use layer_norm::layer_norm;
 pub use linear::linear;
-pub use weight::decode;

@@ -1,11 +1,14 @@
 //! The matrix product below convolutions and linear layers:
 //! `out[b, m, p] = sum_k weight[m, k] * input[b, k, p]`, and what follows it.
 
+mod epilogue;
 mod layout;
 mod registers;
+mod spec;
 mod workgroup;
 
-pub use layout::weight_row;
+pub use epilogue::activate;
+pub use spec::ProductSpec;
 
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
@@ -14,22 +17,7 @@ use cubecl::prelude::*;
 use super::launch::{element, empty, in_place, output};
 use super::tile::{Tile, tile};
 use super::weight::{Weight, WeightOrder};
-use crate::kernels::Activation;
-
-/// What distinguishes one compiled kernel from another, beside its tile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ProductSpec {
-    /// Taps in a row and in a column: 1 or 3.
-    pub side: usize,
-    pub stride: usize,
-    /// Zeros above and on the left.
-    pub padding: usize,
-    /// The input is read at twice its resolution (nearest neighbour).
-    pub upsample: bool,
-    pub activation: Activation,
-    /// The first half of the channels is multiplied with GELU of the second (GEGLU).
-    pub gated: bool,
-}
+use spec::{Uniforms, UniformsLaunch};
 
 /// What a product is of.
 pub struct Operands {
@@ -49,24 +37,6 @@ pub struct Operands {
     pub out_size: [usize; 2],
     /// `B`, `C_in` and rows of the weight; the output has half of them where it is gated.
     pub shape: [usize; 3],
-}
-
-/// Sizes and strides, which a kernel is given at each launch.
-#[derive(CubeType, CubeLaunch, Clone)]
-pub struct Uniforms {
-    pub channels_in: usize,
-    /// Rows of the weight.
-    pub rows: usize,
-    pub height: usize,
-    pub width: usize,
-    pub out_width: usize,
-    pub out_pixels: usize,
-    pub x_batch: usize,
-    pub x_channel: usize,
-    pub x_pixel: usize,
-    pub residual_batch: usize,
-    pub residual_channel: usize,
-    pub residual_pixel: usize,
 }
 
 /// `[B, C_out, P]`

@@ -5,7 +5,7 @@
 //! vector lanes, and a barrier costs it more than a read: there each unit keeps a tile in registers
 //! and reads for itself.
 
-use crate::device::AdapterClass;
+use crate::device::adapter::AdapterClass;
 use crate::kernels::choice::class;
 
 /// A tile of a matrix product `[C_out, K] x [K, P]`.

@@ -4,10 +4,9 @@
 use super::super::attention::attend;
 use super::super::attention::{Sizes, softmax};
 use super::super::each;
+use super::super::lanes::{Lanes, VECTORS};
 use super::super::panels::Panels;
-use super::super::tile::{
-    Lanes, Strided, VECTORS, WithTiles, multiply, multiply_narrow, store, tiled, zeros,
-};
+use super::super::tile::{Strided, WithTiles, multiply, multiply_narrow, store, tiled, zeros};
 use super::record::{Differentiable, Input, flex, record, shape, values};
 use super::transposed::accumulate;
 use burn::prelude::*;

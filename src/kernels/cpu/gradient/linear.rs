@@ -1,11 +1,12 @@
 //! Gradients of a linear layer, and of what follows its sums.
 
+use super::super::filled_chunks;
+use super::super::lanes::{Lanes, vectorized};
 use super::super::math::{activate, slope};
 use super::super::norm::column_sums;
 use super::super::panels::Panels;
 use super::super::product::{Finish, Matrix, product};
-use super::super::tile::{Lanes, load, store};
-use super::super::{filled_chunks, vectorized};
+use super::super::tile::{load, store};
 use super::record::{Differentiable, Input, flex, present, record, shape, values};
 use super::transposed;
 use crate::kernels::Activation;

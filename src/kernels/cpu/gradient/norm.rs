@@ -1,10 +1,11 @@
 //! Gradients of the normalisations.
 
+use super::super::each;
 use super::super::group_norm::normalize;
+use super::super::lanes::{Lanes, vectorized};
 use super::super::math::slope;
 use super::super::norm::{Affine, Moments, column_sums, layer_norm as normalize_lines};
-use super::super::tile::{Lanes, load, store};
-use super::super::{each, vectorized};
+use super::super::tile::{load, store};
 use super::record::{Differentiable, Input, flex, mapped, pixels, record, shape, values};
 use crate::kernels::Activation;
 use burn::nn::{GroupNorm, LayerNorm};

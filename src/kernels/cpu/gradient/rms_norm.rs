@@ -1,10 +1,11 @@
 //! Root mean square normalisation of each pixel's channels, and SiLU, forward and backward in one
 //! pass each.
 
+use super::super::lanes::{Lanes, vectorized};
 use super::super::math::{activate, slope};
 use super::super::norm::column_sums;
-use super::super::tile::{Lanes, load, store};
-use super::super::{each, filled_chunks, vectorized};
+use super::super::tile::{load, store};
+use super::super::{each, filled_chunks};
 use super::record::{Differentiable, Input, flex, record, values};
 use crate::kernels::Activation;
 use burn::prelude::*;

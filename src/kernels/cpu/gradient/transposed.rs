@@ -1,10 +1,9 @@
 //! Products with the left side transposed, `sum_i left[i]^T right[i]`: the gradients of weights,
 //! where `i` counts positions.
 
+use super::super::lanes::{Lanes, VECTORS};
 use super::super::product::Rows;
-use super::super::tile::{
-    Lanes, Lines, Strided, VECTORS, WithTiles, load, outer, store, tiled, zeros,
-};
+use super::super::tile::{Lines, Strided, WithTiles, load, outer, store, tiled, zeros};
 use super::super::{each, threads};
 use pulp::Simd;
 

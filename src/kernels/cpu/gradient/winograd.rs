@@ -2,11 +2,12 @@
 //! of them, of the pixels and of the gradients at the points.
 
 use super::super::conv2d::Geometry;
+use super::super::lanes::{Lanes, vectorized};
 use super::super::patches::Patches;
 use super::super::points::{gradient_line, weight_matrix};
-use super::super::tile::{Lanes, Strided, WithTiles, load, store, tiled};
+use super::super::tile::{Strided, WithTiles, load, store, tiled};
 use super::super::winograd::{self, Grid};
-use super::super::{each, each_chunk, filled_chunks, threads, vectorized};
+use super::super::{each, each_chunk, filled_chunks, threads};
 use super::transposed::accumulate;
 use pulp::{Simd, WithSimd};
 

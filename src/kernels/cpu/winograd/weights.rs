@@ -1,9 +1,10 @@
 //! Weights at Winograd's points.
 
+use super::super::lanes::{Lanes, vectorized};
+use super::super::overwritten_chunks;
 use super::super::panels::Panels;
 use super::super::points::weight_matrix;
-use super::super::tile::{Lanes, load, store};
-use super::super::{overwritten_chunks, vectorized};
+use super::super::tile::{load, store};
 use pulp::{Simd, WithSimd};
 
 /// Weights at the points, for each place a matrix `[K, columns]`, one after another in each strip;

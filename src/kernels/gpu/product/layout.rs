@@ -2,7 +2,7 @@
 
 use cubecl::prelude::*;
 
-use super::{ProductSpec, Uniforms};
+use super::spec::{ProductSpec, Uniforms};
 
 /// Which row of the weight is line `m` of a workgroup's tile: where the output is gated, half of
 /// the lines are gates.

@@ -2,9 +2,9 @@
 
 use cubecl::prelude::*;
 
+use super::epilogue::store;
 use super::layout::{input_place, weight_row};
-use super::{ProductSpec, Uniforms};
-use crate::kernels::gpu::epilogue::store;
+use super::spec::{ProductSpec, Uniforms};
 use crate::kernels::gpu::tile::Tile;
 use crate::kernels::gpu::weight::{WeightOrder, weight_at};
 

@@ -4,9 +4,10 @@
 use cubecl::prelude::*;
 use std::f32::consts::FRAC_1_SQRT_2;
 
-use super::product::{ProductSpec, Uniforms, weight_row};
-use super::tile::Tile;
+use super::layout::weight_row;
+use super::spec::{ProductSpec, Uniforms};
 use crate::kernels::Activation;
+use crate::kernels::gpu::tile::Tile;
 
 /// Stores the sums of one unit, whose first line is `line` and whose first pixel is `pixel`; its
 /// others follow as many lines and pixels on as the workgroup has units along them.
