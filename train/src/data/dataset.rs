@@ -7,11 +7,11 @@ use std::path::Path;
 use rayon::prelude::*;
 use roentgen_web::error::{Error, Result};
 
-use crate::data::findings::NO_FINDING;
+use crate::data::findings::{Labels, NO_FINDING};
 use crate::data::images::{self, Fit};
 use crate::data::readers::collection::{self, Selection, Source};
 use crate::data::readers::credits::{Credit, credit};
-use crate::data::record::{Labels, Record, Split};
+use crate::data::record::{Record, Split};
 
 /// One split in memory.
 #[derive(Debug)]

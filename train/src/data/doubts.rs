@@ -8,7 +8,8 @@ use roentgen_web::error::Result;
 use roentgen_web::files;
 use serde::{Deserialize, Serialize};
 
-use crate::data::record::{Labels, Record};
+use crate::data::findings::Labels;
+use crate::data::record::Record;
 use crate::data::tables::read_table;
 
 /// File in a run's folder that lists them.

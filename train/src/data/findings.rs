@@ -318,6 +318,18 @@ impl FromStr for Finding {
     }
 }
 
+/// Who says what the findings are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Labels {
+    /// Mined from report text, or one diagnosis for the image: a finding that is not listed may
+    /// still be there.
+    #[default]
+    Reports,
+    /// Drawn by the radiologists of ChestX-Det, who looked for every finding of
+    /// [`Finding::is_drawn`].
+    Radiologists,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

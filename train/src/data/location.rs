@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::findings::Finding;
-use crate::data::record::Labels;
+use crate::data::findings::{Finding, Labels};
 
 /// A box in fractions of the image's width and height, origin at the top left of the image.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,6 +4,7 @@
 //! findings, the side, zone and size that a radiologist's box shows, and what clinicians wrote
 //! where they did. A finding is denied only where somebody looked for it.
 
+mod composer;
 pub mod facts;
 mod impression;
 mod patient;
@@ -12,11 +13,11 @@ pub mod statement;
 mod tests;
 
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use sha2::{Digest, Sha256};
 
 use crate::data::record::Record;
+use composer::{Composer, capital};
 use impression::NORMAL;
 use statement::Statement;
 
@@ -70,21 +71,7 @@ pub fn say(record: &Record, seed: u64) -> (Statement, String) {
     (said, prompt)
 }
 
-struct Composer<'a> {
-    said: &'a Statement,
-    rng: StdRng,
-}
-
 impl Composer<'_> {
-    fn chance(&mut self, p: f64) -> bool {
-        self.rng.random_bool(p)
-    }
-
-    /// One of a list that is never empty.
-    fn pick<'t>(&mut self, words: &[&'t str]) -> &'t str {
-        words.choose(&mut self.rng).copied().unwrap_or_default()
-    }
-
     fn prompt(mut self) -> String {
         let mut sentences = if self.said.brief {
             self.brief()
@@ -141,24 +128,6 @@ impl Composer<'_> {
         };
         vec![one]
     }
-}
-
-fn with_article(phrase: &str) -> String {
-    // 8, 11, 18 and 80 to 89 begin with a vowel sound; no other number does.
-    let digits: String = phrase.chars().take_while(char::is_ascii_digit).collect();
-    let vowel = match digits.as_str() {
-        "" => phrase.starts_with(['a', 'e', 'i', 'o', 'u']),
-        "11" | "18" => true,
-        other => other.starts_with('8'),
-    };
-    format!("{} {phrase}", if vowel { "an" } else { "a" })
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or(String::new(), |first| {
-        first.to_uppercase().chain(chars).collect()
-    })
 }
 
 /// Sentences with capitals and full stops.

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::findings::Finding;
+use crate::data::findings::{Finding, Labels};
 use crate::data::location::{BoundingBox, Location, Side};
 
 /// Which part of the data; patients never appear in both.
@@ -70,18 +70,6 @@ pub fn optional<T: FromStr<Err = String>>(cell: &str) -> Result<Option<T>, Strin
         "" => Ok(None),
         cell => cell.parse().map(Some),
     }
-}
-
-/// Who says what the findings are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Labels {
-    /// Mined from report text, or one diagnosis for the image: a finding that is not listed may
-    /// still be there.
-    #[default]
-    Reports,
-    /// Drawn by the radiologists of ChestX-Det, who looked for every finding of
-    /// [`Finding::is_drawn`].
-    Radiologists,
 }
 
 /// What is known of one image.

@@ -10,9 +10,9 @@ use nalgebra::{DMatrix, DVector};
 use sha2::{Digest, Sha256};
 
 use crate::data::dataset::Dataset;
-use crate::data::findings::Finding;
+use crate::data::findings::{Finding, Labels};
 use crate::data::location::Side;
-use crate::data::record::{AgeGroup, Labels, Record, View};
+use crate::data::record::{AgeGroup, Record, View};
 
 /// Findings that whiten the side they are on.
 pub const WHITE: [Finding; 4] = [

@@ -2,6 +2,7 @@
 //! and both, judged on the real val split (the augmentation experiment of Chambon et al. 2022,
 //! section 4.4).
 
+mod experiment;
 pub mod report;
 #[cfg(test)]
 mod tests;
@@ -13,10 +14,10 @@ use burn::prelude::*;
 use clap::Args;
 use rand::seq::SliceRandom;
 use roentgen_web::error::{Error, Result};
-use roentgen_web::reader::{Classifier, ClassifierConfig};
+use roentgen_web::reader::Classifier;
 use roentgen_web::{files, limits};
-use serde::{Deserialize, Serialize};
 
+pub use self::experiment::{Arm, AugmentationRun, FINDINGS, Outcome};
 use self::report::AugmentationReport;
 use super::classifier;
 use super::generate::{self, Generator, Settings};
@@ -24,13 +25,8 @@ use super::labels::{LABELS, requested};
 use super::report::Circumstances;
 use super::training::{self, ClassifierRun, LabelAuroc, Labelled, label_aurocs, mean_auroc};
 use crate::data::dataset::Dataset;
-use crate::data::findings::Finding;
 use crate::data::record::{Record, Split};
 use crate::training::random::step_rng;
-use crate::training::run::Optimization;
-
-/// Number of findings; the labels after them (view, child) are learnt beside them and not counted.
-pub const FINDINGS: usize = Finding::ALL.len();
 
 /// What `train augment` is told.
 #[derive(Args, Clone, Debug)]
@@ -47,54 +43,6 @@ pub struct Augmentation {
     /// Folder for the images, the classifiers and the report
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-}
-
-/// `augment.toml`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AugmentationRun {
-    /// Shares of the real train split, above 0 and up to 1.
-    pub fractions: Vec<f64>,
-    /// Seeds of the classifiers: their starting weights, their batches, and which patients a
-    /// fraction has.
-    pub seeds: Vec<u64>,
-    /// Images to generate, from prompts of the train split.
-    pub images: usize,
-    /// Denoising steps of each.
-    pub steps: usize,
-    /// See [`ClassifierRun::repeat_below`].
-    pub repeat_below: f64,
-    /// As many steps for every arm; `sheet_every` is the number of steps between two looks at the
-    /// val split.
-    pub optimization: Optimization,
-    /// The classifier's network.
-    pub model: ClassifierConfig,
-}
-
-/// What one classifier learns from.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Arm {
-    /// Share of the real train split; none for generated images alone.
-    pub real: Option<f64>,
-    /// Whether it has the generated images.
-    pub generated: bool,
-    /// Its seed.
-    pub seed: u64,
-}
-
-/// What came of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
-    /// What it learnt from.
-    pub arm: Arm,
-    /// Real images that it had.
-    pub real_images: usize,
-    /// Generated ones.
-    pub generated_images: usize,
-    /// Steps at which its looks were taken for the two halves of the val split: see [`verdict`].
-    pub chosen: [usize; 2],
-    /// AUROC of each finding.
-    pub auroc: [Option<f64>; FINDINGS],
 }
 
 /// A look at the val split during a training: the step, and the AUROC of each finding in each half.

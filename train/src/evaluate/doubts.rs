@@ -8,10 +8,10 @@ use roentgen_web::error::Result;
 use super::classifier::{self, Predictions};
 use crate::data::dataset::Dataset;
 use crate::data::doubts::Doubt;
-use crate::data::findings::Finding;
+use crate::data::findings::{Finding, Labels};
 use crate::data::images::Fit;
 use crate::data::readers::collection::Selection;
-use crate::data::record::{Labels, Record};
+use crate::data::record::Record;
 
 /// Share of the images with a label whose label is not believed: the least credible ones by the
 /// classifier.

@@ -15,10 +15,9 @@ use roentgen_web::weights::Weights;
 use crate::data::dataset::Dataset;
 use crate::data::images::to_unit;
 use crate::data::moved;
-use crate::stages::vae::reconstruct::shown;
 use crate::training::ema;
 use crate::training::random::{normal, step_rng};
-use crate::training::tensors::values;
+use crate::training::tensors::{floats, values};
 
 /// Images encoded at a time.
 pub const BATCH: usize = 16;
@@ -26,6 +25,25 @@ pub const BATCH: usize = 16;
 const AT_ONCE: usize = 64;
 /// Seed of how the copies are moved.
 const MOVEMENTS: u64 = 0x30BE;
+
+/// What the encoder is shown of grey images `[size, size]`: `[B, in_channels, size, size]`.
+pub fn shown(
+    config: &AutoencoderConfig,
+    images: &[impl AsRef<[f32]>],
+    size: usize,
+    device: &Device,
+) -> Tensor<4> {
+    let c = config.in_channels();
+    let image = HostTensor {
+        shape: vec![images.len(), c, size, size],
+        data: images
+            .iter()
+            .flat_map(|image| image.as_ref().repeat(c))
+            .collect(),
+    };
+    let shown = config.encoder_size().shown(image);
+    floats(&shown.data, [images.len(), c, size, size], device)
+}
 
 /// Moments of the latents of a data set, before scaling.
 pub struct Latents {

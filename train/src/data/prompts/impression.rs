@@ -4,7 +4,7 @@
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 
-use super::{Composer, with_article};
+use super::composer::{Composer, with_article};
 use crate::data::findings::Finding;
 use crate::data::location::{Location, Side, Zone};
 

@@ -2,8 +2,8 @@
 
 use rand::RngExt;
 
+use super::composer::{Composer, capital, with_article};
 use super::statement::Age;
-use super::{Composer, capital, with_article};
 use crate::data::record::{AgeGroup, Sex, View};
 
 impl Composer<'_> {

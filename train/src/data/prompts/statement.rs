@@ -5,9 +5,9 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 
-use crate::data::findings::Finding;
+use crate::data::findings::{Finding, Labels};
 use crate::data::location::Location;
-use crate::data::record::{AgeGroup, Labels, Record, Sex, View};
+use crate::data::record::{AgeGroup, Record, Sex, View};
 
 /// Share of the prompts that name findings and sides and nothing else.
 const BRIEF: f64 = 0.3;

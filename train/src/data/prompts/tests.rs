@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 
 use super::statement::Age;
 use super::*;
-use crate::data::findings::Finding;
+use crate::data::findings::{Finding, Labels};
 use crate::data::location::{BoundingBox, Side};
-use crate::data::record::{AgeGroup, Labels, Sex, View};
+use crate::data::record::{AgeGroup, Sex, View};
 
 fn record(findings: Option<Vec<Finding>>, boxes: Vec<BoundingBox>) -> Record {
     Record {

@@ -10,9 +10,9 @@ use std::path::Path;
 use roentgen_web::error::Result;
 use serde::Deserialize;
 
-use crate::data::findings::{Finding, NO_FINDING};
+use crate::data::findings::{Finding, Labels, NO_FINDING};
 use crate::data::location::BoundingBox;
-use crate::data::record::{Labels, Record};
+use crate::data::record::Record;
 use crate::data::tables::{Skipped, read_table};
 
 /// Side length in pixels in which `boxes.csv` counts.

@@ -11,7 +11,8 @@ use std::path::Path;
 
 use roentgen_web::error::{Error, Result};
 
-use super::{Layout, captions, chestx_det, detect, table};
+use super::layout::Layout;
+use super::{captions, chestx_det, table};
 use crate::data::record::{Record, Split};
 use crate::data::tables::{Skipped, summary};
 
@@ -98,7 +99,7 @@ fn folders(dir: &Path) -> Result<BTreeMap<String, Option<Layout>>> {
         if chestx_det::is(&path) {
             found.insert(name, None);
         } else if path.join("metadata.csv").is_file() {
-            found.insert(name, Some(detect(&path.join("metadata.csv"))?.0));
+            found.insert(name, Some(Layout::of_table(&path.join("metadata.csv"))?));
         }
     }
     Ok(found)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use roentgen_web::error::{Error, Result};
 
-use super::{Caption, Listing, Pair};
+use super::listing::{Caption, Listing, Pair};
 use crate::data::dicom;
 use crate::data::tables::Skipped;
 

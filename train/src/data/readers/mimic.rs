@@ -16,7 +16,7 @@ use roentgen_web::{files, limits};
 use serde::Deserialize;
 
 use super::impression::impression;
-use super::{Caption, Listing, Pair};
+use super::listing::{Caption, Listing, Pair};
 use crate::data::tables::read_table;
 
 #[derive(Deserialize)]

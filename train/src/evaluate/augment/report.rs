@@ -7,7 +7,7 @@ use roentgen_web::error::Result;
 use roentgen_web::files;
 use serde::Serialize;
 
-use super::{Arm, AugmentationRun, FINDINGS, Outcome};
+use super::experiment::{Arm, AugmentationRun, FINDINGS, Outcome};
 use crate::evaluate::generate::Settings;
 use crate::evaluate::labels::names;
 use crate::evaluate::report::Circumstances;

@@ -6,14 +6,13 @@ use std::path::Path;
 use burn::prelude::*;
 use roentgen_web::error::Result;
 use roentgen_web::image::{Autoencoder, AutoencoderConfig};
-use roentgen_web::tensor::HostTensor;
 
 use crate::data::images::to_grey;
 use crate::evaluate::rulers::bands::{self, Bands};
 use crate::evaluate::rulers::psnr::{half, psnr};
-use crate::stages::latents::BATCH;
+use crate::stages::latents::{BATCH, shown};
 use crate::training::sheet;
-use crate::training::tensors::{floats, values};
+use crate::training::tensors::values;
 
 /// Images on a sheet.
 pub const ON_SHEET: usize = 8;
@@ -30,25 +29,6 @@ pub struct Reconstructions {
     pub latents: Vec<Vec<f32>>,
     /// `[size, size]` each.
     pub decoded: Vec<Vec<f32>>,
-}
-
-/// What the encoder is shown of grey images `[size, size]`: `[B, in_channels, size, size]`.
-pub fn shown(
-    config: &AutoencoderConfig,
-    images: &[impl AsRef<[f32]>],
-    size: usize,
-    device: &Device,
-) -> Tensor<4> {
-    let c = config.in_channels();
-    let image = HostTensor {
-        shape: vec![images.len(), c, size, size],
-        data: images
-            .iter()
-            .flat_map(|image| image.as_ref().repeat(c))
-            .collect(),
-    };
-    let shown = config.encoder_size().shown(image);
-    floats(&shown.data, [images.len(), c, size, size], device)
 }
 
 impl Reconstructions {

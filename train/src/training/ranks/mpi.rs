@@ -11,7 +11,7 @@ use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
 use roentgen_web::error::{Error, Result};
 
-use super::Ranks;
+use super::group::Ranks;
 
 /// Between two looks for a call.
 const PAUSE: Duration = Duration::from_millis(20);

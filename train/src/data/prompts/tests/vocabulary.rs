@@ -1,6 +1,7 @@
 //! The words themselves: those of the page, and the articles before them.
 
 use super::*;
+use crate::data::prompts::composer::with_article;
 
 /// `words.js` of the page offers findings by the words that prompts have for them, sides where
 /// boxes are, and sizes.

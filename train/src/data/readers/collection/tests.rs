@@ -7,9 +7,9 @@ use image::GrayImage;
 use super::*;
 use crate::data::dataset::Dataset;
 use crate::data::findings::Finding;
+use crate::data::findings::Labels;
 use crate::data::images::Fit;
 use crate::data::location::Side;
-use crate::data::record::Labels;
 
 const HEADER: &str = "file,dataset,patient,view,sex,age,age_group,findings,other,split\n";
 
