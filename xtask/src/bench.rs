@@ -15,6 +15,8 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use record::machine;
+
 use crate::browser::chrome;
 use crate::browser::page::Page;
 use crate::native::Settings;
@@ -180,15 +182,4 @@ pub fn guidance(page: &Page) -> Result<f64> {
     shown["guidance"]
         .as_f64()
         .context("the page shows no guidance")
-}
-
-/// The processor's name and how many of it may be used.
-fn machine() -> String {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1))
-        .unwrap_or(std::env::consts::ARCH);
-    format!("{cores} cores of {name}")
 }

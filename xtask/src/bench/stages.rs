@@ -8,8 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use super::machine;
-use super::record::{Record, Row};
+use super::record::{Record, Row, machine};
 use crate::browser::chrome;
 use crate::browser::page::Page;
 use crate::browser::worker::Worker;

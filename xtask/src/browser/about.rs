@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::Fixture;
+use super::fixture::Fixture;
 use super::page::Page;
 
 /// Texts that stand on the first screen, before anything is scrolled.

@@ -6,11 +6,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::Fixture;
 use super::element::{drawn, embed};
+use super::fixture::{DRAWING, Fixture, SETTINGS};
 use super::page::Page;
 use super::teach::{told, wait};
-use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
 
 /// Text that stands out from what is behind it by less than WCAG 2.2 AA asks of text (1.4.3). Text

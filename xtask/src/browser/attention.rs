@@ -4,9 +4,8 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::Fixture;
+use super::fixture::{DRAWING, Fixture, SETTINGS};
 use super::page::Page;
-use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
 
 /// Words of the row with their shares in percent.

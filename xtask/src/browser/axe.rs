@@ -6,11 +6,10 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::Fixture;
 use super::element::{drawn, embed};
+use super::fixture::{DRAWING, Fixture, SETTINGS};
 use super::page::Page;
 use super::teach::{told, wait};
-use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
 use crate::npm::Package;
 

@@ -7,9 +7,8 @@ use anyhow::{Result, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::json;
 
-use super::Fixture;
+use super::fixture::{DRAWING, Fixture, SETTINGS};
 use super::page::Page;
-use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
 
 /// Seeds of the cells of the grid that can be pressed.

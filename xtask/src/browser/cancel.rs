@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
-use super::Fixture;
-use super::module::{SHOW, options, short};
+use super::fixture::{DRAWING, Fixture, SETTINGS, SHOW, number, short};
+use super::module::options;
 use super::page::Page;
-use super::visits::{DRAWING, SETTINGS, number};
 use crate::native::Settings;
 use crate::serve::Serving;
 use crate::workspace::{copy, root};

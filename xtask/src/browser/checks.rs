@@ -2,12 +2,13 @@
 
 use anyhow::Result;
 
+use super::fixture::Fixture;
 use super::{
-    Fixture, about, access, attention, axe, batch, cancel, cors, dicom, doubt, download, element,
-    embedded, fast, film, firefox, folder, growth, hostile, hosts, imports, install, kernels,
-    kills, lessons, lightbox, measuring, models, module, mutations, offline, parity, pictures,
-    quiet, race, reading, reasons, recovery, senses, sentence, settings, sight, slides, source,
-    storage, tabs, teach, threads, vanished, visits,
+    about, access, attention, axe, batch, cancel, cors, dicom, doubt, download, element, embedded,
+    fast, film, firefox, folder, growth, hostile, hosts, imports, install, kernels, kills, lessons,
+    lightbox, measuring, models, module, mutations, offline, parity, pictures, quiet, race,
+    reading, reasons, recovery, senses, sentence, settings, sight, slides, source, storage, tabs,
+    teach, threads, vanished, visits,
 };
 
 /// A check: its name, and what it found when all is well.

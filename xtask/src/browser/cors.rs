@@ -7,11 +7,9 @@ use std::sync::Arc;
 use anyhow::{Result, bail, ensure};
 
 use super::download::all;
+use super::fixture::{DRAWING, Fixture, LOADING, short};
 use super::models::{at_work, renamed};
-use super::module::short;
 use super::page::Page;
-use super::visits::DRAWING;
-use super::{Fixture, LOADING};
 use crate::serve::Serving;
 use crate::site::Site;
 use crate::workspace::{copy, root};

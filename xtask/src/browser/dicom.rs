@@ -7,10 +7,9 @@ use anyhow::{Context, Result, bail, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use image::RgbaImage;
 
-use super::Fixture;
 use super::batch::{catch_saved, saved_by};
+use super::fixture::{DRAWING, Fixture, SETTINGS};
 use super::page::Page;
-use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
 use crate::workspace::command;
 use crate::{apt, native};

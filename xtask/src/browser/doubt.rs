@@ -4,9 +4,8 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::Fixture;
+use super::fixture::{DRAWING, Fixture, SETTINGS};
 use super::page::Page;
-use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
 
 /// The words that are struck out beside the sentence.

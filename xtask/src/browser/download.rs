@@ -8,10 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::module::short;
+use super::fixture::{DRAWING, Fixture, LOADING, SETTINGS, short};
 use super::page::Page;
-use super::visits::{DRAWING, SETTINGS};
-use super::{Fixture, LOADING};
 use crate::native::Settings;
 use crate::serve::Serving;
 

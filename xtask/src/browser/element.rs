@@ -7,10 +7,8 @@ use anyhow::{Context, Result, ensure};
 use image::{GrayImage, Luma};
 use serde_json::json;
 
-use super::Fixture;
-use super::module::{SHOW, short};
+use super::fixture::{Fixture, SETTINGS, SHOW, short};
 use super::page::Page;
-use super::visits::SETTINGS;
 use crate::serve::Serving;
 use crate::workspace::{copy, root};
 

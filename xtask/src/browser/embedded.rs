@@ -9,11 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::Fixture;
 use super::element::{drawn, embed};
-use super::module::short;
+use super::fixture::{Fixture, SETTINGS, SHOW, short};
 use super::page::Page;
-use super::visits::SETTINGS;
 use crate::serve::Serving;
 use crate::site::Site;
 use crate::workspace::{copy, root};
@@ -58,7 +56,7 @@ pub fn frame(fixture: &Fixture) -> Result<String> {
         "document.querySelector('roentgen-image').shadowRoot.querySelector('button').click()",
     )?;
     drawn(&page)?;
-    page.evaluate(super::module::SHOW)?;
+    page.evaluate(SHOW)?;
     page.evaluate("show(document.querySelector('roentgen-image').result.imageData)")?;
     let difference = fixture.as_native(&page.pixels_of("shown")?, &short(), "the frame's image")?;
     fixture.all_quiet(&page)?;
@@ -255,7 +253,7 @@ pub fn elsewhere(fixture: &Fixture) -> Result<String> {
     engine.open_to_others(true);
     let page = visit("open.html")?;
     drawn(&page)?;
-    page.evaluate(super::module::SHOW)?;
+    page.evaluate(SHOW)?;
     page.evaluate("show(document.querySelector('roentgen-image').result.imageData)")?;
     let difference = fixture.as_native(
         &page.pixels_of("shown")?,

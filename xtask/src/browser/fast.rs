@@ -7,10 +7,10 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::download::{all, weights};
+use super::fixture::{CPU_DIFFERENCE, DRAWING, Fixture, SETTINGS};
 use super::models::{at_work, open_list};
+use super::offline;
 use super::page::Page;
-use super::visits::{CPU_DIFFERENCE, DRAWING, SETTINGS};
-use super::{Fixture, offline};
 use crate::native::Settings;
 use crate::serve::Serving;
 use crate::site::Site;

@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::Fixture;
+use super::fixture::{DRAWING, Fixture, SETTINGS};
 use super::page::Page;
-use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
 
 /// Which previews were on the film from now on, and how many pixels of the last one differ from the

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::LOADING;
+use super::fixture::LOADING;
 use super::program::Program;
 use super::socket::Socket;
 

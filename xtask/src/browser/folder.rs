@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::Fixture;
-use super::models::{at_work, open_list, renamed};
-use super::module::short;
+use super::fixture::{DRAWING, Fixture, short};
+use super::models::{MODEL_FOLDER, at_work, open_list, renamed};
 use super::page::Page;
-use super::visits::DRAWING;
 use crate::serve::Serving;
 
 /// The dialog belongs to the system, where no check can press: in its place stands a folder of the
@@ -35,6 +33,7 @@ pub fn folder(fixture: &Fixture) -> Result<String> {
     let serving = Serving::start(Arc::new(site), 0, "", true)?;
     let page = fixture.visit_of(&serving)?;
     open_list(&page)?;
+    page.evaluate(MODEL_FOLDER)?;
     page.evaluate(DIALOG)?;
     page.click("model-folder")?;
     at_work(&page, "other")?;

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::Fixture;
+use super::fixture::{DRAWING, Fixture, SETTINGS, number};
 use super::page::Page;
 use super::socket::Socket;
-use super::visits::{DRAWING, SETTINGS, number};
 use crate::native::Settings;
 use crate::serve::Serving;
 use crate::site::Site;

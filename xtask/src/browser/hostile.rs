@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::about::card;
+use super::fixture::{Fixture, LOADING};
 use super::models::{at_work, open_list, renamed};
 use super::page::Page;
-use super::{Fixture, LOADING};
 use crate::serve::{Instead, Serving};
 
 /// How soon the page must answer whoever asks it something, whatever it was given.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::Fixture;
+use super::fixture::Fixture;
 use super::page::Page;
 use crate::serve::{Instead, Serving};
 use crate::workspace::{copy, root};

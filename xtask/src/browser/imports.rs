@@ -11,12 +11,10 @@ use image::RgbaImage;
 use serde_json::{Value, json};
 
 use super::download::{all, weights};
+use super::fixture::{DRAWING, Fixture, LOADING, short};
 use super::models::{at_work, open_list, renamed};
-use super::module::short;
 use super::page::Page;
 use super::storage::{KEPT, kept};
-use super::visits::DRAWING;
-use super::{Fixture, LOADING};
 use crate::serve::Serving;
 use crate::workspace::copy;
 

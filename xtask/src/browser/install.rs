@@ -7,8 +7,9 @@ use anyhow::{Context, Result, ensure};
 use headless_chrome::protocol::cdp::Page as Cdp;
 use serde_json::Value;
 
+use super::fixture::Fixture;
+use super::offline;
 use super::page::Page;
-use super::{Fixture, offline};
 use crate::serve::Serving;
 use crate::workspace::{copy, root};
 

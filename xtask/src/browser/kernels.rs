@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 
-use super::Fixture;
+use super::fixture::Fixture;
 use super::page::Page;
 use crate::serve::Serving;
 use crate::site::Site;

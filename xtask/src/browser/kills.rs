@@ -8,9 +8,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::chrome;
 use super::download;
+use super::fixture::{DRAWING, Fixture, LOADING, SETTINGS};
 use super::page::Page;
-use super::visits::{DRAWING, SETTINGS};
-use super::{Fixture, LOADING};
 use crate::native::Settings;
 use crate::serve::Serving;
 

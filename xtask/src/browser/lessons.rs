@@ -6,7 +6,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::Fixture;
+use super::fixture::Fixture;
 use super::page::Page;
 use super::teach::{told, wait};
 use crate::workspace::root;

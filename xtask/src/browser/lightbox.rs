@@ -6,9 +6,8 @@ use anyhow::{Context, Result, ensure};
 use image::RgbaImage;
 use serde_json::json;
 
-use super::Fixture;
+use super::fixture::{DRAWING, Fixture, SETTINGS};
 use super::page::Page;
-use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
 
 /// How large the image is shown: 1 is whole.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::Fixture;
+use super::fixture::Fixture;
 use super::page::Page;
 use crate::serve::Serving;
 use crate::wasm::Engine;

@@ -14,14 +14,15 @@ use tempfile::TempDir;
 use super::about::card;
 use super::batch::{catch_saved, saved};
 use super::download::{all, manifest};
-use super::module::{SHOW, short};
+use super::fixture::{DRAWING, Fixture, LOADING, SHOW, short};
 use super::page::Page;
-use super::visits::DRAWING;
-use super::{Fixture, LOADING};
 use crate::serve::Serving;
 use crate::workspace::copy;
 
-/// Fills a folder of the browser's own with a model of the site and loads the module with it.
+/// `modelFolder` fills a folder of the browser's own with a model of the site.
+pub const MODEL_FOLDER: &str = include_str!("scripts/model-folder.js");
+
+/// Loads the module with such a folder, and with its files.
 const FROM_HANDLE: &str = include_str!("scripts/folder-handle.js");
 
 /// A folder with the site's model under another name: the same weights in a file of another hash.
@@ -166,6 +167,7 @@ pub fn choose(fixture: &Fixture) -> Result<String> {
     fixture.all_quiet_of(&page, &serving)?;
 
     page.evaluate(SHOW)?;
+    page.evaluate(MODEL_FOLDER)?;
     let found = page.evaluate(FROM_HANDLE)?;
     let width = own.width();
     ensure!(

@@ -8,10 +8,9 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use image::RgbaImage;
 use serde_json::{Value, json};
 
-use super::Fixture;
 use super::element::{drawn, embed};
+use super::fixture::{DRAWING, Fixture, SETTINGS, SHOW, short};
 use super::page::Page;
-use super::visits::{DRAWING, SETTINGS};
 use crate::declarations::Declarations;
 use crate::native::Settings;
 use crate::package;
@@ -19,25 +18,12 @@ use crate::serve::Serving;
 use crate::site::Site;
 use crate::workspace::root;
 
-/// Puts an image where [`Page::pixels_of`] finds it.
-pub const SHOW: &str = "globalThis.show = ({width, height, data}) => { document.getElementById('shown')?.remove(); \
-    const canvas = Object.assign(document.createElement('canvas'), {id: 'shown', width, height}); \
-    canvas.getContext('2d').putImageData(new ImageData(data, width, height), 0, 0); document.body.append(canvas); }";
-
 /// How a promise ends: `none`, or the code and the name of its error.
 const ENDS: &str = "globalThis.ends = (promise) => promise.then(() => 'none', (error) => `${error.code} ${error.name}`)";
 
 /// The upper half of the image is painted anew: by how much both halves change, whether the
 /// settings give it again, and whether the file says so.
 const EDIT: &str = include_str!("scripts/module-edits.js");
-
-/// Two steps are enough to use every part.
-pub fn short() -> Settings {
-    Settings {
-        steps: 2,
-        ..SETTINGS
-    }
-}
 
 /// An image of another size with the attention to its words; and one that begins from a DICOM file,
 /// under a mask that keeps all.

@@ -6,9 +6,8 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use serde_json::json;
 
-use super::Fixture;
+use super::fixture::{Fixture, number};
 use super::page::Page;
-use super::visits::number;
 
 /// Inputs in the tests.
 const RUNS: usize = 10_000;

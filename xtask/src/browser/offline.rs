@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use super::Fixture;
 use super::element;
+use super::fixture::{DRAWING, Fixture, SETTINGS};
 use super::page::Page;
-use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
 use crate::serve::Serving;
 use crate::workspace::{copy, root};

@@ -14,7 +14,7 @@ use crate::site::Site;
 use crate::wasm::Engine;
 use crate::workspace::root;
 
-use super::Fixture;
+use super::fixture::Fixture;
 use super::page::Page;
 use super::worker::Worker;
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use image::{GrayImage, Luma};
 
-use super::Fixture;
+use super::fixture::Fixture;
 use super::page::Page;
 use super::source::take;
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::batch::{catch_saved, saved};
+use super::fixture::{DRAWING, Fixture, SETTINGS};
+use super::offline;
 use super::page::Page;
 use super::source::{DROP, take};
-use super::visits::{DRAWING, SETTINGS};
-use super::{Fixture, offline};
 use crate::native::Settings;
 use crate::serve::Serving;
 

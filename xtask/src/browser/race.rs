@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use tempfile::TempDir;
 
-use super::Fixture;
+use super::fixture::{DRAWING, DRAWING_GPU, Fixture, GPU_DIFFERENCE, SETTINGS};
 use super::page::Page;
-use super::visits::{DRAWING, DRAWING_GPU, GPU_DIFFERENCE, SETTINGS};
 use crate::native::Settings;
 use crate::serve::Serving;
 use crate::workspace::{copy, root};

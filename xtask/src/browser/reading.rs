@@ -7,11 +7,10 @@ use anyhow::{Result, ensure};
 use image::RgbaImage;
 use serde_json::{Value, json};
 
-use super::Fixture;
 use super::batch::{catch_saved, saved};
-use super::module::{SHOW, options};
+use super::fixture::{DRAWING, Fixture, SETTINGS, SHOW};
+use super::module::options;
 use super::page::Page;
-use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
 
 /// A sentence and a seed of which the reader does not agree with the first image, and the image

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 
-use super::Fixture;
-use super::module::short;
-use super::visits::DRAWING;
+use super::fixture::{DRAWING, Fixture, short};
 use crate::serve::Serving;
 use crate::workspace::{copy, root};
 

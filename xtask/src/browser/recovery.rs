@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
+use super::fixture::{DRAWING_GPU, Fixture, LOADING, SETTINGS};
 use super::page::Page;
 use super::race::{changed_to, copy_with_card};
-use super::visits::{DRAWING_GPU, SETTINGS};
-use super::{Fixture, LOADING};
 use crate::native::Settings;
 use crate::serve::Serving;
 

@@ -3,9 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::Fixture;
+use super::fixture::{DRAWING, Fixture, SETTINGS};
 use super::page::Page;
-use super::visits::{DRAWING, SETTINGS};
 
 /// What the live regions say from now on.
 const LISTEN: &str = "globalThis.heard = []; for (const region of document.querySelectorAll('#status, #remark')) \

@@ -4,10 +4,9 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::Fixture;
+use super::fixture::{Fixture, SETTINGS};
 use super::page::Page;
 use super::settings::size;
-use super::visits::SETTINGS;
 use crate::native::Settings;
 
 /// The form as it stands.

@@ -6,9 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::Fixture;
+use super::fixture::{DRAWING, Fixture, SETTINGS};
 use super::page::Page;
-use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
 
 /// How much of the film's area is in the window, and whether what has the focus is covered by it.

@@ -8,10 +8,9 @@ use image::RgbaImage;
 use serde_json::json;
 
 use super::batch::{catch_saved, saved, saved_by};
+use super::fixture::{DRAWING, Fixture, LOADING, SETTINGS};
 use super::models::{at_work, open_list};
 use super::page::Page;
-use super::visits::{DRAWING, SETTINGS};
-use super::{Fixture, LOADING};
 use crate::native::Settings;
 use crate::serve::Serving;
 

@@ -7,10 +7,9 @@ use anyhow::{Context, Result, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::Value;
 
-use super::Fixture;
 use super::batch::{catch_saved, saved};
+use super::fixture::{DRAWING, Fixture, SETTINGS};
 use super::page::Page;
-use super::visits::{DRAWING, SETTINGS};
 use crate::native::Settings;
 
 /// Drops a file on the page: a slope of greys, wider than high, or words; what the page remarks on

@@ -6,13 +6,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 
-use super::Fixture;
 use super::chrome::INSECURE;
 use super::download::all;
+use super::fixture::{DRAWING, Fixture, short};
 use super::models::{at_work, open_list, renamed};
-use super::module::short;
 use super::page::Page;
-use super::visits::DRAWING;
 use crate::serve::Serving;
 use crate::workspace::{copy, root};
 

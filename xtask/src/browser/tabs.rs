@@ -2,9 +2,9 @@
 
 use anyhow::{Result, ensure};
 
+use super::fixture::{DRAWING, Fixture, LOADING, SETTINGS, number};
+use super::offline;
 use super::page::Page;
-use super::visits::{DRAWING, SETTINGS, number};
-use super::{Fixture, LOADING, offline};
 use crate::native::Settings;
 use crate::serve::Serving;
 

@@ -8,9 +8,9 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::batch::{catch_saved, saved_by};
+use super::fixture::{DRAWING, Fixture, LOADING, SETTINGS};
+use super::offline;
 use super::page::Page;
-use super::visits::{DRAWING, SETTINGS};
-use super::{Fixture, LOADING, offline};
 use crate::native::Settings;
 use crate::workspace::root;
 

@@ -9,10 +9,9 @@ use image::RgbaImage;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::module::short;
+use super::fixture::{DRAWING, Fixture, short};
+use super::offline;
 use super::page::Page;
-use super::visits::DRAWING;
-use super::{Fixture, offline};
 use crate::package;
 use crate::serve::{Instead, Serving};
 use crate::site::Site;

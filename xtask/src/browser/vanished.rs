@@ -8,14 +8,12 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::Fixture;
+use super::fixture::{DRAWING, Fixture, short};
 use super::imports::{back, first, said, visit};
 use super::models::{at_work, open_list, renamed};
-use super::module::short;
 use super::page::Page;
 use super::source::take;
 use super::storage::kept;
-use super::visits::DRAWING;
 use crate::serve::Serving;
 
 /// Keeps the files that a field is given from the page, so that they can change before it reads

@@ -1,6 +1,5 @@
 //! The checks: what a visitor does, and what must come of it.
 
-use std::borrow::Cow;
 use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,30 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
+use super::fixture::{DRAWING, DRAWING_GPU, Fixture, GPU_DIFFERENCE, LOADING, SETTINGS, number};
 use super::page::Page;
-use super::{Fixture, LOADING};
 use crate::native::Settings;
 use crate::serve::Serving;
-
-/// Limits of the waiting for an image: on the CPU, and on the software GPU adapter.
-pub const DRAWING: Duration = Duration::from_secs(300);
-pub const DRAWING_GPU: Duration = Duration::from_secs(900);
-
-/// Largest mean difference to the native image, of 255. The arithmetic is the same up to the order
-/// of sums.
-pub const CPU_DIFFERENCE: f64 = 2.0;
-pub const GPU_DIFFERENCE: f64 = 4.0;
-
-/// Few steps: enough to use every part of the page.
-pub const SETTINGS: Settings = Settings {
-    prompt: Cow::Borrowed("PA chest radiograph of a 60-year-old man. Large left pleural effusion."),
-    negative_prompt: Cow::Borrowed("pneumothorax"),
-    seed: 1895,
-    steps: 6,
-    guidance: 3.5,
-    scheduler: "dpm++2m",
-    size: None,
-};
 
 pub(super) fn cpu_image(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("")?;
@@ -226,11 +205,4 @@ pub(super) fn control(fixture: &Fixture) -> Result<String> {
     ensure!(reports.concat().contains("host.invalid"), "{reports:?}");
     page.close()?;
     Ok("it is reported".to_owned())
-}
-
-/// A number among the page's measurements.
-pub fn number(stats: &Value, name: &str) -> Result<f64> {
-    stats[name]
-        .as_f64()
-        .with_context(|| format!("the page does not measure {name}: {stats}"))
 }

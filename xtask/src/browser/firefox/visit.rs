@@ -6,9 +6,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::Firefox;
+use crate::browser::fixture::{DRAWING, Fixture, LOADING, SETTINGS, number};
 use crate::browser::page::{picture, pixels};
-use crate::browser::visits::{DRAWING, SETTINGS, number};
-use crate::browser::{Fixture, LOADING};
 use crate::native::Settings;
 use crate::serve::Serving;
 
