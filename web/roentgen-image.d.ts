@@ -1,9 +1,11 @@
 /**
  * `<roentgen-image prompt="…">`: importing this module defines the element.
  *
- * Attributes: `prompt`, `negative-prompt`, `seed`, `steps`, `guidance`, `scheduler`, `strength` as in `GenerateOptions`, `image-width` and
- * `image-height` as its `width` and `height`; `image` and `mask` are addresses of pictures, of which the middle is taken; `model` and
- * `backend` as in `LoadOptions`. `loading` is `lazy` (downloads and draws when it comes into sight) or `press` (when it is pressed).
+ * Attributes: `prompt`, `negative-prompt`, `seed`, `steps`, `guidance`, `scheduler`, `strength` as
+ * in `GenerateOptions`, `image-width` and `image-height` as its `width` and `height`; `image` and
+ * `mask` are addresses of pictures, of which the middle is taken; `model` and `backend` as in
+ * `LoadOptions`. `loading` is `lazy` (downloads and draws when it comes into sight) or `press`
+ * (when it is pressed).
  * Parts for `::part()`: `film`, `image`, `mark`, `words`, `error`, `progress`, `draw`.
  */
 

@@ -1,5 +1,5 @@
 /**
- * `<roentgen-image prompt="PA chest radiograph of a 60-year-old man." seed="7" steps="20"></roentgen-image>`
+ * `<roentgen-image prompt="PA chest radiograph of a 60-year-old man." seed="7"></roentgen-image>`
  *
  * Draws when it has a `prompt`, and anew when an attribute changes; with `loading="lazy"` when it
  * comes into sight, with `loading="press"` when it is pressed, and downloads nothing before.
@@ -71,7 +71,11 @@ const MARKUP = `
     <progress part="progress"></progress>
   </figure>`;
 
-/** @typedef {{ready: Promise<Roentgen>, listeners: Set<(progress: LoadProgress) => void>, turn: Promise<void>, busy: number}} Shared `turn` ends with the last image that was asked for; `busy` images are not drawn yet */
+/**
+ * @typedef {{ready: Promise<Roentgen>, listeners: Set<(progress: LoadProgress) => void>, turn:
+ *   Promise<void>, busy: number}} Shared `turn` ends with the last image that was asked for; `busy`
+ *   images are not drawn yet
+ */
 /** Models of this page. @type {Map<string, Shared>} */
 const models = new Map();
 
@@ -144,7 +148,11 @@ export class RoentgenImage extends HTMLElement {
   #stale = true;
   /** Whether it may download and draw: it has been in sight, or was pressed. */
   #wanted = false;
-  /** @typedef {{status?: Saying, count?: Saying, part?: number, error?: Saying, press?: boolean}} Now what is under way, how far it is (`part` from 0 to 1), what went wrong, whether it waits to be pressed */
+  /**
+   * @typedef {{status?: Saying, count?: Saying, part?: number, error?: Saying, press?: boolean}}
+   *   Now what is under way, how far it is (`part` from 0 to 1), what went wrong, whether it waits
+   *   to be pressed
+   */
   /** @type {Now} */
   #now = {};
 

@@ -3,8 +3,10 @@
  * relied on.
  *
  * ```js
- * const roentgen = await Roentgen.load({ onProgress: ({ done, total }) => console.log(done, total) });
- * const image = await roentgen.generate({ prompt: "PA chest radiograph of a 60-year-old man.", seed: 7 });
+ * const onProgress = ({ done, total }) => console.log(done, total);
+ * const roentgen = await Roentgen.load({ onProgress });
+ * const prompt = "PA chest radiograph of a 60-year-old man.";
+ * const image = await roentgen.generate({ prompt, seed: 7 });
  * const png = await image.toBlob();
  * roentgen.dispose();
  * ```
@@ -20,7 +22,8 @@ import { cancelled, RoentgenError } from "./engine/roentgen-error.js";
 import { fromOptions, toOptions } from "./engine/settings.js";
 
 /** @import * as protocol from "./engine/protocol.js" */
-/** @import { GeneratedImage, GenerateOptions, LoadOptions, Model, WordAttention } from "./roentgen-web.js" */
+/** @import { GeneratedImage, GenerateOptions, LoadOptions } from "./roentgen-web.js" */
+/** @import { Model, WordAttention } from "./roentgen-web.js" */
 /** @import { Saying } from "./engine/language.js" */
 
 export { RoentgenError };
@@ -33,7 +36,7 @@ export const version = "0.1.0";
 export const bundleSchemaVersions = [1, 2];
 
 /** Options that may be files. */
-const SOURCE_FILES = ["image", "mask"];
+const SOURCE_FILES = /** @type {const} */ (["image", "mask"]);
 
 /** Images that `verify` may ask for. */
 const MOST_TRIES = 20;
@@ -174,7 +177,7 @@ export class Roentgen {
   /** Options with their files read. @param {GenerateOptions} options */
   async #withPictures(options) {
     const { width = this.model.defaults.width, height = this.model.defaults.height } = options;
-    const read = async (/** @type {string} */ name) => {
+    const read = async (/** @type {"image" | "mask"} */ name) => {
       if (!(options[name] instanceof Blob)) return [name, options[name]];
       const unreadable = () => new RoentgenError({ code: "picture", saying: ["source.bad-file"] });
       const picture = await openPicture(this.#client, options[name], { width, height }).catch((error) => error);

@@ -24,7 +24,8 @@ const DEFAULT_LIMITS = {
 
 /**
  * @param {protocol.Backend | "auto"} asked
- * @returns {Promise<{backend: protocol.Backend, adapter: string | Saying, software: boolean, why: Saying, instead?: Saying}>} `instead`:
+ * @returns {Promise<{backend: protocol.Backend, adapter: string | Saying, software: boolean, why:
+ *   Saying, instead?: Saying}>} `instead`:
  *   that it is not what was asked for
  */
 export async function chooseBackend(asked) {
@@ -54,6 +55,7 @@ export async function chooseBackend(asked) {
  */
 export function presentAdapters(limits) {
   const request = GPU.prototype.requestAdapter;
+  /** @param {GPURequestAdapterOptions} [options] */
   GPU.prototype.requestAdapter = async function (options) {
     const adapter = await request.call(this, options);
     if (!adapter) return adapter;
@@ -61,8 +63,10 @@ export function presentAdapters(limits) {
     const features = new Set([...(narrow ? [] : adapter.features), "timestamp-query"]);
     Object.defineProperty(adapter, "features", { value: features, configurable: true });
     if (narrow) {
-      const named = /** @type {Record<string, number>} */ ({});
-      for (const name in adapter.limits) named[name] = adapter.limits[name];
+      const named = /** @type {Record<string, unknown>} */ ({});
+      // They belong to the prototype, so that a copy of the object would have none of them.
+      const own = /** @type {Record<string, any>} */ (adapter.limits);
+      for (const name in own) named[name] = own[name];
       Object.defineProperty(adapter, "limits", { value: { ...named, ...DEFAULT_LIMITS }, configurable: true });
     }
     return adapter;
@@ -72,10 +76,12 @@ export function presentAdapters(limits) {
 /**
  * Tells when a device is opened from now on, and when it is lost. The engine itself may hear of
  * that late, or wait for ever.
- * @param {{opened: (device: protocol.Device, compiling: Compiling) => void, lost: (why: string) => void}} tell
+ * @param {{opened: (device: protocol.Device, compiling: Compiling) => void, lost: (why: string) =>
+ *   void}} tell
  */
 export function onDevice(tell) {
   const open = GPUAdapter.prototype.requestDevice;
+  /** @param {GPUDeviceDescriptor} [descriptor] */
   GPUAdapter.prototype.requestDevice = async function (descriptor) {
     const device = await open.call(this, descriptor);
     const { maxBufferSize, maxStorageBufferBindingSize, maxComputeInvocationsPerWorkgroup } = device.limits;
@@ -116,7 +122,8 @@ export class Compiling {
  */
 function isWhole(adapter) {
   try {
-    return Object.keys(DEFAULT_LIMITS).every((name) => adapter.limits[name] > 0) && typeof adapter.features.has === "function";
+    const names = /** @type {(keyof typeof DEFAULT_LIMITS)[]} */ (Object.keys(DEFAULT_LIMITS));
+    return names.every((name) => adapter.limits[name] > 0) && typeof adapter.features.has === "function";
   } catch {
     return false;
   }

@@ -136,7 +136,8 @@ export class FileCache {
 }
 
 /**
- * @typedef {{address: string, name: string, bytes: number, total: number, files?: protocol.BundleFile[], defaults?: protocol.Manifest["defaults"], leftOut?: Saying}} Kept
+ * @typedef {{address: string, name: string, bytes: number, total: number, files?:
+ *   protocol.BundleFile[], defaults?: protocol.Manifest["defaults"], leftOut?: Saying}} Kept
  * a model, how many of its bytes are in this browser, and its own settings; or an address whose
  * manifest is kept and is of no use, and why
  */

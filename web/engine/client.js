@@ -38,13 +38,20 @@ const AT_ONCE = ["choose", "encode", "picture", "words", "reading", "origin"];
  * @property {AbortSignal} [signal] aborting it cancels the request
  */
 
-/** @typedef {{bundle: protocol.Bundle, backend: protocol.Backend | "auto", limits: protocol.Limits, threads?: number, why?: Saying, alone?: boolean}} Options of a loading, and of the next one after a failure */
+/**
+ * @typedef {{bundle: protocol.Bundle, backend: protocol.Backend | "auto", limits: protocol.Limits,
+ *   threads?: number, why?: Saying, alone?: boolean}} Options of a loading, and of the next one
+ *   after a failure
+ */
 
 export class Client {
   /** @type {Worker | null} */
   #worker = null;
   #lastId = 0;
-  /** @type {Map<number, {resolve: (value: any) => void, reject: (error: Error) => void, onEvent?: (event: any) => void}>} */
+  /**
+   * @type {Map<number, {resolve: (value: any) => void, reject: (error: Error) => void, onEvent?:
+   *   (event: any) => void}>}
+   */
   #pending = new Map();
   /** The job that the worker does: it does one at a time. @type {number | null} */
   #job = null;
@@ -60,11 +67,15 @@ export class Client {
   #round = 0;
   /**
    * The loading after a failure; images that failed together share it.
-   * @type {{ready: Promise<protocol.Loaded>, hear: Set<(event: protocol.WorkerMessage) => void>} | null}
+   * @type {{ready: Promise<protocol.Loaded>, hear: Set<(event: protocol.WorkerMessage) => void>} |
+   *   null}
    */
   #reloading = null;
 
-  /** @param {(loaded: protocol.Loaded) => void} [onLoaded] hears of each loading that ends well, also of one after a failure */
+  /**
+   * @param {(loaded: protocol.Loaded) => void} [onLoaded] hears of each loading that ends well,
+   *   also of one after a failure
+   */
   constructor(onLoaded = () => {}) {
     this.onLoaded = onLoaded;
   }
@@ -72,7 +83,8 @@ export class Client {
   /**
    * Replaces the model at work by another one; a model that cannot even be opened leaves the one at
    * work in its place.
-   * @param {{bundle: protocol.Model, backend: protocol.Backend | "auto", limits?: protocol.Limits}} options
+   * @param {{bundle: protocol.Model, backend: protocol.Backend | "auto", limits?: protocol.Limits}}
+   *   options
    * @param {Listening} [listening]
    * @returns {Promise<protocol.Loaded>}
    */

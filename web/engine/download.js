@@ -54,7 +54,8 @@ export async function fetchManifest(url, signal) {
 /**
  * A file of which `length` bytes are here, `cached` of them from an earlier visit; no try had more
  * than `furthest`.
- * @typedef {{bytes: Uint8Array, length: number, cached: number, furthest: number, keeping: Promise<void>}} Part
+ * @typedef {{bytes: Uint8Array, length: number, cached: number, furthest: number, keeping:
+ *   Promise<void>}} Part
  */
 
 /**

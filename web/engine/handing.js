@@ -5,7 +5,10 @@
 
 /** @import * as protocol from "./protocol.js" */
 
-/** @typedef {{bytes: Uint8Array, downloaded: number, cached: number}} Handed a file, and how many of its bytes came from the network and from the cache */
+/**
+ * @typedef {{bytes: Uint8Array, downloaded: number, cached: number}} Handed a file, and how many of
+ *   its bytes came from the network and from the cache
+ */
 
 /**
  * The downloading worker's end.

@@ -15,7 +15,10 @@ import { STRINGS } from "./strings.js";
 export const addStrings = (more) => Object.assign(STRINGS, more);
 
 /** @typedef {"en" | "de"} Language */
-/** @typedef {[key: string, values?: Record<string, unknown>]} Saying a key of strings.js and what to put in; values may be sayings */
+/**
+ * @typedef {[key: string, values?: Record<string, unknown>]} Saying a key of strings.js and what to
+ *   put in; values may be sayings
+ */
 
 /** In the order of the columns in strings.js. */
 export const LANGUAGES = /** @type {const} */ (["en", "de"]);
@@ -26,7 +29,7 @@ let current = chosenBefore() ?? offered() ?? "en";
 
 export const language = () => current;
 
-/** @param {string} key @param {Record<string, unknown>} [values] */
+/** @param {string} key @param {Record<string, unknown>} [values] @returns {string} */
 export function t(key, values = {}) {
   const text = STRINGS[key]?.[LANGUAGES.indexOf(current)];
   if (text === undefined) {
@@ -36,7 +39,11 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (_, name) => say(values[name])).replace(/\.\.$/, "."); // a sentence at the end of another one
 }
 
-/** @param {unknown} saying text as it is, a {@link Saying}, or a function that writes a number in the language of the moment */
+/**
+ * @param {unknown} saying text as it is, a {@link Saying}, or a function that writes a number in
+ *   the language of the moment
+ * @returns {string}
+ */
 export function say(saying) {
   if (typeof saying === "function") return String(saying());
   return Array.isArray(saying) ? t(saying[0], saying[1]) : String(saying ?? "");

@@ -9,7 +9,10 @@ import { gone, readGiven } from "./given.js";
 import { SHARD_BYTES, TEXT_BYTES } from "./limits.js";
 
 /** @import * as protocol from "./protocol.js" */
-/** @typedef {Map<string, File>} Folder files beside a `bundle.json`, itself among them, under their names */
+/**
+ * @typedef {Map<string, File>} Folder files beside a `bundle.json`, itself among them, under their
+ *   names
+ */
 
 const MANIFEST = "bundle.json";
 /**

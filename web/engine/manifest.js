@@ -42,7 +42,7 @@ function readManifest(value) {
     intended_use: read("intended_use", optional(isText)),
     model_card: textOnly(read("model_card", optional(isFileName))),
     tokenizer: readFile(read("tokenizer", isObject), "tokenizer", TEXT_BYTES),
-    shards: read("shards", isList(MOST_SHARDS)).map((shard, i) => readFile(shard, `shards[${i}]`, SHARD_BYTES)),
+    shards: read("shards", isList(MOST_SHARDS)).map((/** @type {unknown} */ shard, /** @type {number} */ i) => readFile(shard, `shards[${i}]`, SHARD_BYTES)),
     defaults: readDefaults(read("defaults", isObject)),
     examples: read("examples", optional(isList(MOST_ENTRIES, isText))) ?? [],
     sizes: read("sizes", optional(isList(MOST_ENTRIES, isSize))) ?? [],
@@ -83,7 +83,7 @@ export function readDefaults(value) {
  */
 export function fields(value, part) {
   if (!isObject(value)) throw wrong(part, value);
-  const all = /** @type {any} */ (table(value));
+  const all = /** @type {any} */ (table(/** @type {Record<string, unknown>} */ (value)));
   const read = (/** @type {string} */ name, /** @type {(value: unknown) => boolean} */ is) => {
     if (!is(all[name])) throw wrong(part === "bundle.json" ? name : `${part}.${name}`, all[name]);
     return all[name];

@@ -11,11 +11,17 @@
  */
 
 /** @typedef {"cpu" | "gpu"} Backend */
-/** @typedef {"adapter" | "default"} Limits what is asked of a graphics card: all that it has, or what every WebGPU has */
+/**
+ * @typedef {"adapter" | "default"} Limits what is asked of a graphics card: all that it has, or
+ *   what every WebGPU has
+ */
 
 /** @import { Saying } from "./language.js" */
 
-/** @typedef {string | FileSystemDirectoryHandle | Iterable<File> | [path: string, file: File][]} Model the absolute URL of a `bundle.json`, or files of this device */
+/**
+ * @typedef {string | FileSystemDirectoryHandle | Iterable<File> | [path: string, file: File][]}
+ *   Model the absolute URL of a `bundle.json`, or files of this device
+ */
 
 /**
  * A model whose manifest has been read.
@@ -129,7 +135,10 @@
  * @property {Uint8Array} bytes
  */
 
-/** @typedef {LoadRequest | ChooseRequest | GenerateRequest | CancelRequest | PauseRequest | EncodeRequest | PictureRequest | WordsRequest | ReadingRequest | OriginRequest} PageMessage */
+/**
+ * @typedef {LoadRequest | ChooseRequest | GenerateRequest | CancelRequest | PauseRequest |
+ *   EncodeRequest | PictureRequest | WordsRequest | ReadingRequest | OriginRequest} PageMessage
+ */
 
 /**
  * What gives an image; the same settings give the same image.
@@ -231,9 +240,15 @@
  *   for its threads, would not hear it
  */
 
-/** @typedef {ManifestEvent | ProgressEvent | StepEvent | ThreadEvent | ResultMessage | ErrorMessage} WorkerMessage */
+/**
+ * @typedef {ManifestEvent | ProgressEvent | StepEvent | ThreadEvent | ResultMessage | ErrorMessage}
+ *   WorkerMessage
+ */
 
-/** @typedef {{features: string[], limits: Record<string, number>}} Device a WebGPU device: its optional features, and some of its limits */
+/**
+ * @typedef {{features: string[], limits: Record<string, number>}} Device a WebGPU device: its
+ *   optional features, and some of its limits
+ */
 
 /**
  * @typedef {object} Loaded
@@ -253,7 +268,8 @@
  */
 
 /**
- * @typedef {Picture & {model: string, backend: Backend, truncated: number, repeated: boolean, milliseconds: number, memoryBytes: number, words?: Word[]}} Generated
+ * @typedef {Picture & {model: string, backend: Backend, truncated: number, repeated: boolean,
+ *   milliseconds: number, memoryBytes: number, words?: Word[]}} Generated
  * `model`: its name; `backend`: the one that drew; `truncated`: tokens at the end of the prompt
  * which the model did not read; `repeated`: whether numbers of 16 bits gave no image, so that it
  * was drawn once more with 32, its steps counted from 1 again.
@@ -297,7 +313,10 @@
  * @property {Float32Array} map what each place says for it, in logits, row by row
  */
 
-/** @typedef {{from: number, to: number, read: boolean, known: boolean}} Spoken a word, where it stands in the sentence, and what becomes of it */
+/**
+ * @typedef {{from: number, to: number, read: boolean, known: boolean}} Spoken a word, where it
+ *   stands in the sentence, and what becomes of it
+ */
 
 /**
  * What the page reads of a `bundle.json`; the README describes the whole format.
@@ -309,7 +328,8 @@
  * @property {string | null} [model_card] file beside the manifest, text or Markdown
  * @property {BundleFile} tokenizer
  * @property {BundleFile[]} shards
- * @property {{num_inference_steps: number, guidance_scale: number, width: number, height: number, scheduler: string | null}} defaults
+ * @property {{num_inference_steps: number, guidance_scale: number, width: number, height: number,
+ *   scheduler: string | null}} defaults
  * @property {string[]} [examples]
  * @property {[width: number, height: number][]} [sizes] other sizes that have been looked at
  */

@@ -8,7 +8,10 @@ import { say } from "./language.js";
 
 /** An error with a stable `code`, whose saying is fit to be shown. */
 export class RoentgenError extends Error {
-  /** @param {{code: string, saying: Saying, fatal?: boolean, backend?: protocol.Backend | null}} from */
+  /**
+   * @param {{code: string, saying: Saying, fatal?: boolean, backend?: protocol.Backend | null}}
+   *   from
+   */
   constructor({ code, saying, fatal = false, backend = null }) {
     super(say(saying));
     this.saying = saying;

@@ -18,6 +18,7 @@ export const MOST_PIXELS = 2048;
  * How each setting is read from the text of a field or a link; `undefined` is a value that cannot
  * be. Like every table that names from outside are looked up in, it has no prototype: "constructor"
  * is not in it.
+ * @type {Record<string, (text: string) => string | number | null | undefined>}
  */
 const READ = table({
   prompt: (text) => (text.length <= LONGEST ? text.trim() : undefined),
@@ -30,10 +31,18 @@ const READ = table({
   height: (text) => whole(text, 1, MOST_PIXELS),
 });
 
-/** Names in a link, short and readable. An image is never in a link. */
+/** @typedef {keyof protocol.Settings} Name */
+
+/**
+ * Names in a link, short and readable. An image is never in a link.
+ * @type {Record<string, Name>}
+ */
 const IN_LINK = table({ prompt: "prompt", negative: "negative_prompt", seed: "seed", steps: "num_inference_steps", guidance: "guidance_scale", scheduler: "scheduler", width: "width", height: "height" });
 
-/** Names in the programming interface, roentgen-web.js, and in a file of settings. */
+/**
+ * Names in the programming interface, roentgen-web.js, and in a file of settings.
+ * @type {Record<string, Name>}
+ */
 export const OPTIONS = table({ prompt: "prompt", negativePrompt: "negative_prompt", seed: "seed", steps: "num_inference_steps", guidance: "guidance_scale", scheduler: "scheduler", width: "width", height: "height" });
 
 /** @param {string} text @param {number} least @param {number} most */
@@ -45,7 +54,7 @@ function whole(text, least, most) {
 /** A seed that nobody chose, short enough to be read aloud. */
 export const rollSeed = () => String(crypto.getRandomValues(new Uint32Array(1))[0] % 1_000_000);
 
-/** @param {keyof typeof READ} name @param {string} text */
+/** @param {string} name @param {string} text */
 export const readSetting = (name, text) => READ[name](text);
 
 /** `#prompt=…&seed=…` @param {protocol.Settings} settings */
@@ -110,7 +119,7 @@ export function fromOptions(options, defaults) {
   if (!fits(image) || (mask && !fits(mask))) return refuse("option.image", { width, height });
   if (!(typeof strength === "number" && strength > 0 && strength <= 1)) return refuse("option.strength");
   // Copies: they may have to wait for their turn, and belong to the image that they gave.
-  settings.source = { rgba: image.data.slice(), mask: mask ? mask.data.filter((_, i) => i % 4 === 0) : null, strength };
+  settings.source = { rgba: image.data.slice(), mask: mask ? mask.data.filter((/** @type {number} */ _, /** @type {number} */ i) => i % 4 === 0) : null, strength };
   return { settings, problem: null };
 }
 
@@ -133,7 +142,10 @@ function readValue(name, value) {
  */
 export const toJson = (settings, model) => `${JSON.stringify({ ...toOptions(settings), model }, null, 2)}\n`;
 
-/** @typedef {{settings: Partial<protocol.Settings>, model?: string, problem: Saying | null}} FromFile what a file asks for, and the model it was made with */
+/**
+ * @typedef {{settings: Partial<protocol.Settings>, model?: string, problem: Saying | null}}
+ *   FromFile what a file asks for, and the model it was made with
+ */
 
 /**
  * What a file of settings asks for, or a sentence on why it is ignored; as with a link, one bad
@@ -158,7 +170,7 @@ export function fromJson(text) {
     const read = name ? readValue(name, value) : typeof value === "string" && value.length <= LONGEST ? value : undefined;
     if (read === undefined) return refuse("json.bad", { part: option, value: String(JSON.stringify(value)).slice(0, 40) });
     if (name) settings[name] = read;
-    else model = read;
+    else model = String(read);
   }
   return { settings, model, problem: null };
 }

@@ -16,6 +16,7 @@ import { table } from "./table.js";
 
 /** @import * as protocol from "./protocol.js" */
 /** @import { Saying } from "./language.js" */
+/** @typedef {[value: unknown, transfer?: Transferable[]]} Answer */
 
 /** Parts of an image, each with its pipelines. */
 const STAGES = ["text_encoder", "unet", "decoder"];
@@ -57,7 +58,9 @@ self.onmessage = async ({ data: request }) => {
     const breaking = new Promise((_, reject) => (giveUp = reject));
     breaking.catch(() => {});
     try {
-      const work = table({ load, generate })[type];
+      /** @type {Record<string, (request: any, signal: AbortSignal) => Promise<Answer>>} */
+      const works = table({ load, generate });
+      const work = works[type];
       if (!work) throw new Problem("request", "error.request", { type });
       const [value, transfer] = await Promise.race([work(request, job.abort.signal), breaking]);
       reply(id, value, transfer);
@@ -69,11 +72,17 @@ self.onmessage = async ({ data: request }) => {
   }
 };
 
-/** @param {protocol.LoadRequest} request @param {AbortSignal} signal */
+/**
+ * @param {protocol.LoadRequest} request
+ * @param {AbortSignal} signal
+ * @returns {Promise<Answer>}
+ */
 async function load({ id, bundle, backend: asked, limits, threads: allowed, why, takes, gives }, signal) {
   const choice = await chooseBackend(asked);
   backend = choice.backend;
-  /** @type {{device: protocol.Device | null, compiling: import("./backend.js").Compiling | null}} */
+  /**
+   * @type {{device: protocol.Device | null, compiling: import("./backend.js").Compiling | null}}
+   */
   const card = { device: null, compiling: null };
   if (backend === "gpu") {
     presentAdapters(limits);
@@ -171,7 +180,11 @@ async function load({ id, bundle, backend: asked, limits, threads: allowed, why,
   }];
 }
 
-/** @param {protocol.GenerateRequest} request @param {AbortSignal} signal */
+/**
+ * @param {protocol.GenerateRequest} request
+ * @param {AbortSignal} signal
+ * @returns {Promise<Answer>}
+ */
 async function generate({ id, settings }, signal) {
   const { engine, memory, name } = loaded();
   const started = performance.now();

@@ -40,7 +40,7 @@ function run(request, hears) {
 }
 
 const hears = {
-  engine: ({ repository, ...engine }) => {
+  engine: (/** @type {any} */ { repository, ...engine }) => {
     Object.assign(record, engine);
     at.issue.dataset.repository = repository;
   },

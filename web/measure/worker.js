@@ -25,7 +25,8 @@ const tell = (/** @type {string} */ event, /** @type {any} */ value) => self.pos
 
 self.onmessage = async ({ data: { task, ...options } }) => {
   try {
-    await { kernels, image }[task](options);
+    const tasks = /** @type {Record<string, (options: any) => Promise<void>>} */ ({ kernels, image });
+    await tasks[task](options);
     tell("done", null);
   } catch (error) {
     console.warn(error);
@@ -171,7 +172,8 @@ async function median(prepared) {
 
 /**
  * Two images of the site's model.
- * @param {{backend: "cpu" | "gpu", precision: "f32" | "f16", limits: string, bundle: string}} options
+ * @param {{backend: "cpu" | "gpu", precision: "f32" | "f16", limits: string, bundle: string}}
+ *   options
  */
 async function image({ backend, precision, limits, bundle }) {
   const software = backend === "gpu" ? (await card(limits)).software : true;

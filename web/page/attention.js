@@ -19,7 +19,10 @@ let chosen = "";
 /** Whether images are to be drawn with a record of the attention, which costs a little time. */
 export const attentionWanted = () => toggle.getAttribute("aria-pressed") === "true";
 
-/** @param {{begin: () => void, redraw: (entry: Entry) => void}} then makes room on the film; draws an image again, with the record */
+/**
+ * @param {{begin: () => void, redraw: (entry: Entry) => void}} then makes room on the film; draws
+ *   an image again, with the record
+ */
 export function startAttention({ begin, redraw }) {
   toggle.onclick = () => {
     const yes = !attentionWanted();
@@ -32,7 +35,10 @@ export function startAttention({ begin, redraw }) {
   inEveryLanguage(render);
 }
 
-/** @param {Entry | null} shown which image is on the film now; null where its words would cover something else */
+/**
+ * @param {Entry | null} shown which image is on the film now; null where its words would cover
+ *   something else
+ */
 export function attentionOf(shown) {
   entry = shown;
   render();

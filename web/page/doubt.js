@@ -11,7 +11,10 @@ import { TRAINED } from "./words.js";
 
 /** @import { Client } from "../engine/client.js" */
 /** @import { Saying } from "../engine/language.js" */
-/** @typedef {{says: Saying | "", unread: string}} Doubt a sentence on it, and the part at the end that is not read */
+/**
+ * @typedef {{says: Saying | "", unread: string}} Doubt a sentence on it, and the part at the end
+ *   that is not read
+ */
 
 /** How long a pause in the writing is, in milliseconds. */
 const PAUSE = 300;

@@ -6,7 +6,10 @@ import { paint } from "./tone.js";
 
 /** @import * as protocol from "../engine/protocol.js" */
 /** @import { Saying } from "../engine/language.js" */
-/** @typedef {{shown: {picture: protocol.Picture, label: Saying}[], label: Saying}} Frame films side by side, and what they have in common */
+/**
+ * @typedef {{shown: {picture: protocol.Picture, label: Saying}[], label: Saying}} Frame films side
+ *   by side, and what they have in common
+ */
 
 export class Dragged {
   /**

@@ -6,6 +6,8 @@
 import { inEveryLanguage, say } from "../engine/language.js";
 import { fromFragment } from "../engine/settings.js";
 
+/** @import * as protocol from "../engine/protocol.js" */
+
 /** Settings, and the attributes that they are. */
 const ATTRIBUTES = { prompt: "prompt", negative_prompt: "negative-prompt", seed: "seed", num_inference_steps: "steps", guidance_scale: "guidance", scheduler: "scheduler", width: "image-width", height: "image-height" };
 const [element, problem] = /** @type {[HTMLElement, HTMLElement]} */ (["roentgen-image", "#problem"].map((selector) => document.querySelector(selector)));
@@ -17,7 +19,7 @@ function follow() {
   const query = new URLSearchParams(location.search);
   document.body.classList.toggle("framed", Object.keys(settings).length > 0);
   if (Object.keys(settings).length > 0) element.setAttribute("loading", "press");
-  for (const [name, attribute] of Object.entries(ATTRIBUTES)) {
+  for (const [name, attribute] of /** @type {[keyof protocol.Settings, string][]} */ (Object.entries(ATTRIBUTES))) {
     if (settings[name] !== undefined && settings[name] !== null) element.setAttribute(attribute, String(settings[name]));
   }
   for (const [name, attribute] of [["bundle", "model"], ["backend", "backend"]]) {

@@ -38,9 +38,12 @@ export function suggest(manifest) {
   if (!FIELDS.prompt.value && examples.length > 0) setPrompt(examples[0]);
 }
 
-/** @param {Partial<Record<keyof typeof FIELDS | "source" | "width" | "height", any>>} settings only what is named is changed */
+/**
+ * @param {Partial<Record<keyof typeof FIELDS | "source" | "width" | "height", any>>} settings only
+ *   what is named is changed
+ */
 export function write(settings) {
-  for (const [name, field] of Object.entries(FIELDS)) {
+  for (const [name, field] of /** @type {[keyof typeof FIELDS, any][]} */ (Object.entries(FIELDS))) {
     if (name in settings && name !== "prompt") field.value = String(settings[name] ?? "");
   }
   if (settings.width || settings.height) choose(settings.width ?? chosen().width, settings.height ?? chosen().height);

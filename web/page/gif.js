@@ -6,7 +6,8 @@
 const [CLEAR, END] = [256, 257];
 
 /**
- * @param {{width: number, height: number, frames: {greys: Uint8Array, delay: number}[], comment: string}} film `delay`
+ * @param {{width: number, height: number, frames: {greys: Uint8Array, delay: number}[], comment:
+ *   string}} film `delay`
  *   in hundredths of a second
  * @returns {Uint8Array}
  */

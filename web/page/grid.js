@@ -11,7 +11,10 @@ import { paint } from "./tone.js";
 /** @import { Entry } from "./visit.js" */
 
 const [film, grid, toggle] = ["film", "grid", "to-grid"].map($);
-/** @typedef {{button: HTMLButtonElement, canvas: HTMLCanvasElement, seed: number, entry: Entry | null}} Cell */
+/**
+ * @typedef {{button: HTMLButtonElement, canvas: HTMLCanvasElement, seed: number, entry: Entry |
+ *   null}} Cell
+ */
 /** @type {Cell[]} */
 let cells = [];
 

@@ -43,7 +43,7 @@ function reflect() {
   const said = /** @type {Said} */ ({ ...understand(prompt.value) });
   said.age = ageGroup(said.age);
   const { sided = false, sizes = {} } = FINDINGS[said.finding] ?? {};
-  for (const group of Object.keys(GROUPS)) {
+  for (const group of /** @type {(keyof typeof GROUPS)[]} */ (Object.keys(GROUPS))) {
     for (const input of $(`guide-${group}`).querySelectorAll("input")) {
       const own = said.finding === "" && ["finding", "side", "size"].includes(group);
       input.checked = !own && input.value === said[group];

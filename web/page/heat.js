@@ -5,7 +5,10 @@
 
 import { $ } from "./page.js";
 
-/** @typedef {{width: number, height: number, map: ArrayLike<number>}} Heat numbers at places, row by row */
+/**
+ * @typedef {{width: number, height: number, map: ArrayLike<number>}} Heat numbers at places, row by
+ *   row
+ */
 
 const canvas = $("attention-map");
 /** From little to much; style/attention.css has the same for the legend. */

@@ -53,6 +53,7 @@ export async function startKeeping(bring) {
   box.onchange = keepVisit;
   const found = await kept();
   box.checked = found !== undefined;
-  const whole = ({ image, settings }) => typeof settings?.prompt === "string" && image?.rgba?.length === 4 * image.width * image.height;
+  const whole = (/** @type {Partial<Entry>} */ { image, settings }) =>
+    typeof settings?.prompt === "string" && image && image.rgba?.length === 4 * image.width * image.height;
   for (const entry of (found ?? []).filter(whole)) bring(entry);
 }

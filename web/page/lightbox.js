@@ -43,7 +43,7 @@ export function escape() {
 /** @param {() => boolean} filled whether an image is on the film */
 export function startLightbox(filled) {
   listen(film, viewer, () => tool);
-  film.addEventListener("keydown", (event) => {
+  film.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     if (event.target !== film) return; // a grid's cells keep their own keys
     if (event.key === "f" && !event.ctrlKey && !event.metaKey) fullScreen();
     else if (event.key === "?") help.showModal();

@@ -250,7 +250,7 @@ function followLink() {
   else if (Object.keys(settings).length > 0) note(["link.restored"]);
 }
 
-form.addEventListener("submit", (event) => {
+form.addEventListener("submit", (/** @type {SubmitEvent} */ event) => {
   event.preventDefault();
   if (!$("generate").disabled) generate();
 });

@@ -47,7 +47,7 @@ export function el(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   if (tag === "button") made.setAttribute("type", "button");
   for (const [name, value] of Object.entries(attributes)) {
-    if (typeof value === "function") made[name] = value;
+    if (typeof value === "function") Object.assign(made, { [name]: value });
     else if (name === "t" || name === "name") made.setAttribute(`data-${name}`, value);
     else if (value !== false && value !== undefined) made.setAttribute(name, value === true ? "" : value);
   }

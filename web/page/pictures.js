@@ -5,8 +5,8 @@
 
 import { Dragged } from "./dragged.js";
 import { sayingOf } from "../engine/errors.js";
-import { inEveryLanguage, number, say, t } from "../engine/language.js";
-import { $ } from "./page.js";
+import { inEveryLanguage, number, say, t, translate } from "../engine/language.js";
+import { $, el } from "./page.js";
 import { scaleBar } from "./scale.js";
 import { paint, paintDifference } from "./tone.js";
 import { phrase } from "./words.js";
@@ -14,7 +14,10 @@ import { phrase } from "./words.js";
 /** @import * as protocol from "../engine/protocol.js" */
 /** @import { Client } from "../engine/client.js" */
 /** @import { Saying } from "../engine/language.js" */
-/** @typedef {{picture: protocol.Picture, beside?: protocol.Picture, label: Saying}} Shown `beside`: their difference is shown */
+/**
+ * @typedef {{picture: protocol.Picture, beside?: protocol.Picture, label: Saying}} Shown `beside`:
+ *   their difference is shown
+ */
 
 /** One patient who does not exist: everything but what a picture is about stays the same. */
 const SEED = 1895;
@@ -30,6 +33,9 @@ const [WEAK, MORE, STRONG] = [1, 6, 12];
 /** Where guidance is learned there is none to take away, and two images less. */
 const images = () => (guided() ? 10 : 8);
 const guided = () => (defaults?.guidance_scale ?? 0) > WEAK;
+
+/** The figures, in their order. */
+const FIGURES = ["noise", "words", "guidance", "pair", "limits"];
 
 const [button, status, list, large] = ["how-draw", "how-status", "how-list", "large"].map($);
 /** @type {Client} */
@@ -51,6 +57,11 @@ let dragged = [];
 /** @param {Client} worker */
 export function startPictures(worker) {
   client = worker;
+  for (const figure of FIGURES) {
+    const [title, more] = [el("h3", { t: `how.${figure}` }), el("p", { t: `how.${figure}-more` })];
+    list.append(el("li", { "data-figure": figure }, title, more, el("div", { class: "pictures" })));
+  }
+  translate(list);
   button.onclick = () => (abort ? abort.abort() : draw());
   $("large-close").onclick = () => large.close();
   $("large-scale").append(scaleBar());

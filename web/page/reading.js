@@ -33,7 +33,9 @@ export function startReading(worker) {
   inEveryLanguage(render);
 }
 
-/** @param {Entry | null} shown the image on the film; null where its map would cover something else */
+/**
+ * @param {Entry | null} shown the image on the film; null where its map would cover something else
+ */
 export async function readingOf(shown) {
   entry = shown;
   choose("");

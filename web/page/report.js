@@ -7,7 +7,9 @@ import { $ } from "./page.js";
 /** @typedef {"loading" | "ready" | "busy" | "done" | "error"} State */
 
 const [status, count, progress, remark] = ["status", "count", "progress", "remark"].map($);
-/** @type {{state: State, words: string | Saying, detail: string | Saying, note: string | Saying}} */
+/**
+ * @type {{state: State, words: string | Saying, detail: string | Saying, note: string | Saying}}
+ */
 const now = { state: "loading", words: ["state.starting"], detail: "", note: "" };
 /** Whether a model is ready here: only then is there anything to press. */
 let loaded = false;

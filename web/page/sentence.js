@@ -10,7 +10,8 @@ import { table } from "../engine/table.js";
 
 /** @typedef {[from: number, to: number]} Place */
 /**
- * @typedef {{view: string, sex: string, age: string, finding: string, side: string, size: string, rest: string}} Said
+ * @typedef {{view: string, sex: string, age: string, finding: string, side: string, size: string,
+ *   rest: string}} Said
  * An empty text is something that is not said; `rest` is everything after the sentence on the
  * patient.
  */

@@ -12,7 +12,10 @@ const CHECKS = ["previews", "verify", "marked"];
 /** A link that is opened anew has its own settings; a reload does not change the link. */
 const place = () => location.pathname + location.search + location.hash;
 
-/** @param {{size: {width: number, height: number}, locked: boolean}} more what has no field of its own */
+/**
+ * @param {{size: {width: number, height: number}, locked: boolean}} more what has no field of its
+ *   own
+ */
 export function keep(more) {
   const fields = Object.fromEntries(FIELDS.map((id) => [id, $(id).value]));
   const checks = Object.fromEntries(CHECKS.map((id) => [id, $(id).checked]));

@@ -1,6 +1,9 @@
 /** What is on the film as a picture for a lecture: as it is seen, with captions, on black. */
 
-/** @typedef {{canvas: HTMLCanvasElement, caption?: string, from?: number, over?: boolean}} Layer `from`: it is seen from this part of the width on; `over`: it lies over the one before */
+/**
+ * @typedef {{canvas: HTMLCanvasElement, caption?: string, from?: number, over?: boolean}} Layer
+ *   `from`: it is seen from this part of the width on; `over`: it lies over the one before
+ */
 
 /** Pixels of a pane's longer side. */
 const PANE = 768;
@@ -12,7 +15,9 @@ const font = (/** @type {number} */ size, weight = 400) => `${weight} ${size}px 
 
 /**
  * @param {Layer[][]} panes side by side, or in a grid; each of layers
- * @param {{columns?: number, side?: number, lines: string[], rows?: string[], bar?: HTMLCanvasElement | null, labels?: string[], mark: string, view?: {zoom: number, x: number, y: number}, right?: string}} with
+ * @param {{columns?: number, side?: number, lines: string[], rows?: string[], bar?:
+ *   HTMLCanvasElement | null, labels?: string[], mark: string, view?: {zoom: number, x: number, y:
+ *   number}, right?: string}} with
  * `lines` stand below, and a text of `rows` above each row; a pane without layers stays empty;
  * `bar` is a scale with its `labels`; `mark` is written in each pane, "" for none; `right` is the
  * marker of the patient's right

@@ -4,7 +4,10 @@
 
 /** @import * as protocol from "../engine/protocol.js" */
 
-/** @typedef {{centre: number, width: number, inverted: boolean}} Tone the window in grey values of the image, 0 to 255 */
+/**
+ * @typedef {{centre: number, width: number, inverted: boolean}} Tone the window in grey values of
+ *   the image, 0 to 255
+ */
 
 /** Shows every value as it is. @type {Tone} */
 export const PLAIN = { centre: 127.5, width: 255, inverted: false };

@@ -13,8 +13,7 @@
  * @property {string} [many] as in "bilateral pleural effusions", for what can be counted
  * @property {string[]} [also] other words for it
  * @property {boolean} [sided] whether a side can be told
- * @property {Partial<Record<"small" | "moderate" | "large", string>>} [sizes] the word for each
- *   size
+ * @property {Record<string, string>} [sizes] the word for each of {@link SIZES} that it has
  */
 
 /** @type {Record<string, Finding>} */
@@ -98,11 +97,15 @@ export const withArticle = (words) => `${/^(8|1[18]-|[aeiou])/.test(words) ? "an
  */
 export function person({ sex, age }) {
   const child = age === "young" || (age !== "" && Number(age) < 18);
-  const noun = { male: child ? "boy" : "man", female: child ? "girl" : "woman", "": child ? "child" : age === "" ? "patient" : "adult" }[sex];
+  const nouns = { male: child ? "boy" : "man", female: child ? "girl" : "woman", "": child ? "child" : age === "" ? "patient" : "adult" };
+  const noun = nouns[/** @type {keyof typeof nouns} */ (sex)];
   return age === "" ? noun : age === "young" ? `young ${noun}` : `${age}-year-old ${noun}`;
 }
 
-/** @param {{view: string, sex: string, age: string, rest: string}} said `rest` is everything after the sentence on the patient */
+/**
+ * @param {{view: string, sex: string, age: string, rest: string}} said `rest` is everything after
+ *   the sentence on the patient
+ */
 export function compose({ view, rest, ...patient }) {
   return [`${view === "" ? "Chest" : `${view} chest`} radiograph of ${withArticle(person(patient))}.`, rest].filter(Boolean).join(" ");
 }

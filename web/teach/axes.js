@@ -50,8 +50,13 @@ export function words(axis, prompt) {
 export function suggested(axis, { prompt, seed, guidance_scale: guidance, num_inference_steps: steps }) {
   if (axis === "finding") return [...new Set(["normal", understand(prompt).finding.replace(/^(normal)?$/, "effusion"), "cardiomegaly"])];
   if (axis in WORDS) return words(axis, prompt);
-  const numbers = { seed: [seed, seed + 1, seed + 2], guidance: [1, guidance, 2 * guidance, 4 * guidance], steps: [2, Math.round(steps / 4), Math.round(steps / 2), steps] }[axis] ?? [];
-  return [...new Set(numbers.filter((value) => value > 0 && value <= LIMITS[axis]))].map(String);
+  /** @type {Record<string, number[]>} */
+  const numbers = {
+    seed: [seed, seed + 1, seed + 2],
+    guidance: [1, guidance, 2 * guidance, 4 * guidance],
+    steps: [2, Math.round(steps / 4), Math.round(steps / 2), steps],
+  };
+  return [...new Set(numbers[axis].filter((value) => value > 0 && value <= LIMITS[axis]))].map(String);
 }
 
 /**
@@ -63,7 +68,7 @@ export function suggested(axis, { prompt, seed, guidance_scale: guidance, num_in
  */
 export function numbers(axis, text) {
   const parts = text.split(/[,;\s]+/).filter(Boolean);
-  const read = parts.map((part) => readSetting(/** @type {any} */ (NUMBERS[axis]), part));
+  const read = parts.map((part) => readSetting(NUMBERS[axis], part));
   if (read.length === 0 || read.length > MOST || read.includes(undefined)) return null;
   return [...new Set(read)].map(String);
 }

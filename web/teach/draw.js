@@ -10,7 +10,10 @@ import { check } from "./reader.js";
 /** @import * as protocol from "../engine/protocol.js" */
 /** @import { Client } from "../engine/client.js" */
 /** @import { Saying } from "../engine/language.js" */
-/** @typedef {{image: protocol.Generated, settings: protocol.Settings, reading: import("./reader.js").Reading | null}} Film */
+/**
+ * @typedef {{image: protocol.Generated, settings: protocol.Settings, reading:
+ *   import("./reader.js").Reading | null}} Film
+ */
 
 /** @type {Client} */
 let client;

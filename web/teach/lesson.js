@@ -10,7 +10,10 @@ import { table } from "../engine/table.js";
 
 /** @import { Saying } from "../engine/language.js" */
 /** @import { Region } from "./where.js" */
-/** @typedef {string | {key: string} | Partial<Record<"en" | "de", string>>} Text in one language, a key of the strings, or in several languages */
+/**
+ * @typedef {string | {key: string} | Partial<Record<"en" | "de", string>>} Text in one language, a
+ *   key of the strings, or in several languages
+ */
 
 /**
  * @typedef {object} Item
@@ -28,7 +31,11 @@ import { table } from "../engine/table.js";
  * @property {Text | null} explanation
  */
 
-/** @typedef {{title: Text, text: Text | null, end: Text | null, model: string | null, settings: Record<string, any>, items: Item[], anew?: () => Lesson}} Lesson `settings` in the names of settings.js; `anew`: its next run, of a quiz */
+/**
+ * @typedef {{title: Text, text: Text | null, end: Text | null, model: string | null, settings:
+ *   Record<string, any>, items: Item[], anew?: () => Lesson}} Lesson `settings` in the names of
+ *   settings.js; `anew`: its next run, of a quiz
+ */
 
 export const VERSION = 1;
 /** Bytes of a lesson's file: fifty items with a page of text each. */
@@ -144,7 +151,7 @@ function readRegion(value, part) {
  */
 function reader(value, part, names) {
   if (!isObject(value)) throw new Fault(part, value, ["lesson.must.object"]);
-  const all = /** @type {any} */ (table(value));
+  const all = /** @type {any} */ (table(/** @type {Record<string, unknown>} */ (value)));
   const at = (/** @type {string} */ name) => (part ? `${part}.${name}` : name);
   for (const name of Object.keys(all)) if (!names.includes(name)) throw new Fault(at(name.slice(0, 40)), all[name], ["lesson.must.known", { known: names.join(", ") }]);
   return (/** @type {string} */ name, /** @type {Read} */ read) => read(all[name], at(name));

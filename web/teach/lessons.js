@@ -45,7 +45,10 @@ const [copy, keep] = [el("button", { id: "lesson-copy", t: "teach.copy", onclick
 const link = el("input", { type: "text", readonly: true, id: "lesson-link", name: "teach.link", hidden: true });
 const hand = el("div", { class: "row", id: "lesson-hand", hidden: true }, copy, keep, link);
 
-/** @param {{keep: (film: Film) => void}} hooks `keep` puts a film on the lightbox, with the images of this visit */
+/**
+ * @param {{keep: (film: Film) => void}} hooks `keep` puts a film on the lightbox, with the images
+ *   of this visit
+ */
 export function startLessons({ keep }) {
   const file = el("input", { type: "file", accept: "application/json,.json", id: "lesson-file", name: "teach.open", hidden: true });
   file.onchange = () => (openFile(file.files?.[0]), (file.value = "")); // the same file may be chosen again

@@ -298,12 +298,12 @@ export class Runner {
     const reading = this.#shown?.reading;
     const about = phase === "answered" ? [["teach.asked-for", { prompt, seed }], [reading ? (reading.agrees ? "teach.agrees" : "teach.disagrees") : "teach.unchecked"]] : [];
     const other = phase === "answered" && made && this.#shown && this.#shown.image.model !== made ? [["teach.other-model", { made, at: this.#shown.image.model }]] : [];
-    const told = [
+    const told = /** @type {[text: string, kind: string, lang?: string][]} */ ([
       [say(this.#status), "hint"],
       [this.#verdict.map(say).join(" "), "verdict"],
       [phase === "answered" && item?.explanation ? words(item.explanation) : "", "", tongue(item?.explanation ?? null)],
       [[...about, ...other].map(say).join(" "), "hint"],
-    ].filter(([text]) => text);
+    ]).filter(([text]) => text);
     const lines = told.map(([text, kind, lang]) => el("p", { class: kind || undefined, lang }, text));
     if (this.status.textContent !== lines.map(({ textContent }) => textContent).join("")) this.status.replaceChildren(...lines); // a live region speaks at each change
   }

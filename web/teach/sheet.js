@@ -19,7 +19,8 @@ const SIDE = 320;
 
 /**
  * @param {Client} client
- * @param {{panes: import("../page/slide.js").Layer[][], columns: number, lines: string[], foot?: string, rows?: string[], bar?: boolean}} sheet `foot`:
+ * @param {{panes: import("../page/slide.js").Layer[][], columns: number, lines: string[], foot?:
+ *   string, rows?: string[], bar?: boolean}} sheet `foot`:
  *   a key of the strings for its last line; `rows`: what stands above each row; `bar`: with the
  *   scale of differences
  * @param {{settings: protocol.Settings, image: protocol.Generated}} of what the metadata is about

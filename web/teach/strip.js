@@ -18,7 +18,10 @@ import { variants } from "./variants.js";
 /** @import { Entry } from "../page/visit.js" */
 /** @import { Variant } from "./variants.js" */
 
-/** @typedef {{entry: Entry, variant: Variant | null, reading: import("./reader.js").Reading | null}} Pane `variant`: null for the image that was chosen */
+/**
+ * @typedef {{entry: Entry, variant: Variant | null, reading: import("./reader.js").Reading | null}}
+ *   Pane `variant`: null for the image that was chosen
+ */
 
 const button = /** @type {HTMLButtonElement} */ ($("variants"));
 const films = el("div", { class: "films", id: "strip-films" });
@@ -33,7 +36,9 @@ let shown = null;
 let panes = [];
 /** @type {Panel} */
 let panel;
-/** @type {{remember: (made: Omit<Entry, "number">) => Entry, compare: (a: Entry, b: Entry) => void}} */
+/**
+ * @type {{remember: (made: Omit<Entry, "number">) => Entry, compare: (a: Entry, b: Entry) => void}}
+ */
 let hooks;
 
 /**

@@ -28,7 +28,7 @@ pub fn check() -> Result<()> {
         "compilerOptions": {
             "target": "esnext", "module": "esnext", "moduleResolution": "bundler", "lib": ["dom", "dom.iterable", "dom.asynciterable", "esnext"],
             "allowJs": true, "checkJs": true, "noEmit": true, "types": [],
-            "strict": true, "noImplicitAny": false, "useUnknownInCatchVariables": false,
+            "strict": true, "useUnknownInCatchVariables": false,
         },
         "include": [web.join("**/*.js"), WEBGPU.folder()?.join("dist/index.d.ts")],
         "exclude": [web.join("sw.js")],
