@@ -1,13 +1,16 @@
 #!/bin/sh
 # Trains on a rented GPU in one go. See train/docs/gpu.md.
 #
-#   train/gpu.sh pack OUT.tar.gz DEVICE DATA RUN.toml FOLDER [RUN.toml FOLDER ..]   here; the largest run first
-#   sh gpu.sh run DEVICE MINUTES RESULTS                                         there, in the folder that OUT.tar.gz unpacks to
+# Here, with the largest run first:
+#   train/gpu.sh pack OUT.tar.gz DEVICE DATA RUN.toml FOLDER [RUN.toml FOLDER ..]
+# There, in the folder that OUT.tar.gz unpacks to:
+#   sh gpu.sh run DEVICE MINUTES RESULTS
 #
-# DEVICE is cuda, or cpu to try the commands. `pack` builds the programs, or takes them from the folder that PROGRAMS names. `run` needs
-# no network, may be cut at any minute, and leaves at most 60 MB in RESULTS. SECONDS_EACH (20) is what a network is measured for;
-# PARITY_EVERY (1) takes one case of the kernels' table in so many, CASES those of peers/training.json, TRIAL (40) are the steps
-# that a run is timed on.
+# DEVICE is cuda, or cpu to try the commands. `pack` builds the programs, or takes them from the
+# folder that PROGRAMS names. `run` needs no network, may be cut at any minute, and leaves at most
+# 60 MB in RESULTS. SECONDS_EACH (20) is what a network is measured for; PARITY_EVERY (1) takes one
+# case of the kernels' table in so many, CASES those of peers/training.json, TRIAL (40) are the
+# steps that a run is timed on.
 set -eu
 limit=60000000
 

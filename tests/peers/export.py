@@ -84,7 +84,8 @@ def main(folder, out):
     tokens, side = text["max_position_embeddings"], manifest["defaults"]["width"] >> (len(vae["block_out_channels"]) - 1)
     own = set(CLIPTextModel(CLIPTextConfig(**text)).state_dict())
     prefix = "text_model." if any(name.startswith("text_model.") for name in own) else ""
-    # The layout of attention by hand: a fused operator would be taken apart by the exporter in its own way.
+    # The layout of attention by hand: a fused operator would be taken apart by the exporter in its
+    # own way.
     text = filled(CLIPTextModel._from_config(CLIPTextConfig(**text), attn_implementation="eager"), weights, "text_encoder", lambda name: prefix + name)
     unet = filled(UNet2DConditionModel.from_config(unet), weights, "unet")
     vae = filled(AutoencoderKL.from_config({**vae, "shift_factor": None}), weights, "vae")

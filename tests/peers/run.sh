@@ -1,9 +1,11 @@
 #!/bin/sh
-# Measures our engines beside onnxruntime-web: the same weights, the same browser, in turn. See README.md.
+# Measures our engines beside onnxruntime-web: the same weights, the same browser, in turn. See
+# README.md.
 #
 #   sh tests/peers/run.sh [FOLDER] [arguments of `cargo xtask bench stages`]
 #
-# FOLDER (default target/peers) gets a Python environment (6 GB), the npm package and the ONNX files, and is used again.
+# FOLDER (default target/peers) gets a Python environment (6 GB), the npm package and the ONNX
+# files, and is used again.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)

@@ -9,7 +9,8 @@ from common import fresh, normal, rename, seeded, to_half, write_case
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
-# As Stable Diffusion's: attention in the middle, convolutions around the latents. Three levels, so latents of a quarter.
+# As Stable Diffusion's: attention in the middle, convolutions around the latents. Three levels, so
+# latents of a quarter.
 SD = {
     "block_out_channels": (8, 8, 16), "layers_per_block": 1, "norm_num_groups": 4, "latent_channels": 4,
     "down_block_types": ("DownEncoderBlock2D",) * 3, "up_block_types": ("UpDecoderBlock2D",) * 3, "sample_size": 16,
@@ -28,7 +29,8 @@ WHITENED = {
     "latent_channels": 3, "down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2,
     "sample_size": 16, "scaling_factor": 0.8, "latents_mean": (0.3, -1.5, 0.0), "latents_std": (0.7, 4.0, 1.9),
 }  # fmt: skip
-# The shape of the published 256-pixel model of this project, narrower: no blocks at the first level, all shuffles and shortcuts.
+# The shape of the published 256-pixel model of this project, narrower: no blocks at the first
+# level, all shuffles and shortcuts.
 DC = {
     "in_channels": 1, "latent_channels": 4, "encoder_block_out_channels": (4, 8, 16, 16, 32),
     "decoder_block_out_channels": (4, 8, 16, 16, 32), "encoder_layers_per_block": (0, 1, 1, 1, 1),
@@ -36,8 +38,9 @@ DC = {
 }  # fmt: skip
 # Keys that diffusers' class does not know, and keeps.
 DC_EXTRA = {"latents_mean": [0.3, -1.5, 0.0, 0.2], "latents_std": [0.7, 4.0, 1.9, 1.0]}
-# Strided convolutions and interpolation, a level without blocks at the end, blocks at the first, groups of three channels, widths that
-# differ between the halves, an activation for each level, one shortcut left out.
+# Strided convolutions and interpolation, a level without blocks at the end, blocks at the first,
+# groups of three channels, widths that differ between the halves, an activation for each level, one
+# shortcut left out.
 DC_CONV = {
     "in_channels": 3, "latent_channels": 4, "encoder_block_out_channels": (12, 16, 32), "decoder_block_out_channels": (8, 16, 16),
     "encoder_layers_per_block": (1, 3, 0), "decoder_layers_per_block": (3, 1, 0), "encoder_out_shortcut": True,
@@ -51,7 +54,8 @@ TINY = {
     "num_decoder_blocks": (2, 1, 1), "latent_channels": 4, "scaling_factor": 0.7,
 }  # fmt: skip
 
-# The names which the attention of the autoencoders of Stable Diffusion 1 and 2 has in their files; diffusers renames on loading.
+# The names which the attention of the autoencoders of Stable Diffusion 1 and 2 has in their files;
+# diffusers renames on loading.
 OLD_NAMES = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 
 

@@ -20,8 +20,8 @@ REQUEST = {
     "height": 32,
     "width": 48,
 }
-# The next model's kinds: `AutoencoderDC` with whitened latents, an encoder that sees half of the resolution, the text as a whole in the
-# time embedding, zero terminal SNR.
+# The next model's kinds: `AutoencoderDC` with whitened latents, an encoder that sees half of the
+# resolution, the text as a whole in the time embedding, zero terminal SNR.
 DC = {
     "in_channels": 3, "latent_channels": 4, "encoder_block_out_channels": (4, 8, 16), "decoder_block_out_channels": (4, 8, 16),
     "encoder_layers_per_block": (0, 1, 1), "decoder_layers_per_block": (0, 1, 2), "scaling_factor": 0.9,

@@ -35,7 +35,8 @@ SIZE = 8
 SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 COSINE = {"beta_schedule": "squaredcos_cap_v2"}
 
-# scheduler_config.json as published with Stable Diffusion 1.4 and 2.1: not every key is there, which matters to `from_config`.
+# scheduler_config.json as published with Stable Diffusion 1.4 and 2.1: not every key is there,
+# which matters to `from_config`.
 SD_1_4 = {
     "_class_name": "PNDMScheduler", "_diffusers_version": "0.2.2", "beta_end": 0.012, "beta_schedule": "scaled_linear",
     "beta_start": 0.00085, "clip_sample": False, "num_train_timesteps": 1000, "set_alpha_to_one": False,
@@ -99,7 +100,8 @@ def known_noise(module):
 def prepare(scheduler, steps):
     scheduler.set_timesteps(steps)
     if hasattr(scheduler, "set_begin_index"):
-        # Karras sigmas can round to the same first timestep twice; looking it up, diffusers would then start one step late.
+        # Karras sigmas can round to the same first timestep twice; looking it up, diffusers would
+        # then start one step late.
         scheduler.set_begin_index(0)
     return scheduler
 
@@ -207,7 +209,8 @@ def cases():
     yield "lcm own defaults", {"_class_name": "LCMScheduler"}, "lcm", 4
     yield "lcm sample", SD | {"prediction_type": "sample", "timestep_scaling": 3.0}, "lcm", 4
     yield "lcm clipped", SD | {"clip_sample": True, "clip_sample_range": 0.6, "original_inference_steps": 40}, "lcm", 4
-    # Classes that are not among ours, whose configs share some keys with ours and have others of their own.
+    # Classes that are not among ours, whose configs share some keys with ours and have others of
+    # their own.
     for source, own in (
         ("DDPMScheduler", {"clip_sample": False, "steps_offset": 1}), ("DDPMScheduler", {"variance_type": "fixed_large", "clip_sample_range": 0.9}),
         ("UniPCMultistepScheduler", {"solver_type": "bh2"}), ("DEISMultistepScheduler", {}), ("LMSDiscreteScheduler", {"use_karras_sigmas": True}),
@@ -262,7 +265,8 @@ def make():
     for index, (name, config, kind, steps) in enumerate(cases()):
         if "_class_name" not in config:
             config = saved_config(KINDS[kind](**config))
-        # Not strict JSON on purpose: diffusers writes `-Infinity` for lambda_min_clipped, and a reader has to cope.
+        # Not strict JSON on purpose: diffusers writes `-Infinity` for lambda_min_clipped, and a
+        # reader has to cope.
         text = json.dumps(config)
         run = float64_run(prepare(load(text, kind), steps))
         shipped = loop(prepare(load(text, kind), steps))["samples"]

@@ -14,8 +14,8 @@ def config(**options):
 
 
 SD1 = config(hidden_act="quick_gelu", hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4)
-# Stable Diffusion 2 has gelu, and 23 of OpenCLIP's 24 layers: the penultimate one is simply the last. Heads of 64 channels
-# with width 1024 there; an odd number of layers and another width here.
+# Stable Diffusion 2 has gelu, and 23 of OpenCLIP's 24 layers: the penultimate one is simply the
+# last. Heads of 64 channels with width 1024 there; an odd number of layers and another width here.
 SD2 = config(hidden_act="gelu", hidden_size=40, intermediate_size=160, num_hidden_layers=3, num_attention_heads=5)
 
 
