@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use chrono::Utc;
 use roentgen_web::error::{Error, Result};
 use roentgen_web::files;
 use serde::Serialize;
@@ -56,9 +56,6 @@ pub struct Report {
 impl Circumstances {
     /// Of this moment and process.
     pub fn now() -> Self {
-        let days = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |t| t.as_secs() / 86400);
         let described = Command::new("git")
             .args([
                 "describe",
@@ -72,31 +69,12 @@ impl Circumstances {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
         Self {
-            date: day(days),
+            date: Utc::now().format("%F").to_string(),
             commit: String::from_utf8_lossy(&commit).trim().to_string(),
             machine: format!("{os} {arch}, {cores} cores"),
             command: std::env::args().collect::<Vec<_>>().join(" "),
         }
     }
-}
-
-/// `2026-11-24` of the days since 1970: years counted from March, so that the leap day is the last
-/// (Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`, for days after
-/// 1970).
-fn day(since_1970: u64) -> String {
-    let days = since_1970 + 719_468; // from 0000-03-01
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * of_year + 2) / 153; // months from March
-    let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
 }
 
 impl Report {
@@ -159,18 +137,6 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn days_are_those_of_the_calendar() {
-        for (days, date) in [
-            (0, "1970-01-01"),
-            (59, "1970-03-01"),
-            (11_016, "2000-02-29"),
-            (20_781, "2026-11-24"),
-        ] {
-            assert_eq!(day(days), date);
-        }
-    }
 
     #[test]
     fn a_report_is_written_three_times() {

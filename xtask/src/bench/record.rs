@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
+use chrono::Utc;
 use serde_json::{Value, json};
 
 use crate::workspace::root;
@@ -77,7 +77,7 @@ impl Record {
             } else {
                 commit
             },
-            date: date(SystemTime::now()),
+            date: Utc::now().format("%FT%RZ").to_string(),
             browser: None,
             rows: Vec::new(),
         })
@@ -148,25 +148,6 @@ impl Record {
     }
 }
 
-/// `2026-01-31T12:00Z`. The calendar is Howard Hinnant's `civil_from_days`.
-fn date(time: SystemTime) -> String {
-    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
-    let days = seconds / 86_400 + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * of_year + 2) / 153; // from March
-    let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute) = (seconds / 3600 % 24, seconds / 60 % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}Z")
-}
-
 /// The processor's name and how many of it may be used.
 pub fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -181,19 +162,6 @@ pub fn machine() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn dates_of_leap_years_and_their_neighbours() {
-        for (seconds, expected) in [
-            (0, "1970-01-01T00:00Z"),
-            (951_782_400, "2000-02-29T00:00Z"),
-            (1_735_689_599, "2024-12-31T23:59Z"),
-            (1_740_787_200, "2025-03-01T00:00Z"),
-        ] {
-            assert_eq!(date(UNIX_EPOCH + Duration::from_secs(seconds)), expected);
-        }
-    }
 
     #[test]
     fn a_ratio_is_theirs_over_ours() {
