@@ -108,13 +108,12 @@ pub const RUN_BYTES: u64 = 1 << 20;
 pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let (file, length) = open(path)?;
-    let found = match length <= most {
+    let found = if length <= most {
         // One more than allowed, as a file can grow while it is read.
-        true => file
-            .take(most + 1)
-            .read_to_end(&mut bytes)
-            .map_err(Error::io(path))? as u64,
-        false => length,
+        let read = file.take(most + 1).read_to_end(&mut bytes);
+        read.map_err(Error::io(path))? as u64
+    } else {
+        length
     };
     if found <= most {
         Ok(bytes)

@@ -43,7 +43,7 @@ const IN_LINK = table({ prompt: "prompt", negative: "negative_prompt", seed: "se
  * Names in the programming interface, roentgen-web.js, and in a file of settings.
  * @type {Record<string, Name>}
  */
-export const OPTIONS = table({ prompt: "prompt", negativePrompt: "negative_prompt", seed: "seed", steps: "num_inference_steps", guidance: "guidance_scale", scheduler: "scheduler", width: "width", height: "height" });
+const OPTIONS = table({ prompt: "prompt", negativePrompt: "negative_prompt", seed: "seed", steps: "num_inference_steps", guidance: "guidance_scale", scheduler: "scheduler", width: "width", height: "height" });
 
 /** @param {string} text @param {number} least @param {number} most */
 function whole(text, least, most) {
@@ -85,7 +85,7 @@ export function fromFragment(fragment) {
 }
 
 /** Options that make a source; they are pictures, and in no link. */
-export const SOURCE_OPTIONS = ["image", "mask", "strength"];
+const SOURCE_OPTIONS = ["image", "mask", "strength"];
 /** Options that are no settings of the form; `model` is what a file of settings was made with. */
 const OTHER_OPTIONS = [...SOURCE_OPTIONS, "words", "previews", "verify", "model"];
 const STRENGTH = 0.6;

@@ -36,7 +36,7 @@ export function modelReady(own) {
 export const hasModel = () => defaults !== null;
 
 /** @param {() => void} hear called at each model that is ready */
-export const onModel = (hear) => heard.push(hear);
+const onModel = (hear) => heard.push(hear);
 
 /**
  * Settles when a model is ready, or the signal is aborted.

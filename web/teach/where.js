@@ -10,7 +10,7 @@ import { t } from "../engine/language.js";
 /** @typedef {Place & {width: number, height: number}} Region */
 
 /** Places across, and down, at which a difference is looked at. */
-export const PLACES = 16;
+const PLACES = 16;
 /**
  * So many of them at each edge are not looked at: what differs there is arms and the edge of the
  * film, and no finding.

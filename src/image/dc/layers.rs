@@ -86,17 +86,16 @@ impl DCUpBlock2d {
     /// - `x`: `[B, C_in, h, w]`; output: `[B, C_out, 2h, 2w]`
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let (x, shortcut) = two_ways(x, self.shortcut, repeat_channels);
-        match self.shuffles {
+        if self.shuffles {
             // Both are shuffled, so their sum is.
-            true => pixel_shuffle(convolve(&self.conv, x, shortcut)),
-            false => {
-                let fused = Fused {
-                    upsample: true,
-                    residual: shortcut.map(pixel_shuffle),
-                    time: None,
-                };
-                kernels::conv2d_fused(&self.conv, x, fused)
-            }
+            pixel_shuffle(convolve(&self.conv, x, shortcut))
+        } else {
+            let fused = Fused {
+                upsample: true,
+                residual: shortcut.map(pixel_shuffle),
+                time: None,
+            };
+            kernels::conv2d_fused(&self.conv, x, fused)
         }
     }
 }

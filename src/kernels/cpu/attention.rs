@@ -164,9 +164,10 @@ impl WithTiles for Queries<'_> {
                     let values = &v.strip(strip)[..seen * width];
                     for row in (0..group).step_by(R) {
                         let rows = std::array::from_fn(|r| &scores[(row + r) * stride..][..seen]);
-                        let tile = match d <= S::F32_LANES {
-                            true => multiply_narrow::<S, R>(simd, rows, values),
-                            false => multiply::<S, R>(simd, zeros(simd), rows, values),
+                        let tile = if d <= S::F32_LANES {
+                            multiply_narrow::<S, R>(simd, rows, values)
+                        } else {
+                            multiply::<S, R>(simd, zeros(simd), rows, values)
                         };
                         for r in 0..R.min(group - row) {
                             let out = (first + row + r) * c + head * d;

@@ -50,10 +50,12 @@ fn kinds(record: Option<&Record>) -> Vec<Kind> {
     let kinds: Vec<Kind> = found
         .map(|f| Kind::Finding(*f, record.location(*f).side))
         .collect();
-    match kinds.is_empty() {
-        true if record.is_normal() => vec![Kind::Normal(record.age_group)],
-        true => vec![Kind::Other],
-        false => kinds,
+    if !kinds.is_empty() {
+        kinds
+    } else if record.is_normal() {
+        vec![Kind::Normal(record.age_group)]
+    } else {
+        vec![Kind::Other]
     }
 }
 

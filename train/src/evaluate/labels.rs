@@ -28,11 +28,9 @@ pub fn known(record: &Record) -> Truth {
     let graded = |finding: Finding| {
         let found = record.findings.as_ref()?;
         let all = record.dataset == "nih_chestxray14" || record.is_normal();
-        match found.contains(&finding) {
-            true => Some(true),
-            false if all && !record.doubtful.contains(&finding) => Some(false),
-            false => None,
-        }
+        let found = found.contains(&finding);
+        let looked_for = all && !record.doubtful.contains(&finding);
+        (found || looked_for).then_some(found)
     };
     let mut truth = [None; LABELS];
     for (to, finding) in truth.iter_mut().zip(Finding::ALL) {

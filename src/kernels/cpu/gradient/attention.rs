@@ -180,9 +180,10 @@ impl WithTiles for Image<'_> {
                         let lines: [&[f32]; R] = std::array::from_fn(|r| {
                             &slopes[(row + r).min(count - 1) * stride..][..keys]
                         });
-                        let tile = match d <= S::F32_LANES {
-                            true => multiply_narrow::<S, R>(simd, lines, rows.strip(strip)),
-                            false => multiply::<S, R>(simd, zeros(simd), lines, rows.strip(strip)),
+                        let tile = if d <= S::F32_LANES {
+                            multiply_narrow::<S, R>(simd, lines, rows.strip(strip))
+                        } else {
+                            multiply::<S, R>(simd, zeros(simd), lines, rows.strip(strip))
                         };
                         for (r, vectors) in tile.into_iter().enumerate().take(count - row) {
                             let out = &mut self.dq[(first + row + r) * c..][part.clone()];
