@@ -48,7 +48,8 @@ pub const MODEL_MAX_LENGTH: usize = 4096;
 
 // Pictures and DICOM.
 
-/// Most pixels of a picture that is decoded. Detectors have up to 20 million, stitched films up to 60.
+/// Most pixels of a picture that is decoded. Detectors have up to 20 million, stitched films up to
+/// 60.
 pub const PICTURE_PIXELS: u64 = 1 << 26;
 
 /// Most bytes of a picture's file: [`PICTURE_PIXELS`] of 16 bits take half of it without

@@ -93,7 +93,8 @@ fn of_dicom(bytes: &[u8]) -> Option<Vec<(String, String)>> {
     let header = Header::read(Cursor::new(bytes)).ok()?;
     let settings = header.text(tags::DERIVATION_DESCRIPTION)?;
     let prompts = header.text(tags::IMAGE_COMMENTS)?;
-    let separator = format!("\r\n{NEGATIVE_PROMPT}:"); // the space after it may have been taken for padding
+    // the space after it may have been taken for padding
+    let separator = format!("\r\n{NEGATIVE_PROMPT}:");
     let (prompt, negative) = prompts.rsplit_once(&separator)?;
     let pair = |line: &str| {
         let (keyword, value) = line.split_once(": ")?;

@@ -29,7 +29,8 @@ fn able() -> Option<(Device, MutexGuard<'static, ()>)> {
     if able.is_none() {
         println!("skipped: no adapter with shader-f16 (Debian: mesa-vulkan-drivers)");
     }
-    take_tiles_of(AdapterClass::Software); // quickly compiled by such a one, and right on every other
+    // quickly compiled by such a one, and right on every other
+    take_tiles_of(AdapterClass::Software);
     able.map(|device| (device, working))
 }
 

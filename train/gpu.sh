@@ -110,7 +110,8 @@ bring() { # RUN RESULTS
     mkdir -p "$new"
     room=$((limit - $(du -sb --exclude=checkpoint "$2" | cut -f1) - 1000000))
     for file in state.json ema.safetensors module.bpk optimizer.bpk; do # what a bundle needs first
-        size=$(wc -c <"$from/checkpoint/$file" 2>/dev/null) || return 0 # it is being replaced: next time
+        # Where it is being replaced: next time.
+        size=$(wc -c <"$from/checkpoint/$file" 2>/dev/null) || return 0
         if [ "$size" -le "$room" ]; then
             cp "$from/checkpoint/$file" "$new/$file" 2>/dev/null || return 0
             room=$((room - size))

@@ -112,7 +112,8 @@ export class Roentgen {
     const { name, license, attribution, intended_use, model_card, examples = [], sizes = [], defaults } = this.#manifest;
     const { num_inference_steps: steps, guidance_scale: guidance, scheduler = null, width, height } = defaults;
     const { address } = /** @type {protocol.Bundle} */ (this.#bundle);
-    const card = model_card && address ? new URL(model_card, address).href : null; // text or Markdown, as manifest.js has seen to
+    // text or Markdown, as manifest.js has seen to
+    const card = model_card && address ? new URL(model_card, address).href : null;
     return { name, license, attribution, intendedUse: intended_use, card, examples, sizes, defaults: { steps, guidance, scheduler, width, height } };
   }
 

@@ -118,7 +118,8 @@ async function answer(event) {
     const response = await fetch(event.request, { cache: "no-cache" });
     if (response.ok && below(key) === MODELS) {
       const copy = response.clone(); // of the site, not of the release
-      event.waitUntil(cache.put(key, copy).catch(() => {})); // a full disk must not stop a page that has a network
+      // a full disk must not stop a page that has a network
+      event.waitUntil(cache.put(key, copy).catch(() => {}));
     }
     return (response.status >= 500 && (await cache.match(key))) || response;
   } catch (error) {
@@ -135,7 +136,8 @@ async function keep(addresses) {
     const url = new URL(address, self.registration.scope).href;
     const response = await fetch(url, { cache: "no-cache" }).catch((error) => error);
     if (response instanceof Error) {
-      if (await cache.match(plain(url))) return; // a visit without a network: it is here from before
+      // a visit without a network: it is here from before
+      if (await cache.match(plain(url))) return;
       throw response;
     }
     if (!response.ok) throw new Error(`${url} was answered with ${response.status}`);

@@ -50,8 +50,8 @@ impl ShardReader {
     /// are stored.
     ///
     /// # Errors
-    /// [`Error::Request`]: not the shard that comes next. [`Error::FileSize`], [`Error::Hash`]: not the manifest's
-    /// bytes. [`Error::Safetensors`]: no such file. [`Error::UnknownTensor`],
+    /// [`Error::Request`]: not the shard that comes next. [`Error::FileSize`], [`Error::Hash`]: not
+    /// the manifest's bytes. [`Error::Safetensors`]: no such file. [`Error::UnknownTensor`],
     /// [`Error::MissingTensor`]: it holds other tensors than the manifest says.
     /// [`Error::StoredAs`], [`Error::TensorShape`], [`Error::Quantized`], [`Error::Scale`],
     /// [`Error::NotFinite`]: a tensor is not what it should be.

@@ -62,7 +62,8 @@ fn head(places: &Places) -> Result<(Vec<u8>, usize), String> {
     });
     let infos: Vec<_> = infos.collect();
     let count = infos.len();
-    let format = HashMap::from([("format".to_owned(), "pt".to_owned())]); // what transformers asks for
+    // what transformers asks for
+    let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let metadata = Metadata::new(Some(format), infos).map_err(|e| e.to_string())?;
     let mut json = serde_json::to_vec(&metadata).map_err(|e| e.to_string())?;
     json.resize(json.len().next_multiple_of(8), b' ');

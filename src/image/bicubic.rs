@@ -115,8 +115,8 @@ impl Taps {
     }
 }
 
-/// Keys 1981, "Cubic convolution interpolation for digital image processing", equation 15 with `a` =
-/// [`A`].
+/// Keys 1981, "Cubic convolution interpolation for digital image processing", equation 15 with `a`
+/// = [`A`].
 fn cubic(x: f64) -> f64 {
     let x = x.abs();
     if x < 1.0 {

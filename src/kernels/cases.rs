@@ -235,7 +235,8 @@ impl Case {
                     .init(&device);
                 norm.gamma = Some(param([c], 1.0, 2, &device));
                 norm.beta = Some(param([c], 1.0, 3, &device));
-                let x = input.around(3.0, shape, 2.0, 1); // far from zero, where variances lose digits
+                // far from zero, where variances lose digits
+                let x = input.around(3.0, shape, 2.0, 1);
                 Box::new(move || flat(group_norm(&norm, x.clone(), activated)))
             }
             Case::LayerNorm { shape, transposed } => {

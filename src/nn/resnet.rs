@@ -57,7 +57,8 @@ impl ResnetBlock2D {
     pub fn forward(&self, x: Tensor<4>, temb: Option<&Tensor<2>>) -> Tensor<4> {
         let time = self.time_emb_proj.as_ref().zip(temb);
         let time =
-            time.map(|(proj, temb)| kernels::linear_rows(proj, temb.clone(), Activation::None)); // [B, C_out]
+            // [B, C_out]
+            time.map(|(proj, temb)| kernels::linear_rows(proj, temb.clone(), Activation::None));
         let [h, x] = kernels::fork(x);
         let h = kernels::group_norm(&self.norm1, h, true);
         let fused = Fused {

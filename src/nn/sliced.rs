@@ -120,7 +120,8 @@ mod tests {
                 let difference = (found - expected.clone()).abs().max().into_scalar::<f32>();
                 assert!(difference < 1e-5, "{device:?}, {whole}: {difference}");
             }
-            assert!(upsampled(&upsampler, &resnet, &x, values / 5).is_none()); // a group is never divided
+            // a group is never divided
+            assert!(upsampled(&upsampler, &resnet, &x, values / 5).is_none());
         }
     }
 }

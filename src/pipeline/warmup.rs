@@ -63,7 +63,8 @@ impl Pipeline {
             "text_encoder" => {
                 let tokens = self.tokenizer.encode("")?;
                 let embeddings = self.embed(&tokens.ids);
-                embeddings.clone().flatten::<1>(0, 2); // a copy in order, as reading them back takes
+                // a copy in order, as reading them back takes
+                embeddings.clone().flatten::<1>(0, 2);
                 Tensor::cat(vec![embeddings; rows], 0);
             }
             "unet" => {

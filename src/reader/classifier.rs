@@ -33,9 +33,9 @@ pub struct ClassifierConfig {
 
 /// The image at mean 0 and deviation 1, its squares of 4x4 pixels as channels, a convolution,
 /// residual blocks at each level, a linear head at each place, and over the places a smooth
-/// maximum, so that a small finding counts as much as a large one: the plan of ResNet-18 (He et al. 2015)
-/// with its blocks normalised first, by groups, so that an image's verdict does not depend on its
-/// batch.
+/// maximum, so that a small finding counts as much as a large one: the plan of ResNet-18 (He et al.
+/// 2015) with its blocks normalised first, by groups, so that an image's verdict does not depend on
+/// its batch.
 #[derive(Module, Debug)]
 pub struct Classifier {
     conv_in: Conv2d,

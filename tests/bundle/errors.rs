@@ -5,7 +5,8 @@ use roentgen_web::bundle::{Manifest, Precision, SHARD_BYTES, ShardReader};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::{Value, json};
 
-pub const Q8: &str = "unet.mid_block.resnets.0.conv1.weight"; // [6, 5, 3, 3]: 6 rows of 45 columns, 2 blocks
+// [6, 5, 3, 3]: 6 rows of 45 columns, 2 blocks
+pub const Q8: &str = "unet.mid_block.resnets.0.conv1.weight";
 pub const PLAIN: &str = "unet.conv_in.weight";
 
 /// The code of the error after `damage`, whose shards then have the right hashes again.

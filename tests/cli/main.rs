@@ -31,7 +31,8 @@ const KILOBYTES: u32 = 3_000_000;
 const TIME: Duration = Duration::from_secs(20);
 
 fn roentgen(args: &[&str]) -> Output {
-    let limited = format!("ulimit -v {KILOBYTES} 2>/dev/null; exec \"$0\" \"$@\""); // macOS has no such limit
+    // macOS has no such limit
+    let limited = format!("ulimit -v {KILOBYTES} 2>/dev/null; exec \"$0\" \"$@\"");
     let mut command = Command::new("sh");
     let command = command.args(["-c", &limited, env!("CARGO_BIN_EXE_roentgen")]);
     let command = command.args(args).env_remove("RUST_BACKTRACE");

@@ -25,7 +25,8 @@ class Watch:
         key, value = (attn.head_to_batch_dim(project(states)) for project in (attn.to_k, attn.to_v))
         probabilities = attn.get_attention_scores(query, key)  # [B * heads, Tq, Tk]
         if encoder_hidden_states is not None:
-            of_prompt = probabilities.unflatten(0, (-1, attn.heads))[-1].mean(0)  # the negative prompt comes first
+            # the negative prompt comes first
+            of_prompt = probabilities.unflatten(0, (-1, attn.heads))[-1].mean(0)
             grid = of_prompt.T.unflatten(1, SIZES[len(of_prompt)])
             self.maps.append(interpolate(grid[None], SIZE, mode="bilinear")[0])
         hidden_states = attn.batch_to_head_dim(torch.bmm(probabilities, value))

@@ -68,7 +68,8 @@ def trained():
     matrices = {part: get_peft_model_state_dict(model) for part, model in parts.items()}
     metadata = _collate_lora_metadata(parts)
     for config in metadata.values():
-        config |= {"base_model_name_or_path": None, "target_modules": sorted(config["target_modules"])}  # the same on every machine
+        # the same on every machine
+        config |= {"base_model_name_or_path": None, "target_modules": sorted(config["target_modules"])}
     StableDiffusionPipeline.save_lora_weights(
         fresh("lora"),
         unet_lora_layers=matrices["unet"],

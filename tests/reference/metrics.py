@@ -61,13 +61,15 @@ def ms_ssim(a, b, scales):
 def make():
     rng = np.random.default_rng(61)
     positive = rng.random(400) < 0.2
-    scores = np.round(rng.normal(size=400) + positive, 1).astype(np.float32)  # one digit, so that many are equal
+    # one digit, so that many are equal
+    scores = np.round(rng.normal(size=400) + positive, 1).astype(np.float32)
     assert len(np.unique(scores)) < 80
     # Correlated features; the generated ones are narrower and off to one side.
     mix = rng.normal(size=(12, 12)) / 3
     real = (rng.normal(size=(180, 12)) @ mix).astype(np.float32)
     generated = (rng.normal(size=(150, 12)) @ mix * 0.8 + 0.25).astype(np.float32)
-    few = (rng.normal(size=(9, 12)) @ mix).astype(np.float32)  # fewer than dimensions: a singular covariance
+    # fewer than dimensions: a singular covariance
+    few = (rng.normal(size=(9, 12)) @ mix).astype(np.float32)
     a, b, c = (f.astype(np.float64) for f in (real, generated, few))
     distances, indices = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(a).kneighbors(b)
     large, small = images(rng, 176), images(rng, 128)

@@ -220,7 +220,9 @@ def cases():
         saved = json.loads(json.dumps(saved_config(getattr(diffusers, source)(**SD, **own))))
         for kind in KINDS:
             if (source, kind) == ("DEISMultistepScheduler", "dpm++2m"):
-                continue  # diffusers refuses its own file: `final_sigmas_type` zero is not supported for `algorithm_type` deis
+                # diffusers refuses its own file: `final_sigmas_type` zero is not supported for
+                # `algorithm_type` deis
+                continue
             yield f"{source} {' '.join(own)} as {kind}", saved, kind, 10
 
 

@@ -318,7 +318,8 @@ export class Client {
     if (this.#job !== null) return;
     const loaded = this.#spare?.loaded;
     if (this.#spare && loaded) {
-      if (this.#pending.size > this.#waiting.length) return; // the CPU's worker has something to answer yet
+      // the CPU's worker has something to answer yet
+      if (this.#pending.size > this.#waiting.length) return;
       this.#takeOver(this.#spare);
       this.onLoaded(loaded);
     }

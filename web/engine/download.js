@@ -77,7 +77,8 @@ export async function fetchFile(file, means) {
     await part.keeping;
     const found = await sha256(part.bytes);
     if (found === null || found === file.sha256) return part.bytes;
-    const further = part.cached > 0; // what was kept may be the damaged part: the server has not had its try yet
+    // what was kept may be the damaged part: the server has not had its try yet
+    const further = part.cached > 0;
     startOver(part, onBytes);
     await cache.drop(file);
     mode = "reload"; // whatever gave these bytes, ask past it
@@ -100,7 +101,8 @@ async function read(url, file, part, mode, { cache, onBytes, pause, signal }) {
   const headers = part.length > 0 ? { Range: `bytes=${part.length}-` } : undefined;
   try {
     const response = await request(url, { signal: connection.signal, cache: mode, headers }, signal);
-    if (response.status !== 206) startOver(part, onBytes); // a server that knows no ranges sends all of it again
+    // a server that knows no ranges sends all of it again
+    if (response.status !== 206) startOver(part, onBytes);
     const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
     for (;;) {
       const { done, value } = await reader.read().catch(lost(url, signal));
@@ -115,7 +117,8 @@ async function read(url, file, part, mode, { cache, onBytes, pause, signal }) {
     if (part.length < file.bytes) throw Object.assign(wrongSize(file, "fewer"), { retry: true });
   } catch (error) {
     close();
-    const wrong = error.code === "file-size" || error.status === 416; // 416: the file there ends before the part here does
+    // 416: the file there ends before the part here does
+    const wrong = error.code === "file-size" || error.status === 416;
     if (wrong) startOver(part, onBytes); // else what is here is good for the next try
     const further = part.length > part.furthest;
     part.furthest = Math.max(part.length, part.furthest);

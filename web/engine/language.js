@@ -36,7 +36,8 @@ export function t(key, values = {}) {
     console.error(`strings.js has no "${key}" in "${current}"`);
     return key;
   }
-  return text.replace(/\{(\w+)\}/g, (_, name) => say(values[name])).replace(/\.\.$/, "."); // a sentence at the end of another one
+  // a sentence at the end of another one
+  return text.replace(/\{(\w+)\}/g, (_, name) => say(values[name])).replace(/\.\.$/, ".");
 }
 
 /**

@@ -54,7 +54,8 @@ async function walk(folder, path = "", below = DEPTH) {
     throw gone(path || folder.name);
   }
   for (const handle of handles) {
-    const file = handle.kind === "file" && (await handle.getFile().catch(() => null)); // one that is gone is missing, if the model needs it
+    // one that is gone is missing, if the model needs it
+    const file = handle.kind === "file" && (await handle.getFile().catch(() => null));
     if (file) files.push([path + handle.name, file]);
     else if (handle.kind === "directory" && below > 1) files.push(...(await walk(handle, `${path}${handle.name}/`, below - 1)));
   }

@@ -19,7 +19,8 @@ const LIMIT = 15000;
  * from those of other sites.
  */
 export function threadsHere() {
-  const shares = globalThis.crossOriginIsolated && "waitAsync" in Atomics; // without it, promises take workers of their own
+  // without it, promises take workers of their own
+  const shares = globalThis.crossOriginIsolated && "waitAsync" in Atomics;
   return shares ? Math.min(navigator.hardwareConcurrency, MOST_THREADS) : 1;
 }
 

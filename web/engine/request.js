@@ -104,7 +104,8 @@ async function refused(url, origin) {
   const hear = (/** @type {any} */ { blockedURI, disposition }) => (forbidden ||= disposition === "enforce" && blockedURI.startsWith(origin));
   globalThis.addEventListener("securitypolicyviolation", hear);
   const answered = await fetch(url, { method: "HEAD", mode: "no-cors", credentials: "omit", cache: "no-store" }).then(() => true, () => false);
-  if (!answered) await new Promise((next) => setTimeout(next, 50)); // the violation is told a moment after the rejection
+  // the violation is told a moment after the rejection
+  if (!answered) await new Promise((next) => setTimeout(next, 50));
   globalThis.removeEventListener("securitypolicyviolation", hear);
   if (forbidden) throw new Problem("policy", "error.policy", { origin });
   if (answered) throw Object.assign(new Problem("cors", "error.cors", { origin, file: name(url) }), { retry: true });
@@ -125,7 +126,8 @@ export async function retrying(signal, attempt, pause) {
       return await attempt();
     } catch (error) {
       if (pause?.over) tries = -1; // it was let go on purpose
-      else if (error.further) tries = 0; // a bad connection that brings a large file piece by piece is good enough
+      // a bad connection that brings a large file piece by piece is good enough
+      else if (error.further) tries = 0;
       // An answer that is not the right one is worth one more try only.
       const wait = ["hash", "cors"].includes(error.code) && tries > 0 ? undefined : PAUSES[Math.max(tries, 0)];
       if (!error.retry || wait === undefined || signal?.aborted) throw error;

@@ -15,7 +15,8 @@ export class RoentgenError extends Error {
   constructor({ code, saying, fatal = false, backend = null }) {
     super(say(saying));
     this.saying = saying;
-    this.name = code === "cancelled" ? "AbortError" : "RoentgenError"; // the web's own name for what was aborted
+    // the web's own name for what was aborted
+    this.name = code === "cancelled" ? "AbortError" : "RoentgenError";
     this.code = code;
     this.fatal = fatal;
     this.backend = backend;

@@ -13,7 +13,8 @@ const SMALL = 64 << 20;
  * @param {protocol.Manifest} manifest
  */
 export function maySpare({ shards }) {
-  const connection = /** @type {any} */ (navigator).connection; // not in every browser, nor in TypeScript
+  // not in every browser, nor in TypeScript
+  const connection = /** @type {any} */ (navigator).connection;
   return shards.reduce((sum, { bytes }) => sum + bytes, 0) <= SMALL && !connection?.saveData;
 }
 

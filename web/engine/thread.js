@@ -13,6 +13,7 @@ self.onmessage = async ({ data: { script, module, memory, alarm } }) => {
     self.postMessage("ready");
     pkg.serve();
   } catch (error) {
-    for (const port of [self, alarm]) port.postMessage(String(error)); // the engine's worker listens until all are ready
+    // the engine's worker listens until all are ready
+    for (const port of [self, alarm]) port.postMessage(String(error));
   }
 };

@@ -101,7 +101,8 @@ async function load({ id, bundle, backend: asked, limits, threads: allowed, why,
     self.postMessage({ id, type: "progress", done: bytes.downloaded + bytes.cached, downloaded: bytes.downloaded, total, engine: bytes.engine, compiling: waits });
   };
   const tell = () => {
-    if (bytes.downloaded + bytes.cached === total) post(); // decoding keeps this worker from the timer
+    // decoding keeps this worker from the timer
+    if (bytes.downloaded + bytes.cached === total) post();
     else timer ||= setTimeout(post, 100);
   };
   // What another worker downloads comes first: it is to draw soon.
@@ -129,7 +130,8 @@ async function load({ id, bundle, backend: asked, limits, threads: allowed, why,
       : folder
         ? readFile(folder, file, signal).then((read) => (count({ cached: read.length }), read))
         : fetchFile(file, /** @type {import("./download.js").Means} */ ({ base: address, cache, onBytes: count, pause, signal }));
-    promise.then((read) => gives && hand(gives, file, { bytes: read, ...own }), () => {}); // errors are heard when its turn comes
+    // errors are heard when its turn comes
+    promise.then((read) => gives && hand(gives, file, { bytes: read, ...own }), () => {});
     return promise;
   };
   const tokenizer = await fetching(manifest.tokenizer);
@@ -138,7 +140,8 @@ async function load({ id, bundle, backend: asked, limits, threads: allowed, why,
   const { pkg, memory, threads } = await opening;
   pkg.set_panic_handler(onPanic);
   const engine = await pkg.Engine.create(choice.backend, manifestBytes, tokenizer, { limits, software: choice.software });
-  if (address && !bundle.kept) await cache?.keepManifest(address, manifestBytes); // the engine has checked it
+  // the engine has checked it
+  if (address && !bundle.kept) await cache?.keepManifest(address, manifestBytes);
   const started = performance.now();
   const { device, compiling } = card;
   waits = compiling !== null;
@@ -284,7 +287,8 @@ self.addEventListener("unhandledrejection", (event) => {
   if (error instanceof WebAssembly.RuntimeError) breakWith(new Problem("panic", "error.panic", { why: String(error.message) }));
 });
 self.addEventListener("error", (event) => {
-  if (!(event.error instanceof WebAssembly.RuntimeError)) return; // others reach the page as the worker's own error
+  // others reach the page as the worker's own error
+  if (!(event.error instanceof WebAssembly.RuntimeError)) return;
   event.preventDefault();
   breakWith(new Problem("panic", "error.panic", { why: event.message }));
 });

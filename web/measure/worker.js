@@ -39,7 +39,8 @@ async function start(backend) {
   const folder = `../pkg/measure/${backend}`;
   const pkg = await import(`${folder}/roentgen_web.js`);
   await pkg.default({ module_or_path: new URL(`${folder}/roentgen_web_bg.wasm`, import.meta.url) });
-  pkg.set_panic_handler((/** @type {string} */ why) => tell("error", why)); // no promise survives it
+  // no promise survives it
+  pkg.set_panic_handler((/** @type {string} */ why) => tell("error", why));
   return pkg;
 }
 

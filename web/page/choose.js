@@ -44,7 +44,8 @@ async function openFolder(use) {
   try {
     use(await choose({ id: "roentgen-model" }));
   } catch (error) {
-    if (/** @type {Error} */ (error).name !== "AbortError") files.click(); // the visitor thought better of it, or the browser does not let this page
+    // the visitor thought better of it, or the browser does not let this page
+    if (/** @type {Error} */ (error).name !== "AbortError") files.click();
   }
 }
 
@@ -83,7 +84,8 @@ async function walk(entry, below = DEPTH) {
   const reader = entry.createReader();
   const found = [];
   for (;;) {
-    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, lost(reject))); // a hundred at a time
+    // a hundred at a time
+    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, lost(reject)));
     if (some.length === 0) break;
     found.push(...some);
   }

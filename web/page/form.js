@@ -77,7 +77,8 @@ function typed(field, text) {
   field.focus({ preventScroll: true });
   field.setSelectionRange(from, old.length - same);
   const words = text.slice(from, text.length - same);
-  document.execCommand(words ? "insertText" : "delete", false, words); // deprecated, and the one way that browsers can undo
+  // deprecated, and the one way that browsers can undo
+  document.execCommand(words ? "insertText" : "delete", false, words);
   if (focused !== field) focused === document.body ? field.blur() : focused?.focus({ preventScroll: true });
   return field.value === text;
 }

@@ -28,7 +28,8 @@ async function fullScreen() {
   try {
     await section.requestFullscreen();
   } catch {
-    section.classList.add("full"); // a phone may have no full screen for a part of a page: it fills the window instead
+    // a phone may have no full screen for a part of a page: it fills the window instead
+    section.classList.add("full");
   }
 }
 

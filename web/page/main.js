@@ -135,7 +135,8 @@ const hears = {
     stats.timeToImageMs = milliseconds;
     stats.wasmMemoryBytes = image.memoryBytes;
     if (batch.seeds.length > 1) grid.fill(batch.index, entry);
-    if (batch.seeds.length === 1 || grid.seen()) put(entry); // else the visitor is looking at another one
+    // else the visitor is looking at another one
+    if (batch.seeds.length === 1 || grid.seen()) put(entry);
     if (beside) {
       put(beside);
       comparePair(beside, entry);
@@ -162,7 +163,8 @@ function put(entry) {
   stripFrom(entry);
   mark(entry);
   grid.mark(entry);
-  doubt(entry.settings).then((found) => (entry.doubt = found, annotate()), () => {}); // a worker that has stopped knows nothing
+  // a worker that has stopped knows nothing
+  doubt(entry.settings).then((found) => (entry.doubt = found, annotate()), () => {});
   annotate();
 }
 
@@ -261,7 +263,8 @@ document.addEventListener("keydown", (event) => {
 
 const work = new Work({ client, asked, limits }, hears);
 for (const id of ["cancel", "full-cancel"]) $(id).onclick = () => work.cancel();
-$("skip-to-film").onclick = () => film.focus(); // a link would take the place of the settings in the address
+// a link would take the place of the settings in the address
+$("skip-to-film").onclick = () => film.focus();
 $("skip").onclick = () => work.cancel(false);
 $("retry").onclick = () => work.start();
 for (const [id, hand] of /** @type {const} */ ([["copy", copyLink], ["copy-embed", copyEmbed], ["settings-save", saveSettings]])) {

@@ -58,7 +58,8 @@ export function tellBundle(opened) {
   const named = address && address !== SHIPPED && (address.startsWith(`${location.origin}/`) ? new URL(address).pathname : address);
   here.searchParams.delete("bundle");
   if (named) here.searchParams.set("bundle", named);
-  if (here.href !== location.href && globalThis.origin !== "null") history.replaceState(null, "", here); // a sandboxed page has no history to write
+  // a sandboxed page has no history to write
+  if (here.href !== location.href && globalThis.origin !== "null") history.replaceState(null, "", here);
   refresh();
 }
 
@@ -95,7 +96,8 @@ function render() {
   shipped.forEach(add);
   add({ address: SHIPPED, name: t("models.shipped"), bytes: 0, total: 0 });
   const rank = (/** @type {Kept} */ { address }) => (isShipped(address) ? shipped.findIndex((one) => one.address === address) : entries.length);
-  entries.sort((a, b) => rank(a) - rank(b) || a.name.localeCompare(b.name)); // the same order at each visit
+  // the same order at each visit
+  entries.sort((a, b) => rank(a) - rank(b) || a.name.localeCompare(b.name));
   const focused = list.contains(document.activeElement);
   list.replaceChildren(...entries.map((entry) => item(entry, bundle !== null && entry.address === (current ?? ""))));
   if (focused) part.querySelector("summary").focus(); // the button that had it is gone

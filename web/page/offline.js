@@ -10,11 +10,13 @@ import { noteIfNone } from "./report.js";
 /** @param {protocol.Loaded} loaded @param {boolean} kept whether the model is */
 export async function keepForOffline({ backend, threads }, kept) {
   const root = document.documentElement;
-  if (!("serviceWorker" in navigator)) return (root.dataset.offline = "refused"); // plain http, or a private window
+  // plain http, or a private window
+  if (!("serviceWorker" in navigator)) return (root.dataset.offline = "refused");
   const first = navigator.serviceWorker.controller === null;
   try {
     const registration = await navigator.serviceWorker.register(new URL("../sw.js", import.meta.url), { updateViaCache: "none" });
-    await registration.update().catch(() => {}); // without a network; with one, no older worker is given the files of a newer release
+    // without a network; with one, no older worker is given the files of a newer release
+    await registration.update().catch(() => {});
     const worker = await activated(registration);
     const { port1, port2 } = new MessageChannel();
     const answer = new Promise((resolve) => (port1.onmessage = ({ data }) => resolve(data)));

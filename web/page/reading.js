@@ -41,7 +41,8 @@ export async function readingOf(shown) {
   choose("");
   render();
   if (!shown || shown.reading !== undefined) return;
-  shown.reading = await client.reading(shown.image, shown.settings.prompt).catch(() => undefined); // a worker that has stopped reads nothing
+  // a worker that has stopped reads nothing
+  shown.reading = await client.reading(shown.image, shown.settings.prompt).catch(() => undefined);
   if (shown === entry) render();
 }
 

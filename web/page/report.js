@@ -64,7 +64,8 @@ function render() {
   const { state, words, detail, note } = now;
   document.documentElement.dataset.state = state;
   for (const [element, text] of [[status, say(words)], [remark, say(note)]]) {
-    if (element.textContent !== text) element.textContent = text; // a live region speaks at each change
+    // a live region speaks at each change
+    if (element.textContent !== text) element.textContent = text;
   }
   count.textContent = say(detail);
   $("full-status").textContent = `${say(words)} ${say(detail)}`;

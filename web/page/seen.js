@@ -68,7 +68,8 @@ async function saveBatch(client, marked) {
 function pairSlide(entry, mark) {
   const { first, mode, captions, words, cut } = /** @type {NonNullable<ReturnType<typeof compared>>} */ (compared());
   const [view, other] = ["view", "other"].map($);
-  const same = first.settings.prompt.slice(0, -gist(first.settings.prompt).length).trim(); // the captions say the rest
+  // the captions say the rest
+  const same = first.settings.prompt.slice(0, -gist(first.settings.prompt).length).trim();
   const lines = [same, mode === "difference" ? words : "", foot(entry)].filter(Boolean);
   const options = { lines, mark, view: viewer, right: sideMark() };
   const [a, b] = captions;

@@ -101,7 +101,8 @@ function changeView(text, view) {
 /** @param {string} text @param {Said} said */
 function changePerson(text, said) {
   const found = text.match(PERSON);
-  const adjective = said.age === "" && found?.[3] ? `${found[3]} ` : ""; // "elderly" is no chip's word, and stays
+  // "elderly" is no chip's word, and stays
+  const adjective = said.age === "" && found?.[3] ? `${found[3]} ` : "";
   const words = `${adjective}${person(said)}`;
   if (found?.index !== undefined) return put(text, [found.index, found.index + found[0].length], found[1] ? withArticle(words) : words);
   const image = text.match(IMAGE);

@@ -84,11 +84,13 @@ export async function open(from, sure = from instanceof ImageData) {
   if (!size.width) return note(["source.early"]);
   const mine = ++given;
   try {
-    const held = from instanceof Blob ? await hold(from, PICTURE_BYTES) : from; // it is fitted again to another size, when the file may be gone
+    // it is fitted again to another size, when the file may be gone
+    const held = from instanceof Blob ? await hold(from, PICTURE_BYTES) : from;
     const picture = await openPicture(client, held, size);
     const no = !sure && (await isOther(picture));
     if (mine !== given) return; // another picture was given meanwhile
-    if (picture.width !== size.width || picture.height !== size.height) return open(held, sure); // another size was chosen meanwhile
+    // another size was chosen meanwhile
+    if (picture.width !== size.width || picture.height !== size.height) return open(held, sure);
     note(no ? ["source.refused"] : "");
     if (no) return refuse(held);
     put({ rgba: picture.data, mask: null, strength: strength.valueAsNumber });
@@ -104,7 +106,8 @@ export async function open(from, sure = from instanceof ImageData) {
  * @param {ImageData} picture
  */
 async function isOther({ width, height, data }) {
-  const reading = await client.reading({ width, height, rgba: data }, "").catch(() => null); // a worker that has stopped reads nothing
+  // a worker that has stopped reads nothing
+  const reading = await client.reading({ width, height, rgba: data }, "").catch(() => null);
   return reading?.radiograph === false;
 }
 

@@ -181,7 +181,8 @@ export class Work {
   #onStep(job, started) {
     return (/** @type {protocol.WorkerMessage} */ event) => {
       if (this.#abort?.signal.aborted) return;
-      if (event.type !== "step") return this.#onLoading(event, "busy"); // the engine stopped and is loaded anew
+      // the engine stopped and is loaded anew
+      if (event.type !== "step") return this.#onLoading(event, "busy");
       this.#endLoading();
       const { step, total } = event;
       const left = ((performance.now() - started) / step) * (total - step);

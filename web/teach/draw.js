@@ -120,6 +120,7 @@ export class Panel {
     this.button.disabled = !this.busy && !(hasModel() && this.possible());
     this.button.textContent = t(this.busy ? "form.cancel" : this.label);
     const text = say(this.#words);
-    if (this.status.textContent !== text) this.status.textContent = text; // a live region speaks at each change
+    // a live region speaks at each change
+    if (this.status.textContent !== text) this.status.textContent = text;
   }
 }

@@ -39,7 +39,8 @@ let told = "";
 /** @type {Runner} */
 let runner;
 const list = el("div", { class: "lessons", id: "lessons" });
-const run_ = el("div", { id: "run", role: "group", "aria-labelledby": "run-title" }); // on the page while there is a lesson
+// on the page while there is a lesson
+const run_ = el("div", { id: "run", role: "group", "aria-labelledby": "run-title" });
 const status = el("p", { id: "teach-status", class: "hint", role: "status", "aria-live": "polite" });
 const [copy, keep] = [el("button", { id: "lesson-copy", t: "teach.copy", onclick: copyLink }), el("button", { id: "lesson-save", t: "teach.save", onclick: saveFile })];
 const link = el("input", { type: "text", readonly: true, id: "lesson-link", name: "teach.link", hidden: true });
@@ -51,7 +52,8 @@ const hand = el("div", { class: "row", id: "lesson-hand", hidden: true }, copy, 
  */
 export function startLessons({ keep }) {
   const file = el("input", { type: "file", accept: "application/json,.json", id: "lesson-file", name: "teach.open", hidden: true });
-  file.onchange = () => (openFile(file.files?.[0]), (file.value = "")); // the same file may be chosen again
+  // the same file may be chosen again
+  file.onchange = () => (openFile(file.files?.[0]), (file.value = ""));
   list.append(
     ...SHIPPED.map(({ address, key }) => card(`teach.${key}`, `lesson-${key}`, () => openAddress(address))),
     card("teach.quiz", "quiz", () => begin(quiz(), null)),

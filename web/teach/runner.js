@@ -236,7 +236,8 @@ export class Runner {
 
   /** @param {number} step @param {number} total */
   #tellStep(step, total) {
-    const needed = this.#phase === "drawing" || this.#waits; // what is drawn ahead is nobody's concern
+    // what is drawn ahead is nobody's concern
+    const needed = this.#phase === "drawing" || this.#waits;
     if (needed) this.step.textContent = t("count.step", { step, total });
   }
 
@@ -305,7 +306,8 @@ export class Runner {
       [[...about, ...other].map(say).join(" "), "hint"],
     ]).filter(([text]) => text);
     const lines = told.map(([text, kind, lang]) => el("p", { class: kind || undefined, lang }, text));
-    if (this.status.textContent !== lines.map(({ textContent }) => textContent).join("")) this.status.replaceChildren(...lines); // a live region speaks at each change
+    // a live region speaks at each change
+    if (this.status.textContent !== lines.map(({ textContent }) => textContent).join("")) this.status.replaceChildren(...lines);
   }
 }
 

@@ -172,7 +172,8 @@ fn measure(site: &Arc<Site>, options: &Options) -> Result<Value> {
         "seconds_to_image": drawing.as_secs_f64(),
         "seconds_to_next_image": next.as_secs_f64(),
         "seconds_to_first_image": first.as_secs_f64(),
-        "peak_wasm_bytes": stats["wasmMemoryBytes"], // wasm memory never shrinks: its size at the end is its peak
+        // wasm memory never shrinks: its size at the end is its peak
+        "peak_wasm_bytes": stats["wasmMemoryBytes"],
     }))
 }
 

@@ -116,7 +116,8 @@ pub fn run(options: &Options) -> Result<()> {
     };
     let started = Instant::now();
     if steps.contains(&Step::Browser) {
-        browser::programs(&options.filter)?; // whoever lacks a browser should hear it before the long builds
+        // whoever lacks a browser should hear it before the long builds
+        browser::programs(&options.filter)?;
     }
     for step in steps {
         println!("== {}", step.title());

@@ -192,7 +192,8 @@ impl Layout {
             ["token_embedding", "weight"] => one("embeddings.token_embedding.weight".into()),
             ["positional_embedding"] => one("embeddings.position_embedding.weight".into()),
             ["ln_final", p] => one(format!("final_layer_norm.{p}")),
-            ["text_projection" | "logit_scale" | "attn_mask"] => None, // of the comparison with images
+            // of the comparison with images
+            ["text_projection" | "logit_scale" | "attn_mask"] => None,
             ["visual", ..] => None,
             ["transformer", "resblocks", layer, ..] => {
                 let index: usize = layer.parse().ok()?;

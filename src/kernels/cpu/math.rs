@@ -27,9 +27,11 @@ pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     // Floats of one sign are in the order of their bits, which compare in one instruction; a
     // browser needs eight for floats.
     let bits = simd.transmute_u32s_f32s(x);
-    let bits = simd.min_u32s(bits, simd.splat_u32s((-60f32).to_bits())); // all of a positive sign are below
+    // all of a positive sign are below
+    let bits = simd.min_u32s(bits, simd.splat_u32s((-60f32).to_bits()));
     let bits = simd.transmute_i32s_f32s(simd.transmute_f32s_u32s(bits));
-    let bits = simd.min_i32s(bits, simd.splat_i32s(88f32.to_bits() as i32)); // all of a negative sign are below
+    // all of a negative sign are below
+    let bits = simd.min_i32s(bits, simd.splat_i32s(88f32.to_bits() as i32));
     let x = simd.transmute_f32s_i32s(bits);
     // e^x = 2^n 2^f, with n whole and f between -1/2 and 1/2.
     let power = simd.mul_f32s(x, value(std::f32::consts::LOG2_E));

@@ -49,7 +49,8 @@ pub fn product(spec: ProductSpec, operands: Operands) -> CubeTensor {
     let shape = [b, channels, out_pixels];
     let in_order = [channels * out_pixels, out_pixels, 1];
     let (scales, bias, time) = (&operands.weight.scales, &operands.bias, &operands.time);
-    let before = 2 + [scales, bias, time].into_iter().flatten().count(); // arguments before the residual
+    // arguments before the residual
+    let before = 2 + [scales, bias, time].into_iter().flatten().count();
     let reused = operands.residual.as_ref().and_then(|(residual, strides)| {
         let fits = *strides == in_order;
         fits.then(|| in_place(residual, shape)).flatten()

@@ -315,7 +315,8 @@ impl UNet2DConditionConfig {
         for (i, level) in (0..levels).rev().enumerate() {
             let cout = channels[level];
             let below = channels[(level + 1).min(last)]; // what comes up from the level below
-            let above = channels[level.saturating_sub(1)]; // the last skip was made before this level widened
+            // the last skip was made before this level widened
+            let above = channels[level.saturating_sub(1)];
             let n = layers[level] + 1;
             up_blocks.push(UpBlock2D {
                 resnets: (0..n)

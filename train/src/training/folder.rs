@@ -33,7 +33,8 @@ pub fn lock(folder: &Path) -> Result<FolderLock> {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
-            let _ = (&file).take(HOLDER).read_to_string(&mut holder); // it is named as well as it can be
+            // it is named as well as it can be
+            let _ = (&file).take(HOLDER).read_to_string(&mut holder);
             let holder: String = holder.chars().filter(|c| !c.is_control()).collect();
             return Err(Error::config(
                 folder.display().to_string(),

@@ -260,7 +260,8 @@ fn in_browser(options: &Options, run: Run, bundle: &Path, record: &mut Record) -
     serving.isolate(); // threads share memory only so
     let browser = chrome::launch(800, 600)?;
     let page = Page::open(&browser, &format!("{}peers/ours.js", serving.address()))?;
-    let worker = Worker::start(&page)?; // where the page has its engine, and where it may wait for threads
+    // where the page has its engine, and where it may wait for threads
+    let worker = Worker::start(&page)?;
     let opened = worker.evaluate(&format!(
         "(async () => {{ const {{ open, time }} = await import(location.origin + '/peers/ours.js'); globalThis.time = time; \
          globalThis.ours = await open('{}', location.origin + '/measured/', 'adapter', undefined, [], {threads}); \

@@ -37,7 +37,8 @@ pub fn axe(fixture: &Fixture) -> Result<String> {
     let mut look = |state: &str| -> Result<()> {
         for scheme in ["light", "dark"] {
             page.prefer("prefers-color-scheme", scheme)?;
-            std::thread::sleep(std::time::Duration::from_millis(600)); // colours change, and images fade in, over a moment
+            // colours change, and images fade in, over a moment
+            std::thread::sleep(std::time::Duration::from_millis(600));
             rules.push(holds(&page, &format!("{state}, {scheme}"))?);
         }
         Ok(())

@@ -28,7 +28,8 @@ const DROP: &str = r"(async (bytes) => {
   const remark = () => document.getElementById('remark').textContent;
   const shown = (id) => !document.getElementById(id).hidden;
   for (let i = 0; i < 200 && !shown('source-editor') && (!remark() || shown('source-refused')); i++) {
-    if (shown('source-refused')) document.getElementById('source-anyway').click(); // two steps make no radiograph
+    // two steps make no radiograph
+    if (shown('source-refused')) document.getElementById('source-anyway').click();
     await new Promise((next) => setTimeout(next, 50));
   }
   return remark();

@@ -151,7 +151,8 @@ pub fn element(fixture: &Fixture) -> Result<String> {
     }
     page.evaluate("element.removeAttribute('model')")?;
     drawn(&page)?;
-    std::thread::sleep(Duration::from_millis(100)); // the page's server hears of requests a moment later
+    // the page's server hears of requests a moment later
+    std::thread::sleep(Duration::from_millis(100));
     let elsewhere = fixture.serving.take_elsewhere();
     ensure!(
         elsewhere.is_empty(),

@@ -115,7 +115,8 @@ impl Fixture {
             .zip(expected.as_raw())
             .map(|(a, b)| u64::from(a.abs_diff(*b)))
             .sum();
-        let colours = image.as_raw().len() / 4 * 3; // alpha is opaque in both and adds nothing to the sum
+        // alpha is opaque in both and adds nothing to the sum
+        let colours = image.as_raw().len() / 4 * 3;
         Ok(total as f64 / colours as f64)
     }
 

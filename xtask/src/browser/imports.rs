@@ -205,7 +205,8 @@ pub fn cut(fixture: &Fixture) -> Result<String> {
     // The tab is closed; the next visit names what there is, and deletes it.
     let page = visit(fixture, &serving, one)?;
     serving.take_starts();
-    serving.hold(2 * PIECE as usize); // after the piece that is kept of the connection that was lost
+    // after the piece that is kept of the connection that was lost
+    serving.hold(2 * PIECE as usize);
     take(&page, "./models/other/")?;
     let pieces = format!("return bytes >= {}", one + 2 * PIECE);
     page.until(&KEPT.replace("return bytes", &pieces))?;
@@ -254,7 +255,8 @@ pub fn cut(fixture: &Fixture) -> Result<String> {
 /// it is whole it takes its place.
 pub fn replaced(fixture: &Fixture) -> Result<String> {
     let other = renamed(fixture.site.bundle(), "other")?;
-    let newer = renamed(fixture.site.bundle(), "newest")?; // as long a name would give the same weights
+    // as long a name would give the same weights
+    let newer = renamed(fixture.site.bundle(), "newest")?;
     let site = fixture.site.and("models/other", other.path());
     let serving = Serving::start(Arc::new(site), 0, "", true)?;
     let (own, one) = first(fixture, &serving)?;

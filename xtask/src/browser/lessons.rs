@@ -161,7 +161,8 @@ pub fn mistakes(fixture: &Fixture) -> Result<String> {
 pub fn lesson(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("?backend=cpu#lesson=lessons/effusion.json")?;
     told(&page, "run-title", "Signs of a pleural effusion")?;
-    told(&page, "run-status", "what the sentence asks for")?; // the first film is shown, and nothing is asked
+    // the first film is shown, and nothing is asked
+    told(&page, "run-status", "what the sentence asks for")?;
     page.click("run-next")?;
     wait(&page, ASKED)?;
     page.press("#run-choices label:nth-of-type(1)")?;

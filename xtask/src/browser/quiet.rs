@@ -72,7 +72,8 @@ pub fn quiet(fixture: &Fixture) -> Result<String> {
         page.speak(language)?;
     }
     page.evaluate("location.hash = 'prompt=Chest&steps=2'")?;
-    std::thread::sleep(Duration::from_millis(1000)); // reports, and requests that nobody waits for, have come
+    // reports, and requests that nobody waits for, have come
+    std::thread::sleep(Duration::from_millis(1000));
 
     let paths = serving.take_paths();
     ensure!(paths.is_empty(), "after loading it asked for {paths:?}");

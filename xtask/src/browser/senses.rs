@@ -44,7 +44,8 @@ pub fn heard(fixture: &Fixture) -> Result<String> {
         ensure!(times == 1, "{words:?} is said {times} times: {heard:?}");
     }
     page.type_into("steps", "0")?;
-    page.evaluate("document.getElementById('form').noValidate = true")?; // the browser's own words are heard anyway
+    // the browser's own words are heard anyway
+    page.evaluate("document.getElementById('form').noValidate = true")?;
     page.click("generate")?;
     let wrong = page.evaluate("heard.splice(0)")?;
     ensure!(

@@ -13,7 +13,8 @@ pub fn tabs(fixture: &Fixture) -> Result<String> {
     // An address of its own, so that nothing is in a cache.
     let serving = Serving::start(fixture.site.clone(), 0, "", true)?;
     let address = format!("{}?backend=cpu", serving.address());
-    serving.cut(&[1_000_000; 6]); // so that the downloads last, and both tabs keep what they have so far
+    // so that the downloads last, and both tabs keep what they have so far
+    serving.cut(&[1_000_000; 6]);
     let pages = [
         Page::open(&fixture.browser, "about:blank")?,
         Page::open(&fixture.browser, "about:blank")?,

@@ -131,7 +131,8 @@ pub fn vanished(fixture: &Fixture) -> Result<String> {
         open_list(&page)?;
         page.evaluate("delete given['model-files']")?;
         page.choose("#model-files", &[local.path()])?;
-        page.until("given['model-files'] !== undefined")?; // the browser lists a folder at a time of its own
+        // the browser lists a folder at a time of its own
+        page.until("given['model-files'] !== undefined")?;
         change(&path)?;
         give(&page, "model-files")?;
         said(&page, words).with_context(|| format!("{end}, change {count}"))?;

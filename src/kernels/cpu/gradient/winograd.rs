@@ -211,7 +211,8 @@ impl<const T: usize> WithSimd for Back<'_, T> {
         let c_out = self.taps[0].len();
         let matrix = weight_matrix::<T>();
         for channel in (0..c_out).step_by(S::F32_LANES) {
-            let mut half = [[simd.splat_f32s(0.0); T]; 3]; // of each tap's row, every column of points
+            // of each tap's row, every column of points
+            let mut half = [[simd.splat_f32s(0.0); T]; 3];
             for j in 0..T {
                 for (i, factors) in matrix.iter().enumerate() {
                     let at = ((i * T + j) * self.c_in + self.k) * c_out;

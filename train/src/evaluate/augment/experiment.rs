@@ -51,7 +51,8 @@ pub struct Outcome {
     pub real_images: usize,
     /// Generated ones.
     pub generated_images: usize,
-    /// Steps at which its looks were taken for the two halves of the val split: see [`super::verdict`].
+    /// Steps at which its looks were taken for the two halves of the val split: see
+    /// [`super::verdict`].
     pub chosen: [usize; 2],
     /// AUROC of each finding.
     pub auroc: [Option<f64>; FINDINGS],

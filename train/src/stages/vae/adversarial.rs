@@ -176,7 +176,8 @@ fn generate(
     let weight = r.adversarial_weight * ramp.min(1.0);
     let frozen = judge.module.clone().no_grad();
     let parts = decoder.parts();
-    let made = Mutex::new(vec![vec![0.0; n * crop * crop]; parts]); // those of other ranks are not looked at
+    // those of other ranks are not looked at
+    let made = Mutex::new(vec![vec![0.0; n * crop * crop]; parts]);
     decoder.step(|module, part, device| {
         let tensor = |values: &[f32]| floats(share(values, part, image), image, device);
         let latents = floats(share(&batch.latents, part, latent), latent, device);
