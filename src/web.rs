@@ -3,7 +3,7 @@
 //! One [`Engine`] holds one model on one device. The worker creates it, gives it the shards one at
 //! a time, finishes it and then asks for images. Every failure reaches JavaScript as an `Error`
 //! with the text of [`enum@Error`] and its stable `code`; a panic, which no promise survives, is
-//! told to the function given to [`set_panic_handler`].
+//! told to the function given to [`start::set_panic_handler`].
 
 #[cfg(feature = "testing")]
 mod cases;
@@ -13,8 +13,7 @@ mod measure;
 mod pool;
 mod reading;
 mod settings;
-
-use std::cell::RefCell;
+mod start;
 
 use js_sys::{Array, Float32Array, Function, Object, Promise, Reflect, Uint8ClampedArray};
 use wasm_bindgen::prelude::*;
@@ -35,45 +34,6 @@ use settings::Settings;
 /// A preview is decoded when the steps since the last one took this many times as long as decoding
 /// it did, so that previews add at most a fifth to an image's time; unless all are asked for.
 const STEPS_PER_PREVIEW: f64 = 5.0;
-
-thread_local! {
-    static PANIC_HANDLER: RefCell<Option<Function>> = const { RefCell::new(None) };
-}
-
-#[allow(
-    unsafe_code,
-    reason = "the linker's own constructor function; it has no other name in Rust"
-)]
-unsafe extern "C" {
-    fn __wasm_call_ctors();
-}
-
-/// Runs once when the module has been instantiated.
-///
-/// A linker that finds no call of `__wasm_call_ctors` puts one in front of every export, and the
-/// GPU runtime's thousands of constructors would run again at each call (inventory 0.3.25,
-/// `lib.rs:105`).
-#[wasm_bindgen(start)]
-fn start() {
-    #[allow(unsafe_code, reason = "called exactly once, before any other export")]
-    unsafe {
-        __wasm_call_ctors();
-    }
-    std::panic::set_hook(Box::new(|info| {
-        let message = info.to_string();
-        PANIC_HANDLER.with_borrow(|handler| {
-            if let Some(handler) = handler {
-                let _ = handler.call1(&JsValue::NULL, &JsValue::from_str(&message));
-            }
-        });
-    }));
-}
-
-/// The function that hears the text of a panic, just before the module stops for good.
-#[wasm_bindgen]
-pub fn set_panic_handler(handler: Function) {
-    PANIC_HANDLER.set(Some(handler));
-}
 
 /// An [`enum@Error`], or what JavaScript threw, on its way to JavaScript.
 pub struct Thrown(JsValue);
@@ -173,18 +133,18 @@ impl Engine {
         let every_step = settings.previews;
         let request = settings.into_request()?;
         let mut thrown = None;
-        let mut since_preview = js_sys::Date::now();
+        let mut since_preview = start::now();
         let mut preview_took = 0.0;
         let generated = pipeline
             .generate(&request, async |step: Step<'_>| {
                 let event = Object::new();
                 set(&event, "step", &step.index.into());
                 set(&event, "total", &step.total.into());
-                let started = js_sys::Date::now();
+                let started = start::now();
                 let due = started - since_preview >= STEPS_PER_PREVIEW * preview_took;
                 if step.index < step.total && (every_step || due) {
                     set(&event, "preview", &picture(&step.preview().await?));
-                    since_preview = js_sys::Date::now();
+                    since_preview = start::now();
                     preview_took = since_preview - started;
                 }
                 match call(&on_step, &event).await {
