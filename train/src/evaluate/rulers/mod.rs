@@ -83,9 +83,10 @@ pub fn run(rulers: &Rulers, device: &Device) -> Result<Report> {
     let r = rulers;
     let generator = Generator::open(&r.bundle, r.steps, r.guidance, r.seed, device)?;
     let size = generator.settings.size;
-    let [train, val] =
-        [Split::Train, Split::Val].map(|split| sharp(&r.data, split, size, r.images, r.seed));
-    let (train, val) = (train?, val?);
+    let mut train = Dataset::load(&r.data, size, Split::Train)?;
+    let boxed = side::QUESTIONS.map(|question| question.real(&train));
+    keep_sharp(&mut train, (&r.data, Split::Train), size, r.images, r.seed)?;
+    let val = sharp(&r.data, Split::Val, size, r.images, r.seed)?;
     let images = |data: &Dataset| -> Vec<Vec<f32>> {
         let unit = |i: usize| data.image(i).iter().map(|p| to_unit(*p)).collect();
         (0..r.images).map(unit).collect()
@@ -110,15 +111,15 @@ pub fn run(rulers: &Rulers, device: &Device) -> Result<Report> {
     let power = |images: &[Vec<f32>]| Bands::of(images.iter().map(Vec::as_slice), size);
     let ratios = power(&guided.images).over(&power(&real.images));
     figures.extend(detail("Generated images", ratios));
-    figures.extend(texture(
-        &guided.images,
-        &real.images,
-        &images(&train),
-        size,
-        r.seed,
-    ));
+    let train = images(&train);
+    for (group, made) in [
+        ("Patches of real images decoded", &real.decoded),
+        ("Patches", &guided.images),
+    ] {
+        figures.extend(texture(group, made, &real.images, &train, size, r.seed));
+    }
     if r.pairs > 0 {
-        figures.extend(sides(&generator, r, &val)?);
+        figures.extend(sides(&generator, r, &val, &boxed)?);
     }
     let report = Report {
         circumstances: Circumstances::now(),
@@ -137,6 +138,18 @@ pub fn run(rulers: &Rulers, device: &Device) -> Result<Report> {
 /// As [`Dataset::load`]; [`Error::Config`] if there are less than `images`.
 pub fn sharp(dir: &Path, split: Split, size: usize, images: usize, seed: u64) -> Result<Dataset> {
     let mut data = Dataset::load(dir, size, split)?;
+    keep_sharp(&mut data, (dir, split), size, images, seed)?;
+    Ok(data)
+}
+
+/// As [`sharp`], of images that are loaded from `dir`.
+fn keep_sharp(
+    data: &mut Dataset,
+    (dir, split): (&Path, Split),
+    size: usize,
+    images: usize,
+    seed: u64,
+) -> Result<()> {
     let fits = |i: &usize| {
         let record = &data.records[*i];
         record.native_size as usize >= size && record.dataset == "nih_chestxray14"
@@ -154,7 +167,7 @@ pub fn sharp(dir: &Path, split: Split, size: usize, images: usize, seed: u64) ->
     }
     chosen.shuffle(&mut step_rng(seed, 3));
     data.keep(&chosen);
-    Ok(data)
+    Ok(())
 }
 
 /// Real images as the model's autoencoder has them, with latents as its U-Net sees them.
@@ -254,8 +267,9 @@ fn latent_power(made: &Made, real: &Reconstructions, channels: usize) -> Vec<Fig
     figures
 }
 
-/// Patch distances of generated images from val, beside those of train from val.
+/// Patch distances of images that were made from val, beside those of train from val.
 fn texture(
+    group: &'static str,
     made: &[Vec<f32>],
     val: &[Vec<f32>],
     train: &[Vec<f32>],
@@ -268,19 +282,18 @@ fn texture(
         "sliced Wasserstein of 7 x 7 patches of the Laplacian pyramid, times 1000; lower is better";
     pairs
         .map(|((size, ours), (_, real))| {
-            figure(
-                "Patches",
-                format!("At {size} pixels"),
-                ours,
-                Some(real),
-                remark,
-            )
+            figure(group, format!("At {size} pixels"), ours, Some(real), remark)
         })
         .collect()
 }
 
-/// Whether left and right are heard.
-fn sides(generator: &Generator, rulers: &Rulers, val: &Dataset) -> Result<Vec<Figure>> {
+/// Whether left and right are heard; `boxed` is what real images with boxes show of each question.
+fn sides(
+    generator: &Generator,
+    rulers: &Rulers,
+    val: &Dataset,
+    boxed: &[Option<(f64, [usize; 2])>],
+) -> Result<Vec<Figure>> {
     let size = generator.settings.size;
     let normal = (0..val.len()).filter(|i| {
         let record = &val.records[*i];
@@ -290,7 +303,7 @@ fn sides(generator: &Generator, rulers: &Rulers, val: &Dataset) -> Result<Vec<Fi
     normal.sort_by(f32::total_cmp);
     let normal = normal.get(normal.len() / 2).copied().unwrap_or(0.0);
     let mut figures = vec![];
-    for question in side::QUESTIONS {
+    for (question, boxed) in side::QUESTIONS.iter().zip(boxed) {
         let prompts = question.prompts();
         let planned = |n: usize, side: usize| Planned {
             record: 0,
@@ -341,8 +354,15 @@ fn sides(generator: &Generator, rulers: &Rulers, val: &Dataset) -> Result<Vec<Fi
             "Sides",
             name,
             found.difference,
-            None,
-            "grey levels, the asked way",
+            boxed.map(|(difference, _)| difference),
+            &match boxed {
+                Some((_, [left, right])) => {
+                    format!(
+                        "grey levels, the asked way; real: {left} left, {right} right, by boxes"
+                    )
+                }
+                None => "grey levels, the asked way".into(),
+            },
         ));
     }
     Ok(figures)

@@ -1,6 +1,9 @@
 //! Whether a finding is on the side that the prompt says: images of one seed, the prompt once with
 //! left and once with right.
 
+use crate::data::dataset::Dataset;
+use crate::data::findings::Finding;
+use crate::data::location::Side;
 use crate::data::sides::asymmetry;
 
 /// Least difference between both images in grey levels that can be seen without looking for it.
@@ -11,6 +14,10 @@ pub const VISIBLE: f32 = 20.0;
 pub struct Question {
     /// Name in the report.
     pub name: &'static str,
+    /// What is asked for.
+    finding: Finding,
+    /// How large, as [`crate::data::location`] has it; any size where it is empty.
+    size: &'static str,
     /// `{}` is the side.
     prompt: &'static str,
     /// Whether the side with the finding is the whiter one.
@@ -21,16 +28,22 @@ pub struct Question {
 pub const QUESTIONS: [Question; 3] = [
     Question {
         name: "Effusion",
+        finding: Finding::Effusion,
+        size: "large",
         prompt: "PA chest radiograph of a 60-year-old man. Large {} pleural effusion.",
         whitens: true,
     },
     Question {
         name: "Consolidation",
+        finding: Finding::Consolidation,
+        size: "",
         prompt: "PA chest radiograph of a 60-year-old man. {} consolidation.",
         whitens: true,
     },
     Question {
         name: "Pneumothorax",
+        finding: Finding::Pneumothorax,
+        size: "large",
         prompt: "PA chest radiograph of a 60-year-old man. Large {} pneumothorax.",
         whitens: false,
     },
@@ -47,6 +60,26 @@ impl Question {
             }
         };
         ["left", "right"].map(|side| self.prompt.replace("{}", &word(side)))
+    }
+
+    /// What real images show: the mean [`asymmetry`] of those with boxes of the finding on the left
+    /// alone less that of those on the right, in grey levels, the asked way; and how many there are.
+    /// `None` where a side has none.
+    pub fn real(&self, data: &Dataset) -> Option<(f64, [usize; 2])> {
+        let of = |side: Side| {
+            let here = |i: &usize| {
+                let location = data.records[*i].location(self.finding);
+                location.side == Some(side) && [location.size, ""].contains(&self.size)
+            };
+            let found = (0..data.len()).filter(here);
+            let found = found.map(|i| f64::from(asymmetry(data.image(i), data.side(i))));
+            let found: Vec<f64> = found.collect();
+            let mean = found.iter().sum::<f64>() / found.len() as f64;
+            (!found.is_empty()).then_some((mean, found.len()))
+        };
+        let ((left, lefts), (right, rights)) = (of(Side::Left)?, of(Side::Right)?);
+        let sign = if self.whitens { 1.0 } else { -1.0 };
+        Some((sign * (left - right), [lefts, rights]))
     }
 }
 

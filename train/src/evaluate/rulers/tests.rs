@@ -4,6 +4,9 @@ use safetensors::SafeTensors;
 
 use super::side::{QUESTIONS, judge};
 use super::*;
+use crate::data::findings::Finding;
+use crate::data::location::BoundingBox;
+use crate::data::record::Record;
 
 /// The tensors that `rulers.py` wrote.
 pub(crate) struct Golden(Vec<u8>);
@@ -195,4 +198,39 @@ fn a_model_obeys_if_both_images_of_a_seed_do() {
     let [left, right] = QUESTIONS[1].prompts();
     assert!(left.ends_with(". Left consolidation.") && right.ends_with(". Right consolidation."));
     assert!(QUESTIONS[0].prompts()[0].ends_with("Large left pleural effusion."));
+}
+
+#[test]
+fn what_real_images_show_is_told_by_their_boxes() {
+    // A box of a sixth of the image is a large effusion; the patient's left is at the right.
+    let size = 64;
+    let image = |at: f32, whiter: u8| {
+        let found = BoundingBox {
+            finding: Finding::Effusion,
+            x: at,
+            y: 0.4,
+            w: 0.4,
+            h: 0.4,
+        };
+        let record = Record {
+            boxes: vec![found],
+            findings: Some(vec![Finding::Effusion]),
+            ..Record::default()
+        };
+        let grey = |i: usize| {
+            100 + if (i % size >= size / 2) == (at > 0.4) {
+                whiter
+            } else {
+                0
+            }
+        };
+        (record, (0..size * size).map(grey).collect())
+    };
+    let [effusion, _, pneumothorax] = QUESTIONS;
+    let images = vec![image(0.55, 30), image(0.55, 50), image(0.05, 20)];
+    let data = Dataset::of(size, images);
+    assert_eq!(effusion.real(&data), Some((40.0 + 20.0, [2, 1])));
+    assert_eq!(pneumothorax.real(&data), None, "nothing of it is boxed");
+    let data = Dataset::of(size, vec![image(0.55, 30)]);
+    assert_eq!(effusion.real(&data), None, "none on the right");
 }
