@@ -100,7 +100,7 @@ pub struct VaeRun {
 pub struct AdversarialRun {
     /// Weight of the mean absolute error at the full size, which blurs.
     pub pixel_weight: f64,
-    /// Weight of the mean absolute error of the means of 4x4 pixels, which keeps content and
+    /// Weight of the mean absolute error of what a Gaussian leaves, which keeps content and
     /// brightness.
     pub coarse_weight: f64,
     /// Weight of the discriminator's judgement.

@@ -14,6 +14,7 @@ use roentgen_web::error::Result;
 use roentgen_web::weights;
 
 use super::discriminator::{Discriminator, MISSED};
+use super::loss::blur;
 use super::{self as vae, Autoencoder, reconstructions, source};
 use crate::data::dataset::Dataset;
 use crate::training::random::{normal, step_rng};
@@ -28,8 +29,10 @@ const JUDGE: &str = "adversarial/discriminator";
 /// Pixels by which what the discriminator sees may be shifted, so that no grid of the decoder is
 /// one of its own.
 const SHIFT: usize = 8;
-/// Side of the squares whose means the decoder must keep, in pixels.
-const COARSE: usize = 4;
+/// What is blurred by so many pixels is the mean absolute error's to keep, and not the
+/// discriminator's to see: one that sees it lets brightness drift. Means of squares in its place
+/// leave the decoder free in each of them, and edges become rows of dots.
+const COARSE: f64 = 2.0;
 
 /// Crops of sharp images, with what both decoders make of them: `[n, 1, crop, crop]` each.
 struct Batch {
@@ -186,7 +189,7 @@ fn generate(
         made.lock().expect("no panic")[part] = values(output.clone().detach());
         let difference = output.clone() - real.clone();
         let pixels = difference.clone().abs().mean() * r.pixel_weight;
-        let coarse = means(difference).abs().mean() * r.coarse_weight;
+        let coarse = blur(difference, COARSE).abs().mean() * r.coarse_weight;
         let judge = frozen.clone().to_device(device);
         let [real, fake] =
             [real, output].map(|image| look(&judge, image, plain.clone(), views, part));
@@ -235,7 +238,8 @@ fn discriminate(
     })
 }
 
-/// The discriminator's judgement of images beside the L1 decoder's.
+/// The discriminator's judgement of images beside the L1 decoder's. It sees what
+/// [`COARSE`] takes away.
 fn look(
     judge: &Discriminator,
     image: Tensor<4>,
@@ -244,29 +248,13 @@ fn look(
     part: usize,
 ) -> Tensor<4> {
     let detail = (image - plain.clone()) / MISSED;
+    let detail = detail.clone() - blur(detail, COARSE);
     judge.forward(views.of(detail, part), views.of(plain, part))
-}
-
-/// The mean of each square of [`COARSE`] pixels, `[n, 1, h, w]` to `[n, 1, h / 4, w / 4]`.
-fn means(x: Tensor<4>) -> Tensor<4> {
-    let [n, _, h, w] = x.dims();
-    let across = x.reshape([n * h, w / COARSE, COARSE]).mean_dim(2);
-    let down = across
-        .reshape([n, h / COARSE, COARSE, w / COARSE])
-        .mean_dim(2);
-    down.reshape([n, 1, h / COARSE, w / COARSE])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn squares_have_their_means() {
-        let data: Vec<f32> = (0..64).map(|i| i as f32).collect();
-        let x = floats(&data, [1, 1, 8, 8], &Device::flex());
-        assert_eq!(values(means(x)), [13.5, 17.5, 45.5, 49.5]);
-    }
 
     #[test]
     fn a_view_is_a_window_with_its_gain() {

@@ -15,8 +15,7 @@ const BORDER: usize = 2;
 /// Half the size by the antialiased bicubic that makes the encoder's input, `[B, 1, n, n]` to
 /// `[B, 1, n/2, n/2]`.
 pub fn halve(x: Tensor<4>) -> Tensor<4> {
-    let [b, _, n, _] = x.dims();
-    let m = n / 2;
+    let n = x.dims()[3];
     // The rows of the identity, halved, are the weights of each row of the output.
     let mut identity = vec![0.0; n * n];
     (0..n).for_each(|i| identity[i * n + i] = 1.0);
@@ -24,8 +23,29 @@ pub fn halve(x: Tensor<4>) -> Tensor<4> {
         shape: vec![1, 1, n, n],
         data: identity,
     };
-    let weights = resize(&identity, [m, n]).data;
-    let weights: Tensor<2> = floats(&weights, [m, n], &x.device());
+    weighed(x, &resize(&identity, [n / 2, n]).data)
+}
+
+/// The image under a Gaussian of so many pixels' deviation, `[B, 1, n, n]`; past the borders there
+/// is nothing.
+pub fn blur(x: Tensor<4>, deviation: f64) -> Tensor<4> {
+    let n = x.dims()[3];
+    let row = |i: usize| {
+        let distance = move |k: usize| (i as f64 - k as f64) / deviation;
+        let weights = (0..n).map(move |k| (-0.5 * distance(k).powi(2)).exp());
+        let sum: f64 = weights.clone().sum();
+        weights.map(move |weight| (weight / sum) as f32)
+    };
+    let weights: Vec<f32> = (0..n).flat_map(row).collect();
+    weighed(x, &weights)
+}
+
+/// Sums of rows and of columns of an image, `[B, 1, n, n]` to `[B, 1, m, m]`, with `weights` of
+/// `[m, n]`.
+fn weighed(x: Tensor<4>, weights: &[f32]) -> Tensor<4> {
+    let [b, _, n, _] = x.dims();
+    let m = weights.len() / n;
+    let weights: Tensor<2> = floats(weights, [m, n], &x.device());
     let across = x.reshape([b * n, n]).matmul(weights.clone().transpose());
     let down = weights.unsqueeze::<3>().matmul(across.reshape([b, n, m]));
     down.reshape([b, 1, m, m])
@@ -79,6 +99,22 @@ mod tests {
         for (found, expected) in found.iter().zip(expected) {
             assert!((found - expected).abs() < 1e-5, "{found} {expected}");
         }
+    }
+
+    #[test]
+    fn a_blurred_point_is_a_gaussian_and_a_plain_image_stays() {
+        let device = Device::flex();
+        let mut point = vec![0.0; 32 * 32];
+        point[16 * 32 + 15] = 1.0;
+        let found = values(blur(floats(&point, [1, 1, 32, 32], &device), 2.0));
+        let at = |y: usize, x: usize| found[y * 32 + x];
+        assert!((at(16, 15) - 1.0 / (8.0 * std::f32::consts::PI)).abs() < 1e-4);
+        for (near, squared) in [(at(16, 17), 4.0), (at(18, 17), 8.0), (at(15, 12), 10.0)] {
+            let expected = at(16, 15) * f32::exp(-squared / 8.0);
+            assert!((near - expected).abs() < 1e-5, "{near} {expected}");
+        }
+        let plain = values(blur(floats(&[0.5; 256], [1, 1, 16, 16], &device), 3.0));
+        assert!(plain.iter().all(|v| (v - 0.5).abs() < 1e-5));
     }
 
     #[test]
