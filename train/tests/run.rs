@@ -11,10 +11,11 @@ use roentgen_web::checkpoint::Components;
 use roentgen_web::image::AutoencoderConfig;
 use roentgen_web::tokens::ClipTokenizer;
 use roentgen_web::weights::Weights;
+use train::data::readers::credits;
 use train::data::{dataset::Dataset, record::Split};
 use train::exchange::{export, tokenizer};
 use train::stages::latents::Latents;
-use train::stages::{diffusion, scratch, text, vae};
+use train::stages::{SOURCES, diffusion, scratch, text, vae};
 use train::training::run::{Run, RunFolder, TextRun};
 use train::training::samples::{self, Sampling};
 use train::training::{ema, start, trainer};
@@ -179,7 +180,7 @@ fn a_run_starts_from_a_bundle() {
     let weights = export::weights(&run, &first).unwrap();
     let bundle = dir.path().join("bundle");
     let configs = export::configs(&run, &words, &latents);
-    let info = export::info(&run, configs, &[]);
+    let info = export::info(&run, configs.clone(), &[]);
     export::write(info, &words, &weights, Precision::F32, &bundle).unwrap();
 
     let device = Device::flex();
@@ -191,6 +192,23 @@ fn a_run_starts_from_a_bundle() {
     let started = start::from(network(7), &bundle).unwrap();
     for (name, weight) in roentgen_web::weights::collect(&started) {
         assert_eq!(weight, weights[&name], "{name}");
+    }
+
+    // A run that trains another decoder only has the rest of that model to give.
+    let later = Run {
+        init: Some(bundle.clone()),
+        ..run.clone()
+    };
+    let other = RunFolder(dir.path().join("other"));
+    train_vae(&later, &data, &other);
+    credits::note(&[], &other.path(SOURCES)).unwrap();
+    let (info, same, given) = scratch::finished(&later, &other).unwrap();
+    assert_eq!(info.components.vae, configs.vae, "with its latents' scale");
+    assert_eq!(same.vocab_size(), words.vocab_size());
+    assert_eq!(given.len(), weights.len());
+    let own = export::autoencoder(&later, &other).unwrap();
+    for (name, weight) in given {
+        assert_eq!(weight, *own.get(&name).unwrap_or(&weights[&name]), "{name}");
     }
 
     // Twice the latent channels: what touches them keeps its random start, the rest is taken.

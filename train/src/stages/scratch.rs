@@ -5,12 +5,13 @@ use std::path::Path;
 
 use burn::prelude::*;
 use roentgen_web::bundle::BundleInfo;
-use roentgen_web::checkpoint::Components;
+use roentgen_web::checkpoint::{Components, ModelFolder};
 use roentgen_web::error::{Error, Result};
 use roentgen_web::latents::scheduler::SchedulerKind;
 use roentgen_web::tokens::ClipTokenizer;
 use roentgen_web::weights::{self, Weights};
 
+use super::finetune::collect;
 use super::latents::Latents;
 use super::vae::reconstruct::Reconstructions;
 use super::{SOURCES, diffusion, text, vae};
@@ -28,6 +29,9 @@ use crate::training::run::{Run, RunFolder};
 use crate::training::samples::{self, Sampling};
 use crate::training::trainer::ema_path;
 use crate::training::{ema, start};
+
+/// The tokenizer in a run's folder.
+const TOKENIZER: &str = "tokenizer/tokenizer.json";
 
 /// The train split of `dir` as the `[data]` table of `run` wants it, listed on the screen, its
 /// sources noted in `folder`. Images for [`Purpose::Detail`] are not enlarged to the run's size;
@@ -210,7 +214,10 @@ pub fn export_components(run: &Run, folder: &RunFolder, out: &Path) -> Result<()
     let weights = export::autoencoder(run, folder)?;
     diffusers::write_autoencoder(&run.vae.model, &weights, out)?;
     if let Some(weights) = start::component(run, folder, "text_encoder", &["text"])? {
-        let tokenizer = open_tokenizer(folder)?;
+        let tokenizer = match init_tokenizer(run)? {
+            Some(tokenizer) if !folder.path(TOKENIZER).exists() => tokenizer,
+            _ => open_tokenizer(folder)?,
+        };
         let config = export::text_encoder(run, &tokenizer);
         diffusers::write_text_encoder(&config, &tokenizer, &weights, Format::F16, out)?;
     }
@@ -220,35 +227,51 @@ pub fn export_components(run: &Run, folder: &RunFolder, out: &Path) -> Result<()
     credits::note(&credits::noted(&folder.path(SOURCES))?, &out.join(SOURCES))
 }
 
-/// What a finished run has to give: what its bundle says of itself, tokenizer, averaged weights.
+/// What a finished run has to give: what its bundle says of itself, tokenizer, averaged weights. Of
+/// a run whose folder has no trained U-Net, the model that it starts from with the run's
+/// autoencoder.
 ///
 /// # Errors
-/// [`Error::Io`] if a stage was not trained yet.
+/// [`Error::Io`] if a stage was not trained yet; as [`ModelFolder::open`].
 pub fn finished(run: &Run, folder: &RunFolder) -> Result<(BundleInfo, ClipTokenizer, Weights)> {
+    let credits = credits::noted(&folder.path(SOURCES))?;
+    let is_trained = ema_path(&folder.path("diffusion")).exists();
+    if let Some(init) = run.init.as_ref().filter(|_| !is_trained) {
+        let model = ModelFolder::open(init)?;
+        let mut weights = collect(&model, |_| true)?;
+        weights.extend(export::autoencoder(run, folder)?);
+        let info = export::info(run, model.configs, &credits);
+        return Ok((info, model.tokenizer, weights));
+    }
     let tokenizer = open_tokenizer(folder)?;
     let latents = Latents::open(&folder.path("latents.safetensors"), None)?;
     let configs = export::configs(run, &tokenizer, &latents);
-    let credits = credits::noted(&folder.path(SOURCES))?;
     let info = export::info(run, configs, &credits);
     Ok((info, tokenizer, export::weights(run, folder)?))
 }
 
 fn open_tokenizer(folder: &RunFolder) -> Result<ClipTokenizer> {
-    let path = folder.path("tokenizer/tokenizer.json");
+    let path = folder.path(TOKENIZER);
     ClipTokenizer::from_json(&std::fs::read(&path).map_err(Error::io(&path))?)
+}
+
+/// The tokenizer of the model that a run starts from, if it has one: token embeddings mean nothing
+/// with another.
+fn init_tokenizer(run: &Run) -> Result<Option<ClipTokenizer>> {
+    let init = run.init.as_deref().map(Components::open).transpose()?;
+    Ok(init.and_then(|init| init.tokenizer))
 }
 
 /// Makes the run's tokenizer, or takes that of the model it starts from, unless the folder has one.
 fn prepare_tokenizer(run: &Run, records: &[Record], folder: &RunFolder) -> Result<ClipTokenizer> {
-    let dir = folder.path("tokenizer");
-    if !dir.join("tokenizer.json").exists() {
-        let init = run.init.as_deref().map(Components::open).transpose()?;
-        match init.and_then(|init| init.tokenizer) {
-            // Token embeddings mean nothing with another.
-            Some(tokenizer) => start::save_tokenizer(&tokenizer, &dir)?,
+    let path = folder.path(TOKENIZER);
+    let dir = path.parent().expect("in a folder");
+    if !path.exists() {
+        match init_tokenizer(run)? {
+            Some(tokenizer) => start::save_tokenizer(&tokenizer, dir)?,
             None => {
                 let trained = tokenizer::train(tokenizer::corpus(records, 8), run.vocab_size)?;
-                tokenizer::save(&trained, &dir)?;
+                tokenizer::save(&trained, dir)?;
             }
         }
     }
