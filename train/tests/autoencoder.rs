@@ -337,7 +337,7 @@ fn what_an_autoencoder_s_run_cannot_do_is_said() {
         ),
         ("latent_noise = 0.1", "latent_noise = -0.1", "latent_noise"),
         ("latent_noise = 0.1", "kl_weight = 1e-4", "kl_weight"),
-        ("head_start = 300", "head_start = 310", "head_start"),
+        ("head_start = 100", "head_start = 110", "head_start"),
         ("decay_share = 0.6", "decay_share = 1.6", "decay_share"),
     ] {
         assert!(next.contains(from), "{from}");
