@@ -30,9 +30,8 @@ export const comparing = () => !bar.hidden;
 
 /**
  * @param {Viewer} lightbox
- * @param {{open: () => void, draw: (first: Entry, prompt: string) => void, close: () => void}} then
- *   makes
- *   room on the film; draws the image without the finding; shows one image again
+ * @param {{open: () => void, draw: (first: Entry, prompt: string) => void, close: () => void}}
+ *   then makes room on the film; draws the image without the finding; shows one image again
  */
 export function startCompare(lightbox, { open, draw, close }) {
   viewer = lightbox;

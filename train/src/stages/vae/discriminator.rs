@@ -47,7 +47,7 @@ impl Discriminator {
     /// the content, and not what the latents do not hold.
     ///
     /// # Shapes
-    /// - `detail`: the image less `plain`, over [`MISSED`], `[B, 1, n, n]`
+    /// - `detail`: the image less `plain`, over [`MISSED`], without what is coarse, `[B, 1, n, n]`
     /// - `plain`: the output of the L1 decoder, `[B, 1, n, n]` in -1 to 1
     pub fn forward(&self, detail: Tensor<4>, plain: Tensor<4>) -> Tensor<4> {
         let mut x = Tensor::cat(vec![detail, plain], 1);
