@@ -224,6 +224,11 @@ def cases():
                 # `algorithm_type` deis
                 continue
             yield f"{source} {' '.join(own)} as {kind}", saved, kind, 10
+    # `sigma_min` and `sigma_max` are keys of Euler's alone, and every kind with Karras's schedule reads
+    # them from the rest of the file.
+    saved = json.loads(json.dumps(saved_config(EulerDiscreteScheduler(**euler_karras))))
+    for kind in KINDS:
+        yield f"euler karras sigma range as {kind}", saved, kind, 10
 
 
 def saved_config(scheduler):

@@ -73,7 +73,7 @@ impl DpmSolverMultistep {
             return Err(bad_key("solver_order", why));
         }
         let mut schedule = NoiseSchedule::read(config, &BETAS, true)?;
-        let sigmas = Sigmas::read(config, &mut schedule, false)?;
+        let sigmas = Sigmas::read(config, &mut schedule)?;
         let cosine = [
             ("linear", false),
             ("scaled_linear", false),

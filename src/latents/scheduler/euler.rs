@@ -29,7 +29,7 @@ impl EulerDiscrete {
             config.choice("timestep_type", "discrete", &[("discrete", ())])?;
         }
         let mut schedule = NoiseSchedule::read(config, &BETAS, true)?;
-        let sigmas = Sigmas::read(config, &mut schedule, true)?;
+        let sigmas = Sigmas::read(config, &mut schedule)?;
         Ok(Self {
             prediction,
             spacing: TimestepSpacing::read(config, "linspace")?,

@@ -20,25 +20,15 @@ pub(super) struct Sigmas {
 }
 
 impl Sigmas {
-    /// Reads `use_karras_sigmas` and `final_sigmas_type`, and `sigma_min` and `sigma_max` where the
-    /// kind knows them.
-    pub(super) fn read(
-        config: &SchedulerConfig,
-        schedule: &mut NoiseSchedule,
-        knows_range: bool,
-    ) -> Result<Self> {
-        let range = if knows_range {
-            (
-                config.optional_number("sigma_min")?,
-                config.optional_number("sigma_max")?,
-            )
-        } else {
-            (None, None)
-        };
+    /// Reads `use_karras_sigmas`, `final_sigmas_type`, `sigma_min` and `sigma_max`.
+    pub(super) fn read(config: &SchedulerConfig, schedule: &mut NoiseSchedule) -> Result<Self> {
         let ends = [("zero", true), ("sigma_min", false)];
         Ok(Self {
             karras: config.flag("use_karras_sigmas", false)?,
-            range,
+            range: (
+                config.optional_number("sigma_min")?,
+                config.optional_number("sigma_max")?,
+            ),
             ends_at_zero: config.choice("final_sigmas_type", "zero", &ends)?,
             ..Self::plain(config, schedule)?
         })
