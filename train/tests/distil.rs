@@ -139,7 +139,7 @@ fn trajectories_are_the_page_s_and_the_student_follows_them() {
             prompt: String::new(),
             negative_prompt: String::new(),
             seed: 0,
-            num_inference_steps: run.distil.teacher_steps,
+            num_inference_steps: run.distil.teacher_timesteps.len(),
             guidance_scale: run.distil.guidance_scale,
             scheduler: Some(SchedulerKind::DpmSolverMultistep),
             width: model.defaults.width,

@@ -180,6 +180,12 @@ impl Solver for DpmSolverMultistep {
         Ok(timesteps)
     }
 
+    fn set_custom_timesteps(&mut self, timesteps: &[f64]) -> bool {
+        self.levels = self.sigmas.at(timesteps);
+        self.last_original = None;
+        true
+    }
+
     fn noise_weights(&self, index: usize, _t: f64) -> (f64, f64) {
         alpha_sigma(self.levels[index])
     }

@@ -155,6 +155,36 @@ impl Scheduler {
         Ok(())
     }
 
+    /// Starts a loop over these timesteps, falling, whatever the config's spacing is (diffusers:
+    /// `set_timesteps(timesteps=...)`).
+    ///
+    /// # Errors
+    /// [`Error::Request`] where they do not fall, lie outside of training's, or the kind is not
+    /// [`SchedulerKind::DpmSolverMultistep`].
+    pub fn set_custom_timesteps(&mut self, timesteps: &[usize]) -> Result<()> {
+        let train = self.solver.schedule().num_train_timesteps();
+        let fault = |why: String| Err(Error::request("timesteps", why));
+        if timesteps.first().is_none_or(|first| *first >= train) {
+            return fault(format!("must begin between 0 and {}", train - 1));
+        }
+        if let Some(pair) = timesteps.windows(2).find(|pair| pair[0] <= pair[1]) {
+            return fault(format!(
+                "must fall, and {} comes after {}",
+                pair[1], pair[0]
+            ));
+        }
+        let timesteps: Vec<f64> = timesteps.iter().map(|t| *t as f64).collect();
+        if !self.solver.set_custom_timesteps(&timesteps) {
+            return fault(format!(
+                "of its own {} does not take; use dpm++2m",
+                self.kind
+            ));
+        }
+        self.timesteps = timesteps;
+        self.index = 0;
+        Ok(())
+    }
+
     /// The timesteps for the model, one for each call of it; PNDM calls it more often than there
     /// are steps.
     pub fn timesteps(&self) -> &[f64] {

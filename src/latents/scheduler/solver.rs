@@ -22,6 +22,12 @@ pub(super) trait Solver: fmt::Debug + Send {
     /// the timesteps of the model's calls.
     fn set_timesteps(&mut self, count: usize) -> Result<Vec<f64>>;
 
+    /// Prepares for steps from each of these falling timesteps to the next, and from the last to
+    /// the end; whether the kind can.
+    fn set_custom_timesteps(&mut self, _timesteps: &[f64]) -> bool {
+        false
+    }
+
     fn init_noise_sigma(&self) -> f64 {
         1.0
     }

@@ -191,3 +191,33 @@ fn a_step_of_another_length_is_refused() {
         "request"
     );
 }
+
+/// Timesteps of one's own that are those of the config's spacing give the same loop; others change
+/// the samples; what cannot be is refused.
+#[test]
+fn custom_timesteps_take_the_place_of_the_spacing() {
+    let config = r#"{"timestep_spacing": "trailing", "prediction_type": "v_prediction"}"#;
+    let run = |custom: Option<&[usize]>| {
+        let mut scheduler = scheduler(config, SchedulerKind::DpmSolverMultistep).unwrap();
+        match custom {
+            Some(timesteps) => scheduler.set_custom_timesteps(timesteps).unwrap(),
+            None => scheduler.set_timesteps(4).unwrap(),
+        }
+        let mut sample = vec![0.5, -1.0];
+        for t in scheduler.timesteps().to_vec() {
+            let output = [t.sin(), t.cos()];
+            sample = scheduler.step_f64(&output, &sample).unwrap().prev_sample;
+        }
+        sample
+    };
+    assert_eq!(run(Some(&[999, 749, 499, 249])), run(None));
+    assert_ne!(run(Some(&[999, 749, 499, 249, 100])), run(None));
+    let mut dpm = scheduler(config, SchedulerKind::DpmSolverMultistep).unwrap();
+    for wrong in [&[][..], &[1000, 500], &[500, 500], &[500, 600]] {
+        let error = dpm.set_custom_timesteps(wrong).unwrap_err();
+        assert!(error.to_string().contains("timesteps"), "{error}");
+    }
+    let mut ddim = scheduler("{}", SchedulerKind::Ddim).unwrap();
+    let error = ddim.set_custom_timesteps(&[999, 499]).unwrap_err();
+    assert!(error.to_string().contains("dpm++2m"), "{error}");
+}

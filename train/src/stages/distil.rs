@@ -128,7 +128,7 @@ pub fn train(
         teacher: fingerprint(&model)?,
         seed: run.seed,
         num_inference_steps: r.num_inference_steps,
-        teacher_steps: r.teacher_steps,
+        teacher_timesteps: r.teacher_timesteps.clone(),
         guidance_scale: r.guidance_scale,
         caption_dropout: r.caption_dropout,
     };
@@ -171,7 +171,8 @@ pub fn train(
     };
     let (file, kind) = ("sheets/teacher.png", SchedulerKind::DpmSolverMultistep);
     if !folder.path(file).exists() {
-        sheet(&unet, r.teacher_steps, r.guidance_scale, kind, file)?;
+        let steps = model.defaults.num_inference_steps;
+        sheet(&unet, steps, r.guidance_scale, kind, file)?;
     }
     let student = weights::load(student, unet)?;
     let look = |step: usize, averaged: &Weights| -> Result<()> {

@@ -30,9 +30,9 @@ pub struct DistilRun {
 pub struct Distil {
     /// Steps that the student takes, without guidance.
     pub num_inference_steps: usize,
-    /// Steps of DPM-Solver++ 2M that the teacher takes, with guidance: as many for each of the
-    /// student's.
-    pub teacher_steps: usize,
+    /// Timesteps of DPM-Solver++ 2M that the teacher takes, with guidance, falling. Those of the
+    /// student's steps are among them.
+    pub teacher_timesteps: Vec<usize>,
     /// The teacher's classifier-free guidance.
     pub guidance_scale: f64,
     /// Images that the teacher draws for the student to learn from.
@@ -69,12 +69,6 @@ impl DistilRun {
         if r.num_inference_steps == 0 || r.trajectories == 0 {
             return Some("[distil] num_inference_steps and trajectories must be at least 1".into());
         }
-        if r.teacher_steps == 0 || !r.teacher_steps.is_multiple_of(r.num_inference_steps) {
-            return Some(format!(
-                "[distil] teacher_steps {} must be a multiple of num_inference_steps, {}",
-                r.teacher_steps, r.num_inference_steps
-            ));
-        }
         if !r.guidance_scale.is_finite() || r.guidance_scale < 1.0 {
             return Some("[distil] guidance_scale must be at least 1, which is none".into());
         }
@@ -97,7 +91,6 @@ mod tests {
         let run: DistilRun = toml::from_str(RUN).unwrap();
         assert_eq!(run.fault(), None);
         for (from, to, key) in [
-            ("teacher_steps = 8", "teacher_steps = 9", "teacher_steps"),
             ("trajectories = 24", "trajectories = 0", "trajectories"),
             (
                 "guidance_scale = 3.0",

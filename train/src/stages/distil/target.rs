@@ -37,6 +37,8 @@ pub fn scheduler(teacher: &SchedulerConfig) -> SchedulerConfig {
     ] {
         config.0.insert(key.into(), value);
     }
+    // Karras's spacing is for many steps, and DDIM does not know it.
+    config.0.remove("use_karras_sigmas");
     // diffusers notes there which values were only defaults; these no longer are.
     config.0.remove("_use_default_values");
     config
@@ -91,27 +93,19 @@ impl StudentSteps {
         Ok(Self(timesteps.iter().enumerate().map(step).collect()))
     }
 
-    /// How many of the teacher's steps, at the timesteps `teacher`, are one of these.
+    /// Whether a teacher who starts where the student does passes through every timestep here.
     ///
     /// # Errors
-    /// [`Error::Config`] if the teacher does not pass through every timestep here.
-    pub fn stride(&self, teacher: &[f64]) -> Result<usize> {
-        let stride = teacher.len() / self.0.len();
-        let meets = |(i, step): (usize, &StudentStep)| {
-            teacher.get(i * stride).copied() == Some(step.timestep as f64)
+    /// [`Error::Config`] if not.
+    pub fn check(&self, teacher: &[usize]) -> Result<()> {
+        let first = self.0.first().map(|step| step.timestep);
+        let missed = self.0.iter().find(|s| !teacher.contains(&s.timestep));
+        let why = match missed {
+            Some(step) => format!("must hold {}, a timestep of the student", step.timestep),
+            None if teacher.first().copied() != first => "must begin where the student does".into(),
+            None => return Ok(()),
         };
-        let whole = stride > 0 && stride * self.0.len() == teacher.len();
-        if whole && self.0.iter().enumerate().all(meets) {
-            Ok(stride)
-        } else {
-            Err(Error::config(
-                "[distil] teacher_steps",
-                format!(
-                    "the teacher's {} steps do not pass through the student's timesteps; use another multiple",
-                    teacher.len()
-                ),
-            ))
-        }
+        Err(Error::config("[distil] teacher_timesteps", why))
     }
 }
 
@@ -205,14 +199,10 @@ mod tests {
         let error = StudentSteps::new(&self::config("sample"), 4).unwrap_err();
         assert!(error.to_string().contains("sample"), "{error}");
         let steps = StudentSteps::new(&config, 2).unwrap();
-        assert_eq!(steps.stride(&[999.0, 749.0, 499.0, 249.0]).unwrap(), 2);
-        for teacher in [
-            &[999.0, 749.0, 498.0, 249.0][..],
-            &[999.0],
-            &[999.0, 749.0, 499.0],
-        ] {
-            let error = steps.stride(teacher).unwrap_err().to_string();
-            assert!(error.contains("teacher_steps"), "{error}");
+        steps.check(&[999, 749, 499, 249]).unwrap();
+        for teacher in [&[999, 749, 498][..], &[], &[1000, 999, 499]] {
+            let error = steps.check(teacher).unwrap_err().to_string();
+            assert!(error.contains("teacher_timesteps"), "{error}");
         }
     }
 }

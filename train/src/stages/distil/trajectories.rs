@@ -43,8 +43,8 @@ pub struct Settings {
     pub seed: u64,
     /// The student's steps.
     pub num_inference_steps: usize,
-    /// The teacher's steps.
-    pub teacher_steps: usize,
+    /// The teacher's timesteps.
+    pub teacher_timesteps: Vec<usize>,
     /// The teacher's guidance.
     pub guidance_scale: f64,
     /// Share of empty prompts.
@@ -265,10 +265,9 @@ impl Teacher<'_> {
     pub fn draw(&self, ids: &[Vec<u32>], noise: Vec<f32>, run: &Distil) -> Result<Weights> {
         let kind = SchedulerKind::DpmSolverMultistep;
         let mut scheduler = Scheduler::new(self.scheduler, Some(kind))?;
-        scheduler.set_timesteps(run.teacher_steps)?;
-        let timesteps = scheduler.timesteps().to_vec();
-        let stride =
-            StudentSteps::new(self.scheduler, run.num_inference_steps)?.stride(&timesteps)?;
+        scheduler.set_custom_timesteps(&run.teacher_timesteps)?;
+        let steps = StudentSteps::new(self.scheduler, run.num_inference_steps)?;
+        steps.check(&run.teacher_timesteps)?;
 
         let (n, [c, h, w]) = (ids.len(), self.shape);
         let context = self.embed(ids);
@@ -292,11 +291,11 @@ impl Teacher<'_> {
             data: noise,
         };
         let mut kept = vec![];
-        for (i, timestep) in timesteps.into_iter().enumerate() {
-            if i.is_multiple_of(stride) {
+        for &timestep in &run.teacher_timesteps {
+            if steps.0.iter().any(|step| step.timestep == timestep) {
                 kept.push(latents.data.clone());
             }
-            let step = denoiser.step(&mut scheduler, &latents, timestep, &text);
+            let step = denoiser.step(&mut scheduler, &latents, timestep as f64, &text);
             latents = latents.with(pollster::block_on(step)?.prev_sample);
         }
         let sample = latents.data;
