@@ -23,6 +23,7 @@ pub mod rulers;
 #[cfg(test)]
 mod tests;
 pub mod training;
+pub mod two_sample;
 
 use std::path::PathBuf;
 
@@ -170,6 +171,21 @@ pub fn run(evaluation: &Evaluation, device: &Device) -> Result<Report> {
         generated: &generated,
     };
     let mut figures = likeness(&judged, e.seed);
+    let questioned = two_sample::Questioned {
+        generated: generated.iter().map(Vec::as_slice).collect(),
+        train: as_many(generated.len(), train.len(), e.seed)
+            .into_iter()
+            .map(|i| train.image(i))
+            .collect(),
+    };
+    let folder = e.out.join("two-sample");
+    figures.push(two_sample::figure(
+        &questioned,
+        &val,
+        e.seed,
+        &folder,
+        device,
+    )?);
     figures.extend(xrv.map(|xrv| xrv_distance(&xrv, &images, e.seed)));
     figures.extend(fidelity(&images, &judged));
     if !groups.is_empty() {
