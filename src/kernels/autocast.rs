@@ -26,10 +26,10 @@ pub fn autocast<R>(precision: Option<FloatDType>, work: impl FnOnce() -> R) -> R
     result
 }
 
-/// Whether products are in 16 bits on this thread.
+/// Of products on this thread, where it is not that of their inputs.
 #[cfg_attr(not(feature = "training"), allow(dead_code))]
-pub(super) fn is_mixed() -> bool {
-    PRECISION.get().is_some()
+pub(super) fn precision() -> Option<FloatDType> {
+    PRECISION.get()
 }
 
 /// `inputs` as products want them.

@@ -132,7 +132,7 @@ def main():
     }
     for name in names:
         seconds, case = arguments.seconds, cases[name]
-        kinds = ["burn"] * arguments.burn + ["one replica", "two replicas", "torch f32", "torch bf16"]
+        kinds = ["burn"] * arguments.burn + ["one replica", "two replicas", "two replicas bf16", "torch f32", "torch bf16"]
         runs = {kind: [] for kind in kinds}
         device = arguments.device
         for turn in range(arguments.rounds):
@@ -142,6 +142,7 @@ def main():
                 runs["torch bf16"].append(theirs(case, seconds, True, device))
             runs["one replica"].append(ours(arguments.program, name, seconds, 1, device))
             runs["two replicas"].append(ours(arguments.program, name, seconds, 2, device))
+            runs["two replicas bf16"].append(ours(arguments.program, name, seconds, 2, "bf16", device))
             runs["torch f32"].append(theirs(case, seconds, False, device))
         medians = {key: statistics.median(values) for key, values in runs.items()}
         best = max(medians["one replica"], medians["two replicas"])

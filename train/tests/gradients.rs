@@ -188,7 +188,15 @@ fn products_in_16_bits_point_the_same_way() {
         let apart: Vec<f64> = exact.iter().zip(&found).map(|(a, b)| a - b).collect();
         let error = norm(&apart) / norm(&exact);
         println!("{precision:?}: gradients {error:.1e} from those of f32");
-        assert!((1e-5..bound).contains(&error), "{precision:?}: {error:.1e}");
+        // A CPU that is no faster with bf16 takes f32 in its place.
+        let least = match precision {
+            MixedPrecision::Bf16 => 0.0,
+            _ => 1e-5,
+        };
+        assert!(
+            (least..bound).contains(&error),
+            "{precision:?}: {error:.1e}"
+        );
     }
 }
 

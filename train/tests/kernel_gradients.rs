@@ -2,11 +2,15 @@
 //! case of the table.
 
 use burn::prelude::*;
+use burn::tensor::FloatDType;
 use roentgen_web::kernels::table::cases;
-use roentgen_web::kernels::take_plain;
+use roentgen_web::kernels::{autocast, take_plain};
 
 /// Largest relative L2 distance; sums of some ten thousand terms in another order.
 const BOUND: f64 = 1e-5;
+/// The same of linear layers whose products are in bf16, where half a unit in the last place is
+/// 4e-3.
+const BF16_BOUND: f64 = 1e-2;
 
 /// Relative L2 distance; of gradients that vanish, as those of a single value's norm, the distance
 /// to what others are like.
@@ -40,12 +44,37 @@ fn gradients_equal_those_of_the_plain_operations() {
             }
             exact += usize::from(error == 0.0);
             count += 1;
-            let worst = worst.entry(format!("{operation}, {name}")).or_default();
+            let name = format!("{operation}, {name}");
+            let worst = worst.entry(name).or_default();
             if error > worst.0 {
                 *worst = (error, format!("{case:?}"));
             }
         }
     }
+    // Here and not in a test of its own, as what is taken holds for all threads.
+    let layers = cases.iter().filter(|c| {
+        let name = format!("{c:?}");
+        name.starts_with("Linear") || name.starts_with("Geglu")
+    });
+    let mut layers_seen = 0;
+    for case in layers {
+        take_plain(true);
+        let expected = case.gradients(&device);
+        take_plain(false);
+        let found = autocast(Some(FloatDType::BF16), || case.gradients(&device));
+        for ((name, found), (_, expected)) in found.into_iter().zip(expected) {
+            let error = distance(&values(found), &values(expected));
+            if error.is_nan() || error > BF16_BOUND {
+                failed.push(format!("{name} of {case:?} in bf16: {error:.1e}"));
+            }
+            let worst = worst.entry(format!("in bf16, {name}")).or_default();
+            if error > worst.0 {
+                *worst = (error, format!("{case:?}"));
+            }
+        }
+        layers_seen += 1;
+    }
+    assert!(layers_seen >= 10, "{layers_seen} linear layers");
     for (name, (error, case)) in &worst {
         println!("{name}: {error:.1e} ({case})");
     }

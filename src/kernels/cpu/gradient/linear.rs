@@ -4,11 +4,9 @@ use super::super::filled_chunks;
 use super::super::lanes::{Lanes, vectorized};
 use super::super::math::{activate, slope};
 use super::super::norm::column_sums;
-use super::super::panels::Panels;
-use super::super::product::{Finish, Matrix, product};
 use super::super::tile::{load, store};
+use super::precision::Products;
 use super::record::{Differentiable, Input, flex, present, record, shape, values};
-use super::transposed;
 use crate::kernels::Activation;
 use burn::nn::Linear;
 use burn::prelude::*;
@@ -35,21 +33,11 @@ pub fn linear(
         Input::optional(residual.cloned())?,
     ];
     let [x, weight, bias, residual] = inputs.each_ref().map(|input| input.tensor.to_contiguous());
-    let panels = {
-        let weight = values(&weight);
-        Panels::of_rows(weight, [c_in, c_out])
-    };
+    let products = Products::wanted()?;
     let bent = gated || activation != Activation::None;
-    let finish = Finish {
-        shift: values(&bias),
-        residual: present(&residual).filter(|_| !bent),
-        ..Finish::default()
-    };
-    let matrix = Matrix {
-        values: values(&x),
-        width: c_in,
-    };
-    let sums = product(&matrix, &panels, finish, [b * t, c_out]);
+    let at_once = present(&residual).filter(|_| !bent).unwrap_or_default();
+    let added = [values(&bias), at_once];
+    let sums = products.forward(values(&x), values(&weight), added, [c_in, c_out]);
     let width = if gated { c_out / 2 } else { c_out };
     let (out, before) = if bent {
         let mut out = if gated {
@@ -70,6 +58,7 @@ pub fn linear(
         before,
         activation,
         gated,
+        products,
     }))
 }
 
@@ -81,6 +70,7 @@ struct Layer {
     before: Option<FlexTensor>,
     activation: Activation,
     gated: bool,
+    products: Products,
 }
 
 impl Differentiable<4> for Layer {
@@ -98,37 +88,17 @@ impl Differentiable<4> for Layer {
         });
         let dz = bent.as_deref().unwrap_or(values(&lines));
         let x_shape: [usize; 3] = shape(&self.x);
-        let x = wants_x.then(|| flex(of_input(values(&self.weight), dz, sizes), x_shape));
-        let weight =
-            wants_weight.then(|| flex(of_weight(values(&self.x), dz, sizes), [c_in, c_out]));
+        let x = wants_x.then(|| {
+            let dx = self.products.of_input(values(&self.weight), dz, sizes);
+            flex(dx, x_shape)
+        });
+        let weight = wants_weight.then(|| {
+            let dw = self.products.of_weight(values(&self.x), dz, sizes);
+            flex(dw, [c_in, c_out])
+        });
         let bias = wants_bias.then(|| flex(of_bias(dz, c_out), [c_out]));
         [x, weight, bias, wants_residual.then_some(dy)]
     }
-}
-
-/// Gradient of the input, `[T, in]`, of that of the output, `[T, out]`, and the weights
-/// `[in, out]`.
-fn of_input(weight: &[f32], dy: &[f32], [c_in, c_out]: [usize; 2]) -> Vec<f32> {
-    let panels = Panels::of_columns(weight, [c_out, c_in]);
-    let matrix = Matrix {
-        values: dy,
-        width: c_out,
-    };
-    product(
-        &matrix,
-        &panels,
-        Finish::default(),
-        [dy.len() / c_out, c_in],
-    )
-}
-
-/// Gradient of the weights, `[in, out]`.
-fn of_weight(x: &[f32], dy: &[f32], [c_in, c_out]: [usize; 2]) -> Vec<f32> {
-    let matrix = Matrix {
-        values: x,
-        width: c_in,
-    };
-    transposed::product(&matrix, dy, [dy.len() / c_out, c_in, c_out])
 }
 
 /// Gradient of the bias, `[out]`.

@@ -6,9 +6,12 @@
 //! before an activation). Attention's scores are computed again.
 
 mod attention;
+#[cfg(target_arch = "x86_64")]
+mod bf16;
 mod conv2d;
 mod linear;
 mod norm;
+mod precision;
 mod record;
 mod rms_norm;
 mod transposed;

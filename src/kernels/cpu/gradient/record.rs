@@ -1,6 +1,6 @@
 //! Between burn's autodiff and the kernels.
 
-use crate::kernels::autocast::is_mixed;
+use super::precision::Products;
 use crate::kernels::choice::is_plain;
 use burn::prelude::*;
 use burn::tensor::{Bytes, DType};
@@ -21,7 +21,7 @@ pub struct Input {
 impl Input {
     /// `None` for a tensor of another backend or type, and without autodiff.
     pub fn of<const D: usize>(tensor: Tensor<D>) -> Option<Self> {
-        if is_plain() || is_mixed() || tensor.dtype() != DType::F32 {
+        if is_plain() || Products::wanted().is_none() || tensor.dtype() != DType::F32 {
             return None;
         }
         let tensor = tensor.try_into_primitive::<Autodiff<Flex>>().ok()?;
