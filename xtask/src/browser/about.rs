@@ -1,10 +1,9 @@
 //! The check on what a visitor is told of the model, its limits and the page.
 
-use std::fs;
-
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::download::manifest;
 use super::fixture::Fixture;
 use super::page::Page;
 
@@ -28,8 +27,7 @@ pub fn card(page: &Page, button: &str) -> Result<String> {
 /// promises.
 pub fn about(fixture: &Fixture) -> Result<String> {
     let page = fixture.visit("?backend=cpu")?;
-    let manifest = fs::read(fixture.site.bundle().join("bundle.json"))?;
-    let manifest: Value = serde_json::from_slice(&manifest)?;
+    let manifest = manifest(fixture.site.bundle())?;
     let credits = page.text("credits")?;
     for name in ["name", "license", "attribution", "intended_use"] {
         let words = manifest[name]

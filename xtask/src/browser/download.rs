@@ -79,6 +79,13 @@ pub fn all(bundle: &Path) -> Result<u64> {
     Ok(shards(bundle)? + bytes_of(&manifest(bundle)?["tokenizer"])?)
 }
 
+/// The model's name.
+pub fn name(bundle: &Path) -> Result<String> {
+    let manifest = manifest(bundle)?;
+    let name = manifest["name"].as_str();
+    Ok(name.context("a model without a name")?.to_owned())
+}
+
 /// `bundle.json` as it is.
 pub fn manifest(bundle: &Path) -> Result<Value> {
     Ok(serde_json::from_slice(&fs::read(

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use image::{GrayImage, Luma};
 use serde_json::json;
 
+use super::download::manifest;
 use super::fixture::{Fixture, SETTINGS, SHOW, short};
 use super::page::Page;
 use crate::serve::Serving;
@@ -23,7 +24,9 @@ fn edited(fixture: &Fixture) -> Result<u64> {
     let web = tempfile::tempdir()?;
     copy(&root().join("web"), web.path())?;
     let slope = |x: u32, _| Luma([u8::try_from(x).unwrap_or(u8::MAX)]);
-    GrayImage::from_fn(128, 128, slope).save(web.path().join("slope.png"))?;
+    let side = manifest(fixture.site.bundle())?["defaults"]["width"].clone();
+    let size = u32::try_from(side.as_u64().context("the model has no width")?)?;
+    GrayImage::from_fn(size, size, slope).save(web.path().join("slope.png"))?;
     let upper = |_, y: u32| Luma([if y < 32 { 255 } else { 0 }]);
     GrayImage::from_fn(64, 64, upper).save(web.path().join("upper.png"))?;
     let serving = Serving::start(Arc::new(fixture.site.with_page(web.path())?), 0, "", true)?;
@@ -44,7 +47,7 @@ fn edited(fixture: &Fixture) -> Result<u64> {
     ensure!(
         found["heard"] == json!(["image"])
             && found["mark"] == "Edited by a model, not for diagnosis"
-            && found["width"] == 128
+            && found["width"] == side
             && found["below"] == 0,
         "beginning from an address gave {found}"
     );

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::download::{all, weights};
+use super::download::{all, name, weights};
 use super::fixture::{CPU_DIFFERENCE, DRAWING, Fixture, SETTINGS};
 use super::models::{at_work, open_list};
 use super::offline;
@@ -32,16 +32,18 @@ pub fn fast(fixture: &Fixture) -> Result<String> {
     let serving = Serving::start(Arc::new(site), 0, "/a", true)?;
     let page = fixture.visit_of(&serving)?;
     open_list(&page)?;
-    let names = json!(["roentgen-128", "roentgen-128-fast"]);
+    let [own_name, fast_name] = [name(&own)?, name(&folder)?];
+    let names = json!([own_name, fast_name]);
     ensure!(
         page.evaluate(NAMES)? == names,
         "the page offers other models"
     );
     let offer = page.text("models")?;
+    let size = format!("{:.1} MB to download", weights(&folder)? as f64 / 1e6);
     ensure!(
         offer.contains("Made for 20 steps with guidance 3")
             && offer.contains("Made for 4 steps without guidance")
-            && offer.contains("7.1 MB to download"),
+            && offer.contains(&size),
         "the page says of the models: {offer}"
     );
     let early: Vec<String> = serving.take_paths();
@@ -51,7 +53,7 @@ pub fn fast(fixture: &Fixture) -> Result<String> {
     );
 
     page.press("#models li:not([aria-current]) button")?;
-    at_work(&page, "roentgen-128-fast")?;
+    at_work(&page, &fast_name)?;
     // The models have one tokenizer, which is here already.
     let (stats, bytes) = (page.stats()?, weights(&folder)?);
     ensure!(
@@ -86,14 +88,14 @@ pub fn fast(fixture: &Fixture) -> Result<String> {
     page.close()?;
     drop(serving); // the list and both models are kept as well
     let page = fixture.visit_at(link)?;
-    at_work(&page, "roentgen-128-fast")?;
+    at_work(&page, &fast_name)?;
     let linked = page.evaluate(FORM)?;
     ensure!(linked == form, "the link gave {linked}, not {form}");
     draws(fixture, &page, &folder, &settings)?;
     open_list(&page)?;
     page.until(&format!("JSON.stringify({NAMES}) === '{names}'"))?;
     page.press("#models li:not([aria-current]) button")?;
-    at_work(&page, "roentgen-128")?;
+    at_work(&page, &own_name)?;
     ensure!(
         page.stats()?["cachedBytes"] == all(&own)?,
         "without a server the models cannot be changed"
@@ -106,7 +108,7 @@ pub fn fast(fixture: &Fixture) -> Result<String> {
     open_list(&page)?;
     let names = page.evaluate(NAMES)?;
     ensure!(
-        names == json!(["roentgen-128"]),
+        names == json!([own_name]),
         "with one model the page offers {names}"
     );
     fixture.all_quiet_of(&page, &serving)?;

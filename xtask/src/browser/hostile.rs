@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::about::card;
+use super::download::manifest;
 use super::fixture::{Fixture, LOADING};
 use super::models::{at_work, open_list, renamed};
 use super::page::Page;
@@ -132,8 +133,7 @@ const FILES: [(&str, &str); 5] = [
 /// Each of them, given to the page by its address, ends in its own sentence at once; the model at
 /// work stays, and no manifest is kept.
 pub fn manifests(fixture: &Fixture) -> Result<String> {
-    let good: Value =
-        serde_json::from_slice(&fs::read(fixture.site.bundle().join("bundle.json"))?)?;
+    let good = manifest(fixture.site.bundle())?;
     let mut texts: Vec<(String, &str)> =
         FILES.map(|(text, words)| (text.to_owned(), words)).to_vec();
     for (place, value, words) in changes() {
@@ -257,8 +257,7 @@ pub fn kept(fixture: &Fixture) -> Result<String> {
     let serving = Serving::start(fixture.site.clone(), 0, "", true)?;
     let address = format!("{}?backend=cpu", serving.address());
     let page = fixture.visit_at(&address)?;
-    let mut bad: Value =
-        serde_json::from_slice(&fs::read(fixture.site.bundle().join("bundle.json"))?)?;
+    let mut bad = manifest(fixture.site.bundle())?;
     bad["shards"] = shards(3000);
     for (name, text) in [("many", bad.to_string()), ("junk", "junk".to_owned())] {
         page.evaluate(&format!(

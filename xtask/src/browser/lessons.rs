@@ -6,6 +6,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use super::download::manifest;
 use super::fixture::Fixture;
 use super::page::Page;
 use super::teach::{told, wait};
@@ -114,8 +115,7 @@ pub fn mistakes(fixture: &Fixture) -> Result<String> {
         let said = sentence(text)?;
         ensure!(said.contains(words), "{said:?}, and not {words:?}");
     }
-    let manifest: Value =
-        serde_json::from_slice(&fs::read(root().join("models/default/bundle.json"))?)?;
+    let manifest = manifest(&root().join("models/default"))?;
     let mut tried = 0;
     for name in SHIPPED {
         let text = fs::read_to_string(root().join(format!("web/lessons/{name}.json")))?;

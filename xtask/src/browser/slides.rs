@@ -8,11 +8,13 @@ use image::RgbaImage;
 use serde_json::json;
 
 use super::batch::{catch_saved, saved, saved_by};
+use super::download::name;
 use super::fixture::{DRAWING, Fixture, LOADING, SETTINGS};
 use super::models::{at_work, open_list};
 use super::page::Page;
 use crate::native::Settings;
 use crate::serve::Serving;
+use crate::workspace::root;
 
 /// What the browser itself makes of the GIF that was saved last: its frames, and the greys of the
 /// last one.
@@ -209,22 +211,19 @@ pub fn kept(fixture: &Fixture) -> Result<String> {
     );
 
     // Made with another model: said, and that model is one press away.
-    let other =
-        json!({"prompt": "Chest film.", "steps": 4, "guidance": 1, "model": "roentgen-128-fast"});
+    let fast = name(&root().join("models/fast"))?;
+    let other = json!({"prompt": "Chest film.", "steps": 4, "guidance": 1, "model": fast});
     page.evaluate("document.getElementById('model-part').open = true")?;
     let said = page.evaluate(&format!(
         "{GIVE}(new Blob([JSON.stringify({other})]), 'c.json')"
     ))?;
     ensure!(
         said.to_string()
-            .contains("made with the model roentgen-128-fast"),
+            .contains(&format!("made with the model {fast}")),
         "of another model's settings the page says {said}"
     );
     let offer = page.text("use-model")?;
-    ensure!(
-        offer == "Use roentgen-128-fast",
-        "the page offers {offer:?}"
-    );
+    ensure!(offer == format!("Use {fast}"), "the page offers {offer:?}");
 
     // A reload, with a sentence that was typed a moment ago.
     page.type_into("prompt", "AP chest film of a girl.")?;
@@ -310,7 +309,7 @@ pub fn away(fixture: &Fixture) -> Result<String> {
     page.until("document.documentElement.dataset.state === 'error'")?;
     let serving = Serving::start(fixture.site.clone(), port, "/away", true)?;
     page.click("retry")?;
-    at_work(&page, "roentgen-128-fast")?;
+    at_work(&page, &name(&root().join("models/fast"))?)?;
     drop(serving);
     page.close()?;
     Ok(said)
