@@ -276,9 +276,11 @@ fn between(low: &[f32], high: &[f32], out: &mut [u32]) {
 fn along(line: &[f32], out: &mut [u32]) {
     for at in (0..out.len()).step_by(LANES) {
         let [low, high] = [load(line, 2 * at), load(line, 2 * at + LANES)];
+        let pairs = _mm512_cvtne2ps_pbh(high, low);
         // SAFETY: both are 512 bits without a meaning of their own.
-        let pairs = unsafe { std::mem::transmute(_mm512_cvtne2ps_pbh(high, low)) };
-        store(out, at, pairs);
+        store(out, at, unsafe {
+            std::mem::transmute::<__m512bh, __m512i>(pairs)
+        });
     }
 }
 
@@ -290,21 +292,24 @@ fn multiply(rows: &[u32], strip: &[u32]) -> Tile {
     let (rows, _) = rows.as_chunks::<ROWS>();
     let (strip, _) = strip.as_chunks::<COLUMNS>();
     for (values, columns) in rows.iter().zip(strip) {
-        // SAFETY: the vectors lie within `columns`; pairs are lanes of 32 bits without a meaning of
-        // their own.
-        unsafe {
-            let [x, y]: [__m512bh; 2] = [
-                std::mem::transmute(_mm512_loadu_epi32(columns.as_ptr().cast())),
-                std::mem::transmute(_mm512_loadu_epi32(columns.as_ptr().add(LANES).cast())),
-            ];
-            for (sums, value) in tile.iter_mut().zip(values) {
-                let value: __m512bh = std::mem::transmute(_mm512_set1_epi32(value.cast_signed()));
-                sums[0] = _mm512_dpbf16_ps(sums[0], value, x);
-                sums[1] = _mm512_dpbf16_ps(sums[1], value, y);
-            }
+        // SAFETY: the vectors lie within `columns`.
+        let [x, y] =
+            unsafe { [0, LANES].map(|at| _mm512_loadu_epi32(columns.as_ptr().add(at).cast())) };
+        let [x, y] = [x, y].map(bf16);
+        for (sums, value) in tile.iter_mut().zip(values) {
+            let value = bf16(_mm512_set1_epi32(value.cast_signed()));
+            sums[0] = _mm512_dpbf16_ps(sums[0], value, x);
+            sums[1] = _mm512_dpbf16_ps(sums[1], value, y);
         }
     }
     tile
+}
+
+/// Pairs as the multiplication has them.
+#[inline(always)]
+fn bf16(pairs: __m512i) -> __m512bh {
+    // SAFETY: both are 512 bits without a meaning of their own.
+    unsafe { std::mem::transmute(pairs) }
 }
 
 /// Writes the sums of a row, plus what is added.
