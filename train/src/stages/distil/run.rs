@@ -114,8 +114,13 @@ mod tests {
     }
 
     #[test]
-    fn the_shipped_run_is_sound() {
-        let run: DistilRun = toml::from_str(include_str!("../../../distil.toml")).unwrap();
-        assert_eq!(run.fault(), None);
+    fn the_shipped_runs_are_sound() {
+        for text in [
+            include_str!("../../../distil.toml"),
+            include_str!("../../../next-distil.toml"),
+        ] {
+            let run: DistilRun = toml::from_str(text).unwrap();
+            assert_eq!(run.fault(), None);
+        }
     }
 }
