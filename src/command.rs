@@ -1,5 +1,6 @@
 //! How a command ends: in silence, or with one line that says what went wrong.
 
+use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
@@ -34,7 +35,9 @@ pub fn exit(name: &str, advice: &str, run: impl FnOnce() -> Result<()>) -> ExitC
 
 /// Prints why the command `name` failed.
 pub fn fail(name: &str, why: &str) -> ExitCode {
-    eprintln!("{name}: {}", first_paragraph(why));
+    // In one piece, which no other process of the same terminal comes between.
+    let line = format!("{name}: {}\n", first_paragraph(why));
+    let _ = io::stderr().write_all(line.as_bytes());
     ExitCode::FAILURE
 }
 

@@ -179,6 +179,47 @@ fn ranks_and_replicas_share_a_batch_without_changing_the_losses() {
 }
 
 #[test]
+fn ranks_share_the_trajectories_of_a_distillation() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("texts.csv");
+    fs::write(dir.path().join("a.png"), "").unwrap();
+    fs::write(&data, "file,text\na.png,An effusion.\n").unwrap();
+    let distilled = |ranks: usize| {
+        let folder = dir.path().join(format!("run-{ranks}"));
+        let text = include_str!("distil.toml");
+        let path = dir.path().join(format!("{ranks}.toml"));
+        let replicas = 4 / ranks;
+        fs::write(&path, format!("{text}replicas = {replicas}\n")).unwrap();
+        let run = Run {
+            ranks,
+            path,
+            folder: folder.clone(),
+            data: data.clone(),
+        };
+        let teacher = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../tests/reference/goldens/pipeline_sd2"
+        );
+        let mut command = run.command(ranks, "distil");
+        let said = succeeded(command.args(["--teacher", teacher]).output().unwrap());
+        let losses = fs::read_to_string(folder.join("distil/log.csv")).unwrap();
+        let loss = |line: &str| line.split(',').nth(1).unwrap().parse().unwrap();
+        let losses: Vec<f64> = losses.lines().skip(1).map(loss).collect();
+        let files = fs::read_dir(folder.join("trajectories")).unwrap();
+        let mut files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
+        files.sort();
+        let files: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).unwrap()).collect();
+        (losses, files, said)
+    };
+    let (alone, files, _) = distilled(1);
+    let (losses, shared, said) = distilled(2);
+    assert!(files.len() >= 4 && files == shared, "other trajectories");
+    // Rank 0 says how many are its own.
+    assert!(said.contains("2 of 4 files"), "{said}");
+    same(&losses, &alone, "2 ranks of 2 replicas");
+}
+
+#[test]
 fn a_killed_rank_ends_the_others_and_leaves_a_whole_checkpoint() {
     let run = Run::diffusion("killed", [3, 1], &[("steps", 1e6), ("batch_size", 3.0)]);
     let mut command = run.command(3, "diffusion");

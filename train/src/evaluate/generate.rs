@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 use crate::data::prompts::{self, statement::Statement};
 use crate::data::record::Record;
 use crate::training::random::step_rng;
+use crate::training::ranks;
 
 /// Far enough from each other that no two images share a seed.
 const REPETITION: u64 = 1 << 32;
@@ -181,27 +182,30 @@ impl Generator {
         Err(Error::request("verify", why))
     }
 
-    /// Makes the images that `folder` lacks. Two commands with the same settings add to each
+    /// Makes the images that `folder` lacks, each rank some. Two commands with the same settings add to each
     /// other's.
     ///
     /// # Errors
     /// [`Error::Config`] if the folder has images of other settings; as [`Pipeline::generate`];
     /// [`Error::Io`].
     pub fn fill(&self, folder: &Path, planned: &[Planned]) -> Result<()> {
-        self.claim(folder)?;
-        let missing: Vec<&Planned> = planned
-            .iter()
-            .filter(|p| !folder.join(&p.file).exists())
-            .collect();
+        if ranks::is_first() {
+            self.claim(folder)?;
+        }
+        let mut missing = ranks::divided(planned);
+        let own = missing.len();
+        missing.retain(|p| !folder.join(&p.file).exists());
         println!(
             "{} images to generate, {} are there",
             missing.len(),
-            planned.len() - missing.len()
+            own - missing.len()
         );
         self.each(&missing, |planned, request, generated| {
             let image = png::encode(&generated.to_image(), &request, &self.model.name, None)?;
             files::replace(&folder.join(&planned.file), image)
-        })
+        })?;
+        ranks::world().barrier();
+        Ok(())
     }
 
     /// Makes the images of a plan, in any order and on several threads, and hands each to `take`.

@@ -178,14 +178,9 @@ pub fn run(evaluation: &Evaluation, device: &Device) -> Result<Report> {
             .map(|i| train.image(i))
             .collect(),
     };
-    let folder = e.out.join("two-sample");
-    figures.push(two_sample::figure(
-        &questioned,
-        &val,
-        e.seed,
-        &folder,
-        device,
-    )?);
+    let network = e.out.join("two-sample");
+    let told = two_sample::figure(&questioned, &val, e.seed, &network, device);
+    figures.push(told?);
     figures.extend(xrv.map(|xrv| xrv_distance(&xrv, &images, e.seed)));
     figures.extend(fidelity(&images, &judged));
     if !groups.is_empty() {

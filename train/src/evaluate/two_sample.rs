@@ -13,6 +13,7 @@ use super::labels::{LABELS, Truth};
 use super::report::Figure;
 use super::training::{ClassifierRun, LabelAuroc, Labelled, fit, label_aurocs};
 use crate::data::dataset::Dataset;
+use crate::training::ranks;
 
 /// Two kinds of images in two halves: the first is learned from, the second is judged.
 #[derive(Clone, Debug)]
@@ -115,7 +116,7 @@ impl<'a> TwoSamples<'a> {
         folder: &Path,
         device: &Device,
     ) -> Result<LabelAuroc> {
-        if folder.exists() {
+        if ranks::is_first() && folder.exists() {
             std::fs::remove_dir_all(folder).map_err(Error::io(folder))?;
         }
         let judged = self.half(1);

@@ -170,7 +170,7 @@ pub fn train(
         samples::contact_sheet(&pipeline, sampling, &folder.path(file))
     };
     let (file, kind) = ("sheets/teacher.png", SchedulerKind::DpmSolverMultistep);
-    if !folder.path(file).exists() {
+    if ranks::is_first() && !folder.path(file).exists() {
         let steps = model.defaults.num_inference_steps;
         sheet(&unet, steps, r.guidance_scale, kind, file)?;
     }

@@ -46,6 +46,14 @@ pub fn call(join: bool) {
     }
 }
 
+/// Has the other ranks join, and gives those of the items that are this one's to make. What follows
+/// them has to wait for all ([`Ranks::barrier`]).
+pub fn divided<T>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    call(true);
+    let (rank, size) = (world().rank(), world().size());
+    items.into_iter().skip(rank).step_by(size).collect()
+}
+
 /// Runs `command` on the ranks that `mpirun` started, if it did. A command that trains nothing is
 /// run by rank 0 alone.
 ///

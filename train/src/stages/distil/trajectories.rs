@@ -29,6 +29,7 @@ use crate::data::readers::Pair;
 use crate::training::ema;
 use crate::training::objective::TextToLatents;
 use crate::training::random::{normal, step_rng};
+use crate::training::ranks;
 use crate::training::tensors::values;
 
 /// Trajectories that are drawn together and share a file.
@@ -165,7 +166,7 @@ fn file(folder: &Path, chunk: usize) -> PathBuf {
     folder.join(format!("{chunk:05}.safetensors"))
 }
 
-/// Draws the trajectories 0 to `count` that `folder` lacks, on every core.
+/// Draws the trajectories 0 to `count` that `folder` lacks, on every core of every rank.
 ///
 /// # Errors
 /// [`Error::Config`] if the folder has those of other settings; as [`Teacher::draw`];
@@ -178,12 +179,13 @@ pub fn draw(
     count: usize,
     folder: &Path,
 ) -> Result<()> {
-    claim(folder, settings)?;
-    let missing: Vec<usize> = (0..count.div_ceil(CHUNK))
-        .filter(|chunk| !file(folder, *chunk).exists())
-        .collect();
+    if ranks::is_first() {
+        claim(folder, settings)?;
+    }
+    let mut missing = ranks::divided(0..count.div_ceil(CHUNK));
+    missing.retain(|chunk| !file(folder, *chunk).exists());
     println!(
-        "{} of {} files of {CHUNK} trajectories to draw",
+        "{} of {} files of {CHUNK} trajectories to draw here",
         missing.len(),
         count.div_ceil(CHUNK)
     );
@@ -215,7 +217,12 @@ pub fn draw(
         }
     });
     bar.finish_and_clear();
-    failure.into_inner().expect("no panic").map_or(Ok(()), Err)
+    failure
+        .into_inner()
+        .expect("no panic")
+        .map_or(Ok(()), Err)?;
+    ranks::world().barrier();
+    Ok(())
 }
 
 /// Notes the settings in `folder`, or compares them with those that are there.
