@@ -5,7 +5,8 @@
 //! ```
 //!
 //! On the CPU, or on the device that is named. `plain` takes burn's own operations instead of our
-//! kernels, `bf16` products in 16 bits. `tests/peers/training.py` does the same steps in PyTorch and diffusers.
+//! kernels, `bf16` products in 16 bits. `tests/peers/training.py` does the same steps in PyTorch and
+//! diffusers.
 
 use std::time::Instant;
 

@@ -182,8 +182,8 @@ impl Generator {
         Err(Error::request("verify", why))
     }
 
-    /// Makes the images that `folder` lacks, each rank some. Two commands with the same settings add to each
-    /// other's.
+    /// Makes the images that `folder` lacks, each rank some. Two commands with the same settings add
+    /// to each other's.
     ///
     /// # Errors
     /// [`Error::Config`] if the folder has images of other settings; as [`Pipeline::generate`];

@@ -40,8 +40,8 @@ impl Pairs {
 }
 
 impl Bf16 {
-    /// Where this processor has them and is faster with them. Intel's issue `vdpbf16ps` half as often
-    /// as a multiply-add of f32, which leaves no gain; AMD's as often.
+    /// Where this processor has them and is faster with them. Intel's issue `vdpbf16ps` half as
+    /// often as a multiply-add of f32, which leaves no gain; AMD's as often.
     pub fn try_new() -> Option<Self> {
         static FASTER: LazyLock<bool> = LazyLock::new(|| {
             let vendor = __cpuid(0);
